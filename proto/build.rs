@@ -1,1 +1,2 @@
+//! Compiles the public services.
 fn main() {}

@@ -1,1 +1,11 @@
-//! x
+//! Segue: a vector database for music recommendation.
+
+pub mod config;
+pub mod error;
+pub mod node;
+pub mod pipeline;
+pub mod storage;
+pub mod types;
+
+pub use error::{Error, ErrorKind, Result};
+pub use node::Segue;

@@ -1,2 +1,2 @@
-//! x
-fn main(){}
+//! Runs the command line.
+fn main() {}

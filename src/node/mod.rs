@@ -1,0 +1,5 @@
+//! Wiring: the only folder that knows every layer. [`Segue`] is the database in one process.
+
+mod engine;
+
+pub use engine::{LoadKind, LoadProgress, OpenReport, Segue, VectorRow};

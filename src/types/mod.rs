@@ -1,0 +1,26 @@
+//! The nouns of Segue, shared by every layer: identifiers, placement, time, tracks, users, events,
+//! generations. Plain data with validation at the border; no behaviour of any layer lives here.
+
+mod event;
+mod hash;
+mod ids;
+mod metric;
+mod placement;
+mod rng;
+mod space;
+mod time;
+mod track;
+mod user;
+
+pub use event::{Action, FeedbackEvent, Play, PlayAction};
+pub use hash::{AlbumKey, ArtistKey, GenreKey, key_of, slot_of};
+pub use ids::{
+    AlbumId, ArtistId, EventId, GenerationId, InvalidId, RecordingId, SpaceName, Surface, TrackId, UserId,
+};
+pub use metric::Metric;
+pub use placement::{SLOTS, SegmentOffset, ShardId, Slot, TrackOrdinal, TrackRef};
+pub use rng::SplitMix64;
+pub use space::{Entity, SpaceSpec};
+pub use time::{DAY_MS, Date, HOUR_MS, InvalidTime, Timestamp};
+pub use track::{Artist, AudioFeatures, GenreTag, Region, RegionSet, Track};
+pub use user::User;
