@@ -1,5 +1,6 @@
 //! The one error type of the library and what a caller should do about it.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 use crate::types::{InvalidId, InvalidTime};
@@ -33,8 +34,8 @@ pub enum Error {
     /// A field of the request has a value that cannot be.
     #[error("{field}: {reason}")]
     InvalidField {
-        /// The field, as the caller names it.
-        field: &'static str,
+        /// The field, as the caller names it; parts of lists by index (`seeds[3].track_id`).
+        field: Cow<'static, str>,
         /// What is wrong and what would be right.
         reason: String,
     },
@@ -50,7 +51,7 @@ pub enum Error {
     #[error("{what} not found. id=`{id}`")]
     NotFound {
         /// `user`, `track`, `recipe`, `generation`, `space`.
-        what: &'static str,
+        what: Cow<'static, str>,
         /// The id asked for.
         id: String,
     },
@@ -82,7 +83,7 @@ pub enum Error {
     #[error("{action} failed. path=`{path}`")]
     Io {
         /// What was tried.
-        action: &'static str,
+        action: Cow<'static, str>,
         /// On what.
         path: PathBuf,
         /// Why.
@@ -99,13 +100,28 @@ pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
     /// Shorthand for [`Error::InvalidField`].
-    pub fn invalid(field: &'static str, reason: impl Into<String>) -> Self {
-        Self::InvalidField { field, reason: reason.into() }
+    pub fn invalid(field: impl Into<Cow<'static, str>>, reason: impl Into<String>) -> Self {
+        Self::InvalidField { field: field.into(), reason: reason.into() }
     }
 
     /// Shorthand for [`Error::NotFound`].
-    pub fn not_found(what: &'static str, id: impl std::fmt::Display) -> Self {
-        Self::NotFound { what, id: id.to_string() }
+    pub fn not_found(what: impl Into<Cow<'static, str>>, id: impl std::fmt::Display) -> Self {
+        Self::NotFound { what: what.into(), id: id.to_string() }
+    }
+
+    /// Shorthand for [`Error::Io`].
+    pub fn io(
+        action: impl Into<Cow<'static, str>>,
+        path: impl Into<PathBuf>,
+        source: std::io::Error,
+    ) -> Self {
+        Self::Io { action: action.into(), path: path.into(), source }
+    }
+
+    /// The same error about row `row` (0-based) of a batch.
+    #[must_use]
+    pub fn at_row(self, row: usize) -> Self {
+        Self::InvalidRow { row, source: Box::new(self) }
     }
 
     /// What the caller should do.
@@ -128,17 +144,12 @@ impl Error {
 
 impl From<InvalidId> for Error {
     fn from(error: InvalidId) -> Self {
-        let field = match error {
-            InvalidId::Empty { field } | InvalidId::TooLong { field, .. } | InvalidId::Control { field } => {
-                field
-            }
-        };
-        Self::InvalidField { field, reason: error.to_string() }
+        Self::invalid(error.field(), error.to_string())
     }
 }
 
 impl From<InvalidTime> for Error {
     fn from(error: InvalidTime) -> Self {
-        Self::InvalidField { field: "time", reason: error.to_string() }
+        Self::invalid("time", error.to_string())
     }
 }

@@ -31,6 +31,16 @@ pub enum InvalidId {
     },
 }
 
+impl InvalidId {
+    /// The kind of identifier.
+    #[must_use]
+    pub fn field(&self) -> &'static str {
+        match self {
+            Self::Empty { field } | Self::TooLong { field, .. } | Self::Control { field } => field,
+        }
+    }
+}
+
 fn check(field: &'static str, id: &str) -> Result<(), InvalidId> {
     if id.is_empty() {
         return Err(InvalidId::Empty { field });
