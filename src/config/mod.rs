@@ -1,8 +1,15 @@
 //! Settings: plain data with units, ranges and trade-offs, validated once at start.
+//!
+//! [`Settings`] is what the program runs with; [`FIELDS`] describes every field of it (the reference
+//! `docs/CONFIG.md` and the range checks come from that one table); [`load()`] puts file, environment and flags
+//! together. Components such as clocks and disks are not settings: they are arguments of constructors.
 
-use serde::{Deserialize, Serialize};
+mod fields;
+mod load;
+mod reference;
+mod settings;
 
-/// Everything that can be set. Precedence: flag, then environment, then file, then default.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Settings {}
+pub use fields::{FIELDS, Field, Range};
+pub use load::{ENVIRONMENT_PREFIX, Loaded, Overrides, load};
+pub use reference::reference;
+pub use settings::{Limits, Log, LogFormat, Settings, Storage};

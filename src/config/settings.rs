@@ -1,0 +1,154 @@
+//! The settings themselves and their defaults.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::fields::{FIELDS, check};
+
+/// Everything that can be set. Precedence: flag, then environment, then file, then default.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// The data directory; created when it does not exist. One process at a time may have it open.
+    pub data: PathBuf,
+    /// Where gRPC is served. Port 0 takes any free port (it is logged).
+    pub listen: SocketAddr,
+    /// Where `/metrics`, `/livez` and `/readyz` are served.
+    pub http: SocketAddr,
+    /// How long a stopping server waits for requests in flight, in milliseconds.
+    pub shutdown_timeout_ms: u64,
+    /// What one request may ask for and how many run at once.
+    pub limits: Limits,
+    /// Segments, the disk and memory.
+    pub storage: Storage,
+    /// What is logged, and how.
+    pub log: Log,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            data: PathBuf::from("segue-data"),
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 7700)),
+            http: SocketAddr::from((Ipv4Addr::LOCALHOST, 7701)),
+            shutdown_timeout_ms: 30_000,
+            limits: Limits::default(),
+            storage: Storage::default(),
+            log: Log::default(),
+        }
+    }
+}
+
+impl Settings {
+    /// Checks every field against its range.
+    ///
+    /// # Errors
+    /// All that is wrong, one sentence a field.
+    pub fn validate(&self) -> Result<(), Vec<String>> {
+        let table = toml::Table::try_from(self).map_err(|error| vec![error.to_string()])?;
+        let mut problems: Vec<String> = FIELDS.iter().filter_map(|field| check(field, &table)).collect();
+        if self.data.as_os_str().is_empty() {
+            problems.push("data: must not be empty; give the directory that holds the database".to_owned());
+        }
+        if self.listen == self.http && self.listen.port() != 0 {
+            problems.push(format!("http: must differ from listen. http=`{}`", self.http));
+        }
+        if problems.is_empty() { Ok(()) } else { Err(problems) }
+    }
+}
+
+/// What one request may ask for and how many run at once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Largest gRPC message, in bytes, in either direction.
+    pub message_bytes_max: u64,
+    /// Rows in one write or one piece of a bulk load.
+    pub batch_rows_max: u32,
+    /// Longest list a query may ask for.
+    pub k_max: u32,
+    /// Values in one filter, all its lists together.
+    pub filter_terms_max: u32,
+    /// Queries computed at the same time; 0 = one a processor.
+    pub concurrent_requests_max: u32,
+    /// Writes in progress at the same time.
+    pub concurrent_writes_max: u32,
+    /// Bulk loads in progress at the same time.
+    pub concurrent_loads_max: u32,
+    /// Requests of one kind that may wait for their turn.
+    pub queue_max: u32,
+    /// Deadline of a request that brings none, in milliseconds; streams and bulk loads have none.
+    pub request_timeout_ms: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            message_bytes_max: 32 << 20,
+            batch_rows_max: 20_000,
+            k_max: 1_000,
+            filter_terms_max: 10_000,
+            concurrent_requests_max: 0,
+            concurrent_writes_max: 64,
+            concurrent_loads_max: 4,
+            queue_max: 1_024,
+            request_timeout_ms: 10_000,
+        }
+    }
+}
+
+/// Segments, the disk and memory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Storage {
+    /// Rows the growing segment of a shard holds before it is sealed and indexed.
+    pub seal_rows: u32,
+    /// Bytes of free disk below which writes are refused while reads go on.
+    pub disk_reserve_bytes: u64,
+    /// Whether every block of every file is checked against its checksum at start.
+    pub verify_on_open: bool,
+    /// Memory for user state read again and again, in bytes.
+    pub user_cache_bytes: u64,
+    /// Threads that seal, index and merge in the background; 0 = one a processor.
+    pub background_threads: u32,
+}
+
+impl Default for Storage {
+    fn default() -> Self {
+        Self {
+            seal_rows: 65_536,
+            disk_reserve_bytes: 512 << 20,
+            verify_on_open: true,
+            user_cache_bytes: 256 << 20,
+            background_threads: 0,
+        }
+    }
+}
+
+/// What is logged, and how.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// Level by module, such as `info,segue::api=debug`.
+    pub filter: String,
+    /// The form of a log line.
+    pub format: LogFormat,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { filter: "info".to_owned(), format: LogFormat::Text }
+    }
+}
+
+/// The form of a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line, for log collectors.
+    Json,
+}
