@@ -2,3 +2,6 @@
 
 pub mod recipe;
 pub mod request;
+mod validate;
+
+pub use validate::{DEPTH_MAX, DIM_MAX, EF_MAX, LIST_MAX, SEEDS_MAX, validate_vector};

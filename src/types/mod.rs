@@ -11,6 +11,7 @@ mod space;
 mod time;
 mod track;
 mod user;
+mod validate;
 
 pub use event::{Action, FeedbackEvent, Play, PlayAction};
 pub use hash::{AlbumKey, ArtistKey, GenreKey, key_of, slot_of};
@@ -24,3 +25,8 @@ pub use space::{Entity, SpaceSpec};
 pub use time::{DAY_MS, Date, HOUR_MS, InvalidTime, Timestamp};
 pub use track::{Artist, AudioFeatures, GenreTag, Region, RegionSet, Track};
 pub use user::User;
+pub use validate::{
+    IMPRESSION_BYTES_MAX, POSITIONS_MAX, QUERY_BYTES_MAX, TEXT_BYTES_MAX, TRACK_LIST_MAX, USER_LIST_MAX,
+    WORD_BYTES_MAX,
+};
+pub(crate) use validate::{length, text, word};
