@@ -4,4 +4,5 @@ pub mod recipe;
 pub mod request;
 mod validate;
 
-pub use validate::{DEPTH_MAX, DIM_MAX, EF_MAX, LIST_MAX, SEEDS_MAX, validate_vector};
+pub use recipe::{DEPTH_MAX, LIST_MAX};
+pub use validate::{DIM_MAX, EF_MAX, SEEDS_MAX, validate_vector};

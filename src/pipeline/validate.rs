@@ -4,7 +4,7 @@
 
 use std::collections::HashSet;
 
-use super::recipe::{HeardWindow, Recipe, RecipePatch, SourceSpec};
+use super::recipe::{DEPTH_MAX, HeardWindow, LIST_MAX, RecipePatch, SourceSpec};
 use super::request::{
     ExplainRequest, RecommendRequest, RequestContext, SearchRequest, SimilarRequest, SimilarUsersRequest,
     TrackFilter,
@@ -17,10 +17,6 @@ use crate::types::{QUERY_BYTES_MAX, TEXT_BYTES_MAX, WORD_BYTES_MAX, length, text
 pub const SEEDS_MAX: usize = 50;
 /// The largest dimension of a vector.
 pub const DIM_MAX: usize = 4_096;
-/// The deepest source of a recipe.
-pub const DEPTH_MAX: u32 = 2_000;
-/// The longest list of a recipe.
-pub const LIST_MAX: u32 = 1_000;
 /// The broadest graph search a request may ask for.
 pub const EF_MAX: u32 = 100_000;
 
@@ -195,24 +191,6 @@ impl TrackFilter {
         ensure(both.is_none(), "filter.exclude_genres", || {
             format!("names a genre that filter.genres wants. genre=`{}`", both.map_or("", String::as_str))
         })
-    }
-}
-
-impl Recipe {
-    /// Checks every field against its range.
-    ///
-    /// # Errors
-    /// `InvalidField` naming the first field that is wrong.
-    pub fn validate(&self) -> Result<()> {
-        word("name", &self.name)?;
-        ensure(!self.name.contains('@'), "name", || "must not contain @".to_owned())?;
-        count("n", self.n, LIST_MAX)?;
-        sources("sources", &self.sources)?;
-        window("heard", self.heard)?;
-        self.heard_collaborative.map_or(Ok(()), |heard| window("heard_collaborative", heard))?;
-        share("personal_weight", self.personal_weight, 1.0)?;
-        share("mmr_lambda", self.mmr_lambda, 1.0)?;
-        share("exploration_rate", self.exploration_rate, 0.5)
     }
 }
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::pipeline::recipe::{Normalization, Source};
+use crate::pipeline::recipe::{EnergyArc, Normalization, Recipe, Source};
 use crate::types::{ArtistId, Date, Surface, TrackId, UserId};
 
 fn recommend() -> RecommendRequest {
@@ -107,6 +107,9 @@ fn a_recipe_names_its_wrong_field() {
         album_cap: 2,
         exploration_rate: 0.1,
         sequence: true,
+        energy_arc: EnergyArc::default(),
+        artist_gap: 3,
+        released_within_days: 0,
         rules: true,
     };
     let wrong = |change: fn(&mut Recipe)| {

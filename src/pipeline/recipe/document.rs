@@ -1,4 +1,4 @@
-//! Recipes: the pipeline's parameters as a stored, versioned, validated document (PIPELINE.md §1).
+//! The document itself: plain data with ranges; what is checked stands in `check`.
 
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +30,23 @@ impl Source {
             Self::Trending => "trending",
         }
     }
+
+    /// The number used in impression tokens; never changes, whatever the order of the variants.
+    #[must_use]
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Collaborative => 0,
+            Self::Content => 1,
+            Self::Audio => 2,
+            Self::Trending => 3,
+        }
+    }
+
+    /// The source of a number from [`Source::code`].
+    #[must_use]
+    pub fn from_code(code: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|source| source.code() == code)
+    }
 }
 
 /// How lists of different sources are brought to one scale (PIPELINE.md §5).
@@ -38,9 +55,9 @@ impl Source {
 pub enum Normalization {
     /// To 0..=1 over the fetched list; all equal → 0.5.
     MinMax,
-    /// Reciprocal rank, `1 / (10 + rank)`.
+    /// Reciprocal rank, `11 / (10 + rank)` with rank 1 the best, so that the best has 1.
     Rrf,
-    /// Standard score; offered, measured worse.
+    /// Standard score, ±3 standard deviations mapped to 0..=1; offered, measured worse.
     ZScore,
 }
 
@@ -54,6 +71,44 @@ pub struct SourceSpec {
     pub depth: u32,
     /// Blend weights for a new listener, one with 30 plays, and one with 500 or more; linear between. Each ≥ 0.
     pub weights: [f64; 3],
+}
+
+/// The stages of a listener's maturity that the columns of [`SourceSpec::weights`] stand for, in plays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Maturity;
+
+impl Maturity {
+    /// Plays at each column; weights are linear between them and constant beyond the last.
+    pub const PLAYS: [u32; 3] = [0, 30, 500];
+}
+
+/// The course of energy over a list: points `(position, level)`, both 0 to 1, linear between; positions rise from 0
+/// to 1. Level 0 is the calmest track of the chosen set and 1 the most energetic.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct EnergyArc(pub Vec<(f64, f64)>);
+
+impl Default for EnergyArc {
+    /// Rises until 60 % of the list and falls to its end.
+    fn default() -> Self {
+        Self(vec![(0.0, 0.0), (0.6, 1.0), (1.0, 0.0)])
+    }
+}
+
+impl EnergyArc {
+    /// The level at `position` in 0..=1; the ends' levels beyond the points.
+    #[must_use]
+    pub fn level(&self, position: f64) -> f64 {
+        let points = &self.0;
+        let after = points.partition_point(|&(at, _)| at < position);
+        match (after.checked_sub(1).and_then(|i| points.get(i)), points.get(after)) {
+            (None, None) => 0.5,
+            (None, Some(&(_, level))) | (Some(&(_, level)), None) => level,
+            (Some(&(from, low)), Some(&(to, high))) => {
+                low + (high - low) * (position - from) / (to - from).max(f64::MIN_POSITIVE)
+            }
+        }
+    }
 }
 
 /// How long a heard track stays away.
@@ -100,8 +155,52 @@ pub struct Recipe {
     pub exploration_rate: f64,
     /// Whether the chosen set is put in playing order (PIPELINE.md §9) or left in order of choice.
     pub sequence: bool,
+    /// The energy curve of the playing order.
+    #[serde(default)]
+    pub energy_arc: EnergyArc,
+    /// Tracks of one primary artist are at least so many positions apart in playing order where the set allows it,
+    /// 1 to 10; 1 = may touch.
+    #[serde(default = "default_artist_gap")]
+    pub artist_gap: u32,
+    /// Only tracks released within this many days before the request; 0 = of any age. A list it leaves short stays short.
+    #[serde(default)]
+    pub released_within_days: u16,
     /// Whether the hard rules of the listener hold. Only evaluation may switch them off.
     pub rules: bool,
+}
+
+fn default_artist_gap() -> u32 {
+    3
+}
+
+impl Recipe {
+    /// `name@version`, as replies and requests write it.
+    #[must_use]
+    pub fn reference(&self) -> String {
+        format!("{}@{}", self.name, self.version)
+    }
+
+    /// The source's part, if the recipe uses it.
+    #[must_use]
+    pub fn source(&self, source: Source) -> Option<&SourceSpec> {
+        self.sources.iter().find(|spec| spec.source == source)
+    }
+
+    /// The window of heard tracks for candidates of one source.
+    #[must_use]
+    pub fn heard_for(&self, source: Source) -> HeardWindow {
+        match (source, self.heard_collaborative) {
+            (Source::Collaborative, Some(stricter)) => stricter,
+            _ => self.heard,
+        }
+    }
+
+    /// The same recipe with the listener's hard rules switched off; for evaluation only, never stored.
+    #[must_use]
+    pub fn without_rules(mut self) -> Self {
+        self.rules = false;
+        self
+    }
 }
 
 /// Fields of a recipe to override for one call; absent fields keep the recipe's value.
@@ -132,4 +231,10 @@ pub struct RecipePatch {
     pub exploration_rate: Option<f64>,
     /// See [`Recipe::sequence`].
     pub sequence: Option<bool>,
+    /// See [`Recipe::energy_arc`].
+    pub energy_arc: Option<EnergyArc>,
+    /// See [`Recipe::artist_gap`].
+    pub artist_gap: Option<u32>,
+    /// See [`Recipe::released_within_days`].
+    pub released_within_days: Option<u16>,
 }
