@@ -2,6 +2,7 @@
 
 pub mod config;
 pub mod error;
+pub mod ingest;
 pub mod node;
 pub mod pipeline;
 pub mod storage;

@@ -1,0 +1,30 @@
+//! Bulk files: catalogue, listeners, plays and vectors in Parquet (schemas: `docs/DATA.md`), read with every
+//! column and cell checked, written whole or not at all.
+//!
+//! Invariants: a file whose columns are missing or of the wrong type is refused when it is opened, by
+//! column name; a wrong cell makes one bad row, with its number, column, value and reason, and never stops
+//! or panics the reader; rows keep the numbers they have in the file, so a load can resume at any row.
+//!
+//! Absent on purpose: the database. Readers and writers know files and the shared nouns only.
+
+mod cell;
+mod columns;
+mod file;
+mod play;
+mod rows;
+mod track;
+mod user;
+mod vector;
+mod write;
+
+pub use cell::RowError;
+pub use file::content_id;
+pub use play::{PlayRows, PlayTable, PlayWriter};
+pub use rows::{RowOutcome, Rows, Table};
+pub use track::{MARKETS_MIN, TrackRows, TrackTable, TrackWriter};
+pub use user::{UserRows, UserTable, UserWriter};
+pub use vector::{VectorRows, VectorTable, VectorWriter, write_vectors};
+pub use write::{Encode, TableWriter, write_atomically};
+
+#[cfg(test)]
+mod tests;
