@@ -1,1 +1,52 @@
-//! x
+//! Consensus and placement around any state machine.
+//!
+//! A [`ClusterNode`] owns one data directory and runs any number of Raft groups in it, all on one log with
+//! one fsync for all of them per turn. What a group replicates is a [`StateMachine`]: bytes in, replies
+//! out. This crate never looks inside the bytes.
+//!
+//! A write: [`GroupHandle::propose`] → [`driver`] (mailbox, one turn) → [`log`] (one synced write) → commit
+//! → [`group`] (apply, reply). It is acknowledged only after it is fsynced and applied.
+//! A linearizable read: [`GroupHandle::read_index`], then read the machine's own view.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`node`] | the data directory and its groups; start and stop |
+//! | [`group`] | one replica's logic (Raft paper §5, §8; thesis §6.4, §10.2.1), without threads or I/O |
+//! | [`log`] | the durable log of all groups, on `raft-engine`; what is checked before it is used |
+//! | [`driver`] | the threads |
+//! | [`identity`] | who a data directory is |
+//! | [`env`](mod@env) | time, random numbers, free disk space: what a simulation replaces |
+//!
+//! Absent so far: other nodes. Groups have one member; transport, membership changes, snapshots and the
+//! shard map get their modules when they come. Absent on purpose: clocks and random numbers that decide
+//! anything replicated, lease reads, forwarding of proposals.
+
+mod closed;
+mod config;
+mod driver;
+pub mod env;
+mod error;
+mod files;
+mod group;
+mod identity;
+mod ids;
+mod log;
+mod metrics;
+mod node;
+mod panic;
+mod raft_log_bridge;
+mod state_machine;
+mod status;
+mod wait;
+
+pub use config::{ENTRY_BYTES_LIMIT, InvalidConfig, NodeConfig};
+pub use error::{ClusterError, ErrorKind, GroupError, LogError, OpenError};
+pub use group::{Applied, GroupHandle, ReadPoint};
+pub use identity::Identity;
+pub use ids::{ClusterId, GroupId, PeerId, StoreId};
+pub use log::scan::TornTail;
+pub use metrics::{HistogramSnapshot, MetricsSnapshot};
+pub use node::{ClusterNode, OpenReport};
+pub use state_machine::{AppliedState, ApplyError, CommittedEntry, StateMachine};
+pub use status::{GroupStatus, Role};
+pub use wait::Pending;

@@ -1,0 +1,16 @@
+//! The threads of a node.
+//!
+//! * [`mailbox`]: what comes in: requests of callers (bounded) and events of the node's own threads.
+//! * [`raft_thread`]: one OS thread that owns all groups and runs them in turns, with one fsync a turn.
+//! * [`writer`]: that fsync, and what a full or broken disk does.
+//! * [`apply_pool`]: threads that run state machines.
+//! * [`collector`]: a thread that frees the log's old files.
+//!
+//! The Raft thread waits for the disk in one place only, the synced write; never for a state machine,
+//! a caller or a file collection.
+
+pub(crate) mod apply_pool;
+pub(crate) mod collector;
+pub(crate) mod mailbox;
+pub(crate) mod raft_thread;
+pub(crate) mod writer;

@@ -1,0 +1,495 @@
+//! The thread that owns all groups of a node and runs them in turns.
+//!
+//! A turn: wait for something to do or for the next tick; take what came in; let every group concerned
+//! say what must become durable; write that for all of them with one fsync; let them go on; hand
+//! committed entries to the apply threads. While one turn's fsync runs, the next turn's proposals gather
+//! in the mailbox: that is the group commit.
+//!
+//! A panic in a group takes that group out of service and no other. A failed write or fsync takes the
+//! whole node out of service, because nobody knows what reached the disk.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::{Sender, select};
+
+use super::mailbox::{Event, Inbox, NewGroup, Request};
+use super::writer::{NO_SPACE_PAUSE, Writer};
+use crate::error::{ClusterError, GroupError, LogError};
+use crate::group::apply::{ApplyDone, ApplyJob};
+use crate::group::core::{GroupCore, GroupLimits, Outbox};
+use crate::group::shared::GroupShared;
+use crate::ids::GroupId;
+use crate::log::store::GroupWrite;
+use crate::metrics::Metrics;
+
+/// Requests taken in one turn.
+const REQUESTS_PER_TURN: usize = 1_024;
+/// Bytes of proposals after which a turn takes no more.
+const BYTES_PER_TURN: usize = 16 << 20;
+/// Ticks made up for after a pause; the rest is forgotten, or a pause of this thread would look to
+/// Raft like the silence of a leader.
+const CATCH_UP_TICKS: u32 = 2;
+/// How long an orderly stop waits for what was accepted.
+const DRAIN_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// What the Raft thread owns.
+pub(crate) struct RaftThread {
+    pub inbox: Inbox,
+    pub writer: Writer,
+    pub jobs: Sender<ApplyJob>,
+    pub limits: GroupLimits,
+    pub tick: Duration,
+    pub state: State,
+}
+
+/// What changes from turn to turn.
+#[derive(Default)]
+pub(crate) struct State {
+    cores: BTreeMap<GroupId, GroupCore>,
+    /// Groups taken out of service by a failure; their logs are still there.
+    quarantined: BTreeSet<GroupId>,
+    /// Groups to be removed as soon as their batch is back from its apply thread.
+    leaving: BTreeMap<GroupId, Leaving>,
+    /// Groups with something to do in this turn.
+    dirty: BTreeSet<GroupId>,
+    next_tick: Duration,
+    outbox: Outbox,
+    /// Set by an orderly stop: when to stop at the latest.
+    drain_until: Option<Duration>,
+    stopped: bool,
+    failed: Option<Arc<str>>,
+    /// Came while a write waited for space.
+    deferred: Vec<Request>,
+}
+
+struct Leaving {
+    destroy: bool,
+    reply: Sender<Result<(), GroupError>>,
+}
+
+impl RaftThread {
+    /// Runs turns until the node stops.
+    pub fn run(mut self) {
+        self.state.next_tick = self.now() + self.tick;
+        while !self.state.stopped {
+            self.turn();
+        }
+        for core in self.state.cores.values() {
+            core.shared()
+                .take_down(ClusterError::Stopped { group: core.id() });
+        }
+    }
+
+    fn turn(&mut self) {
+        self.receive();
+        self.tick_if_due();
+        let dirty = std::mem::take(&mut self.state.dirty);
+        if let Err(error) = self.persist(&dirty) {
+            self.fail(&error);
+        }
+        self.dispatch(&dirty);
+        self.publish(&dirty);
+        // No transport yet: groups of one have nobody to talk to.
+        Metrics::add(
+            &self.writer.metrics.messages_undelivered,
+            self.state.outbox.len(),
+        );
+        self.state.outbox.clear();
+        self.check_drained();
+    }
+
+    /// Waits for something to do, then takes all that is there, up to a turn's limits.
+    fn receive(&mut self) {
+        for request in std::mem::take(&mut self.state.deferred) {
+            self.take_request(request, &mut None);
+        }
+        let pause = if self.state.dirty.is_empty() {
+            self.state.next_tick.saturating_sub(self.now())
+        } else {
+            Duration::ZERO
+        };
+        let mut first = None;
+        select! {
+            recv(self.inbox.events) -> event => if let Ok(event) = event { self.take_event(event) },
+            recv(self.inbox.requests) -> request => first = request.ok(),
+            default(pause) => {}
+        }
+        while let Ok(event) = self.inbox.events.try_recv() {
+            self.take_event(event);
+        }
+        let mut refusal = None;
+        let mut bytes = 0;
+        for _ in 0..REQUESTS_PER_TURN {
+            let Some(request) = first.take().or_else(|| self.inbox.requests.try_recv().ok()) else {
+                break;
+            };
+            if let Request::Propose { data, .. } = &request {
+                bytes += data.len();
+            }
+            self.take_request(request, &mut refusal);
+            if bytes >= BYTES_PER_TURN {
+                break;
+            }
+        }
+    }
+
+    fn take_event(&mut self, event: Event) {
+        match event {
+            Event::Applied(done) => self.take_applied(done),
+            Event::Compact(groups) => {
+                for group in groups {
+                    self.touch(group, GroupCore::request_compaction);
+                }
+            }
+            Event::LogFailed(detail) => self.fail(&LogError::SyncFailed { detail }),
+            Event::Stop { drain } => {
+                if drain && self.state.failed.is_none() {
+                    self.state.drain_until = Some(self.now() + DRAIN_TIME_MAX);
+                    for core in self.state.cores.values() {
+                        core.shared()
+                            .take_down(ClusterError::Stopped { group: core.id() });
+                    }
+                } else {
+                    self.state.stopped = true;
+                }
+            }
+        }
+    }
+
+    /// Takes one request. `refusal` remembers for this turn whether the disk has room.
+    fn take_request(&mut self, request: Request, refusal: &mut Option<Option<ClusterError>>) {
+        match request {
+            Request::Propose {
+                group,
+                kind,
+                data,
+                ticket,
+            } => {
+                Metrics::add(&self.writer.metrics.proposals, 1);
+                if let Some(full) = refusal.get_or_insert_with(|| self.writer.refusal()) {
+                    Metrics::add(&self.writer.metrics.proposals_disk_full, 1);
+                    ticket.resolve(Err(full.clone()));
+                    return;
+                }
+                // For a group that is gone the ticket is dropped, which answers it.
+                self.touch(group, |core| core.propose(kind, data, ticket));
+            }
+            Request::Read { group, ticket } => {
+                Metrics::add(&self.writer.metrics.reads, 1);
+                self.touch(group, |core| core.read(ticket));
+            }
+            Request::Add(new) => self.add(*new),
+            Request::Remove {
+                group,
+                destroy,
+                reply,
+            } => self.remove(group, Leaving { destroy, reply }),
+        }
+    }
+
+    fn take_applied(&mut self, done: ApplyDone) {
+        let group = done.shared.id;
+        if let Some(leaving) = self.state.leaving.remove(&group) {
+            drop(done);
+            self.finish_removal(group, leaving);
+            return;
+        }
+        let before = self
+            .state
+            .cores
+            .get(&group)
+            .map_or(0, |core| core.status().applied);
+        if let Some(Err(reason)) = self.touch(group, |core| core.applied(done)) {
+            self.quarantine(group, &reason);
+        } else if let Some(core) = self.state.cores.get(&group) {
+            let applied = core.status().applied.saturating_sub(before);
+            Metrics::add(&self.writer.metrics.applied_entries, applied as usize);
+        }
+    }
+
+    fn tick_if_due(&mut self) {
+        let now = self.now();
+        if now < self.state.next_tick {
+            return;
+        }
+        let late = now - self.state.next_tick;
+        let nanos = u64::try_from(late.as_nanos()).unwrap_or(u64::MAX);
+        self.writer
+            .metrics
+            .tick_delay_max_ns
+            .fetch_max(nanos, std::sync::atomic::Ordering::Relaxed);
+        let mut ticks = 0;
+        while self.state.next_tick <= now && ticks < CATCH_UP_TICKS {
+            self.state.next_tick += self.tick;
+            ticks += 1;
+        }
+        if self.state.next_tick <= now {
+            self.state.next_tick = now + self.tick;
+        }
+        let groups: Vec<_> = self.state.cores.keys().copied().collect();
+        for group in groups {
+            self.touch(group, |core| (0..ticks).for_each(|_| core.tick()));
+        }
+    }
+
+    /// Makes what the dirty groups have to write durable, with one fsync for all, and lets them go on.
+    ///
+    /// # Errors
+    /// What the log said, when the node must not go on.
+    fn persist(&mut self, dirty: &BTreeSet<GroupId>) -> Result<(), LogError> {
+        let mut concerned = Vec::with_capacity(dirty.len());
+        let mut batch = Vec::new();
+        for group in dirty {
+            let mut outbox = std::mem::take(&mut self.state.outbox);
+            let write = self.with_core(*group, |core| core.take_write(&mut outbox));
+            self.state.outbox = outbox;
+            concerned.extend(write.is_some().then_some(*group));
+            batch.extend(write.filter(|write| !write.is_empty()));
+        }
+        if !batch.is_empty() {
+            self.write(&batch)?;
+        }
+        let mut written: BTreeMap<_, _> = batch
+            .into_iter()
+            .map(|write| (write.group, write))
+            .collect();
+        for group in concerned {
+            let write = written
+                .remove(&group)
+                .unwrap_or_else(|| GroupWrite::new(group));
+            let mut outbox = std::mem::take(&mut self.state.outbox);
+            self.with_core(group, |core| core.written(write, &mut outbox));
+            self.state.outbox = outbox;
+        }
+        Ok(())
+    }
+
+    /// Writes until the batch is durable; while the disk is full, proposals are refused and everything
+    /// else waits.
+    fn write(&mut self, batch: &[GroupWrite]) -> Result<(), LogError> {
+        loop {
+            match self.writer.write(batch) {
+                Err(LogError::NoSpace { detail }) if !self.state.stopped => {
+                    tracing::error!(detail, "disk is full, writes wait until space is freed");
+                    self.refuse_while_full();
+                }
+                result => return result,
+            }
+        }
+    }
+
+    fn refuse_while_full(&mut self) {
+        std::thread::sleep(NO_SPACE_PAUSE);
+        for request in self.inbox.requests.try_iter() {
+            match request {
+                Request::Propose { ticket, .. } => ticket.resolve(Err(self.writer.disk_full(0))),
+                other => self.state.deferred.push(other),
+            }
+        }
+        // A stop must not wait for space. Other news can: there is no turn to use them in.
+        let news: Vec<_> = self.inbox.events.try_iter().collect();
+        for event in news {
+            match event {
+                Event::Stop { .. } => self.state.stopped = true,
+                other => self.take_event(other),
+            }
+        }
+    }
+
+    /// Hands committed entries to the apply threads.
+    fn dispatch(&mut self, dirty: &BTreeSet<GroupId>) {
+        for group in dirty {
+            if let Some(Some(job)) = self.with_core(*group, GroupCore::next_apply) {
+                // The pool outlives this thread.
+                let _ = self.jobs.send(job);
+            }
+        }
+        for group in dirty {
+            if self.state.cores.get(group).is_some_and(GroupCore::has_work) {
+                self.state.dirty.insert(*group);
+            }
+        }
+    }
+
+    fn publish(&self, dirty: &BTreeSet<GroupId>) {
+        for group in dirty {
+            if let Some(core) = self.state.cores.get(group) {
+                core.shared().set_status(core.status());
+            }
+        }
+    }
+
+    fn check_drained(&mut self) {
+        let Some(until) = self.state.drain_until else {
+            return;
+        };
+        let idle =
+            self.inbox.requests.is_empty() && self.state.cores.values().all(GroupCore::is_idle);
+        if idle || self.now() >= until {
+            self.state.stopped = true;
+        }
+    }
+
+    fn add(&mut self, new: NewGroup) {
+        let NewGroup {
+            shared,
+            recovered,
+            bootstrap,
+            machine,
+            reply,
+        } = new;
+        let group = shared.id;
+        let answer = self.start_group(shared, recovered, bootstrap, machine);
+        if answer.is_ok() {
+            self.state.dirty.insert(group);
+        }
+        // Whoever asked may have gone; the group runs all the same.
+        let _ = reply.send(answer);
+    }
+
+    fn start_group(
+        &mut self,
+        shared: Arc<GroupShared>,
+        recovered: crate::log::recover::Recovered,
+        bootstrap: Option<GroupWrite>,
+        machine: Box<dyn crate::state_machine::StateMachine>,
+    ) -> Result<(), GroupError> {
+        let group = shared.id;
+        if let Some(reason) = &self.state.failed {
+            return Err(GroupError::NotRunning {
+                reason: reason.clone(),
+            });
+        }
+        if self.state.cores.contains_key(&group) || self.state.leaving.contains_key(&group) {
+            return Err(GroupError::Exists { group });
+        }
+        if let Some(write) = bootstrap {
+            let result = self.writer.write(&[write]);
+            if let Err(source) = result {
+                if !matches!(source, LogError::NoSpace { .. }) {
+                    self.fail(&source);
+                }
+                return Err(GroupError::Log { group, source });
+            }
+        }
+        let limits = self.limits;
+        let core = catch_unwind(AssertUnwindSafe(|| {
+            GroupCore::new(shared, recovered, machine, limits)
+        }))
+        .unwrap_or_else(|panic| Err(crate::panic::message(panic.as_ref())))
+        .map_err(|reason| GroupError::Failed {
+            group,
+            reason: reason.into(),
+        })?;
+        self.state.quarantined.remove(&group);
+        self.state.cores.insert(group, core);
+        Ok(())
+    }
+
+    fn remove(&mut self, group: GroupId, leaving: Leaving) {
+        match self.state.cores.remove(&group) {
+            Some(core) => {
+                core.shared().take_down(ClusterError::Stopped { group });
+                if core.is_applying() {
+                    self.state.leaving.insert(group, leaving);
+                    return;
+                }
+            }
+            None if self.state.quarantined.remove(&group) => {}
+            None => {
+                let _ = leaving.reply.send(Err(GroupError::Unknown { group }));
+                return;
+            }
+        }
+        self.finish_removal(group, leaving);
+    }
+
+    fn finish_removal(&mut self, group: GroupId, leaving: Leaving) {
+        let mut result = Ok(());
+        if leaving.destroy {
+            let write = GroupWrite {
+                destroy: true,
+                ..GroupWrite::new(group)
+            };
+            result = self.writer.write(&[write]);
+        }
+        if let Err(error) = &result
+            && !matches!(error, LogError::NoSpace { .. })
+        {
+            self.fail(error);
+        }
+        let _ = leaving
+            .reply
+            .send(result.map_err(|source| GroupError::Log { group, source }));
+    }
+
+    /// Runs `action` on a group that has something to do in this turn because of it.
+    fn touch<T>(&mut self, group: GroupId, action: impl FnOnce(&mut GroupCore) -> T) -> Option<T> {
+        self.state.dirty.insert(group);
+        self.with_core(group, action)
+    }
+
+    /// Runs `action` on a group. A panic takes the group out of service. `None` when the group is not
+    /// there (any more).
+    fn with_core<T>(
+        &mut self,
+        group: GroupId,
+        action: impl FnOnce(&mut GroupCore) -> T,
+    ) -> Option<T> {
+        let core = self.state.cores.get_mut(&group)?;
+        match catch_unwind(AssertUnwindSafe(|| action(core))) {
+            Ok(value) => Some(value),
+            Err(panic) => {
+                let message = crate::panic::message(panic.as_ref());
+                self.quarantine(group, &format!("the replica panicked: {message}"));
+                None
+            }
+        }
+    }
+
+    fn quarantine(&mut self, group: GroupId, reason: &str) {
+        let Some(core) = self.state.cores.remove(&group) else {
+            return;
+        };
+        tracing::error!(%group, reason, "replica is out of service");
+        Metrics::add(&self.writer.metrics.quarantined, 1);
+        core.shared().take_down(ClusterError::Quarantined {
+            group,
+            reason: reason.into(),
+        });
+        self.state.quarantined.insert(group);
+        drop_quietly(core);
+    }
+
+    /// Takes the whole node out of service.
+    fn fail(&mut self, error: &LogError) {
+        if self.state.failed.is_some() {
+            return;
+        }
+        tracing::error!(%error, "the log failed, the node stops acknowledging");
+        let reason: Arc<str> = error.to_string().into();
+        for core in std::mem::take(&mut self.state.cores).into_values() {
+            core.shared().take_down(ClusterError::NodeFailed {
+                reason: reason.clone(),
+            });
+            drop_quietly(core);
+        }
+        self.state.failed = Some(reason);
+        self.state.stopped |= self.state.drain_until.is_some();
+    }
+
+    fn now(&self) -> Duration {
+        self.writer.env.clock.now()
+    }
+}
+
+/// Drops a replica that may be broken.
+fn drop_quietly(core: GroupCore) {
+    let group = core.id();
+    if catch_unwind(AssertUnwindSafe(|| drop(core))).is_err() {
+        tracing::error!(%group, "replica panicked while it was dropped");
+    }
+}

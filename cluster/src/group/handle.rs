@@ -1,0 +1,133 @@
+//! What callers hold of a group.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use crossbeam_channel::TrySendError;
+
+use super::entry::EntryKind;
+use super::shared::GroupShared;
+use crate::driver::mailbox::{Mailbox, Request};
+use crate::error::ClusterError;
+use crate::ids::GroupId;
+use crate::status::GroupStatus;
+use crate::wait::{Pending, pending};
+
+/// A proposal that was made durable and applied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Applied {
+    /// The entry's place in the log: a token for reads that must see it.
+    pub index: u64,
+    /// The term it was proposed in.
+    pub term: u64,
+    /// The state machine's reply; empty for a barrier.
+    pub reply: Bytes,
+}
+
+/// A point in the log that the state machine has reached, and before which no acknowledged write is
+/// missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReadPoint {
+    /// The last entry that was committed when the read was asked for, or a later one.
+    pub index: u64,
+}
+
+/// A group of this node. Clones are cheap and may be used from any thread.
+///
+/// Handles outlive the group: once it is removed or the node is shut down, requests answer `Stopped`.
+#[derive(Clone, Debug)]
+pub struct GroupHandle {
+    shared: Arc<GroupShared>,
+    mailbox: Mailbox,
+    entry_bytes_max: usize,
+}
+
+impl GroupHandle {
+    pub(crate) fn new(shared: Arc<GroupShared>, mailbox: Mailbox, entry_bytes_max: usize) -> Self {
+        Self {
+            shared,
+            mailbox,
+            entry_bytes_max,
+        }
+    }
+
+    /// Returns the group's id.
+    pub fn id(&self) -> GroupId {
+        self.shared.id
+    }
+
+    pub(crate) fn is_up(&self) -> bool {
+        self.shared.down().is_none()
+    }
+
+    /// Proposes `data` to the group. The answer comes after the entry is fsynced and applied.
+    ///
+    /// Never blocks. Proposals of one thread are appended in the order they are made.
+    ///
+    /// # Errors
+    /// At once: `TooLarge`, `Busy`, `Stopped`, `Quarantined`, `NodeFailed`. From the returned answer:
+    /// also `NotLeader`, `Dropped`, `DiskFull`. [`ClusterError::kind`] says what to do.
+    pub fn propose(&self, data: impl Into<Bytes>) -> Result<Pending<Applied>, ClusterError> {
+        self.propose_kind(EntryKind::Command, data.into())
+    }
+
+    /// Puts an empty entry through the log: once it is answered, everything proposed before is applied.
+    ///
+    /// # Errors
+    /// As [`GroupHandle::propose`].
+    pub fn barrier(&self) -> Result<Pending<Applied>, ClusterError> {
+        self.propose_kind(EntryKind::Barrier, Bytes::new())
+    }
+
+    /// Asks for a point from which a read sees every write acknowledged before this call.
+    ///
+    /// The answer comes once the state machine has reached the point. All reads of a turn share one
+    /// round with the group's members; a group of one needs none. Nothing is written.
+    ///
+    /// # Errors
+    /// At once: `Busy`, `Stopped`, `Quarantined`, `NodeFailed`. From the returned answer: also
+    /// `Timeout`, when no leader answered for ten ticks.
+    pub fn read_index(&self) -> Result<Pending<ReadPoint>, ClusterError> {
+        let (ticket, answer) = pending(self.shared.clone(), 0);
+        self.send(Request::Read {
+            group: self.shared.id,
+            ticket,
+        })?;
+        Ok(answer)
+    }
+
+    /// Returns where the replica stands. Never blocks on the Raft thread.
+    pub fn status(&self) -> GroupStatus {
+        self.shared.status()
+    }
+
+    fn propose_kind(&self, kind: EntryKind, data: Bytes) -> Result<Pending<Applied>, ClusterError> {
+        let bytes = data.len();
+        if bytes > self.entry_bytes_max {
+            return Err(ClusterError::TooLarge {
+                bytes,
+                max: self.entry_bytes_max,
+            });
+        }
+        self.shared.reserve(bytes)?;
+        let (ticket, answer) = pending(self.shared.clone(), bytes);
+        self.send(Request::Propose {
+            group: self.shared.id,
+            kind,
+            data,
+            ticket,
+        })?;
+        Ok(answer)
+    }
+
+    fn send(&self, request: Request) -> Result<(), ClusterError> {
+        if let Some(reason) = self.shared.down() {
+            return Err(reason);
+        }
+        // A request that is not sent is dropped here, and its ticket gives the bytes back.
+        self.mailbox.try_send(request).map_err(|error| match error {
+            TrySendError::Full(_) => self.shared.busy("too many requests are waiting"),
+            TrySendError::Disconnected(_) => self.shared.gone(),
+        })
+    }
+}

@@ -1,0 +1,121 @@
+//! What a group's handles, the Raft thread and the apply threads share.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use parking_lot::Mutex;
+
+use crate::error::ClusterError;
+use crate::ids::{GroupId, PeerId};
+use crate::status::{GroupStatus, Role};
+
+/// The shared part of one group on one node.
+#[derive(Debug)]
+pub(crate) struct GroupShared {
+    pub id: GroupId,
+    /// Last applied entry; set before the callers of the entries are answered.
+    applied: AtomicU64,
+    inflight_bytes: AtomicUsize,
+    inflight_bytes_max: usize,
+    /// Set once, when the group goes out of service.
+    down: OnceLock<ClusterError>,
+    status: Mutex<GroupStatus>,
+}
+
+impl GroupShared {
+    pub fn new(id: GroupId, peer: PeerId, inflight_bytes_max: usize) -> Arc<Self> {
+        let status = GroupStatus {
+            group: id,
+            peer,
+            role: Role::Follower,
+            leader: None,
+            term: 0,
+            commit: 0,
+            applied: 0,
+            durable: 0,
+            first: 0,
+            last: 0,
+            log_bytes: 0,
+            proposals: 0,
+            reads: 0,
+            failure: None,
+        };
+        Arc::new(Self {
+            id,
+            applied: AtomicU64::new(0),
+            inflight_bytes: AtomicUsize::new(0),
+            inflight_bytes_max,
+            down: OnceLock::new(),
+            status: Mutex::new(status),
+        })
+    }
+
+    /// Takes `bytes` from the budget of unacknowledged proposals. One proposal is always let in.
+    ///
+    /// # Errors
+    /// `Busy` when the budget is used up.
+    pub fn reserve(&self, bytes: usize) -> Result<(), ClusterError> {
+        let fits = |used: usize| {
+            let after = used.saturating_add(bytes);
+            (used == 0 || after <= self.inflight_bytes_max).then_some(after)
+        };
+        self.inflight_bytes
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits)
+            .map(drop)
+            .map_err(|_| self.busy("too many bytes are waiting to be acknowledged"))
+    }
+
+    pub fn release(&self, bytes: usize) {
+        self.inflight_bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    pub fn busy(&self, what: &'static str) -> ClusterError {
+        ClusterError::Busy {
+            group: self.id,
+            what,
+        }
+    }
+
+    /// Takes the group out of service for `reason`; only the first reason counts.
+    pub fn take_down(&self, reason: ClusterError) {
+        let failure = match &reason {
+            ClusterError::Stopped { .. } => None,
+            failure => Some(failure.to_string()),
+        };
+        if self.down.set(reason).is_ok() && failure.is_some() {
+            let mut status = self.status.lock();
+            status.role = Role::Quarantined;
+            status.leader = None;
+            status.failure = failure;
+        }
+    }
+
+    /// Returns why the group is out of service.
+    pub fn down(&self) -> Option<ClusterError> {
+        self.down.get().cloned()
+    }
+
+    /// Returns what to tell a caller whose request was dropped unanswered.
+    pub fn gone(&self) -> ClusterError {
+        self.down()
+            .unwrap_or(ClusterError::Stopped { group: self.id })
+    }
+
+    pub fn applied(&self) -> u64 {
+        self.applied.load(Ordering::Acquire)
+    }
+
+    pub fn set_applied(&self, index: u64) {
+        self.applied.store(index, Ordering::Release);
+    }
+
+    pub fn set_status(&self, status: GroupStatus) {
+        *self.status.lock() = status;
+    }
+
+    pub fn status(&self) -> GroupStatus {
+        let mut status = self.status.lock().clone();
+        status.applied = status.applied.max(self.applied());
+        status
+    }
+}

@@ -1,0 +1,536 @@
+//! A node: one data directory, one log, many groups.
+//!
+//! ```text
+//! DIR/lock        held while the directory is open
+//! DIR/identity    who the directory is, which groups it runs
+//! DIR/raft/       the log of all groups
+//! DIR/closed      mark of an orderly shutdown
+//! ```
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use parking_lot::Mutex;
+
+use crate::closed;
+use crate::config::NodeConfig;
+use crate::driver::apply_pool::ApplyPool;
+use crate::driver::collector::Collector;
+use crate::driver::mailbox::{Event, Mailbox, NewGroup, Request, mailbox};
+use crate::driver::raft_thread::{RaftThread, State};
+use crate::driver::writer::Writer;
+use crate::env::{self, Env};
+use crate::error::{GroupError, LogError, OpenError};
+use crate::files;
+use crate::group::core::GroupLimits;
+use crate::group::handle::GroupHandle;
+use crate::group::shared::GroupShared;
+use crate::identity::{GroupMark, Identity, IdentityFile};
+use crate::ids::{GroupId, PeerId};
+use crate::log::engine_log::EngineLog;
+use crate::log::group_log::GroupLog;
+use crate::log::recover::{Recovered, recover};
+use crate::log::scan::{self, TornTail};
+use crate::log::store::{BOOTSTRAP, GroupWrite, LogStore};
+use crate::metrics::{Metrics, MetricsSnapshot};
+use crate::state_machine::{AppliedState, StateMachine};
+
+const IDENTITY: &str = "identity";
+const RAFT: &str = "raft";
+const CLOSED: &str = "closed";
+
+/// What was found when a directory was opened.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OpenReport {
+    /// The directory was created.
+    pub created: bool,
+    /// The last shutdown was orderly: nothing can have been cut off.
+    pub closed_orderly: bool,
+    /// The identity file was missing and rebuilt from the log.
+    pub identity_rebuilt: bool,
+    /// Last writes that a crash cut short. They were never acknowledged, and are dropped.
+    pub torn_tails: Vec<TornTail>,
+}
+
+impl OpenReport {
+    /// Returns the bytes that were dropped.
+    pub fn dropped_bytes(&self) -> u64 {
+        self.torn_tails.iter().map(|tail| tail.bytes).sum()
+    }
+}
+
+/// A running node. Dropping it stops it without waiting for what is under way; nothing acknowledged is
+/// lost either way.
+pub struct ClusterNode {
+    dir: PathBuf,
+    config: NodeConfig,
+    env: Env,
+    report: OpenReport,
+    identity: Mutex<IdentityFile>,
+    handles: Mutex<BTreeMap<GroupId, GroupHandle>>,
+    mailbox: Mailbox,
+    events: Sender<Event>,
+    metrics: Arc<Metrics>,
+    log: Arc<EngineLog>,
+    threads: Vec<JoinHandle<()>>,
+    // Last: the lock is given up when everything else is gone.
+    lock: File,
+}
+
+impl ClusterNode {
+    /// Opens the directory `dir`, creating it if need be, and starts the node's threads. No group runs
+    /// until it is added.
+    ///
+    /// Cost: reads the whole log once.
+    ///
+    /// # Errors
+    /// See [`OpenError`]; each says what to do. A refused directory is left as it was.
+    pub fn open(dir: impl AsRef<Path>, config: NodeConfig) -> Result<Self, OpenError> {
+        Self::open_with(dir, config, Env::real())
+    }
+
+    /// Opens a directory in other surroundings, for tests and simulation.
+    ///
+    /// # Errors
+    /// As [`ClusterNode::open`].
+    pub fn open_with(
+        dir: impl AsRef<Path>,
+        config: NodeConfig,
+        env: Env,
+    ) -> Result<Self, OpenError> {
+        config.validate()?;
+        let dir = dir.as_ref().to_owned();
+        let created = !dir.exists();
+        fs::create_dir_all(&dir).map_err(|source| OpenError::Io {
+            action: "create data directory",
+            path: dir.clone(),
+            source,
+        })?;
+        let lock = files::lock_dir(&dir)?;
+        let (log, identity, report) = open_files(&dir, &config, &env, created)?;
+        let log = Arc::new(log);
+        let metrics = Arc::new(Metrics::default());
+        let (mailbox, events, inbox) = mailbox(config.mailbox_requests_max);
+        let error = |source| OpenError::Io {
+            action: "start a thread",
+            path: dir.clone(),
+            source,
+        };
+        let pool = ApplyPool::start(config.apply_threads, &events).map_err(error)?;
+        let collector =
+            Collector::start(log.clone(), metrics.clone(), events.clone()).map_err(error)?;
+        let raft_thread = RaftThread {
+            inbox,
+            writer: Writer {
+                store: log.clone(),
+                env: env.clone(),
+                dir: dir.clone(),
+                disk_reserve_bytes: config.disk_reserve_bytes,
+                metrics: metrics.clone(),
+                collect: collector.trigger,
+                collect_after_bytes: config.log_file_bytes,
+                bytes_since_collection: 0,
+            },
+            jobs: pool.jobs,
+            limits: limits(&config),
+            tick: config.tick,
+            state: State::default(),
+        };
+        let mut threads = vec![env::spawn("segue-raft", || raft_thread.run()).map_err(error)?];
+        threads.push(collector.thread);
+        threads.extend(pool.threads);
+        Ok(Self {
+            dir,
+            config,
+            env,
+            report,
+            identity: Mutex::new(identity),
+            handles: Mutex::default(),
+            mailbox,
+            events,
+            metrics,
+            log,
+            threads,
+            lock,
+        })
+    }
+
+    /// Returns what was found when the directory was opened.
+    pub fn report(&self) -> &OpenReport {
+        &self.report
+    }
+
+    /// Returns who the directory is.
+    pub fn identity(&self) -> Identity {
+        self.identity.lock().identity.clone()
+    }
+
+    /// Returns the groups this directory holds, running or not, ascending.
+    pub fn stored_groups(&self) -> Vec<GroupId> {
+        self.identity.lock().groups.keys().copied().collect()
+    }
+
+    /// Returns the handles of the running groups, ascending by id.
+    pub fn groups(&self) -> Vec<GroupHandle> {
+        self.handles.lock().values().cloned().collect()
+    }
+
+    /// Returns the handle of a running group.
+    pub fn group(&self, group: GroupId) -> Option<GroupHandle> {
+        self.handles.lock().get(&group).cloned()
+    }
+
+    /// Returns the node's counters.
+    pub fn metrics(&self) -> MetricsSnapshot {
+        self.metrics
+            .snapshot(self.mailbox.len(), self.log.disk_bytes())
+    }
+
+    /// Runs a group: a new one, or one this directory holds, with its state machine as it was recovered.
+    ///
+    /// A group of one leads at once. Entries that the machine lacks are applied in the background; a
+    /// read or [`GroupHandle::barrier`] waits for them.
+    ///
+    /// Cost: reads the group's log once.
+    ///
+    /// # Errors
+    /// See [`GroupError`]. Other groups are not affected.
+    pub fn add_group(
+        &self,
+        group: GroupId,
+        machine: Box<dyn StateMachine>,
+    ) -> Result<GroupHandle, GroupError> {
+        if group.0 == 0 {
+            return Err(GroupError::Reserved { group });
+        }
+        // Held throughout, so that a group is not added twice at a time.
+        let mut handles = self.handles.lock();
+        let running = |handle: &GroupHandle| handle.is_up();
+        if handles.get(&group).is_some_and(running) {
+            return Err(GroupError::Exists { group });
+        }
+        let (recovered, bootstrap) = self.recover_group(group, machine.as_ref())?;
+        let shared = GroupShared::new(group, recovered.peer, self.config.inflight_bytes_max);
+        let (reply, answer) = bounded(1);
+        let new = NewGroup {
+            shared: shared.clone(),
+            recovered,
+            bootstrap,
+            machine,
+            reply,
+        };
+        self.ask(Request::Add(Box::new(new)), &answer)?;
+        self.mark(group, Some(GroupMark::Present))?;
+        let handle = GroupHandle::new(shared, self.mailbox.clone(), self.config.entry_bytes_max);
+        handles.insert(group, handle.clone());
+        Ok(handle)
+    }
+
+    /// Stops a group and drops its state machine; its log stays, and it can be added again.
+    ///
+    /// # Errors
+    /// `Unknown` when it does not run.
+    pub fn stop_group(&self, group: GroupId) -> Result<(), GroupError> {
+        let mut handles = self.handles.lock();
+        self.ask_remove(group, false)?;
+        handles.remove(&group);
+        Ok(())
+    }
+
+    /// Stops a group, drops its state machine and destroys its log. What the machine keeps in its own
+    /// files is the caller's to remove, after this.
+    ///
+    /// # Errors
+    /// `Unknown` when it does not run; `Log` and `Record` when the removal could not be finished: it is
+    /// finished at the next start.
+    pub fn remove_group(&self, group: GroupId) -> Result<(), GroupError> {
+        let mut handles = self.handles.lock();
+        if !handles.contains_key(&group) {
+            return Err(GroupError::Unknown { group });
+        }
+        self.mark(group, Some(GroupMark::Leaving))?;
+        self.ask_remove(group, true)?;
+        handles.remove(&group);
+        self.mark(group, None)
+    }
+
+    /// Stops the node: takes no more requests, finishes what was accepted (for at most ten seconds),
+    /// ends the threads and marks the directory as closed.
+    ///
+    /// # Errors
+    /// When the mark cannot be written. Nothing is lost then; the next start just knows less.
+    pub fn shutdown(mut self) -> Result<(), OpenError> {
+        self.stop(true);
+        let (dir, failed) = (self.dir.clone(), self.log.failed());
+        // Held until the mark is there; the node gives up its own hold with everything else.
+        let lock = self.lock.try_clone();
+        // The last owner of the log cuts its files to their used length.
+        drop(self);
+        if failed {
+            return Ok(());
+        }
+        closed::write(&dir.join(CLOSED), &dir.join(RAFT))?;
+        drop(lock);
+        Ok(())
+    }
+
+    /// Ends all threads.
+    fn stop(&mut self, drain: bool) {
+        // Without a Raft thread there is nobody left to stop.
+        let _ = self.events.send(Event::Stop { drain });
+        for thread in self.threads.drain(..) {
+            let name = thread.thread().name().unwrap_or("unnamed").to_owned();
+            if let Err(panic) = thread.join() {
+                tracing::error!(
+                    thread = name,
+                    reason = crate::panic::message(panic.as_ref()),
+                    "thread panicked"
+                );
+            }
+        }
+    }
+
+    /// Reads what the log holds of a group, or makes the first state of a new one.
+    fn recover_group(
+        &self,
+        group: GroupId,
+        machine: &dyn StateMachine,
+    ) -> Result<(Recovered, Option<GroupWrite>), GroupError> {
+        let state = machine.recovered();
+        let store: Arc<dyn LogStore> = self.log.clone();
+        let loaded = load_apart(group, &store, &state)?;
+        if let Some(recovered) = loaded {
+            return Ok((recovered, None));
+        }
+        let known = self.identity.lock().groups.contains_key(&group);
+        if known || state.index > BOOTSTRAP.index {
+            return Err(GroupError::LogMissing {
+                group,
+                state_index: state.index,
+            });
+        }
+        self.first_state(group, store)
+            .map(|(recovered, write)| (recovered, Some(write)))
+    }
+
+    fn first_state(
+        &self,
+        group: GroupId,
+        store: Arc<dyn LogStore>,
+    ) -> Result<(Recovered, GroupWrite), GroupError> {
+        let random = self
+            .env
+            .entropy
+            .next_u64()
+            .map_err(|source| GroupError::Record {
+                group,
+                source: OpenError::Io {
+                    action: "draw a random peer id",
+                    path: self.dir.clone(),
+                    source,
+                },
+            })?;
+        let peer = PeerId(random.max(1));
+        let write = GroupWrite::bootstrap(group, peer, &[peer]);
+        let log = GroupLog::created(store, &write);
+        Ok((
+            Recovered {
+                log,
+                peer,
+                applied: BOOTSTRAP.index,
+            },
+            write,
+        ))
+    }
+
+    /// Sends a request that the Raft thread answers, and waits for the answer.
+    fn ask(
+        &self,
+        request: Request,
+        answer: &Receiver<Result<(), GroupError>>,
+    ) -> Result<(), GroupError> {
+        let gone = || GroupError::NotRunning {
+            reason: "its Raft thread has ended".into(),
+        };
+        self.mailbox.send(request).map_err(|_| gone())?;
+        answer.recv().map_err(|_| gone())?
+    }
+
+    fn ask_remove(&self, group: GroupId, destroy: bool) -> Result<(), GroupError> {
+        let (reply, answer) = bounded(1);
+        self.ask(
+            Request::Remove {
+                group,
+                destroy,
+                reply,
+            },
+            &answer,
+        )
+    }
+
+    fn mark(&self, group: GroupId, mark: Option<GroupMark>) -> Result<(), GroupError> {
+        self.identity
+            .lock()
+            .mark(group, mark)
+            .map_err(|source| GroupError::Record { group, source })
+    }
+}
+
+impl Drop for ClusterNode {
+    fn drop(&mut self) {
+        if !self.threads.is_empty() {
+            self.stop(false);
+        }
+    }
+}
+
+/// Reads a stored group on a thread of its own: the engine caches blocks by thread, and the caller's
+/// thread may have read from another node's engine.
+fn load_apart(
+    group: GroupId,
+    store: &Arc<dyn LogStore>,
+    state: &AppliedState,
+) -> Result<Option<Recovered>, GroupError> {
+    let load = || match store
+        .load(group)
+        .map_err(|source| GroupError::Log { group, source })?
+    {
+        Some(stored) => recover(group, store.clone(), stored, state).map(Some),
+        None => Ok(None),
+    };
+    thread::scope(|scope| scope.spawn(load).join()).unwrap_or_else(|panic| {
+        Err(GroupError::Failed {
+            group,
+            reason: crate::panic::message(panic.as_ref()).into(),
+        })
+    })
+}
+
+/// Finishes removals that a crash interrupted, before any other thread writes to the log.
+fn finish_removals(log: &EngineLog, identity: &mut IdentityFile) -> Result<(), OpenError> {
+    let leaving =
+        |(group, mark): (&GroupId, &GroupMark)| (*mark == GroupMark::Leaving).then_some(*group);
+    let groups: Vec<_> = identity.groups.iter().filter_map(leaving).collect();
+    for group in groups {
+        log.write(&[GroupWrite {
+            destroy: true,
+            ..GroupWrite::new(group)
+        }])?;
+        identity.mark(group, None)?;
+    }
+    Ok(())
+}
+
+/// Checks and opens the files of a data directory.
+fn open_files(
+    dir: &Path,
+    config: &NodeConfig,
+    env: &Env,
+    created: bool,
+) -> Result<(EngineLog, IdentityFile, OpenReport), OpenError> {
+    let (raft, mark) = (dir.join(RAFT), dir.join(CLOSED));
+    let known = IdentityFile::read(&dir.join(IDENTITY))?;
+    check_cluster(config, known.as_ref().map(|file| &file.identity))?;
+    let closed_orderly = closed::check(&mark, &raft)?;
+    let torn_tails = scan::scan(&raft)?;
+    if closed_orderly && let Some(tail) = torn_tails.first() {
+        let detail = format!("its last record is damaged at offset {}", tail.offset);
+        return Err(LogError::ChangedSinceClose {
+            file: tail.file.clone(),
+            detail,
+        }
+        .into());
+    }
+    for tail in &torn_tails {
+        tracing::warn!(file = %tail.file.display(), offset = tail.offset, bytes = tail.bytes, "dropping a write that a crash cut short");
+    }
+    let had_log = !scan::file_lengths(&raft)?.is_empty();
+    // From here on the log may change.
+    files::remove(&mark)?;
+    let log = EngineLog::open(
+        &raft,
+        config.log_file_bytes,
+        config.log_disk_bytes,
+        env.disk.clone(),
+    )?;
+    let (mut identity, identity_rebuilt) = identify(dir, config, env, &log, known, had_log)?;
+    finish_removals(&log, &mut identity)?;
+    let report = OpenReport {
+        created,
+        closed_orderly,
+        identity_rebuilt,
+        torn_tails,
+    };
+    Ok((log, identity, report))
+}
+
+/// Brings the identity file and its copy in the log together. Returns whether the file was rebuilt.
+fn identify(
+    dir: &Path,
+    config: &NodeConfig,
+    env: &Env,
+    log: &EngineLog,
+    known: Option<IdentityFile>,
+    had_log: bool,
+) -> Result<(IdentityFile, bool), OpenError> {
+    let path = dir.join(IDENTITY);
+    let copy = log
+        .identity()
+        .map(|bytes| Identity::from_copy(&bytes, &path))
+        .transpose()?;
+    let copy_bytes = |identity: &Identity| files::with_checksum(identity.to_text()).into_bytes();
+    match (known, copy) {
+        (Some(file), Some(copy)) if file.identity == copy => Ok((file, false)),
+        (Some(file), Some(copy)) => Err(OpenError::ForeignLog {
+            identity: file.identity.store,
+            log: copy.store,
+        }),
+        (Some(file), None) if file.groups.is_empty() => {
+            // The first start was cut short before the copy was written.
+            log.put_identity(&copy_bytes(&file.identity))?;
+            Ok((file, false))
+        }
+        (Some(file), None) => Err(OpenError::LogLost {
+            store: file.identity.store,
+            groups: file.groups.len(),
+        }),
+        (None, Some(copy)) => {
+            check_cluster(config, Some(&copy))?;
+            Ok((IdentityFile::create(&path, copy, log.groups())?, true))
+        }
+        (None, None) if had_log && !log.groups().is_empty() => {
+            Err(OpenError::IdentityMissing { path })
+        }
+        (None, None) => {
+            let identity = Identity::draw(config.cluster_id, env, &path)?;
+            let file = IdentityFile::create(&path, identity, [])?;
+            log.put_identity(&copy_bytes(&file.identity))?;
+            Ok((file, false))
+        }
+    }
+}
+
+fn check_cluster(config: &NodeConfig, identity: Option<&Identity>) -> Result<(), OpenError> {
+    match (config.cluster_id, identity) {
+        (Some(expected), Some(Identity { cluster: found, .. })) if expected != *found => {
+            Err(OpenError::OtherCluster {
+                expected,
+                found: *found,
+            })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn limits(config: &NodeConfig) -> GroupLimits {
+    GroupLimits {
+        apply_batch_bytes_max: config.apply_batch_bytes_max,
+        log_bytes_max: config.log_bytes_max,
+        log_entries_max: config.log_entries_max,
+        log_slack_entries: config.log_slack_entries,
+    }
+}

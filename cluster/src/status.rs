@@ -1,0 +1,49 @@
+//! Plain descriptions of a group, for status pages and tests.
+
+use crate::ids::{GroupId, PeerId};
+
+/// What a replica is in its group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Takes proposals.
+    Leader,
+    /// Follows a leader, or knows of none.
+    Follower,
+    /// Asks for votes.
+    Candidate,
+    /// Out of service after a failure; `GroupStatus::failure` says why.
+    Quarantined,
+}
+
+/// Where a replica stands, as of the end of the Raft thread's last turn that concerned it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupStatus {
+    /// The group.
+    pub group: GroupId,
+    /// This replica.
+    pub peer: PeerId,
+    /// Its role.
+    pub role: Role,
+    /// The leader it knows of.
+    pub leader: Option<PeerId>,
+    /// Its term.
+    pub term: u64,
+    /// Last committed entry.
+    pub commit: u64,
+    /// Last entry handed to the state machine and applied by it.
+    pub applied: u64,
+    /// Last entry that is in the state machine's own files.
+    pub durable: u64,
+    /// First entry in the log; `last + 1` when the log is empty.
+    pub first: u64,
+    /// Last entry in the log.
+    pub last: u64,
+    /// Encoded bytes of the entries in the log.
+    pub log_bytes: u64,
+    /// Proposals waiting to be applied.
+    pub proposals: usize,
+    /// Reads waiting for their index or for it to be applied.
+    pub reads: usize,
+    /// Why the replica is quarantined.
+    pub failure: Option<String>,
+}

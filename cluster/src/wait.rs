@@ -1,0 +1,151 @@
+//! One answer on its way from the node to a caller, who may block for it or await it.
+//!
+//! The node's side ([`Ticket`]) always answers: dropped unanswered, it says why the group is gone.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::error::ClusterError;
+use crate::group::shared::GroupShared;
+
+/// An answer that has not come yet. Dropping it does not take the request back.
+///
+/// Await it, or block with [`Pending::wait`] or [`Pending::wait_timeout`].
+#[must_use = "the request goes on, but its outcome is lost"]
+#[derive(Debug)]
+pub struct Pending<T> {
+    slot: Arc<Slot<T>>,
+    shared: Arc<GroupShared>,
+}
+
+#[derive(Debug)]
+struct Slot<T> {
+    state: Mutex<SlotState<T>>,
+    answered: Condvar,
+}
+
+#[derive(Debug)]
+struct SlotState<T> {
+    answer: Option<Result<T, ClusterError>>,
+    waker: Option<Waker>,
+}
+
+/// The node's side of a [`Pending`].
+pub(crate) struct Ticket<T> {
+    slot: Option<Arc<Slot<T>>>,
+    shared: Arc<GroupShared>,
+    /// Bytes of the request, given back to the group's budget with the answer.
+    bytes: usize,
+}
+
+/// Makes both sides of one answer. `bytes` were taken from the group's budget by the caller.
+pub(crate) fn pending<T>(shared: Arc<GroupShared>, bytes: usize) -> (Ticket<T>, Pending<T>) {
+    let slot = Arc::new(Slot {
+        state: Mutex::new(SlotState {
+            answer: None,
+            waker: None,
+        }),
+        answered: Condvar::new(),
+    });
+    (
+        Ticket {
+            slot: Some(slot.clone()),
+            shared: shared.clone(),
+            bytes,
+        },
+        Pending { slot, shared },
+    )
+}
+
+impl<T> Pending<T> {
+    /// Blocks until the answer comes.
+    ///
+    /// # Errors
+    /// What the group answered.
+    pub fn wait(self) -> Result<T, ClusterError> {
+        let mut state = self.slot.state.lock();
+        loop {
+            if let Some(answer) = state.answer.take() {
+                return answer;
+            }
+            self.slot.answered.wait(&mut state);
+        }
+    }
+
+    /// Blocks until the answer comes, or for `timeout`.
+    ///
+    /// # Errors
+    /// What the group answered, or `Timeout`: the request may still succeed later.
+    pub fn wait_timeout(self, timeout: Duration) -> Result<T, ClusterError> {
+        let deadline = Instant::now() + timeout;
+        let mut state = self.slot.state.lock();
+        loop {
+            if let Some(answer) = state.answer.take() {
+                return answer;
+            }
+            if self
+                .slot
+                .answered
+                .wait_until(&mut state, deadline)
+                .timed_out()
+            {
+                let late = state.answer.take();
+                return late.unwrap_or(Err(ClusterError::Timeout {
+                    group: self.shared.id,
+                }));
+            }
+        }
+    }
+}
+
+impl<T> Future for Pending<T> {
+    type Output = Result<T, ClusterError>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut state = self.slot.state.lock();
+        match state.answer.take() {
+            Some(answer) => Poll::Ready(answer),
+            None => {
+                state.waker = Some(context.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl<T> Ticket<T> {
+    /// Gives the answer.
+    pub fn resolve(mut self, answer: Result<T, ClusterError>) {
+        self.answer(answer);
+    }
+
+    fn answer(&mut self, answer: Result<T, ClusterError>) {
+        let Some(slot) = self.slot.take() else {
+            return;
+        };
+        self.shared.release(self.bytes);
+        let waker = {
+            let mut state = slot.state.lock();
+            state.answer = Some(answer);
+            state.waker.take()
+        };
+        slot.answered.notify_one();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+impl<T> Drop for Ticket<T> {
+    fn drop(&mut self) {
+        if self.slot.is_some() {
+            let reason = self.shared.gone();
+            self.answer(Err(reason));
+        }
+    }
+}
