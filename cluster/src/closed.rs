@@ -31,12 +31,8 @@ pub(crate) fn check(path: &Path, log_dir: &Path) -> Result<bool, OpenError> {
     let Some(bytes) = files::read(path)? else {
         return Ok(false);
     };
-    let changed = |file: &Path, detail: String| LogError::ChangedSinceClose {
-        file: file.to_owned(),
-        detail,
-    };
-    let marked =
-        parse(&bytes).ok_or_else(|| changed(path, "the mark itself is damaged".to_owned()))?;
+    let changed = |file: &Path, detail: String| LogError::ChangedSinceClose { file: file.to_owned(), detail };
+    let marked = parse(&bytes).ok_or_else(|| changed(path, "the mark itself is damaged".to_owned()))?;
     let found = scan::file_lengths(log_dir)?;
     for (name, length) in &marked {
         let file = log_dir.join(name);
@@ -58,8 +54,7 @@ fn parse(bytes: &[u8]) -> Option<BTreeMap<String, u64>> {
     let lines = files::checked(bytes)?.lines();
     lines
         .map(|line| {
-            line.split_once('=')
-                .and_then(|(name, length)| Some((name.to_owned(), length.parse().ok()?)))
+            line.split_once('=').and_then(|(name, length)| Some((name.to_owned(), length.parse().ok()?)))
         })
         .collect()
 }

@@ -82,56 +82,21 @@ impl NodeConfig {
     /// The first setting that is out of range.
     pub fn validate(&self) -> Result<(), InvalidConfig> {
         let millis = self.tick.as_millis();
-        check(
-            "tick",
-            (1..=10_000).contains(&millis),
-            format!("{millis} ms"),
-            "1 ms to 10 s",
-        )?;
-        check(
-            "apply_threads",
-            (1..=64).contains(&self.apply_threads),
-            self.apply_threads,
-            "1 to 64",
-        )?;
+        check("tick", (1..=10_000).contains(&millis), format!("{millis} ms"), "1 ms to 10 s")?;
+        check("apply_threads", (1..=64).contains(&self.apply_threads), self.apply_threads, "1 to 64")?;
         let mailbox = self.mailbox_requests_max;
-        check(
-            "mailbox_requests_max",
-            (1..=1 << 20).contains(&mailbox),
-            mailbox,
-            "1 to 1048576",
-        )?;
+        check("mailbox_requests_max", (1..=1 << 20).contains(&mailbox), mailbox, "1 to 1048576")?;
         let entry = self.entry_bytes_max;
-        check(
-            "entry_bytes_max",
-            (1..=ENTRY_BYTES_LIMIT).contains(&entry),
-            entry,
-            "1 to 8388608 bytes",
-        )?;
+        check("entry_bytes_max", (1..=ENTRY_BYTES_LIMIT).contains(&entry), entry, "1 to 8388608 bytes")?;
         check(
             "inflight_bytes_max",
             self.inflight_bytes_max >= entry,
             self.inflight_bytes_max,
             "at least entry_bytes_max",
         )?;
-        check(
-            "log_entries_max",
-            self.log_entries_max > 0,
-            self.log_entries_max,
-            "at least 1",
-        )?;
-        check(
-            "log_bytes_max",
-            self.log_bytes_max > 0,
-            self.log_bytes_max,
-            "at least 1 byte",
-        )?;
-        check(
-            "log_file_bytes",
-            self.log_file_bytes >= 4_096,
-            self.log_file_bytes,
-            "at least 4096 bytes",
-        )?;
+        check("log_entries_max", self.log_entries_max > 0, self.log_entries_max, "at least 1")?;
+        check("log_bytes_max", self.log_bytes_max > 0, self.log_bytes_max, "at least 1 byte")?;
+        check("log_file_bytes", self.log_file_bytes >= 4_096, self.log_file_bytes, "at least 4096 bytes")?;
         check(
             "log_disk_bytes",
             self.log_disk_bytes >= self.log_file_bytes,
@@ -150,11 +115,7 @@ fn check(
     if holds {
         return Ok(());
     }
-    Err(InvalidConfig {
-        setting,
-        value: value.to_string(),
-        allowed,
-    })
+    Err(InvalidConfig { setting, value: value.to_string(), allowed })
 }
 
 #[cfg(test)]
@@ -164,21 +125,9 @@ mod tests {
     #[test]
     fn the_default_is_valid_and_a_bad_setting_is_named() {
         assert_eq!(NodeConfig::default().validate(), Ok(()));
-        let broken = NodeConfig {
-            apply_threads: 0,
-            ..NodeConfig::default()
-        };
-        assert_eq!(
-            broken.validate().map_err(|error| error.setting),
-            Err("apply_threads")
-        );
-        let broken = NodeConfig {
-            log_disk_bytes: 1,
-            ..NodeConfig::default()
-        };
-        assert_eq!(
-            broken.validate().map_err(|error| error.setting),
-            Err("log_disk_bytes")
-        );
+        let broken = NodeConfig { apply_threads: 0, ..NodeConfig::default() };
+        assert_eq!(broken.validate().map_err(|error| error.setting), Err("apply_threads"));
+        let broken = NodeConfig { log_disk_bytes: 1, ..NodeConfig::default() };
+        assert_eq!(broken.validate().map_err(|error| error.setting), Err("log_disk_bytes"));
     }
 }

@@ -107,9 +107,6 @@ impl Disk for RealDisk {
 ///
 /// # Errors
 /// The operating system's, when no thread can be started.
-pub(crate) fn spawn(
-    name: &str,
-    body: impl FnOnce() + Send + 'static,
-) -> io::Result<JoinHandle<()>> {
+pub(crate) fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
     Builder::new().name(name.to_owned()).spawn(body)
 }

@@ -12,16 +12,10 @@ use crate::error::OpenError;
 /// # Errors
 /// The operating system's, naming the file.
 pub(crate) fn publish(path: &Path, bytes: &[u8]) -> Result<(), OpenError> {
-    let error = |source| OpenError::Io {
-        action: "write file",
-        path: path.to_owned(),
-        source,
-    };
+    let error = |source| OpenError::Io { action: "write file", path: path.to_owned(), source };
     let temporary = path.with_extension("tmp");
     let mut file = File::create(&temporary).map_err(error)?;
-    file.write_all(bytes)
-        .and_then(|()| file.sync_all())
-        .map_err(error)?;
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(error)?;
     fs::rename(&temporary, path).map_err(error)?;
     sync_parent(path)
 }
@@ -34,11 +28,7 @@ pub(crate) fn remove(path: &Path) -> Result<(), OpenError> {
     match fs::remove_file(path) {
         Ok(()) => sync_parent(path),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(source) => Err(OpenError::Io {
-            action: "remove file",
-            path: path.to_owned(),
-            source,
-        }),
+        Err(source) => Err(OpenError::Io { action: "remove file", path: path.to_owned(), source }),
     }
 }
 
@@ -50,11 +40,7 @@ pub(crate) fn read(path: &Path) -> Result<Option<Vec<u8>>, OpenError> {
     match fs::read(path) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(OpenError::Io {
-            action: "read file",
-            path: path.to_owned(),
-            source,
-        }),
+        Err(source) => Err(OpenError::Io { action: "read file", path: path.to_owned(), source }),
     }
 }
 
@@ -64,22 +50,11 @@ pub(crate) fn read(path: &Path) -> Result<Option<Vec<u8>>, OpenError> {
 /// `InUse` when it is locked already, also by this process.
 pub(crate) fn lock_dir(dir: &Path) -> Result<File, OpenError> {
     let path = dir.join("lock");
-    let error = |source| OpenError::Io {
-        action: "lock data directory",
-        path: path.clone(),
-        source,
-    };
-    let file = File::options()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(&path)
-        .map_err(error)?;
+    let error = |source| OpenError::Io { action: "lock data directory", path: path.clone(), source };
+    let file = File::options().write(true).create(true).truncate(false).open(&path).map_err(error)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(OpenError::InUse {
-            dir: dir.to_owned(),
-        }),
+        Err(TryLockError::WouldBlock) => Err(OpenError::InUse { dir: dir.to_owned() }),
         Err(TryLockError::Error(source)) => Err(error(source)),
     }
 }
@@ -87,13 +62,11 @@ pub(crate) fn lock_dir(dir: &Path) -> Result<File, OpenError> {
 /// Makes the name of a file durable.
 fn sync_parent(path: &Path) -> Result<(), OpenError> {
     let dir = path.parent().unwrap_or(Path::new("."));
-    File::open(dir)
-        .and_then(|file| file.sync_all())
-        .map_err(|source| OpenError::Io {
-            action: "sync directory",
-            path: dir.to_owned(),
-            source,
-        })
+    File::open(dir).and_then(|file| file.sync_all()).map_err(|source| OpenError::Io {
+        action: "sync directory",
+        path: dir.to_owned(),
+        source,
+    })
 }
 
 /// Appends the checksum line that [`checked`] takes off again.

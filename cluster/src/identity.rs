@@ -57,11 +57,7 @@ impl Identity {
     ///
     /// # Errors
     /// When the system has no random numbers.
-    pub(crate) fn draw(
-        cluster: Option<ClusterId>,
-        env: &Env,
-        path: &Path,
-    ) -> Result<Self, OpenError> {
+    pub(crate) fn draw(cluster: Option<ClusterId>, env: &Env, path: &Path) -> Result<Self, OpenError> {
         let random = || {
             env.entropy.next_u64().map_err(|source| OpenError::Io {
                 action: "draw a random identity",
@@ -73,20 +69,12 @@ impl Identity {
             Some(cluster) => cluster,
             None => ClusterId(u128::from(random()?) << 64 | u128::from(random()?)),
         };
-        Ok(Self {
-            cluster,
-            store: StoreId(random()?),
-            created_with: env!("CARGO_PKG_VERSION").to_owned(),
-        })
+        Ok(Self { cluster, store: StoreId(random()?), created_with: env!("CARGO_PKG_VERSION").to_owned() })
     }
 
     /// Writes the identity as lines; the copy in the log is these with a checksum.
     pub(crate) fn to_text(&self) -> String {
-        let Self {
-            cluster,
-            store,
-            created_with,
-        } = self;
+        let Self { cluster, store, created_with } = self;
         format!("{KIND} {FORMAT}\ncluster={cluster}\nstore={store}\ncreated_with={created_with}\n")
     }
 
@@ -109,11 +97,7 @@ impl IdentityFile {
             return Ok(None);
         };
         let (identity, groups) = parse(&bytes, path)?;
-        Ok(Some(Self {
-            path: path.to_owned(),
-            identity,
-            groups,
-        }))
+        Ok(Some(Self { path: path.to_owned(), identity, groups }))
     }
 
     /// Writes a new file.
@@ -125,15 +109,8 @@ impl IdentityFile {
         identity: Identity,
         groups: impl IntoIterator<Item = GroupId>,
     ) -> Result<Self, OpenError> {
-        let groups = groups
-            .into_iter()
-            .map(|group| (group, GroupMark::Present))
-            .collect();
-        let file = Self {
-            path: path.to_owned(),
-            identity,
-            groups,
-        };
+        let groups = groups.into_iter().map(|group| (group, GroupMark::Present)).collect();
+        let file = Self { path: path.to_owned(), identity, groups };
         file.save()?;
         Ok(file)
     }
@@ -157,11 +134,7 @@ impl IdentityFile {
     fn save(&self) -> Result<(), OpenError> {
         let mut text = self.identity.to_text();
         for (group, mark) in &self.groups {
-            let suffix = if *mark == GroupMark::Leaving {
-                " leaving"
-            } else {
-                ""
-            };
+            let suffix = if *mark == GroupMark::Leaving { " leaving" } else { "" };
             text.push_str(&format!("group={group}{suffix}\n"));
         }
         files::publish(&self.path, files::with_checksum(text).as_bytes())
@@ -171,43 +144,27 @@ impl IdentityFile {
 type Parsed = (Identity, BTreeMap<GroupId, GroupMark>);
 
 fn parse(bytes: &[u8], path: &Path) -> Result<Parsed, OpenError> {
-    let damaged = |detail: &str| OpenError::IdentityDamaged {
-        path: path.to_owned(),
-        detail: detail.to_owned(),
-    };
+    let damaged =
+        |detail: &str| OpenError::IdentityDamaged { path: path.to_owned(), detail: detail.to_owned() };
     let text = files::checked(bytes).ok_or_else(|| damaged("its checksum does not fit"))?;
     let mut lines = text.lines();
     match lines.next().and_then(|line| line.split_once(' ')) {
         Some((KIND, FORMAT)) => {}
         Some((KIND, other)) => {
-            return Err(OpenError::IdentityFormat {
-                path: path.to_owned(),
-                format: other.to_owned(),
-            });
+            return Err(OpenError::IdentityFormat { path: path.to_owned(), format: other.to_owned() });
         }
         _ => return Err(damaged("it is not an identity file")),
     }
     let mut field = |name: &str| {
-        lines
-            .next()
-            .and_then(|line| line.strip_prefix(name))
-            .and_then(|rest| rest.strip_prefix('='))
+        lines.next().and_then(|line| line.strip_prefix(name)).and_then(|rest| rest.strip_prefix('='))
     };
     let identity = Identity {
-        cluster: field("cluster")
-            .and_then(|id| id.parse().ok())
-            .ok_or_else(|| damaged("no cluster id"))?,
-        store: field("store")
-            .and_then(|id| id.parse().ok())
-            .ok_or_else(|| damaged("no store id"))?,
-        created_with: field("created_with")
-            .ok_or_else(|| damaged("no version"))?
-            .to_owned(),
+        cluster: field("cluster").and_then(|id| id.parse().ok()).ok_or_else(|| damaged("no cluster id"))?,
+        store: field("store").and_then(|id| id.parse().ok()).ok_or_else(|| damaged("no store id"))?,
+        created_with: field("created_with").ok_or_else(|| damaged("no version"))?.to_owned(),
     };
-    let groups = lines
-        .map(group_line)
-        .collect::<Option<_>>()
-        .ok_or_else(|| damaged("a group line cannot be read"))?;
+    let groups =
+        lines.map(group_line).collect::<Option<_>>().ok_or_else(|| damaged("a group line cannot be read"))?;
     Ok((identity, groups))
 }
 
@@ -227,11 +184,7 @@ mod tests {
     use super::*;
 
     fn example() -> Identity {
-        Identity {
-            cluster: ClusterId(0xabc),
-            store: StoreId(7),
-            created_with: "0.1.0".to_owned(),
-        }
+        Identity { cluster: ClusterId(0xabc), store: StoreId(7), created_with: "0.1.0".to_owned() }
     }
 
     #[test]
@@ -243,10 +196,7 @@ mod tests {
         file.mark(GroupId(3), Some(GroupMark::Leaving)).unwrap();
         let read = IdentityFile::read(&path).unwrap().unwrap();
         assert_eq!(read.identity, example());
-        let expected = BTreeMap::from([
-            (GroupId(3), GroupMark::Leaving),
-            (GroupId(9), GroupMark::Present),
-        ]);
+        let expected = BTreeMap::from([(GroupId(3), GroupMark::Leaving), (GroupId(9), GroupMark::Present)]);
         assert_eq!(read.groups, expected);
     }
 
@@ -262,10 +212,7 @@ mod tests {
             for bit in 0..8 {
                 let mut damaged = whole.clone();
                 damaged[position] ^= 1 << bit;
-                assert!(
-                    parse(&damaged, path).is_err(),
-                    "bit {bit} of byte {position}"
-                );
+                assert!(parse(&damaged, path).is_err(), "bit {bit} of byte {position}");
             }
         }
     }
@@ -273,8 +220,7 @@ mod tests {
     #[test]
     fn a_newer_format_is_refused_by_name() {
         let text = example().to_text().replace("segue-node 1", "segue-node 2");
-        let error =
-            parse(files::with_checksum(text).as_bytes(), Path::new("identity")).unwrap_err();
+        let error = parse(files::with_checksum(text).as_bytes(), Path::new("identity")).unwrap_err();
         assert!(matches!(error, OpenError::IdentityFormat { format, .. } if format == "2"));
     }
 }

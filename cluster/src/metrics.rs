@@ -18,11 +18,7 @@ pub(crate) struct Histogram {
 impl Default for Histogram {
     fn default() -> Self {
         let counts = (0..BUCKETS).map(|_| AtomicU64::new(0)).collect();
-        Self {
-            counts,
-            sum_ns: AtomicU64::new(0),
-            max_ns: AtomicU64::new(0),
-        }
+        Self { counts, sum_ns: AtomicU64::new(0), max_ns: AtomicU64::new(0) }
     }
 }
 
@@ -38,11 +34,7 @@ impl Histogram {
 
     pub fn snapshot(&self) -> HistogramSnapshot {
         HistogramSnapshot {
-            counts: self
-                .counts
-                .iter()
-                .map(|count| count.load(Ordering::Relaxed))
-                .collect(),
+            counts: self.counts.iter().map(|count| count.load(Ordering::Relaxed)).collect(),
             sum: Duration::from_nanos(self.sum_ns.load(Ordering::Relaxed)),
             max: Duration::from_nanos(self.max_ns.load(Ordering::Relaxed)),
         }
@@ -61,15 +53,10 @@ fn bucket(nanos: u64) -> usize {
 
 /// Returns the first value that no longer belongs to a bucket.
 fn bucket_end(bucket: usize) -> u64 {
-    let (row, part) = (
-        bucket as u64 / BUCKETS_PER_DOUBLING,
-        bucket as u64 % BUCKETS_PER_DOUBLING,
-    );
+    let (row, part) = (bucket as u64 / BUCKETS_PER_DOUBLING, bucket as u64 % BUCKETS_PER_DOUBLING);
     match row {
         0 => part + 1,
-        row => (BUCKETS_PER_DOUBLING + part + 1)
-            .checked_shl(row as u32 - 1)
-            .unwrap_or(u64::MAX),
+        row => (BUCKETS_PER_DOUBLING + part + 1).checked_shl(row as u32 - 1).unwrap_or(u64::MAX),
     }
 }
 
@@ -191,10 +178,7 @@ mod tests {
         for nanos in (0..5_000).chain([1 << 20, (1 << 20) + 12_345, 1 << 40, u64::MAX / 3]) {
             let index = bucket(nanos);
             assert!(nanos < bucket_end(index), "{nanos} ends its bucket");
-            assert!(
-                index == 0 || nanos >= bucket_end(index - 1),
-                "{nanos} belongs to an earlier bucket"
-            );
+            assert!(index == 0 || nanos >= bucket_end(index - 1), "{nanos} belongs to an earlier bucket");
         }
     }
 

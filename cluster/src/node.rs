@@ -97,11 +97,7 @@ impl ClusterNode {
     ///
     /// # Errors
     /// As [`ClusterNode::open`].
-    pub fn open_with(
-        dir: impl AsRef<Path>,
-        config: NodeConfig,
-        env: Env,
-    ) -> Result<Self, OpenError> {
+    pub fn open_with(dir: impl AsRef<Path>, config: NodeConfig, env: Env) -> Result<Self, OpenError> {
         config.validate()?;
         let dir = dir.as_ref().to_owned();
         let created = !dir.exists();
@@ -115,14 +111,9 @@ impl ClusterNode {
         let log = Arc::new(log);
         let metrics = Arc::new(Metrics::default());
         let (mailbox, events, inbox) = mailbox(config.mailbox_requests_max);
-        let error = |source| OpenError::Io {
-            action: "start a thread",
-            path: dir.clone(),
-            source,
-        };
+        let error = |source| OpenError::Io { action: "start a thread", path: dir.clone(), source };
         let pool = ApplyPool::start(config.apply_threads, &events).map_err(error)?;
-        let collector =
-            Collector::start(log.clone(), metrics.clone(), events.clone()).map_err(error)?;
+        let collector = Collector::start(log.clone(), metrics.clone(), events.clone()).map_err(error)?;
         let raft_thread = RaftThread {
             inbox,
             writer: Writer {
@@ -186,8 +177,7 @@ impl ClusterNode {
 
     /// Returns the node's counters.
     pub fn metrics(&self) -> MetricsSnapshot {
-        self.metrics
-            .snapshot(self.mailbox.len(), self.log.disk_bytes())
+        self.metrics.snapshot(self.mailbox.len(), self.log.disk_bytes())
     }
 
     /// Runs a group: a new one, or one this directory holds, with its state machine as it was recovered.
@@ -216,13 +206,7 @@ impl ClusterNode {
         let (recovered, bootstrap) = self.recover_group(group, machine.as_ref())?;
         let shared = GroupShared::new(group, recovered.peer, self.config.inflight_bytes_max);
         let (reply, answer) = bounded(1);
-        let new = NewGroup {
-            shared: shared.clone(),
-            recovered,
-            bootstrap,
-            machine,
-            reply,
-        };
+        let new = NewGroup { shared: shared.clone(), recovered, bootstrap, machine, reply };
         self.ask(Request::Add(Box::new(new)), &answer)?;
         self.mark(group, Some(GroupMark::Present))?;
         let handle = GroupHandle::new(shared, self.mailbox.clone(), self.config.entry_bytes_max);
@@ -308,13 +292,9 @@ impl ClusterNode {
         }
         let known = self.identity.lock().groups.contains_key(&group);
         if known || state.index > BOOTSTRAP.index {
-            return Err(GroupError::LogMissing {
-                group,
-                state_index: state.index,
-            });
+            return Err(GroupError::LogMissing { group, state_index: state.index });
         }
-        self.first_state(group, store)
-            .map(|(recovered, write)| (recovered, Some(write)))
+        self.first_state(group, store).map(|(recovered, write)| (recovered, Some(write)))
     }
 
     fn first_state(
@@ -322,61 +302,30 @@ impl ClusterNode {
         group: GroupId,
         store: Arc<dyn LogStore>,
     ) -> Result<(Recovered, GroupWrite), GroupError> {
-        let random = self
-            .env
-            .entropy
-            .next_u64()
-            .map_err(|source| GroupError::Record {
-                group,
-                source: OpenError::Io {
-                    action: "draw a random peer id",
-                    path: self.dir.clone(),
-                    source,
-                },
-            })?;
+        let random = self.env.entropy.next_u64().map_err(|source| GroupError::Record {
+            group,
+            source: OpenError::Io { action: "draw a random peer id", path: self.dir.clone(), source },
+        })?;
         let peer = PeerId(random.max(1));
         let write = GroupWrite::bootstrap(group, peer, &[peer]);
         let log = GroupLog::created(store, &write);
-        Ok((
-            Recovered {
-                log,
-                peer,
-                applied: BOOTSTRAP.index,
-            },
-            write,
-        ))
+        Ok((Recovered { log, peer, applied: BOOTSTRAP.index }, write))
     }
 
     /// Sends a request that the Raft thread answers, and waits for the answer.
-    fn ask(
-        &self,
-        request: Request,
-        answer: &Receiver<Result<(), GroupError>>,
-    ) -> Result<(), GroupError> {
-        let gone = || GroupError::NotRunning {
-            reason: "its Raft thread has ended".into(),
-        };
+    fn ask(&self, request: Request, answer: &Receiver<Result<(), GroupError>>) -> Result<(), GroupError> {
+        let gone = || GroupError::NotRunning { reason: "its Raft thread has ended".into() };
         self.mailbox.send(request).map_err(|_| gone())?;
         answer.recv().map_err(|_| gone())?
     }
 
     fn ask_remove(&self, group: GroupId, destroy: bool) -> Result<(), GroupError> {
         let (reply, answer) = bounded(1);
-        self.ask(
-            Request::Remove {
-                group,
-                destroy,
-                reply,
-            },
-            &answer,
-        )
+        self.ask(Request::Remove { group, destroy, reply }, &answer)
     }
 
     fn mark(&self, group: GroupId, mark: Option<GroupMark>) -> Result<(), GroupError> {
-        self.identity
-            .lock()
-            .mark(group, mark)
-            .map_err(|source| GroupError::Record { group, source })
+        self.identity.lock().mark(group, mark).map_err(|source| GroupError::Record { group, source })
     }
 }
 
@@ -395,31 +344,21 @@ fn load_apart(
     store: &Arc<dyn LogStore>,
     state: &AppliedState,
 ) -> Result<Option<Recovered>, GroupError> {
-    let load = || match store
-        .load(group)
-        .map_err(|source| GroupError::Log { group, source })?
-    {
+    let load = || match store.load(group).map_err(|source| GroupError::Log { group, source })? {
         Some(stored) => recover(group, store.clone(), stored, state).map(Some),
         None => Ok(None),
     };
     thread::scope(|scope| scope.spawn(load).join()).unwrap_or_else(|panic| {
-        Err(GroupError::Failed {
-            group,
-            reason: crate::panic::message(panic.as_ref()).into(),
-        })
+        Err(GroupError::Failed { group, reason: crate::panic::message(panic.as_ref()).into() })
     })
 }
 
 /// Finishes removals that a crash interrupted, before any other thread writes to the log.
 fn finish_removals(log: &EngineLog, identity: &mut IdentityFile) -> Result<(), OpenError> {
-    let leaving =
-        |(group, mark): (&GroupId, &GroupMark)| (*mark == GroupMark::Leaving).then_some(*group);
+    let leaving = |(group, mark): (&GroupId, &GroupMark)| (*mark == GroupMark::Leaving).then_some(*group);
     let groups: Vec<_> = identity.groups.iter().filter_map(leaving).collect();
     for group in groups {
-        log.write(&[GroupWrite {
-            destroy: true,
-            ..GroupWrite::new(group)
-        }])?;
+        log.write(&[GroupWrite { destroy: true, ..GroupWrite::new(group) }])?;
         identity.mark(group, None)?;
     }
     Ok(())
@@ -439,11 +378,7 @@ fn open_files(
     let torn_tails = scan::scan(&raft)?;
     if closed_orderly && let Some(tail) = torn_tails.first() {
         let detail = format!("its last record is damaged at offset {}", tail.offset);
-        return Err(LogError::ChangedSinceClose {
-            file: tail.file.clone(),
-            detail,
-        }
-        .into());
+        return Err(LogError::ChangedSinceClose { file: tail.file.clone(), detail }.into());
     }
     for tail in &torn_tails {
         tracing::warn!(file = %tail.file.display(), offset = tail.offset, bytes = tail.bytes, "dropping a write that a crash cut short");
@@ -451,20 +386,10 @@ fn open_files(
     let had_log = !scan::file_lengths(&raft)?.is_empty();
     // From here on the log may change.
     files::remove(&mark)?;
-    let log = EngineLog::open(
-        &raft,
-        config.log_file_bytes,
-        config.log_disk_bytes,
-        env.disk.clone(),
-    )?;
+    let log = EngineLog::open(&raft, config.log_file_bytes, config.log_disk_bytes, env.disk.clone())?;
     let (mut identity, identity_rebuilt) = identify(dir, config, env, &log, known, had_log)?;
     finish_removals(&log, &mut identity)?;
-    let report = OpenReport {
-        created,
-        closed_orderly,
-        identity_rebuilt,
-        torn_tails,
-    };
+    let report = OpenReport { created, closed_orderly, identity_rebuilt, torn_tails };
     Ok((log, identity, report))
 }
 
@@ -478,33 +403,26 @@ fn identify(
     had_log: bool,
 ) -> Result<(IdentityFile, bool), OpenError> {
     let path = dir.join(IDENTITY);
-    let copy = log
-        .identity()
-        .map(|bytes| Identity::from_copy(&bytes, &path))
-        .transpose()?;
+    let copy = log.identity().map(|bytes| Identity::from_copy(&bytes, &path)).transpose()?;
     let copy_bytes = |identity: &Identity| files::with_checksum(identity.to_text()).into_bytes();
     match (known, copy) {
         (Some(file), Some(copy)) if file.identity == copy => Ok((file, false)),
-        (Some(file), Some(copy)) => Err(OpenError::ForeignLog {
-            identity: file.identity.store,
-            log: copy.store,
-        }),
+        (Some(file), Some(copy)) => {
+            Err(OpenError::ForeignLog { identity: file.identity.store, log: copy.store })
+        }
         (Some(file), None) if file.groups.is_empty() => {
             // The first start was cut short before the copy was written.
             log.put_identity(&copy_bytes(&file.identity))?;
             Ok((file, false))
         }
-        (Some(file), None) => Err(OpenError::LogLost {
-            store: file.identity.store,
-            groups: file.groups.len(),
-        }),
+        (Some(file), None) => {
+            Err(OpenError::LogLost { store: file.identity.store, groups: file.groups.len() })
+        }
         (None, Some(copy)) => {
             check_cluster(config, Some(&copy))?;
             Ok((IdentityFile::create(&path, copy, log.groups())?, true))
         }
-        (None, None) if had_log && !log.groups().is_empty() => {
-            Err(OpenError::IdentityMissing { path })
-        }
+        (None, None) if had_log && !log.groups().is_empty() => Err(OpenError::IdentityMissing { path }),
         (None, None) => {
             let identity = Identity::draw(config.cluster_id, env, &path)?;
             let file = IdentityFile::create(&path, identity, [])?;
@@ -517,10 +435,7 @@ fn identify(
 fn check_cluster(config: &NodeConfig, identity: Option<&Identity>) -> Result<(), OpenError> {
     match (config.cluster_id, identity) {
         (Some(expected), Some(Identity { cluster: found, .. })) if expected != *found => {
-            Err(OpenError::OtherCluster {
-                expected,
-                found: *found,
-            })
+            Err(OpenError::OtherCluster { expected, found: *found })
         }
         _ => Ok(()),
     }

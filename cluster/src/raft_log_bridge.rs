@@ -29,8 +29,7 @@ impl Drain for ToTracing {
             Level::Warning => {
                 tracing::warn!(target: "raft", %group, values = values(record, context), "{}", record.msg());
             }
-            Level::Info | Level::Debug if tracing::enabled!(target: "raft", tracing::Level::DEBUG) =>
-            {
+            Level::Info | Level::Debug if tracing::enabled!(target: "raft", tracing::Level::DEBUG) => {
                 tracing::debug!(target: "raft", %group, values = values(record, context), "{}", record.msg());
             }
             Level::Trace if tracing::enabled!(target: "raft", tracing::Level::TRACE) => {
@@ -45,10 +44,8 @@ impl Drain for ToTracing {
 /// Writes the values of a record as `key=value` words.
 fn values(record: &Record<'_>, context: &OwnedKVList) -> String {
     let mut words = Words(String::new());
-    let written = record
-        .kv()
-        .serialize(record, &mut words)
-        .and_then(|()| context.serialize(record, &mut words));
+    let written =
+        record.kv().serialize(record, &mut words).and_then(|()| context.serialize(record, &mut words));
     match written {
         Ok(()) => words.0,
         Err(error) => format!("{} (values cut off: {error})", words.0),

@@ -41,10 +41,7 @@ pub struct ApplyError {
 impl ApplyError {
     /// Makes an error from a sentence.
     pub fn new(reason: impl Into<String>) -> Self {
-        Self {
-            reason: reason.into(),
-            source: None,
-        }
+        Self { reason: reason.into(), source: None }
     }
 
     /// Makes an error from a sentence and its cause.
@@ -52,10 +49,7 @@ impl ApplyError {
         reason: impl Into<String>,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Self {
-        Self {
-            reason: reason.into(),
-            source: Some(source.into()),
-        }
+        Self { reason: reason.into(), source: Some(source.into()) }
     }
 }
 

@@ -46,20 +46,10 @@ pub(crate) struct Ticket<T> {
 /// Makes both sides of one answer. `bytes` were taken from the group's budget by the caller.
 pub(crate) fn pending<T>(shared: Arc<GroupShared>, bytes: usize) -> (Ticket<T>, Pending<T>) {
     let slot = Arc::new(Slot {
-        state: Mutex::new(SlotState {
-            answer: None,
-            waker: None,
-        }),
+        state: Mutex::new(SlotState { answer: None, waker: None }),
         answered: Condvar::new(),
     });
-    (
-        Ticket {
-            slot: Some(slot.clone()),
-            shared: shared.clone(),
-            bytes,
-        },
-        Pending { slot, shared },
-    )
+    (Ticket { slot: Some(slot.clone()), shared: shared.clone(), bytes }, Pending { slot, shared })
 }
 
 impl<T> Pending<T> {
@@ -88,16 +78,9 @@ impl<T> Pending<T> {
             if let Some(answer) = state.answer.take() {
                 return answer;
             }
-            if self
-                .slot
-                .answered
-                .wait_until(&mut state, deadline)
-                .timed_out()
-            {
+            if self.slot.answered.wait_until(&mut state, deadline).timed_out() {
                 let late = state.answer.take();
-                return late.unwrap_or(Err(ClusterError::Timeout {
-                    group: self.shared.id,
-                }));
+                return late.unwrap_or(Err(ClusterError::Timeout { group: self.shared.id }));
             }
         }
     }

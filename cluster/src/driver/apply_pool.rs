@@ -34,9 +34,6 @@ impl ApplyPool {
             };
             handles.push(env::spawn(&format!("segue-apply-{number}"), body)?);
         }
-        Ok(Self {
-            threads: handles,
-            jobs,
-        })
+        Ok(Self { threads: handles, jobs })
     }
 }

@@ -26,11 +26,7 @@ impl Collector {
     ///
     /// # Errors
     /// The operating system's, when it cannot be started.
-    pub fn start(
-        log: Arc<EngineLog>,
-        metrics: Arc<Metrics>,
-        events: Sender<Event>,
-    ) -> io::Result<Self> {
+    pub fn start(log: Arc<EngineLog>, metrics: Arc<Metrics>, events: Sender<Event>) -> io::Result<Self> {
         let (trigger, triggers) = bounded(1);
         let body = move || {
             for () in triggers {
@@ -51,9 +47,6 @@ impl Collector {
                 }
             }
         };
-        Ok(Self {
-            thread: env::spawn("segue-log-gc", body)?,
-            trigger,
-        })
+        Ok(Self { thread: env::spawn("segue-log-gc", body)?, trigger })
     }
 }

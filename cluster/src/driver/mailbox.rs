@@ -17,22 +17,10 @@ use std::sync::Arc;
 
 /// A request of a caller. At most [`NodeConfig::mailbox_requests_max`](crate::NodeConfig) wait.
 pub(crate) enum Request {
-    Propose {
-        group: GroupId,
-        kind: EntryKind,
-        data: Bytes,
-        ticket: Ticket<Applied>,
-    },
-    Read {
-        group: GroupId,
-        ticket: Ticket<ReadPoint>,
-    },
+    Propose { group: GroupId, kind: EntryKind, data: Bytes, ticket: Ticket<Applied> },
+    Read { group: GroupId, ticket: Ticket<ReadPoint> },
     Add(Box<NewGroup>),
-    Remove {
-        group: GroupId,
-        destroy: bool,
-        reply: Sender<Result<(), GroupError>>,
-    },
+    Remove { group: GroupId, destroy: bool, reply: Sender<Result<(), GroupError>> },
 }
 
 /// A group to run.
@@ -97,9 +85,5 @@ pub(crate) struct Inbox {
 pub(crate) fn mailbox(requests_max: usize) -> (Mailbox, Sender<Event>, Inbox) {
     let (request_sender, requests) = bounded(requests_max);
     let (event_sender, events) = unbounded();
-    (
-        Mailbox(request_sender),
-        event_sender,
-        Inbox { requests, events },
-    )
+    (Mailbox(request_sender), event_sender, Inbox { requests, events })
 }

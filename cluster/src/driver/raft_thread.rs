@@ -78,8 +78,7 @@ impl RaftThread {
             self.turn();
         }
         for core in self.state.cores.values() {
-            core.shared()
-                .take_down(ClusterError::Stopped { group: core.id() });
+            core.shared().take_down(ClusterError::Stopped { group: core.id() });
         }
     }
 
@@ -93,10 +92,7 @@ impl RaftThread {
         self.dispatch(&dirty);
         self.publish(&dirty);
         // No transport yet: groups of one have nobody to talk to.
-        Metrics::add(
-            &self.writer.metrics.messages_undelivered,
-            self.state.outbox.len(),
-        );
+        Metrics::add(&self.writer.metrics.messages_undelivered, self.state.outbox.len());
         self.state.outbox.clear();
         self.check_drained();
     }
@@ -149,8 +145,7 @@ impl RaftThread {
                 if drain && self.state.failed.is_none() {
                     self.state.drain_until = Some(self.now() + DRAIN_TIME_MAX);
                     for core in self.state.cores.values() {
-                        core.shared()
-                            .take_down(ClusterError::Stopped { group: core.id() });
+                        core.shared().take_down(ClusterError::Stopped { group: core.id() });
                     }
                 } else {
                     self.state.stopped = true;
@@ -162,12 +157,7 @@ impl RaftThread {
     /// Takes one request. `refusal` remembers for this turn whether the disk has room.
     fn take_request(&mut self, request: Request, refusal: &mut Option<Option<ClusterError>>) {
         match request {
-            Request::Propose {
-                group,
-                kind,
-                data,
-                ticket,
-            } => {
+            Request::Propose { group, kind, data, ticket } => {
                 Metrics::add(&self.writer.metrics.proposals, 1);
                 if let Some(full) = refusal.get_or_insert_with(|| self.writer.refusal()) {
                     Metrics::add(&self.writer.metrics.proposals_disk_full, 1);
@@ -182,11 +172,7 @@ impl RaftThread {
                 self.touch(group, |core| core.read(ticket));
             }
             Request::Add(new) => self.add(*new),
-            Request::Remove {
-                group,
-                destroy,
-                reply,
-            } => self.remove(group, Leaving { destroy, reply }),
+            Request::Remove { group, destroy, reply } => self.remove(group, Leaving { destroy, reply }),
         }
     }
 
@@ -197,11 +183,7 @@ impl RaftThread {
             self.finish_removal(group, leaving);
             return;
         }
-        let before = self
-            .state
-            .cores
-            .get(&group)
-            .map_or(0, |core| core.status().applied);
+        let before = self.state.cores.get(&group).map_or(0, |core| core.status().applied);
         if let Some(Err(reason)) = self.touch(group, |core| core.applied(done)) {
             self.quarantine(group, &reason);
         } else if let Some(core) = self.state.cores.get(&group) {
@@ -217,10 +199,7 @@ impl RaftThread {
         }
         let late = now - self.state.next_tick;
         let nanos = u64::try_from(late.as_nanos()).unwrap_or(u64::MAX);
-        self.writer
-            .metrics
-            .tick_delay_max_ns
-            .fetch_max(nanos, std::sync::atomic::Ordering::Relaxed);
+        self.writer.metrics.tick_delay_max_ns.fetch_max(nanos, std::sync::atomic::Ordering::Relaxed);
         let mut ticks = 0;
         while self.state.next_tick <= now && ticks < CATCH_UP_TICKS {
             self.state.next_tick += self.tick;
@@ -252,14 +231,9 @@ impl RaftThread {
         if !batch.is_empty() {
             self.write(&batch)?;
         }
-        let mut written: BTreeMap<_, _> = batch
-            .into_iter()
-            .map(|write| (write.group, write))
-            .collect();
+        let mut written: BTreeMap<_, _> = batch.into_iter().map(|write| (write.group, write)).collect();
         for group in concerned {
-            let write = written
-                .remove(&group)
-                .unwrap_or_else(|| GroupWrite::new(group));
+            let write = written.remove(&group).unwrap_or_else(|| GroupWrite::new(group));
             let mut outbox = std::mem::take(&mut self.state.outbox);
             self.with_core(group, |core| core.written(write, &mut outbox));
             self.state.outbox = outbox;
@@ -326,21 +300,14 @@ impl RaftThread {
         let Some(until) = self.state.drain_until else {
             return;
         };
-        let idle =
-            self.inbox.requests.is_empty() && self.state.cores.values().all(GroupCore::is_idle);
+        let idle = self.inbox.requests.is_empty() && self.state.cores.values().all(GroupCore::is_idle);
         if idle || self.now() >= until {
             self.state.stopped = true;
         }
     }
 
     fn add(&mut self, new: NewGroup) {
-        let NewGroup {
-            shared,
-            recovered,
-            bootstrap,
-            machine,
-            reply,
-        } = new;
+        let NewGroup { shared, recovered, bootstrap, machine, reply } = new;
         let group = shared.id;
         let answer = self.start_group(shared, recovered, bootstrap, machine);
         if answer.is_ok() {
@@ -359,9 +326,7 @@ impl RaftThread {
     ) -> Result<(), GroupError> {
         let group = shared.id;
         if let Some(reason) = &self.state.failed {
-            return Err(GroupError::NotRunning {
-                reason: reason.clone(),
-            });
+            return Err(GroupError::NotRunning { reason: reason.clone() });
         }
         if self.state.cores.contains_key(&group) || self.state.leaving.contains_key(&group) {
             return Err(GroupError::Exists { group });
@@ -376,14 +341,9 @@ impl RaftThread {
             }
         }
         let limits = self.limits;
-        let core = catch_unwind(AssertUnwindSafe(|| {
-            GroupCore::new(shared, recovered, machine, limits)
-        }))
-        .unwrap_or_else(|panic| Err(crate::panic::message(panic.as_ref())))
-        .map_err(|reason| GroupError::Failed {
-            group,
-            reason: reason.into(),
-        })?;
+        let core = catch_unwind(AssertUnwindSafe(|| GroupCore::new(shared, recovered, machine, limits)))
+            .unwrap_or_else(|panic| Err(crate::panic::message(panic.as_ref())))
+            .map_err(|reason| GroupError::Failed { group, reason: reason.into() })?;
         self.state.quarantined.remove(&group);
         self.state.cores.insert(group, core);
         Ok(())
@@ -410,10 +370,7 @@ impl RaftThread {
     fn finish_removal(&mut self, group: GroupId, leaving: Leaving) {
         let mut result = Ok(());
         if leaving.destroy {
-            let write = GroupWrite {
-                destroy: true,
-                ..GroupWrite::new(group)
-            };
+            let write = GroupWrite { destroy: true, ..GroupWrite::new(group) };
             result = self.writer.write(&[write]);
         }
         if let Err(error) = &result
@@ -421,9 +378,7 @@ impl RaftThread {
         {
             self.fail(error);
         }
-        let _ = leaving
-            .reply
-            .send(result.map_err(|source| GroupError::Log { group, source }));
+        let _ = leaving.reply.send(result.map_err(|source| GroupError::Log { group, source }));
     }
 
     /// Runs `action` on a group that has something to do in this turn because of it.
@@ -434,11 +389,7 @@ impl RaftThread {
 
     /// Runs `action` on a group. A panic takes the group out of service. `None` when the group is not
     /// there (any more).
-    fn with_core<T>(
-        &mut self,
-        group: GroupId,
-        action: impl FnOnce(&mut GroupCore) -> T,
-    ) -> Option<T> {
+    fn with_core<T>(&mut self, group: GroupId, action: impl FnOnce(&mut GroupCore) -> T) -> Option<T> {
         let core = self.state.cores.get_mut(&group)?;
         match catch_unwind(AssertUnwindSafe(|| action(core))) {
             Ok(value) => Some(value),
@@ -456,10 +407,7 @@ impl RaftThread {
         };
         tracing::error!(%group, reason, "replica is out of service");
         Metrics::add(&self.writer.metrics.quarantined, 1);
-        core.shared().take_down(ClusterError::Quarantined {
-            group,
-            reason: reason.into(),
-        });
+        core.shared().take_down(ClusterError::Quarantined { group, reason: reason.into() });
         self.state.quarantined.insert(group);
         drop_quietly(core);
     }
@@ -472,9 +420,7 @@ impl RaftThread {
         tracing::error!(%error, "the log failed, the node stops acknowledging");
         let reason: Arc<str> = error.to_string().into();
         for core in std::mem::take(&mut self.state.cores).into_values() {
-            core.shared().take_down(ClusterError::NodeFailed {
-                reason: reason.clone(),
-            });
+            core.shared().take_down(ClusterError::NodeFailed { reason: reason.clone() });
             drop_quietly(core);
         }
         self.state.failed = Some(reason);

@@ -35,16 +35,12 @@ impl Writer {
     pub fn write(&mut self, batch: &[GroupWrite]) -> Result<(), LogError> {
         let start = self.env.clock.now();
         let bytes = self.store.write(batch)?;
-        self.metrics
-            .fsync
-            .record(self.env.clock.now().saturating_sub(start));
+        self.metrics.fsync.record(self.env.clock.now().saturating_sub(start));
         let entries = batch.iter().map(|write| write.entries.len()).sum();
         Metrics::add(&self.metrics.fsync_entries, entries);
         Metrics::add(&self.metrics.fsync_bytes, bytes);
         self.bytes_since_collection += bytes as u64;
-        let truncated = batch
-            .iter()
-            .any(|write| write.truncate.is_some() || write.destroy);
+        let truncated = batch.iter().any(|write| write.truncate.is_some() || write.destroy);
         if truncated || self.bytes_since_collection >= self.collect_after_bytes {
             self.trigger_collection();
         }
@@ -54,9 +50,7 @@ impl Writer {
     /// Returns why nothing more should be written, when the disk is nearly full.
     pub fn refusal(&self) -> Option<ClusterError> {
         match self.env.disk.free_bytes(&self.dir) {
-            Ok(free_bytes) if free_bytes < self.disk_reserve_bytes => {
-                Some(self.disk_full(free_bytes))
-            }
+            Ok(free_bytes) if free_bytes < self.disk_reserve_bytes => Some(self.disk_full(free_bytes)),
             Ok(_) => None,
             Err(error) => {
                 // The write itself will tell if the disk is broken.
@@ -68,10 +62,7 @@ impl Writer {
 
     /// Returns the answer to a proposal while the disk has no room.
     pub fn disk_full(&self, free_bytes: u64) -> ClusterError {
-        ClusterError::DiskFull {
-            free_bytes,
-            reserve_bytes: self.disk_reserve_bytes,
-        }
+        ClusterError::DiskFull { free_bytes, reserve_bytes: self.disk_reserve_bytes }
     }
 
     fn trigger_collection(&mut self) {

@@ -34,18 +34,11 @@ pub(crate) struct ApplyDone {
 impl ApplyJob {
     /// Applies the batch and answers its callers.
     pub fn run(self) -> ApplyDone {
-        let Self {
-            shared,
-            mut machine,
-            entries,
-        } = self;
+        let Self { shared, mut machine, entries } = self;
         let last = entries.last().map_or(0, |(entry, _)| entry.index);
-        let applied = catch_unwind(AssertUnwindSafe(|| apply(machine.as_mut(), &entries)))
-            .unwrap_or_else(|panic| {
-                Err(format!(
-                    "the state machine panicked: {}",
-                    crate::panic::message(panic.as_ref())
-                ))
+        let applied =
+            catch_unwind(AssertUnwindSafe(|| apply(machine.as_mut(), &entries))).unwrap_or_else(|panic| {
+                Err(format!("the state machine panicked: {}", crate::panic::message(panic.as_ref())))
             });
         let outcome = match applied {
             Ok(replies) => {
@@ -56,10 +49,7 @@ impl ApplyJob {
             Err(reason) => {
                 // Before the tickets are dropped, so that their callers learn the reason.
                 let group = shared.id;
-                shared.take_down(ClusterError::Quarantined {
-                    group,
-                    reason: reason.as_str().into(),
-                });
+                shared.take_down(ClusterError::Quarantined { group, reason: reason.as_str().into() });
                 // A broken machine may even panic when it is dropped.
                 let dropped = catch_unwind(AssertUnwindSafe(|| drop(machine)));
                 if dropped.is_err() {
@@ -78,14 +68,9 @@ fn apply(
 ) -> Result<Vec<Bytes>, String> {
     let mut batch = Vec::with_capacity(entries.len());
     for (entry, _) in entries {
-        let kind =
-            EntryKind::of(entry).map_err(|what| format!("met {what}. index=`{}`", entry.index))?;
+        let kind = EntryKind::of(entry).map_err(|what| format!("met {what}. index=`{}`", entry.index))?;
         if kind == EntryKind::Command {
-            batch.push(CommittedEntry {
-                index: entry.index,
-                term: entry.term,
-                data: entry.data.clone(),
-            });
+            batch.push(CommittedEntry { index: entry.index, term: entry.term, data: entry.data.clone() });
         }
     }
     if batch.is_empty() {
@@ -95,28 +80,16 @@ fn apply(
     if replies.len() == batch.len() {
         return Ok(replies);
     }
-    Err(format!(
-        "the state machine gave {} replies to {} entries",
-        replies.len(),
-        batch.len()
-    ))
+    Err(format!("the state machine gave {} replies to {} entries", replies.len(), batch.len()))
 }
 
 fn answer(entries: Vec<(Entry, Option<Ticket<Applied>>)>, replies: Vec<Bytes>) {
     let mut replies = replies.into_iter();
     for (entry, ticket) in entries {
         let is_command = EntryKind::of(&entry) == Ok(EntryKind::Command);
-        let reply = if is_command {
-            replies.next().unwrap_or_default()
-        } else {
-            Bytes::new()
-        };
+        let reply = if is_command { replies.next().unwrap_or_default() } else { Bytes::new() };
         if let Some(ticket) = ticket {
-            ticket.resolve(Ok(Applied {
-                index: entry.index,
-                term: entry.term,
-                reply,
-            }));
+            ticket.resolve(Ok(Applied { index: entry.index, term: entry.term, reply }));
         }
     }
 }

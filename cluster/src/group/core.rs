@@ -139,10 +139,7 @@ impl GroupCore {
     /// Takes a message from another replica.
     ///
     /// The caller has checked its type, group and sender: `raft` panics on unknown ones.
-    #[expect(
-        dead_code,
-        reason = "called by the transport, which groups of one do not need"
-    )]
+    #[expect(dead_code, reason = "called by the transport, which groups of one do not need")]
     pub fn step(&mut self, message: Message) {
         let from = message.from;
         if let Err(error) = self.raw.step(message) {
@@ -163,10 +160,7 @@ impl GroupCore {
 
     fn append(&mut self, kind: EntryKind, data: Bytes) -> Result<(), ClusterError> {
         if self.raw.raft.state != StateRole::Leader {
-            return Err(ClusterError::NotLeader {
-                group: self.shared.id,
-                hint: self.leader(),
-            });
+            return Err(ClusterError::NotLeader { group: self.shared.id, hint: self.leader() });
         }
         let backlog = self.committed.len();
         if backlog >= APPLY_BACKLOG_ENTRIES_MAX || self.committed_bytes >= APPLY_BACKLOG_BYTES_MAX {
@@ -178,13 +172,8 @@ impl GroupCore {
         message.from = self.peer.0;
         message.set_entries(vec![entry].into());
         self.raw.raft.step(message).map_err(|error| match error {
-            raft::Error::ProposalDropped => self
-                .shared
-                .busy("too much is proposed and not yet committed"),
-            _ => ClusterError::NotLeader {
-                group: self.shared.id,
-                hint: self.leader(),
-            },
+            raft::Error::ProposalDropped => self.shared.busy("too much is proposed and not yet committed"),
+            _ => ClusterError::NotLeader { group: self.shared.id, hint: self.leader() },
         })
     }
 
@@ -204,10 +193,7 @@ impl GroupCore {
             for answer in ready.take_read_states() {
                 self.reads.answered(&answer.request_ctx, answer.index);
             }
-            assert!(
-                ready.snapshot().is_empty(),
-                "a snapshot arrived, but nothing can send one"
-            );
+            assert!(ready.snapshot().is_empty(), "a snapshot arrived, but nothing can send one");
             let committed = ready.take_committed_entries();
             self.push_committed(committed);
             write.entries = ready.take_entries();
@@ -265,11 +251,7 @@ impl GroupCore {
             }
         }
         self.committed_bytes -= bytes;
-        Some(ApplyJob {
-            shared: self.shared.clone(),
-            machine,
-            entries,
-        })
+        Some(ApplyJob { shared: self.shared.clone(), machine, entries })
     }
 
     /// Takes the outcome of a batch back.
@@ -361,8 +343,7 @@ impl GroupCore {
         }
         let requested = std::mem::take(&mut self.compaction_requested);
         let log = self.raw.store();
-        let over =
-            log.bytes() > self.limits.log_bytes_max || log.len() > self.limits.log_entries_max;
+        let over = log.bytes() > self.limits.log_bytes_max || log.len() > self.limits.log_entries_max;
         if !over && !requested {
             return None;
         }
@@ -380,10 +361,7 @@ impl GroupCore {
         let log = self.raw.store();
         let mean_bytes = (log.bytes() / log.len().max(1)).max(1);
         let fitting = self.limits.log_bytes_max / 2 / mean_bytes;
-        self.limits
-            .log_slack_entries
-            .min(self.limits.log_entries_max / 2)
-            .min(fitting)
+        self.limits.log_slack_entries.min(self.limits.log_entries_max / 2).min(fitting)
     }
 }
 

@@ -42,9 +42,7 @@ impl EntryKind {
             [] if entry.data.is_empty() => Ok(Self::Internal),
             COMMAND => Ok(Self::Command),
             BARRIER => Ok(Self::Barrier),
-            other => Err(format!(
-                "an entry of an unknown kind `{other:?}`, written by a newer version"
-            )),
+            other => Err(format!("an entry of an unknown kind `{other:?}`, written by a newer version")),
         }
     }
 }

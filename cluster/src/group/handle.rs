@@ -44,11 +44,7 @@ pub struct GroupHandle {
 
 impl GroupHandle {
     pub(crate) fn new(shared: Arc<GroupShared>, mailbox: Mailbox, entry_bytes_max: usize) -> Self {
-        Self {
-            shared,
-            mailbox,
-            entry_bytes_max,
-        }
+        Self { shared, mailbox, entry_bytes_max }
     }
 
     /// Returns the group's id.
@@ -89,10 +85,7 @@ impl GroupHandle {
     /// `Timeout`, when no leader answered for ten ticks.
     pub fn read_index(&self) -> Result<Pending<ReadPoint>, ClusterError> {
         let (ticket, answer) = pending(self.shared.clone(), 0);
-        self.send(Request::Read {
-            group: self.shared.id,
-            ticket,
-        })?;
+        self.send(Request::Read { group: self.shared.id, ticket })?;
         Ok(answer)
     }
 
@@ -104,19 +97,11 @@ impl GroupHandle {
     fn propose_kind(&self, kind: EntryKind, data: Bytes) -> Result<Pending<Applied>, ClusterError> {
         let bytes = data.len();
         if bytes > self.entry_bytes_max {
-            return Err(ClusterError::TooLarge {
-                bytes,
-                max: self.entry_bytes_max,
-            });
+            return Err(ClusterError::TooLarge { bytes, max: self.entry_bytes_max });
         }
         self.shared.reserve(bytes)?;
         let (ticket, answer) = pending(self.shared.clone(), bytes);
-        self.send(Request::Propose {
-            group: self.shared.id,
-            kind,
-            data,
-            ticket,
-        })?;
+        self.send(Request::Propose { group: self.shared.id, kind, data, ticket })?;
         Ok(answer)
     }
 

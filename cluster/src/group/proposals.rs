@@ -25,15 +25,9 @@ impl Proposals {
     /// Registers a proposal whose entry was appended at `index` in `term`.
     pub fn push(&mut self, group: GroupId, index: u64, term: u64, ticket: Ticket<Applied>) {
         while let Some(overtaken) = self.waiting.pop_back_if(|last| last.index >= index) {
-            overtaken
-                .ticket
-                .resolve(Err(ClusterError::Dropped { group }));
+            overtaken.ticket.resolve(Err(ClusterError::Dropped { group }));
         }
-        self.waiting.push_back(Waiting {
-            index,
-            term,
-            ticket,
-        });
+        self.waiting.push_back(Waiting { index, term, ticket });
     }
 
     /// Takes out who waits for the committed entry at `index` and `term`. Who waited for another entry

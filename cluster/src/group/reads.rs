@@ -43,10 +43,7 @@ impl Reads {
 
     /// Returns the context of a round to ask Raft for, if one is due.
     pub fn next_round(&mut self) -> Option<Vec<u8>> {
-        let stale = self
-            .round
-            .as_ref()
-            .is_some_and(|round| self.tick >= round.asked_at + RETRY_TICKS);
+        let stale = self.round.as_ref().is_some_and(|round| self.tick >= round.asked_at + RETRY_TICKS);
         if stale && let Some(round) = self.round.take() {
             self.new.extend(round.waiters);
         }
@@ -55,11 +52,7 @@ impl Reads {
         }
         self.rounds_asked += 1;
         let waiters = std::mem::take(&mut self.new);
-        self.round = Some(Round {
-            context: self.rounds_asked,
-            asked_at: self.tick,
-            waiters,
-        });
+        self.round = Some(Round { context: self.rounds_asked, asked_at: self.tick, waiters });
         Some(self.rounds_asked.to_le_bytes().to_vec())
     }
 
@@ -74,11 +67,7 @@ impl Reads {
 
     /// Answers the reads whose index is applied.
     pub fn applied(&mut self, applied: u64) {
-        while let Some(entry) = self
-            .by_index
-            .first_entry()
-            .filter(|entry| *entry.key() <= applied)
-        {
+        while let Some(entry) = self.by_index.first_entry().filter(|entry| *entry.key() <= applied) {
             let (index, tickets) = entry.remove_entry();
             for ticket in tickets {
                 ticket.resolve(Ok(ReadPoint { index }));

@@ -70,10 +70,7 @@ impl GroupShared {
     }
 
     pub fn busy(&self, what: &'static str) -> ClusterError {
-        ClusterError::Busy {
-            group: self.id,
-            what,
-        }
+        ClusterError::Busy { group: self.id, what }
     }
 
     /// Takes the group out of service for `reason`; only the first reason counts.
@@ -97,8 +94,7 @@ impl GroupShared {
 
     /// Returns what to tell a caller whose request was dropped unanswered.
     pub fn gone(&self) -> ClusterError {
-        self.down()
-            .unwrap_or(ClusterError::Stopped { group: self.id })
+        self.down().unwrap_or(ClusterError::Stopped { group: self.id })
     }
 
     pub fn applied(&self) -> u64 {

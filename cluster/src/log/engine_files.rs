@@ -49,16 +49,9 @@ impl LogFiles {
     }
 
     fn handle(&self, path: &Path, inner: InnerHandle) -> LogHandle {
-        let sync_each_write = path
-            .extension()
-            .is_some_and(|extension| extension == "rewrite");
+        let sync_each_write = path.extension().is_some_and(|extension| extension == "rewrite");
         let (failure, disk) = (self.failure.clone(), self.disk.clone());
-        LogHandle {
-            inner: Arc::new(inner),
-            failure,
-            disk,
-            sync_each_write,
-        }
+        LogHandle { inner: Arc::new(inner), failure, disk, sync_each_write }
     }
 }
 
@@ -90,10 +83,7 @@ impl FileSystem for LogFiles {
     }
 
     fn new_writer(&self, handle: Arc<LogHandle>) -> io::Result<LogWriter> {
-        Ok(LogWriter {
-            inner: DefaultFileSystem.new_writer(handle.inner.clone())?,
-            handle,
-        })
+        Ok(LogWriter { inner: DefaultFileSystem.new_writer(handle.inner.clone())?, handle })
     }
 }
 

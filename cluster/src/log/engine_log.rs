@@ -56,12 +56,7 @@ impl EngineLog {
     ///
     /// # Errors
     /// `Engine` when the engine refuses or panics on the files; `Io` when the directory cannot be synced.
-    pub fn open(
-        dir: &Path,
-        file_bytes: u64,
-        disk_bytes: u64,
-        disk: Arc<dyn Disk>,
-    ) -> Result<Self, LogError> {
+    pub fn open(dir: &Path, file_bytes: u64, disk_bytes: u64, disk: Arc<dyn Disk>) -> Result<Self, LogError> {
         let failure = Arc::new(SyncFailure::default());
         let text = dir.to_str().ok_or_else(|| LogError::Engine {
             detail: "the path of the data directory is not valid UTF-8".to_owned(),
@@ -80,11 +75,7 @@ impl EngineLog {
         let engine = guarded(|| Engine::open_with_file_system(config, files))??;
         // The engine syncs the directory when it begins a new file, but not for the first.
         sync_dir(dir)?;
-        let log = Self {
-            engine,
-            dir: dir.to_owned(),
-            failure,
-        };
+        let log = Self { engine, dir: dir.to_owned(), failure };
         log.check_synced()?;
         Ok(log)
     }
@@ -112,12 +103,8 @@ impl EngineLog {
 
     /// Returns the groups that have anything stored, ascending.
     pub fn groups(&self) -> Vec<GroupId> {
-        let mut groups: Vec<_> = self
-            .engine
-            .raft_groups()
-            .into_iter()
-            .filter(|id| *id != OWN_GROUP)
-            .collect();
+        let mut groups: Vec<_> =
+            self.engine.raft_groups().into_iter().filter(|id| *id != OWN_GROUP).collect();
         groups.sort_unstable();
         groups.into_iter().map(GroupId).collect()
     }
@@ -146,19 +133,14 @@ impl EngineLog {
 
     fn check_synced(&self) -> Result<(), LogError> {
         match self.failure.get() {
-            Some(detail) => Err(LogError::SyncFailed {
-                detail: detail.to_owned(),
-            }),
+            Some(detail) => Err(LogError::SyncFailed { detail: detail.to_owned() }),
             None => Ok(()),
         }
     }
 
     fn bad_value(&self, group: GroupId, what: &str) -> LogError {
         LogError::Engine {
-            detail: format!(
-                "{what} cannot be read. group=`{group}`, dir=`{}`",
-                self.dir.display()
-            ),
+            detail: format!("{what} cannot be read. group=`{group}`, dir=`{}`", self.dir.display()),
         }
     }
 }
@@ -173,21 +155,15 @@ impl LogStore for EngineLog {
     }
 
     fn load(&self, group: GroupId) -> Result<Option<StoredGroup>, LogError> {
-        let (Some(peer), Some(truncated)) = (
-            self.engine.get(group.0, KEY_PEER),
-            self.engine.get(group.0, KEY_TRUNCATED),
-        ) else {
+        let (Some(peer), Some(truncated)) =
+            (self.engine.get(group.0, KEY_PEER), self.engine.get(group.0, KEY_TRUNCATED))
+        else {
             let anything = self.engine.raft_groups().contains(&group.0);
-            return if anything {
-                Err(self.bad_value(group, "the replica's own record"))
-            } else {
-                Ok(None)
-            };
+            return if anything { Err(self.bad_value(group, "the replica's own record")) } else { Ok(None) };
         };
-        let peer = <[u8; 8]>::try_from(peer.as_slice())
-            .map_err(|_| self.bad_value(group, "the peer id"))?;
-        let truncated = decode_truncated(&truncated)
-            .ok_or_else(|| self.bad_value(group, "the truncation point"))?;
+        let peer = <[u8; 8]>::try_from(peer.as_slice()).map_err(|_| self.bad_value(group, "the peer id"))?;
+        let truncated =
+            decode_truncated(&truncated).ok_or_else(|| self.bad_value(group, "the truncation point"))?;
         let hard_state: HardState = self
             .engine
             .get_message(group.0, KEY_HARD_STATE)?
@@ -196,37 +172,16 @@ impl LogStore for EngineLog {
             .engine
             .get_message(group.0, KEY_CONF_STATE)?
             .ok_or_else(|| self.bad_value(group, "the membership"))?;
-        let entries = self
-            .engine
-            .first_index(group.0)
-            .zip(self.engine.last_index(group.0));
+        let entries = self.engine.first_index(group.0).zip(self.engine.last_index(group.0));
         let peer = PeerId(u64::from_le_bytes(peer));
-        Ok(Some(StoredGroup {
-            peer,
-            truncated,
-            hard_state,
-            conf_state,
-            entries,
-        }))
+        Ok(Some(StoredGroup { peer, truncated, hard_state, conf_state, entries }))
     }
 
-    fn read(
-        &self,
-        group: GroupId,
-        low: u64,
-        high: u64,
-        bytes_max: u64,
-    ) -> Result<Vec<Entry>, LogError> {
+    fn read(&self, group: GroupId, low: u64, high: u64, bytes_max: u64) -> Result<Vec<Entry>, LogError> {
         let mut entries = Vec::new();
         let bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX);
         guarded(|| {
-            self.engine.fetch_entries_to::<RaftEntry>(
-                group.0,
-                low,
-                high,
-                Some(bytes_max),
-                &mut entries,
-            )
+            self.engine.fetch_entries_to::<RaftEntry>(group.0, low, high, Some(bytes_max), &mut entries)
         })??;
         Ok(entries)
     }
@@ -249,12 +204,7 @@ fn add_group(engine_batch: &mut raft_engine::LogBatch, write: &GroupWrite) -> Re
     }
     if let Some(truncated) = write.truncate {
         engine_batch.put(group, KEY_TRUNCATED.to_vec(), encode_truncated(truncated))?;
-        engine_batch.add_command(
-            group,
-            Command::Compact {
-                index: truncated.index + 1,
-            },
-        );
+        engine_batch.add_command(group, Command::Compact { index: truncated.index + 1 });
     }
     engine_batch.add_entries::<RaftEntry>(group, &write.entries)?;
     Ok(())
@@ -275,10 +225,7 @@ fn decode_truncated(bytes: &[u8]) -> Option<Truncated> {
 /// Runs a call into the engine; a panic of the engine becomes an error.
 fn guarded<T>(call: impl FnOnce() -> T) -> Result<T, LogError> {
     catch_unwind(AssertUnwindSafe(call)).map_err(|panic| LogError::Engine {
-        detail: format!(
-            "the engine panicked: {}",
-            crate::panic::message(panic.as_ref())
-        ),
+        detail: format!("the engine panicked: {}", crate::panic::message(panic.as_ref())),
     })
 }
 
@@ -290,21 +237,15 @@ impl From<raft_engine::Error> for LogError {
         let no_space = matches!(error, raft_engine::Error::TryAgain(_))
             || detail.contains("nospace")
             || detail.contains("StorageFull");
-        if no_space {
-            Self::NoSpace { detail }
-        } else {
-            Self::Engine { detail }
-        }
+        if no_space { Self::NoSpace { detail } } else { Self::Engine { detail } }
     }
 }
 
 /// Makes the names in a directory durable.
 pub(crate) fn sync_dir(dir: &Path) -> Result<(), LogError> {
-    File::open(dir)
-        .and_then(|file| file.sync_all())
-        .map_err(|source| LogError::Io {
-            action: "sync directory",
-            path: dir.to_owned(),
-            source,
-        })
+    File::open(dir).and_then(|file| file.sync_all()).map_err(|source| LogError::Io {
+        action: "sync directory",
+        path: dir.to_owned(),
+        source,
+    })
 }

@@ -125,9 +125,7 @@ impl GroupLog {
             return None;
         }
         let run = self.term_runs.partition_point(|(first, _)| *first <= index);
-        self.term_runs
-            .get(run.checked_sub(1)?)
-            .map(|(_, term)| *term)
+        self.term_runs.get(run.checked_sub(1)?).map(|(_, term)| *term)
     }
 
     /// Returns entries `low..high`, at least one, cut before `bytes_max` is exceeded.
@@ -136,9 +134,7 @@ impl GroupLog {
     /// As [`LogStore::read`].
     pub fn read(&self, low: u64, high: u64, bytes_max: u64) -> Result<Vec<Entry>, LogError> {
         match self.cache.front() {
-            Some(first) if first.index <= low => {
-                Ok(self.read_cached(first.index, low, high, bytes_max))
-            }
+            Some(first) if first.index <= low => Ok(self.read_cached(first.index, low, high, bytes_max)),
             _ => self.store.read(self.group, low, high, bytes_max),
         }
     }
@@ -168,11 +164,7 @@ impl GroupLog {
         self.cut_from(first.index);
         for entry in entries {
             let length = entry.compute_size();
-            if self
-                .term_runs
-                .back()
-                .is_none_or(|(_, term)| *term != entry.term)
-            {
+            if self.term_runs.back().is_none_or(|(_, term)| *term != entry.term) {
                 self.term_runs.push_back((entry.index, entry.term));
             }
             self.lengths.push_back(length);
@@ -192,11 +184,7 @@ impl GroupLog {
                 self.cache_bytes -= length;
             }
         }
-        while self
-            .term_runs
-            .back()
-            .is_some_and(|(first, _)| *first >= index)
-        {
+        while self.term_runs.back().is_some_and(|(first, _)| *first >= index) {
             self.term_runs.pop_back();
         }
     }
@@ -218,20 +206,12 @@ impl GroupLog {
             self.truncated.index += 1;
         }
         self.truncated = to;
-        while self
-            .cache
-            .front()
-            .is_some_and(|entry| entry.index <= to.index)
-        {
+        while self.cache.front().is_some_and(|entry| entry.index <= to.index) {
             if let Some(entry) = self.cache.pop_front() {
                 self.cache_bytes -= u64::from(entry.compute_size());
             }
         }
-        while self
-            .term_runs
-            .get(1)
-            .is_some_and(|(first, _)| *first <= to.index + 1)
-        {
+        while self.term_runs.get(1).is_some_and(|(first, _)| *first <= to.index + 1) {
             self.term_runs.pop_front();
         }
         if self.lengths.is_empty() {
@@ -242,10 +222,7 @@ impl GroupLog {
 
 impl Storage for GroupLog {
     fn initial_state(&self) -> raft::Result<RaftState> {
-        Ok(RaftState::new(
-            self.hard_state.clone(),
-            self.conf_state.clone(),
-        ))
+        Ok(RaftState::new(self.hard_state.clone(), self.conf_state.clone()))
     }
 
     fn entries(
@@ -261,16 +238,14 @@ impl Storage for GroupLog {
         if high > self.last() + 1 {
             return Err(StorageError::Unavailable.into());
         }
-        self.read(low, high, max_size.into().unwrap_or(u64::MAX))
-            .map_err(other)
+        self.read(low, high, max_size.into().unwrap_or(u64::MAX)).map_err(other)
     }
 
     fn term(&self, index: u64) -> raft::Result<u64> {
         if index < self.truncated.index {
             return Err(StorageError::Compacted.into());
         }
-        self.term_of(index)
-            .ok_or_else(|| StorageError::Unavailable.into())
+        self.term_of(index).ok_or_else(|| StorageError::Unavailable.into())
     }
 
     fn first_index(&self) -> raft::Result<u64> {

@@ -37,31 +37,15 @@ pub(crate) fn recover(
     state: &AppliedState,
 ) -> Result<Recovered, GroupError> {
     let rule = |broken: String| GroupError::Inconsistent { group, broken };
-    let StoredGroup {
-        peer,
-        truncated,
-        hard_state,
-        conf_state,
-        entries,
-    } = stored;
-    check(
-        truncated.index >= BOOTSTRAP.index && truncated.term >= BOOTSTRAP.term,
-        || {
-            rule(format!(
-                "the log starts before the first snapshot. truncated=`{truncated:?}`"
-            ))
-        },
-    )?;
+    let StoredGroup { peer, truncated, hard_state, conf_state, entries } = stored;
+    check(truncated.index >= BOOTSTRAP.index && truncated.term >= BOOTSTRAP.term, || {
+        rule(format!("the log starts before the first snapshot. truncated=`{truncated:?}`"))
+    })?;
     check(is_member(&conf_state, peer), || {
-        rule(format!(
-            "the replica is not a member of its own group. peer=`{peer}`, members=`{conf_state:?}`"
-        ))
+        rule(format!("the replica is not a member of its own group. peer=`{peer}`, members=`{conf_state:?}`"))
     })?;
     check(hard_state.term >= truncated.term, || {
-        rule(format!(
-            "the term fell. term=`{}`, truncated=`{truncated:?}`",
-            hard_state.term
-        ))
+        rule(format!("the term fell. term=`{}`, truncated=`{truncated:?}`", hard_state.term))
     })?;
 
     let mut log = GroupLog::new(group, store.clone(), truncated, hard_state, conf_state);
@@ -71,9 +55,7 @@ pub(crate) fn recover(
     let (first, last) = (truncated.index + 1, log.last());
     let commit = log.hard_state().commit;
     check(commit >= truncated.index && commit <= last, || {
-        rule(format!(
-            "commit index outside the log. commit=`{commit}`, first=`{first}`, last=`{last}`"
-        ))
+        rule(format!("commit index outside the log. commit=`{commit}`, first=`{first}`, last=`{last}`"))
     })?;
     let applied = check_state(&log, state).map_err(rule)?;
     // The commit index is written lazily; what was applied was committed.
@@ -120,12 +102,7 @@ fn check_state(log: &GroupLog, state: &AppliedState) -> Result<u64, String> {
 }
 
 /// Reads all entries into the view, checking numbers and terms.
-fn fill(
-    log: &mut GroupLog,
-    group: GroupId,
-    store: &dyn LogStore,
-    last: u64,
-) -> Result<(), GroupError> {
+fn fill(log: &mut GroupLog, group: GroupId, store: &dyn LogStore, last: u64) -> Result<(), GroupError> {
     let term_max = log.hard_state().term;
     let mut term = log.truncated().term;
     while log.last() < last {
@@ -136,10 +113,7 @@ fn fill(
         check_run(&entries, low, term, term_max)
             .map_err(|broken| GroupError::Inconsistent { group, broken })?;
         term = entries.last().map_or(term, |entry| entry.term);
-        log.written(GroupWrite {
-            entries,
-            ..GroupWrite::new(group)
-        });
+        log.written(GroupWrite { entries, ..GroupWrite::new(group) });
     }
     Ok(())
 }
@@ -156,10 +130,7 @@ fn check_run(entries: &[Entry], low: u64, mut term: u64, term_max: u64) -> Resul
             ));
         }
         if entry.term < term || entry.term > term_max {
-            return Err(format!(
-                "terms of the log are out of order. index=`{index}`, term=`{}`",
-                entry.term
-            ));
+            return Err(format!("terms of the log are out of order. index=`{index}`, term=`{}`", entry.term));
         }
         term = entry.term;
     }

@@ -52,9 +52,7 @@ pub(crate) fn scan(dir: &Path) -> Result<Vec<TornTail>, LogError> {
         for (number, file) in &files {
             if expected != Some(*number) {
                 let name = format!("{:016}{suffix}", expected.unwrap_or_default());
-                return Err(LogError::MissingFile {
-                    file: dir.join(name),
-                });
+                return Err(LogError::MissingFile { file: dir.join(name) });
             }
             expected = number.checked_add(1);
             torn.extend(scan_file(file, *number, last == Some(*number))?);
@@ -71,9 +69,8 @@ pub(crate) fn file_lengths(dir: &Path) -> Result<BTreeMap<String, u64>, LogError
     let mut lengths = BTreeMap::new();
     for suffix in SUFFIXES {
         for file in numbered_files(dir, suffix)?.into_values() {
-            let length = fs::metadata(&file)
-                .map_err(|source| io_error("examine log file", &file, source))?
-                .len();
+            let length =
+                fs::metadata(&file).map_err(|source| io_error("examine log file", &file, source))?.len();
             if let Some(name) = file.file_name().and_then(|name| name.to_str()) {
                 lengths.insert(name.to_owned(), length);
             }
@@ -87,15 +84,12 @@ fn numbered_files(dir: &Path, suffix: &str) -> Result<BTreeMap<u64, PathBuf>, Lo
     if !dir.exists() {
         return Ok(files);
     }
-    let listing =
-        fs::read_dir(dir).map_err(|source| io_error("list log directory", dir, source))?;
+    let listing = fs::read_dir(dir).map_err(|source| io_error("list log directory", dir, source))?;
     for item in listing {
         let item = item.map_err(|source| io_error("list log directory", dir, source))?;
         let name = item.file_name();
-        let number = name
-            .to_str()
-            .and_then(|name| name.strip_suffix(suffix))
-            .and_then(|digits| digits.parse().ok());
+        let number =
+            name.to_str().and_then(|name| name.strip_suffix(suffix)).and_then(|digits| digits.parse().ok());
         if let Some(number) = number {
             files.insert(number, item.path());
         }
@@ -105,30 +99,18 @@ fn numbered_files(dir: &Path, suffix: &str) -> Result<BTreeMap<u64, PathBuf>, Lo
 
 fn scan_file(path: &Path, number: u64, is_last: bool) -> Result<Option<TornTail>, LogError> {
     let bytes = fs::read(path).map_err(|source| io_error("read log file", path, source))?;
-    let intact = if header_is_valid(&bytes) {
-        intact_records(&bytes, number)
-    } else {
-        0
-    };
+    let intact = if header_is_valid(&bytes) { intact_records(&bytes, number) } else { 0 };
     if intact == bytes.len() && intact >= HEADER_BYTES {
         return Ok(None);
     }
-    let damaged = LogError::Damaged {
-        file: path.to_owned(),
-        offset: intact as u64,
-    };
+    let damaged = LogError::Damaged { file: path.to_owned(), offset: intact as u64 };
     if !is_last {
         return Err(damaged);
     }
-    let Some(last_used) = bytes
-        .iter()
-        .rposition(|byte| *byte != 0)
-        .filter(|last| *last >= intact)
-    else {
+    let Some(last_used) = bytes.iter().rposition(|byte| *byte != 0).filter(|last| *last >= intact) else {
         return Ok(None);
     };
-    if (intact.max(HEADER_BYTES)..bytes.len())
-        .any(|offset| record_bytes(&bytes[offset..], number).is_some())
+    if (intact.max(HEADER_BYTES)..bytes.len()).any(|offset| record_bytes(&bytes[offset..], number).is_some())
     {
         return Err(damaged);
     }
@@ -148,10 +130,7 @@ fn header_is_valid(bytes: &[u8]) -> bool {
 /// Returns the offset behind the last record of the unbroken run of intact ones.
 fn intact_records(bytes: &[u8], number: u64) -> usize {
     let mut offset = HEADER_BYTES;
-    while let Some(length) = bytes
-        .get(offset..)
-        .and_then(|rest| record_bytes(rest, number))
-    {
+    while let Some(length) = bytes.get(offset..).and_then(|rest| record_bytes(rest, number)) {
         offset += length;
     }
     offset
@@ -172,8 +151,7 @@ fn record_bytes(bytes: &[u8], number: u64) -> Option<usize> {
     let changes = bytes.get(footer..length)?;
     // The engine signs the footer with the low 32 bits of the file's number.
     let signature = (number & u64::from(u32::MAX)) as u32;
-    let intact =
-        checksum_holds(changes, signature) && (entries.is_empty() || checksum_holds(entries, 0));
+    let intact = checksum_holds(changes, signature) && (entries.is_empty() || checksum_holds(entries, 0));
     intact.then_some(length)
 }
 
@@ -190,9 +168,5 @@ fn big_endian(bytes: &[u8], offset: usize) -> Option<u64> {
 }
 
 fn io_error(action: &'static str, path: &Path, source: std::io::Error) -> LogError {
-    LogError::Io {
-        action,
-        path: path.to_owned(),
-        source,
-    }
+    LogError::Io { action, path: path.to_owned(), source }
 }

@@ -97,11 +97,5 @@ pub(crate) trait LogStore: Send + Sync {
     ///
     /// # Errors
     /// When an entry is missing or damaged.
-    fn read(
-        &self,
-        group: GroupId,
-        low: u64,
-        high: u64,
-        bytes_max: u64,
-    ) -> Result<Vec<Entry>, LogError>;
+    fn read(&self, group: GroupId, low: u64, high: u64, bytes_max: u64) -> Result<Vec<Entry>, LogError>;
 }

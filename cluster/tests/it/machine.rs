@@ -18,10 +18,7 @@ pub struct Journal {
 impl Journal {
     pub fn texts(&self) -> Vec<String> {
         let entries = self.entries.lock();
-        entries
-            .iter()
-            .map(|entry| String::from_utf8(entry.data.to_vec()).unwrap())
-            .collect()
+        entries.iter().map(|entry| String::from_utf8(entry.data.to_vec()).unwrap()).collect()
     }
 }
 
@@ -38,10 +35,7 @@ impl JournalMachine {
     }
 
     pub fn boxed_from(journal: &Arc<Journal>, recovered: AppliedState) -> Box<dyn StateMachine> {
-        Box::new(Self {
-            journal: journal.clone(),
-            recovered,
-        })
+        Box::new(Self { journal: journal.clone(), recovered })
     }
 }
 

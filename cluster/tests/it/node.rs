@@ -2,8 +2,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use segue_cluster::{
-    AppliedState, ClusterError, ClusterNode, ErrorKind, GroupHandle, GroupId, NodeConfig,
-    OpenError, Role,
+    AppliedState, ClusterError, ClusterNode, ErrorKind, GroupHandle, GroupId, NodeConfig, OpenError, Role,
 };
 
 use crate::machine::{Journal, JournalMachine};
@@ -31,33 +30,17 @@ fn a_proposal_is_applied_and_its_reply_comes_back() {
     let node = ClusterNode::open(dir.path(), config()).unwrap();
     let journal = Arc::new(Journal::default());
     let start = Instant::now();
-    let group = node
-        .add_group(GROUP, JournalMachine::boxed(&journal))
-        .unwrap();
+    let group = node.add_group(GROUP, JournalMachine::boxed(&journal)).unwrap();
     let applied = write(&group, "abc").unwrap();
-    assert!(
-        start.elapsed() < SECOND,
-        "a group of one must not wait for an election"
-    );
+    assert!(start.elapsed() < SECOND, "a group of one must not wait for an election");
     assert_eq!(applied.reply, "cba");
     // 5 is the synthetic snapshot, 6 the new leader's own entry.
     assert_eq!((applied.index, applied.term), (7, 6));
     assert_eq!(journal.texts(), ["abc"]);
     let status = group.status();
-    assert_eq!(
-        (status.role, status.leader),
-        (Role::Leader, Some(status.peer))
-    );
+    assert_eq!((status.role, status.leader), (Role::Leader, Some(status.peer)));
     assert_eq!(status.applied, 7);
-    assert_eq!(
-        group
-            .read_index()
-            .unwrap()
-            .wait_timeout(LONG)
-            .unwrap()
-            .index,
-        7
-    );
+    assert_eq!(group.read_index().unwrap().wait_timeout(LONG).unwrap().index, 7);
     node.shutdown().unwrap();
 }
 
@@ -67,9 +50,7 @@ fn after_a_restart_everything_is_applied_again_but_what_the_machine_holds() {
     let journal = Arc::new(Journal::default());
     {
         let node = ClusterNode::open(dir.path(), config()).unwrap();
-        let group = node
-            .add_group(GROUP, JournalMachine::boxed(&journal))
-            .unwrap();
+        let group = node.add_group(GROUP, JournalMachine::boxed(&journal)).unwrap();
         for number in 0..100 {
             write(&group, &format!("entry {number}")).unwrap();
         }
@@ -78,9 +59,7 @@ fn after_a_restart_everything_is_applied_again_but_what_the_machine_holds() {
     let node = ClusterNode::open(dir.path(), config()).unwrap();
     assert!(!node.report().closed_orderly);
     let again = Arc::new(Journal::default());
-    let group = node
-        .add_group(GROUP, JournalMachine::boxed(&again))
-        .unwrap();
+    let group = node.add_group(GROUP, JournalMachine::boxed(&again)).unwrap();
     group.barrier().unwrap().wait_timeout(LONG).unwrap();
     assert_eq!(*again.entries.lock(), *journal.entries.lock());
     node.shutdown().unwrap();
@@ -89,14 +68,8 @@ fn after_a_restart_everything_is_applied_again_but_what_the_machine_holds() {
     let node = ClusterNode::open(dir.path(), config()).unwrap();
     assert!(node.report().closed_orderly);
     let rest = Arc::new(Journal::default());
-    let recovered = AppliedState {
-        index: half.index,
-        term: half.term,
-        ..AppliedState::default()
-    };
-    let group = node
-        .add_group(GROUP, JournalMachine::boxed_from(&rest, recovered))
-        .unwrap();
+    let recovered = AppliedState { index: half.index, term: half.term, ..AppliedState::default() };
+    let group = node.add_group(GROUP, JournalMachine::boxed_from(&rest, recovered)).unwrap();
     group.read_index().unwrap().wait_timeout(LONG).unwrap();
     assert_eq!(*rest.entries.lock(), journal.entries.lock()[50..]);
 }
@@ -116,23 +89,16 @@ fn a_machine_that_panics_or_fails_stops_its_own_group_only() {
     let dir = tempfile::tempdir().unwrap();
     let node = ClusterNode::open(dir.path(), config()).unwrap();
     let journal = Arc::new(Journal::default());
-    let good = node
-        .add_group(GroupId(1), JournalMachine::boxed(&journal))
-        .unwrap();
+    let good = node.add_group(GroupId(1), JournalMachine::boxed(&journal)).unwrap();
     for (id, poison) in [(2, "panic"), (3, "io error")] {
-        let group = node
-            .add_group(GroupId(id), JournalMachine::boxed(&journal))
-            .unwrap();
+        let group = node.add_group(GroupId(id), JournalMachine::boxed(&journal)).unwrap();
         let error = write(&group, poison).unwrap_err();
         assert!(
             matches!(&error, ClusterError::Quarantined { reason, .. } if reason.contains("told to")),
             "{error}"
         );
         assert_eq!(error.kind(), ErrorKind::Failed);
-        assert!(matches!(
-            group.propose("x"),
-            Err(ClusterError::Quarantined { .. })
-        ));
+        assert!(matches!(group.propose("x"), Err(ClusterError::Quarantined { .. })));
         assert_eq!(group.status().role, Role::Quarantined);
     }
     assert_eq!(write(&good, "still here").unwrap().reply, "ereh llits");
