@@ -18,12 +18,7 @@ const PAYLOAD: &str = "payload";
 ///
 /// # Errors
 /// As [`SegmentFileWriter::finish`].
-pub fn write_blob(
-    folder: &Path,
-    name: &str,
-    schema: u32,
-    payload: &[u8],
-) -> Result<FileEntry, FormatError> {
+pub fn write_blob(folder: &Path, name: &str, schema: u32, payload: &[u8]) -> Result<FileEntry, FormatError> {
     let mut file = SegmentFileWriter::create(folder, name, FileKind::Blob)?;
     let mut meta = Encoder::new();
     meta.u32(schema).u32(0);
@@ -56,15 +51,11 @@ impl BlobFile {
     pub fn from_file(file: SegmentFile) -> Result<Self, FormatError> {
         file.require(FileKind::Blob)?;
         let (schema, zero) = file.decode(META, |input| Ok((input.u32()?, input.u32()?)))?;
-        let payload = file.block(PAYLOAD)?;
+        let payload = file.required(PAYLOAD)?;
         if zero != 0 || payload.width != 1 {
             return Err(file.malformed(&payload, "blob has unknown bits"));
         }
-        Ok(Self {
-            file,
-            schema,
-            payload,
-        })
+        Ok(Self { file, schema, payload })
     }
 
     /// The caller's schema version.

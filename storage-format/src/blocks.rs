@@ -67,10 +67,7 @@ impl BlockFileWriter {
     /// # Errors
     /// As [`SegmentFileWriter::create`].
     pub fn create(folder: &Path, name: &str, part: IndexPart) -> Result<Self, FormatError> {
-        Ok(Self {
-            inner: SegmentFileWriter::create(folder, name, part.kind())?,
-            layouts: Vec::new(),
-        })
+        Ok(Self { inner: SegmentFileWriter::create(folder, name, part.kind())?, layouts: Vec::new() })
     }
 
     /// Ends the block before and starts one. `tag` is 1 to 8 printable ASCII characters other than `meta` and
@@ -78,12 +75,7 @@ impl BlockFileWriter {
     ///
     /// # Errors
     /// As [`SegmentFileWriter::begin_block`].
-    pub fn begin_block(
-        &mut self,
-        tag: &str,
-        width: usize,
-        stride: usize,
-    ) -> Result<(), FormatError> {
+    pub fn begin_block(&mut self, tag: &str, width: usize, stride: usize) -> Result<(), FormatError> {
         if [META, LINKS].contains(&tag) {
             return Err(self.inner.usage("block tags meta and linkmap are taken"));
         }
@@ -137,11 +129,8 @@ impl BlockFileWriter {
         let mut out = Encoder::new();
         out.u32(self.layouts.len() as u32);
         for layout in &self.layouts {
-            out.text(&layout.block)
-                .map_err(|_| self.inner.usage("block tag is too long"))?;
-            out.u32(layout.links_offset)
-                .u32(layout.links_per_row)
-                .u64(layout.nodes);
+            out.text(&layout.block).map_err(|_| self.inner.usage("block tag is too long"))?;
+            out.u32(layout.links_offset).u32(layout.links_per_row).u64(layout.nodes);
         }
         self.inner.put_slice(LINKS, &out.finish())?;
         self.inner.finish()
@@ -185,11 +174,8 @@ impl BlockFile {
                 })
                 .collect::<Result<Vec<_>, _>>()
         })?;
-        let opened = Self {
-            meta: file.block(META)?,
-            file,
-            layouts,
-        };
+        layouts.iter().try_for_each(|layout| file.required(&layout.block).map(|_| ()))?;
+        let opened = Self { meta: file.required(META)?, file, layouts };
         if verify == Verify::Full {
             opened.check_declared_links()?;
         }
@@ -243,9 +229,7 @@ impl BlockFile {
     /// # Errors
     /// [`FormatError::OutOfRange`] for the first link to no node.
     pub fn check_declared_links(&self) -> Result<(), FormatError> {
-        self.layouts
-            .iter()
-            .try_for_each(|layout| self.check_links(layout))
+        self.layouts.iter().try_for_each(|layout| self.check_links(layout))
     }
 
     /// Checks that every link of one layout is below `nodes` or [`NO_LINK`]. Reads the block once.
@@ -259,25 +243,15 @@ impl BlockFile {
         let start = u64::from(layout.links_offset);
         let end = start + u64::from(layout.links_per_row) * LINK_BYTES;
         if end > block.stride || start % LINK_BYTES != 0 || block.stride % LINK_BYTES != 0 {
-            return Err(self
-                .file
-                .malformed(&block, "links do not fit into the rows of their block"));
+            return Err(self.file.malformed(&block, "links do not fit into the rows of their block"));
         }
         let (start, end) = (start as usize, end as usize);
-        for row in self
-            .file
-            .block_bytes(&block)
-            .chunks_exact(block.stride as usize)
-        {
+        for row in self.file.block_bytes(&block).chunks_exact(block.stride as usize) {
             let links: &[u32] = bytemuck::try_cast_slice(&row[start..end])
                 .map_err(|_| self.file.malformed(&block, "links are not aligned"))?;
-            let stray = links
-                .iter()
-                .find(|&&link| link != NO_LINK && u64::from(link) >= layout.nodes);
+            let stray = links.iter().find(|&&link| link != NO_LINK && u64::from(link) >= layout.nodes);
             if let Some(&link) = stray {
-                return Err(self
-                    .file
-                    .out_of_range("link", u64::from(link), layout.nodes));
+                return Err(self.file.out_of_range("link", u64::from(link), layout.nodes));
             }
         }
         Ok(())

@@ -99,19 +99,13 @@ mod tests {
     fn crc_is_castagnoli() {
         // The check value of CRC-32C, RFC 3720 B.4 family.
         assert_eq!(Checksum::of(b"123456789").raw(), 0xE306_9283);
-        assert_eq!(
-            Checksum::default().extend(b"1234").extend(b"56789"),
-            Checksum::of(b"123456789")
-        );
+        assert_eq!(Checksum::default().extend(b"1234").extend(b"56789"), Checksum::of(b"123456789"));
     }
 
     #[test]
     fn content_id_prints_as_blake3() {
         let id = ContentId::of(b"");
-        assert_eq!(
-            id.to_string(),
-            "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262"
-        );
+        assert_eq!(id.to_string(), "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262");
         let mut hasher = ContentHasher::new();
         hasher.update(b"ab");
         hasher.update(b"c");

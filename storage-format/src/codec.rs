@@ -59,14 +59,11 @@ impl<'a> Decoder<'a> {
     /// [`CodecError::Short`] when fewer are left.
     pub fn bytes(&mut self, count: usize) -> Result<&'a [u8], CodecError> {
         let left = self.bytes.len() - self.at;
-        let taken = self
-            .bytes
-            .get(self.at..self.at.saturating_add(count))
-            .ok_or(CodecError::Short {
-                at: self.at,
-                needed: count,
-                left,
-            })?;
+        let taken = self.bytes.get(self.at..self.at.saturating_add(count)).ok_or(CodecError::Short {
+            at: self.at,
+            needed: count,
+            left,
+        })?;
         self.at += count;
         Ok(taken)
     }
@@ -142,11 +139,7 @@ impl<'a> Decoder<'a> {
     /// [`CodecError::Trailing`] when bytes are left.
     pub fn finish(self) -> Result<(), CodecError> {
         let left = self.bytes.len() - self.at;
-        if left == 0 {
-            Ok(())
-        } else {
-            Err(CodecError::Trailing { at: self.at, left })
-        }
+        if left == 0 { Ok(()) } else { Err(CodecError::Trailing { at: self.at, left }) }
     }
 }
 
@@ -196,10 +189,8 @@ impl Encoder {
     /// # Errors
     /// [`CodecError::Value`] when the text is longer than 65,535 bytes.
     pub fn text(&mut self, text: &str) -> Result<&mut Self, CodecError> {
-        let length = u16::try_from(text.len()).map_err(|_| CodecError::Value {
-            at: self.0.len(),
-            what: "text is longer than 65535 bytes",
-        })?;
+        let length = u16::try_from(text.len())
+            .map_err(|_| CodecError::Value { at: self.0.len(), what: "text is longer than 65535 bytes" })?;
         Ok(self.u16(length).bytes(text.as_bytes()))
     }
 
@@ -217,13 +208,7 @@ mod tests {
     #[test]
     fn values_come_back_and_every_cut_is_short() {
         let mut out = Encoder::new();
-        out.u8(7)
-            .u16(0x0102)
-            .u32(3)
-            .u64(u64::MAX)
-            .f32(-1.5)
-            .text("né")
-            .unwrap();
+        out.u8(7).u16(0x0102).u32(3).u64(u64::MAX).f32(-1.5).text("né").unwrap();
         let bytes = out.finish();
         let mut input = Decoder::new(&bytes);
         assert_eq!(input.u8().unwrap(), 7);
@@ -236,31 +221,14 @@ mod tests {
 
         let mut short = Decoder::new(&bytes[..2]);
         short.u8().unwrap();
-        assert_eq!(
-            short.u16(),
-            Err(CodecError::Short {
-                at: 1,
-                needed: 2,
-                left: 1
-            })
-        );
-        assert_eq!(
-            short.bytes(usize::MAX),
-            Err(CodecError::Short {
-                at: 1,
-                needed: usize::MAX,
-                left: 1
-            })
-        );
+        assert_eq!(short.u16(), Err(CodecError::Short { at: 1, needed: 2, left: 1 }));
+        assert_eq!(short.bytes(usize::MAX), Err(CodecError::Short { at: 1, needed: usize::MAX, left: 1 }));
         assert_eq!(short.finish(), Err(CodecError::Trailing { at: 1, left: 1 }));
     }
 
     #[test]
     fn text_that_is_not_utf8_is_refused() {
-        assert_eq!(
-            Decoder::new(&[1, 0, 0xff]).text(),
-            Err(CodecError::Utf8 { at: 2 })
-        );
+        assert_eq!(Decoder::new(&[1, 0, 0xff]).text(), Err(CodecError::Utf8 { at: 2 }));
         assert!(Encoder::new().text(&"x".repeat(65_536)).is_err());
     }
 }

@@ -160,11 +160,7 @@ pub enum FormatErrorKind {
 impl FormatError {
     /// Wraps an I/O error with the file and what was being done.
     pub fn io(file: impl AsRef<Path>, action: &'static str, source: io::Error) -> Self {
-        Self::Io {
-            file: file.as_ref().to_path_buf(),
-            action,
-            source,
-        }
+        Self::Io { file: file.as_ref().to_path_buf(), action, source }
     }
 
     /// True when the disk (or the quota) is full. Nothing was published; the temporary file is gone.
@@ -181,9 +177,7 @@ impl FormatError {
     pub fn kind(&self) -> FormatErrorKind {
         match self {
             Self::Io { source, .. } => match source.kind() {
-                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                    FormatErrorKind::DiskFull
-                }
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => FormatErrorKind::DiskFull,
                 io::ErrorKind::NotFound => FormatErrorKind::NotFound,
                 _ => FormatErrorKind::Io,
             },
@@ -195,10 +189,9 @@ impl FormatError {
             | Self::Decode { .. }
             | Self::OutOfRange { .. } => FormatErrorKind::Damaged,
             Self::NewerVersion { .. } => FormatErrorKind::Newer,
-            Self::WrongKind { .. }
-            | Self::Missing { .. }
-            | Self::WrongType { .. }
-            | Self::Usage { .. } => FormatErrorKind::Usage,
+            Self::WrongKind { .. } | Self::Missing { .. } | Self::WrongType { .. } | Self::Usage { .. } => {
+                FormatErrorKind::Usage
+            }
         }
     }
 

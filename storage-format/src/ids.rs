@@ -42,11 +42,7 @@ impl IdFileWriter {
     pub fn create(folder: &Path, name: &str) -> Result<Self, FormatError> {
         let mut inner = SegmentFileWriter::create(folder, name, FileKind::Ids)?;
         inner.begin_block(BYTES, 1, 1)?;
-        Ok(Self {
-            inner,
-            offsets: vec![0],
-            hashes: Vec::new(),
-        })
+        Ok(Self { inner, offsets: vec![0], hashes: Vec::new() })
     }
 
     /// Appends the id of the next row; returns the row.
@@ -54,9 +50,7 @@ impl IdFileWriter {
     /// # Errors
     /// [`FormatError::Usage`] after `u32::MAX` rows; [`FormatError::Io`].
     pub fn push(&mut self, id: &str) -> Result<u32, FormatError> {
-        let row = u32::try_from(self.hashes.len())
-            .ok()
-            .filter(|&row| row != u32::MAX);
+        let row = u32::try_from(self.hashes.len()).ok().filter(|&row| row != u32::MAX);
         let row = row.ok_or_else(|| self.inner.usage("too many ids for 32-bit rows"))?;
         self.inner.append_bytes(id.as_bytes())?;
         self.offsets.push(self.inner.open_rows());
@@ -72,13 +66,9 @@ impl IdFileWriter {
         self.inner.put_slice(OFFSETS, &self.offsets)?;
         self.hashes.sort_unstable();
         self.inner.begin_block(HASHES, 8, 8)?;
-        self.hashes
-            .iter()
-            .try_for_each(|(hash, _)| self.inner.append(&[*hash]))?;
+        self.hashes.iter().try_for_each(|(hash, _)| self.inner.append(&[*hash]))?;
         self.inner.begin_block(HASH_ROWS, 4, 4)?;
-        self.hashes
-            .iter()
-            .try_for_each(|(_, row)| self.inner.append(&[*row]))?;
+        self.hashes.iter().try_for_each(|(_, row)| self.inner.append(&[*row]))?;
         self.inner.finish()
     }
 }
@@ -109,10 +99,10 @@ impl IdFile {
     pub fn from_file(file: SegmentFile) -> Result<Self, FormatError> {
         file.require(FileKind::Ids)?;
         let opened = Self {
-            offsets: file.block(OFFSETS)?,
-            bytes: file.block(BYTES)?,
-            hashes: file.block(HASHES)?,
-            hash_rows: file.block(HASH_ROWS)?,
+            offsets: file.required(OFFSETS)?,
+            bytes: file.required(BYTES)?,
+            hashes: file.required(HASHES)?,
+            hash_rows: file.required(HASH_ROWS)?,
             file,
         };
         opened.check()?;
@@ -121,10 +111,10 @@ impl IdFile {
 
     fn check(&self) -> Result<(), FormatError> {
         let file = &self.file;
-        let offsets = file.block_slice::<u64>(&self.offsets)?;
+        let offsets = file.elements::<u64>(&self.offsets)?;
         check_offsets(file, &self.offsets, offsets, self.bytes.length)?;
-        let hashes = file.block_slice::<u64>(&self.hashes)?;
-        let rows = file.block_slice::<u32>(&self.hash_rows)?;
+        let hashes = file.elements::<u64>(&self.hashes)?;
+        let rows = file.elements::<u32>(&self.hash_rows)?;
         let count = offsets.len() - 1;
         if hashes.len() != count || rows.len() != count {
             return Err(file.malformed(&self.hashes, "ids and their hashes differ in number"));
@@ -150,10 +140,7 @@ impl IdFile {
     /// [`FormatError::OutOfRange`] when there is no such row; [`FormatError::Malformed`] when the bytes are not
     /// UTF-8.
     pub fn id(&self, row: u32) -> Result<&str, FormatError> {
-        let missing = || {
-            self.file
-                .out_of_range("row", u64::from(row), self.rows() as u64)
-        };
+        let missing = || self.file.out_of_range("row", u64::from(row), self.rows() as u64);
         let bytes = self.id_bytes(row).ok_or_else(missing)?;
         std::str::from_utf8(bytes).map_err(|_| self.file.malformed(&self.bytes, "id is not utf-8"))
     }
@@ -165,12 +152,8 @@ impl IdFile {
         let rows = self.slice::<u32>(&self.hash_rows);
         let first = lower_bound(hashes, hash);
         let (hashes, rows) = (hashes.get(first..)?, rows.get(first..)?);
-        let same = hashes
-            .iter()
-            .zip(rows)
-            .take_while(|(found, _)| **found == hash);
-        same.map(|(_, row)| *row)
-            .find(|&row| self.id_bytes(row) == Some(id.as_bytes()))
+        let same = hashes.iter().zip(rows).take_while(|(found, _)| **found == hash);
+        same.map(|(_, row)| *row).find(|&row| self.id_bytes(row) == Some(id.as_bytes()))
     }
 
     /// Checks what opening does not: every id is UTF-8, has the hash it is stored under, and is there once.
@@ -182,9 +165,7 @@ impl IdFile {
         for (hash, row) in hashes.iter().zip(self.slice::<u32>(&self.hash_rows)) {
             let id = self.id(*row)?;
             if id_hash(id) != *hash {
-                return Err(self
-                    .file
-                    .malformed(&self.hashes, "an id is stored under the hash of another"));
+                return Err(self.file.malformed(&self.hashes, "an id is stored under the hash of another"));
             }
             if self.find(id) != Some(*row) {
                 return Err(self.file.malformed(&self.bytes, "an id has two rows"));
@@ -202,9 +183,7 @@ impl IdFile {
         let offsets = self.slice::<u64>(&self.offsets);
         let row = row as usize;
         let (start, end) = (*offsets.get(row)?, *offsets.get(row + 1)?);
-        self.file
-            .block_bytes(&self.bytes)
-            .get(start as usize..end as usize)
+        self.file.block_bytes(&self.bytes).get(start as usize..end as usize)
     }
 
     fn slice<T: bytemuck::AnyBitPattern>(&self, block: &Block) -> &[T] {
@@ -244,4 +223,35 @@ pub(crate) fn check_offsets(
         return Err(file.malformed(block, "offsets fall"));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_hash_of_an_id_never_changes() {
+        // First 8 bytes of BLAKE3 of the empty string: af 13 49 b9 f5 f9 a1 a6.
+        assert_eq!(id_hash(""), 0xa6a1_f9f5_b949_13af);
+        assert_eq!(id_hash("track:1"), id_hash("track:1"));
+        assert_ne!(id_hash("track:1"), id_hash("track:2"));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// The guess may be anywhere; the answer is that of a bisection, with equal, clustered and extreme hashes.
+        #[test]
+        fn lower_bound_is_a_bisection(
+            mut hashes in proptest::collection::vec(prop_oneof![any::<u64>(), 0..9u64, (u64::MAX - 9)..], 0..200),
+            wanted in prop_oneof![any::<u64>(), 0..9u64, (u64::MAX - 9)..],
+        ) {
+            hashes.sort_unstable();
+            for hash in hashes.iter().copied().chain([wanted, 0, u64::MAX]) {
+                prop_assert_eq!(lower_bound(&hashes, hash), hashes.partition_point(|found| *found < hash));
+            }
+        }
+    }
 }

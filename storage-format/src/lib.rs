@@ -15,6 +15,7 @@
 //! | [`tombstones`] | deleted rows, with the log index they are true for |
 //! | [`blob`] | opaque bytes of an upper layer, with its schema version |
 //! | [`manifest`] | what a shard consists of; published atomically, two kept; what nothing refers to |
+//! | [`publish`], [`receive`] | making a file appear whole: a small one, one that comes from a peer |
 //! | [`inspect`] | readable dump of any file |
 //! | [`verify`] | every checksum and every cross-reference of a shard |
 //!
@@ -25,9 +26,7 @@
 //! Absent on purpose: threads, policy (when to verify, pin, delete), network, logging, the wall clock.
 
 #[cfg(not(all(target_endian = "little", target_pointer_width = "64")))]
-compile_error!(
-    "segue maps little-endian files of any length: it needs a 64-bit little-endian processor"
-);
+compile_error!("segue maps little-endian files of any length: it needs a 64-bit little-endian processor");
 
 pub mod blob;
 pub mod blocks;
@@ -37,12 +36,15 @@ pub mod columns;
 pub mod container;
 pub mod error;
 pub mod ids;
+pub mod inspect;
 pub mod manifest;
 mod mmap;
 pub mod postings;
 pub mod publish;
+pub mod receive;
 pub mod tombstones;
 pub mod vectors;
+pub mod verify;
 
 pub use blob::{BlobFile, write_blob};
 pub use blocks::{BlockFile, BlockFileWriter, IndexPart, LinkLayout};
@@ -51,8 +53,11 @@ pub use columns::{ColumnFile, ColumnFileWriter, ColumnType};
 pub use container::{FileKind, SegmentFile, SegmentFileWriter, Verify};
 pub use error::{FormatError, FormatErrorKind};
 pub use ids::{IdFile, IdFileWriter, id_hash};
+pub use inspect::{Report, inspect_file};
 pub use manifest::{FileEntry, LoadedManifest, Manifest, SegmentEntry, SegmentKind};
 pub use mmap::Access;
 pub use postings::{PostingsFile, PostingsFileWriter};
+pub use receive::FileReceiver;
 pub use tombstones::{Tombstones, write_tombstones};
 pub use vectors::{VectorFile, VectorFileWriter};
+pub use verify::{Damage, VerifyReport, verify_shard};

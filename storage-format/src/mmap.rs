@@ -1,8 +1,5 @@
 //! The only unsafe code of the crate: mapping a sealed file.
-#![expect(
-    unsafe_code,
-    reason = "a memory map is unsafe to create: its bytes could change from outside"
-)]
+#![expect(unsafe_code, reason = "a memory map is unsafe to create: its bytes could change from outside")]
 
 use std::{fs::File, io, os::unix::fs::FileExt, path::Path};
 

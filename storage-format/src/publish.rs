@@ -27,9 +27,7 @@ pub fn is_file_name(name: &str) -> bool {
         && name.len() <= NAME_BYTES_MAX
         && !name.starts_with('.')
         && !name.ends_with(TEMPORARY_SUFFIX)
-        && name
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
 }
 
 /// Writes a small file whole: after success it is durable under its name; after failure or a crash the old
@@ -41,11 +39,7 @@ pub fn write_file(folder: &Path, name: &str, bytes: &[u8]) -> Result<FileEntry, 
     let mut temporary = TemporaryFile::create(folder, name)?;
     temporary.write_all(bytes)?;
     temporary.publish()?;
-    Ok(FileEntry {
-        name: name.to_owned(),
-        len: bytes.len() as u64,
-        content_id: ContentId::of(bytes),
-    })
+    Ok(FileEntry { name: name.to_owned(), len: bytes.len() as u64, content_id: ContentId::of(bytes) })
 }
 
 /// Makes the entries of a folder durable: names created, renamed or removed in it.
@@ -95,29 +89,18 @@ impl TemporaryFile {
     pub(crate) fn create(folder: &Path, name: &str) -> Result<Self, FormatError> {
         let target = folder.join(name);
         if !is_file_name(name) {
-            return Err(FormatError::Usage {
-                file: target,
-                what: "file name is not allowed",
-            });
+            return Err(FormatError::Usage { file: target, what: "file name is not allowed" });
         }
         // Unique among the writers of this process; another process is kept out by the folder's lock.
         let number = NEXT_TEMPORARY.fetch_add(1, Ordering::Relaxed);
-        let path = folder.join(format!(
-            "{name}.{}-{number}{TEMPORARY_SUFFIX}",
-            std::process::id()
-        ));
+        let path = folder.join(format!("{name}.{}-{number}{TEMPORARY_SUFFIX}", std::process::id()));
         let file = OpenOptions::new()
             .write(true)
             .create(true)
             .truncate(true)
             .open(&path)
             .map_err(|e| FormatError::io(&path, "create", e))?;
-        Ok(Self {
-            file,
-            path,
-            target,
-            published: false,
-        })
+        Ok(Self { file, path, target, published: false })
     }
 
     /// The final path.
@@ -126,16 +109,12 @@ impl TemporaryFile {
     }
 
     pub(crate) fn write_all(&mut self, bytes: &[u8]) -> Result<(), FormatError> {
-        self.file
-            .write_all(bytes)
-            .map_err(|e| FormatError::io(&self.path, "write", e))
+        self.file.write_all(bytes).map_err(|e| FormatError::io(&self.path, "write", e))
     }
 
     /// fsyncs the file, renames it onto its target and fsyncs the folder.
     pub(crate) fn publish(mut self) -> Result<(), FormatError> {
-        self.file
-            .sync_all()
-            .map_err(|e| FormatError::io(&self.path, "fsync", e))?;
+        self.file.sync_all().map_err(|e| FormatError::io(&self.path, "fsync", e))?;
         fs::rename(&self.path, &self.target)
             .map_err(|e| FormatError::io(&self.target, "rename into place", e))?;
         self.published = true;
@@ -161,10 +140,8 @@ mod tests {
     use super::*;
 
     fn names(folder: &Path) -> Vec<String> {
-        let mut names: Vec<_> = fs::read_dir(folder)
-            .unwrap()
-            .map(|e| e.unwrap().file_name().into_string().unwrap())
-            .collect();
+        let mut names: Vec<_> =
+            fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
         names
     }
@@ -206,18 +183,7 @@ mod tests {
     #[test]
     fn names_that_leave_the_folder_are_refused() {
         let folder = tempfile::tempdir().unwrap();
-        for name in [
-            "",
-            ".",
-            "..",
-            "../x",
-            "a/b",
-            "x.tmp",
-            ".hidden",
-            "a b",
-            "ü",
-            &"x".repeat(129),
-        ] {
+        for name in ["", ".", "..", "../x", "a/b", "x.tmp", ".hidden", "a b", "ü", &"x".repeat(129)] {
             assert!(!is_file_name(name), "{name}");
             assert!(write_file(folder.path(), name, b"").is_err(), "{name}");
         }

@@ -50,11 +50,7 @@ impl Tombstones {
     /// # Errors
     /// As [`SegmentFile::open`].
     pub fn open(path: &Path) -> Result<Self, FormatError> {
-        Self::from_file(&SegmentFile::open(
-            path,
-            FileKind::Tombstones,
-            Verify::Full,
-        )?)
+        Self::from_file(&SegmentFile::open(path, FileKind::Tombstones, Verify::Full)?)
     }
 
     /// Decodes an open file.
@@ -64,7 +60,7 @@ impl Tombstones {
     pub fn from_file(file: &SegmentFile) -> Result<Self, FormatError> {
         file.require(FileKind::Tombstones)?;
         let log_index = file.decode(META, |input| input.u64())?;
-        let block = file.block(BITMAP)?;
+        let block = file.required(BITMAP)?;
         let deleted = decode_bitmap(file.block_bytes(&block))
             .ok_or_else(|| file.malformed(&block, "tombstones are not a roaring bitmap"))?;
         Ok(Self { deleted, log_index })

@@ -31,23 +31,14 @@ impl VectorFileWriter {
     ///
     /// # Errors
     /// [`FormatError::Usage`] for an impossible dimension; otherwise as [`SegmentFileWriter::create`].
-    pub fn create(
-        folder: &Path,
-        name: &str,
-        dim: usize,
-        padded: bool,
-    ) -> Result<Self, FormatError> {
+    pub fn create(folder: &Path, name: &str, dim: usize, padded: bool) -> Result<Self, FormatError> {
         let mut inner = SegmentFileWriter::create(folder, name, FileKind::Vectors)?;
         if !(1..=DIM_MAX).contains(&dim) {
             return Err(inner.usage("dimension is not 1 to 65536"));
         }
         let stride_bytes = stride_bytes(dim, padded);
         inner.begin_block(ROWS, size_of::<f32>(), stride_bytes)?;
-        Ok(Self {
-            inner,
-            dim,
-            stride_bytes,
-        })
+        Ok(Self { inner, dim, stride_bytes })
     }
 
     /// Appends one row of `dim` elements.
@@ -56,9 +47,7 @@ impl VectorFileWriter {
     /// [`FormatError::Usage`] for another number of elements; [`FormatError::Io`].
     pub fn push(&mut self, row: &[f32]) -> Result<(), FormatError> {
         if row.len() != self.dim {
-            return Err(self
-                .inner
-                .usage("row does not have the dimension of the file"));
+            return Err(self.inner.usage("row does not have the dimension of the file"));
         }
         self.inner.append_row(bytemuck::cast_slice(row))
     }
@@ -74,8 +63,7 @@ impl VectorFileWriter {
         if self.stride_bytes == self.dim * size_of::<f32>() {
             return self.inner.append(rows);
         }
-        rows.chunks_exact(self.dim)
-            .try_for_each(|row| self.push(row))
+        rows.chunks_exact(self.dim).try_for_each(|row| self.push(row))
     }
 
     /// Number of rows so far.
@@ -89,9 +77,7 @@ impl VectorFileWriter {
     /// As [`SegmentFileWriter::finish`].
     pub fn finish(mut self) -> Result<FileEntry, FormatError> {
         let mut meta = Encoder::new();
-        meta.u64(self.rows())
-            .u32(self.dim as u32)
-            .u32(self.stride_bytes as u32);
+        meta.u64(self.rows()).u32(self.dim as u32).u32(self.stride_bytes as u32);
         self.inner.put_slice(META, &meta.finish())?;
         self.inner.finish()
     }
@@ -122,7 +108,7 @@ impl VectorFile {
     /// [`FormatError::Malformed`] and other errors about bytes.
     pub fn from_file(file: SegmentFile) -> Result<Self, FormatError> {
         file.require(FileKind::Vectors)?;
-        let block = file.block(ROWS)?;
+        let block = file.required(ROWS)?;
         let (rows, dim, stride) =
             file.decode(META, |input| Ok((input.u64()?, input.u32()?, input.u32()?)))?;
         let (dim, stride) = (dim as usize, stride as usize);
@@ -130,20 +116,11 @@ impl VectorFile {
         if !(1..=DIM_MAX).contains(&dim) || !possible.contains(&stride) {
             return Err(file.malformed(&block, "impossible dimension or stride of vectors"));
         }
-        if block.rows != rows
-            || block.stride != stride as u64
-            || block.width as usize != size_of::<f32>()
-        {
+        if block.rows != rows || block.stride != stride as u64 || block.width as usize != size_of::<f32>() {
             return Err(file.malformed(&block, "vectors do not have the shape their meta says"));
         }
-        file.block_slice::<f32>(&block)?;
-        Ok(Self {
-            file,
-            block,
-            rows: rows as usize,
-            dim,
-            stride: stride / size_of::<f32>(),
-        })
+        file.elements::<f32>(&block)?;
+        Ok(Self { file, block, rows: rows as usize, dim, stride: stride / size_of::<f32>() })
     }
 
     /// Number of rows.
@@ -172,10 +149,7 @@ impl VectorFile {
 
     /// Returns all rows, and the distance from one to the next in elements. For inner loops: call once.
     pub fn raw(&self) -> (&[f32], usize) {
-        (
-            self.file.block_slice(&self.block).unwrap_or_default(),
-            self.stride,
-        )
+        (self.file.block_slice(&self.block).unwrap_or_default(), self.stride)
     }
 
     /// The file below, to advise, pin or check.
@@ -186,9 +160,5 @@ impl VectorFile {
 
 fn stride_bytes(dim: usize, padded: bool) -> usize {
     let bytes = dim * size_of::<f32>();
-    if padded {
-        bytes.next_multiple_of(ALIGNMENT_BYTES)
-    } else {
-        bytes
-    }
+    if padded { bytes.next_multiple_of(ALIGNMENT_BYTES) } else { bytes }
 }

@@ -68,13 +68,8 @@ impl ColumnFile {
             Ok((rows, named))
         })?;
         let columns = named.into_iter().enumerate();
-        let columns =
-            columns.map(|(index, (name, kind))| open_column(&file, rows, index, name, kind));
-        Ok(Self {
-            columns: columns.collect::<Result<_, _>>()?,
-            rows,
-            file,
-        })
+        let columns = columns.map(|(index, (name, kind))| open_column(&file, rows, index, name, kind));
+        Ok(Self { columns: columns.collect::<Result<_, _>>()?, rows, file })
     }
 
     /// Number of rows, the same in every column.
@@ -127,10 +122,7 @@ impl ColumnFile {
     fn column(&self, name: &str, kind: ColumnType) -> Result<&ColumnInfo, FormatError> {
         let path = || self.file.path().to_path_buf();
         let found = self.columns.iter().find(|column| column.name == name);
-        let found = found.ok_or_else(|| FormatError::Missing {
-            file: path(),
-            name: name.to_owned(),
-        })?;
+        let found = found.ok_or_else(|| FormatError::Missing { file: path(), name: name.to_owned() })?;
         if found.kind == kind {
             return Ok(found);
         }
@@ -148,10 +140,7 @@ impl ColumnFile {
         kind: ColumnType,
     ) -> Result<(&[u64], &[T]), FormatError> {
         let column = self.column(name, kind)?;
-        let offsets = column
-            .offsets
-            .as_ref()
-            .map_or(Ok(&[][..]), |block| self.file.block_slice(block))?;
+        let offsets = column.offsets.as_ref().map_or(Ok(&[][..]), |block| self.file.block_slice(block))?;
         Ok((offsets, self.file.block_slice(&column.values)?))
     }
 }
@@ -163,7 +152,7 @@ fn open_column(
     name: String,
     kind: ColumnType,
 ) -> Result<ColumnInfo, FormatError> {
-    let values = file.block(&values_tag(index))?;
+    let values = file.required(&values_tag(index))?;
     if values.width as usize != kind.width() || values.stride != u64::from(values.width) {
         return Err(file.malformed(&values, "column is not as wide as its type"));
     }
@@ -171,25 +160,15 @@ fn open_column(
         if values.rows != rows {
             return Err(file.malformed(&values, "column has a wrong number of rows"));
         }
-        return Ok(ColumnInfo {
-            name,
-            kind,
-            values,
-            offsets: None,
-        });
+        return Ok(ColumnInfo { name, kind, values, offsets: None });
     }
-    let block = file.block(&offsets_tag(index))?;
-    let offsets = file.block_slice::<u64>(&block)?;
+    let block = file.required(&offsets_tag(index))?;
+    let offsets = file.elements::<u64>(&block)?;
     if (offsets.len() as u64).checked_sub(1) != Some(rows) {
         return Err(file.malformed(&block, "column has a wrong number of rows"));
     }
     check_offsets(file, &block, offsets, values.rows)?;
-    Ok(ColumnInfo {
-        name,
-        kind,
-        values,
-        offsets: Some(block),
-    })
+    Ok(ColumnInfo { name, kind, values, offsets: Some(block) })
 }
 
 /// A column of lists: `rows + 1` offsets into the elements of all rows.
@@ -215,20 +194,15 @@ impl<'a, T> Lists<'a, T> {
 
     /// Returns the elements of a row, or `None` when there is no such row.
     pub fn get(&self, row: usize) -> Option<&'a [T]> {
-        let (start, end) = (
-            *self.offsets.get(row)?,
-            *self.offsets.get(row.checked_add(1)?)?,
-        );
+        let (start, end) = (*self.offsets.get(row)?, *self.offsets.get(row.checked_add(1)?)?);
         self.values.get(start as usize..end as usize)
     }
 
     /// Every row, in order.
     pub fn iter(&self) -> impl Iterator<Item = &'a [T]> + use<'a, T> {
         let values = self.values;
-        self.offsets.windows(2).map(move |row| {
-            values
-                .get(row[0] as usize..row[1] as usize)
-                .unwrap_or_default()
-        })
+        self.offsets
+            .windows(2)
+            .map(move |row| values.get(row[0] as usize..row[1] as usize).unwrap_or_default())
     }
 }

@@ -97,9 +97,7 @@ mod sealed {
 }
 
 /// A number that a fixed-width column can hold.
-pub trait FixedValue:
-    NoUninit + AnyBitPattern + PartialOrd + fmt::Display + sealed::Sealed
-{
+pub trait FixedValue: NoUninit + AnyBitPattern + PartialOrd + fmt::Display + sealed::Sealed {
     /// The type of such a column.
     const TYPE: ColumnType;
 }

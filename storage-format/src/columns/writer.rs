@@ -43,11 +43,7 @@ impl ColumnFileWriter {
     /// As [`SegmentFileWriter::create`].
     pub fn create(folder: &Path, name: &str) -> Result<Self, FormatError> {
         let inner = SegmentFileWriter::create(folder, name, FileKind::Columns)?;
-        Ok(Self {
-            inner,
-            columns: Vec::new(),
-            rows: None,
-        })
+        Ok(Self { inner, columns: Vec::new(), rows: None })
     }
 
     /// Writes a column of one number per row.
@@ -71,9 +67,7 @@ impl ColumnFileWriter {
         values: impl IntoIterator<Item = T>,
     ) -> Result<(), FormatError> {
         self.begin(name, T::TYPE)?;
-        values
-            .into_iter()
-            .try_for_each(|value| self.inner.append(&[value]))?;
+        values.into_iter().try_for_each(|value| self.inner.append(&[value]))?;
         self.end(self.inner.open_rows())
     }
 
@@ -109,12 +103,10 @@ impl ColumnFileWriter {
     /// As [`SegmentFileWriter::finish`].
     pub fn finish(mut self) -> Result<FileEntry, FormatError> {
         let mut meta = Encoder::new();
-        meta.u64(self.rows.unwrap_or(0))
-            .u32(self.columns.len() as u32);
+        meta.u64(self.rows.unwrap_or(0)).u32(self.columns.len() as u32);
         for (name, kind) in &self.columns {
             meta.u8(kind.raw());
-            meta.text(name)
-                .map_err(|_| self.inner.usage("column name is too long"))?;
+            meta.text(name).map_err(|_| self.inner.usage("column name is too long"))?;
         }
         self.inner.put_slice(META, &meta.finish())?;
         self.inner.finish()
@@ -141,8 +133,7 @@ impl ColumnFileWriter {
             self.inner.append(row.as_ref())?;
             offsets.push(self.inner.open_rows());
         }
-        self.inner
-            .put_slice(&offsets_tag(self.columns.len() - 1), &offsets)?;
+        self.inner.put_slice(&offsets_tag(self.columns.len() - 1), &offsets)?;
         self.end(offsets.len() as u64 - 1)
     }
 

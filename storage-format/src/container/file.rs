@@ -67,12 +67,7 @@ impl SegmentFile {
     ///
     /// # Errors
     /// As [`Self::open`].
-    pub fn from_bytes(
-        name: &str,
-        bytes: &[u8],
-        kind: FileKind,
-        verify: Verify,
-    ) -> Result<Self, FormatError> {
+    pub fn from_bytes(name: &str, bytes: &[u8], kind: FileKind, verify: Verify) -> Result<Self, FormatError> {
         Self::check(Path::new(name), Image::copy(bytes), Some(kind), verify)
     }
 
@@ -85,8 +80,7 @@ impl SegmentFile {
         let bytes = image.bytes();
         let header = Header::decode(path, bytes, expected)?;
         let trailer = Trailer::decode(path, bytes)?;
-        let directory =
-            trailer.directory_offset..trailer.directory_offset + trailer.directory_bytes;
+        let directory = trailer.directory_offset..trailer.directory_offset + trailer.directory_bytes;
         let directory_bytes = &bytes[directory.start as usize..directory.end as usize];
         if Checksum::of(&bytes[..HEADER_BYTES]).extend(directory_bytes) != trailer.checksum {
             return Err(FormatError::Checksum {
@@ -97,14 +91,7 @@ impl SegmentFile {
         }
         let blocks = decode_directory(path, directory_bytes, &trailer)?;
         let kind = FileKind::from_raw(header.kind).expect("decoding the header checked the kind");
-        let file = Self(Arc::new(Inner {
-            path: path.to_path_buf(),
-            header,
-            kind,
-            blocks,
-            directory,
-            image,
-        }));
+        let file = Self(Arc::new(Inner { path: path.to_path_buf(), header, kind, blocks, directory, image }));
         if verify == Verify::Full {
             file.check_all()?;
         }
@@ -113,9 +100,7 @@ impl SegmentFile {
 
     fn check_all(&self) -> Result<(), FormatError> {
         let mut buffer = Vec::new();
-        let damaged = self
-            .pieces()
-            .find_map(|piece| self.check_piece(&piece, &mut buffer, &mut |_| {}));
+        let damaged = self.pieces().find_map(|piece| self.check_piece(&piece, &mut buffer, &mut |_| {}));
         damaged.map_or(Ok(()), |chunk| Err(chunk.into_error(self)))
     }
 
@@ -137,11 +122,7 @@ impl SegmentFile {
         if self.0.kind == kind {
             return Ok(());
         }
-        Err(FormatError::WrongKind {
-            file: self.0.path.clone(),
-            expected: kind,
-            found: self.0.kind.raw(),
-        })
+        Err(FormatError::WrongKind { file: self.0.path.clone(), expected: kind, found: self.0.kind.raw() })
     }
 
     /// Layout version of its kind.
@@ -150,10 +131,7 @@ impl SegmentFile {
     }
 
     /// Length in bytes.
-    #[expect(
-        clippy::len_without_is_empty,
-        reason = "a file is never empty: it has a header"
-    )]
+    #[expect(clippy::len_without_is_empty, reason = "a file is never empty: it has a header")]
     pub fn len(&self) -> u64 {
         self.0.image.bytes().len() as u64
     }
@@ -169,10 +147,7 @@ impl SegmentFile {
     /// [`FormatError::Missing`].
     pub fn block(&self, tag: &str) -> Result<Block, FormatError> {
         let found = self.0.blocks.iter().find(|block| block.tag.as_str() == tag);
-        found.copied().ok_or_else(|| FormatError::Missing {
-            file: self.0.path.clone(),
-            name: tag.to_owned(),
-        })
+        found.copied().ok_or_else(|| FormatError::Missing { file: self.0.path.clone(), name: tag.to_owned() })
     }
 
     /// Number of rows of a block.
@@ -212,11 +187,7 @@ impl SegmentFile {
     /// As [`Self::bytes`], for a block of this file found before; empty for a block of another file.
     pub fn block_bytes(&self, block: &Block) -> &[u8] {
         let range = block.range();
-        self.0
-            .image
-            .bytes()
-            .get(range.start as usize..range.end as usize)
-            .unwrap_or_default()
+        self.0.image.bytes().get(range.start as usize..range.end as usize).unwrap_or_default()
     }
 
     /// As [`Self::slice`], for a block of this file found before.
@@ -228,17 +199,12 @@ impl SegmentFile {
     }
 
     fn cast<T: AnyBitPattern>(&self, block: &Block, fits: bool) -> Result<&[T], FormatError> {
-        let elements = bytemuck::try_cast_slice(self.block_bytes(block))
-            .ok()
-            .filter(|_| fits);
+        let elements = bytemuck::try_cast_slice(self.block_bytes(block)).ok().filter(|_| fits);
         elements.ok_or_else(|| FormatError::WrongType {
             file: self.0.path.clone(),
             name: block.tag.to_string(),
             expected: format!("{} of {} bytes", std::any::type_name::<T>(), size_of::<T>()),
-            found: format!(
-                "elements of {} bytes, rows of {}",
-                block.width, block.stride
-            ),
+            found: format!("elements of {} bytes, rows of {}", block.width, block.stride),
         })
     }
 
@@ -277,16 +243,9 @@ impl SegmentFile {
     pub(crate) fn chunk_checksums(&self) -> impl Iterator<Item = Checksum> + '_ {
         let directory = &self.0.directory;
         let start = directory.start as usize + self.0.blocks.len() * ENTRY_BYTES;
-        let bytes = self
-            .0
-            .image
-            .bytes()
-            .get(start..directory.end as usize)
-            .unwrap_or_default();
+        let bytes = self.0.image.bytes().get(start..directory.end as usize).unwrap_or_default();
         let (chunks, _) = bytes.as_chunks::<CHECKSUM_BYTES>();
-        chunks
-            .iter()
-            .map(|raw| Checksum::from_raw(u32::from_le_bytes(*raw)))
+        chunks.iter().map(|raw| Checksum::from_raw(u32::from_le_bytes(*raw)))
     }
 
     /// Decodes a small block; every byte must be used.
@@ -295,32 +254,39 @@ impl SegmentFile {
         tag: &str,
         read: impl FnOnce(&mut Decoder<'_>) -> Result<T, crate::codec::CodecError>,
     ) -> Result<T, FormatError> {
-        let mut input = Decoder::new(self.bytes(tag)?);
-        read(&mut input)
-            .and_then(|value| input.finish().map(|()| value))
-            .map_err(|source| FormatError::Decode {
-                file: self.0.path.clone(),
-                block: tag.to_owned(),
-                source,
-            })
+        let block = self.required(tag)?;
+        let mut input = Decoder::new(self.block_bytes(&block));
+        read(&mut input).and_then(|value| input.finish().map(|()| value)).map_err(|source| {
+            FormatError::Decode { file: self.0.path.clone(), block: tag.to_owned(), source }
+        })
+    }
+
+    /// Finds a block that every file of this kind has; a file without it was not written by a sane program.
+    pub(crate) fn required(&self, tag: &str) -> Result<Block, FormatError> {
+        self.block(tag).map_err(|_| FormatError::Malformed {
+            file: self.0.path.clone(),
+            what: "a block that this kind of file must have is missing",
+            offset: self.0.directory.start,
+        })
+    }
+
+    /// Views a block whose type the kind of file decides, not the caller.
+    pub(crate) fn elements<T: AnyBitPattern>(&self, block: &Block) -> Result<&[T], FormatError> {
+        self.block_slice(block).map_err(|_| self.malformed(block, "block has the wrong width of elements"))
     }
 
     /// Makes the error for a block whose content cannot be.
     pub(crate) fn malformed(&self, block: &Block, what: &'static str) -> FormatError {
-        FormatError::Malformed {
-            file: self.0.path.clone(),
-            what,
-            offset: block.offset,
-        }
+        FormatError::Malformed { file: self.0.path.clone(), what, offset: block.offset }
     }
 
     /// Makes the error for a number outside its range.
     pub(crate) fn out_of_range(&self, what: &'static str, value: u64, limit: u64) -> FormatError {
-        FormatError::OutOfRange {
-            file: self.0.path.clone(),
-            what,
-            value,
-            limit,
-        }
+        FormatError::OutOfRange { file: self.0.path.clone(), what, value, limit }
     }
 }
+
+const _: () = {
+    const fn shared_between_threads<T: Send + Sync>() {}
+    shared_between_threads::<SegmentFile>();
+};

@@ -37,20 +37,12 @@ pub(crate) struct Header {
 
 impl Header {
     pub(crate) fn new(kind: FileKind) -> Self {
-        Self {
-            container_version: CONTAINER_VERSION,
-            kind: kind.raw(),
-            kind_version: kind.version(),
-        }
+        Self { container_version: CONTAINER_VERSION, kind: kind.raw(), kind_version: kind.version() }
     }
 
     pub(crate) fn encode(self) -> Vec<u8> {
         let mut out = Encoder::new();
-        out.bytes(&MAGIC)
-            .u16(self.container_version)
-            .u16(self.kind)
-            .u16(self.kind_version)
-            .u16(0);
+        out.bytes(&MAGIC).u16(self.container_version).u16(self.kind).u16(self.kind_version).u16(0);
         out.u32(CHUNK_BYTES as u32).bytes(&[0; 40]);
         seal(out)
     }
@@ -58,32 +50,21 @@ impl Header {
     /// Reads the header and decides whether this program can read the rest.
     ///
     /// `expected`: the kind the caller wants, or any.
-    pub(crate) fn decode(
-        file: &Path,
-        bytes: &[u8],
-        expected: Option<FileKind>,
-    ) -> Result<Self, FormatError> {
+    pub(crate) fn decode(file: &Path, bytes: &[u8], expected: Option<FileKind>) -> Result<Self, FormatError> {
         let owned = || file.to_path_buf();
-        let decode = |source| FormatError::Decode {
-            file: owned(),
-            block: "header".to_owned(),
-            source,
-        };
-        let bytes = bytes
-            .get(..HEADER_BYTES)
-            .ok_or_else(|| FormatError::Truncated {
-                file: owned(),
-                needed: FILE_BYTES_MIN,
-                found: bytes.len() as u64,
-            })?;
-        let mut input = Decoder::new(bytes);
-        let magic = input.array::<8>().map_err(decode)?;
-        if magic != MAGIC {
-            return Err(FormatError::Magic {
-                file: owned(),
-                found: magic,
-            });
+        let decode = |source| FormatError::Decode { file: owned(), block: "header".to_owned(), source };
+        let start = &bytes[..bytes.len().min(MAGIC.len())];
+        if !MAGIC.starts_with(start) {
+            let mut found = [0; MAGIC.len()];
+            found[..start.len()].copy_from_slice(start);
+            return Err(FormatError::Magic { file: owned(), found });
         }
+        let bytes = bytes.get(..HEADER_BYTES).ok_or_else(|| FormatError::Truncated {
+            file: owned(),
+            needed: FILE_BYTES_MIN,
+            found: bytes.len() as u64,
+        })?;
+        let mut input = Decoder::new(&bytes[MAGIC.len()..]);
         check_seal(bytes).ok_or_else(|| FormatError::Checksum {
             file: owned(),
             what: "header",
@@ -120,11 +101,7 @@ impl Header {
         let found = FileKind::from_raw(self.kind);
         match (expected, found) {
             (Some(expected), found) if found != Some(expected) => {
-                return Err(FormatError::WrongKind {
-                    file: file.to_path_buf(),
-                    expected,
-                    found: self.kind,
-                });
+                return Err(FormatError::WrongKind { file: file.to_path_buf(), expected, found: self.kind });
             }
             (None, None) => return newer("kind of file", self.kind, FileKind::Manifest.raw()),
             _ => {}
@@ -158,14 +135,8 @@ pub(crate) struct Trailer {
 impl Trailer {
     pub(crate) fn encode(self) -> Vec<u8> {
         let mut out = Encoder::new();
-        out.bytes(&TRAILER_MAGIC)
-            .u32(self.block_count)
-            .u32(0)
-            .u64(self.file_bytes);
-        out.u64(self.directory_offset)
-            .u64(self.directory_bytes)
-            .bytes(&[0; 16])
-            .u32(self.checksum.raw());
+        out.bytes(&TRAILER_MAGIC).u32(self.block_count).u32(0).u64(self.file_bytes);
+        out.u64(self.directory_offset).u64(self.directory_bytes).bytes(&[0; 16]).u32(self.checksum.raw());
         seal(out)
     }
 
@@ -173,35 +144,16 @@ impl Trailer {
     pub(crate) fn decode(file: &Path, bytes: &[u8]) -> Result<Self, FormatError> {
         let owned = || file.to_path_buf();
         let found = bytes.len() as u64;
-        let decode = |source| FormatError::Decode {
-            file: owned(),
-            block: "trailer".to_owned(),
-            source,
-        };
-        let short = || FormatError::Truncated {
-            file: owned(),
-            needed: FILE_BYTES_MIN,
-            found,
-        };
-        let offset = bytes
-            .len()
-            .checked_sub(HEADER_BYTES)
-            .filter(|&at| at >= HEADER_BYTES)
-            .ok_or_else(short)?;
+        let decode = |source| FormatError::Decode { file: owned(), block: "trailer".to_owned(), source };
+        let short = || FormatError::Truncated { file: owned(), needed: FILE_BYTES_MIN, found };
+        let offset =
+            bytes.len().checked_sub(HEADER_BYTES).filter(|&at| at >= HEADER_BYTES).ok_or_else(short)?;
         let bytes = &bytes[offset..];
         let mut input = Decoder::new(bytes);
         if input.array::<8>().map_err(decode)? != TRAILER_MAGIC {
-            return Err(FormatError::Truncated {
-                file: owned(),
-                needed: found + HEADER_BYTES as u64,
-                found,
-            });
+            return Err(FormatError::Truncated { file: owned(), needed: found + HEADER_BYTES as u64, found });
         }
-        let wrong = || FormatError::Checksum {
-            file: owned(),
-            what: "trailer",
-            offset: offset as u64,
-        };
+        let wrong = || FormatError::Checksum { file: owned(), what: "trailer", offset: offset as u64 };
         check_seal(bytes).ok_or_else(wrong)?;
         let block_count = input.u32().map_err(decode)?;
         input.u32().map_err(decode)?;
@@ -215,24 +167,14 @@ impl Trailer {
                 input.u32().map_err(decode)?
             }),
         };
-        let malformed = |what| FormatError::Malformed {
-            file: owned(),
-            what,
-            offset: offset as u64,
-        };
+        let malformed = |what| FormatError::Malformed { file: owned(), what, offset: offset as u64 };
         if trailer.encode() != bytes {
             return Err(malformed("trailer has unknown bits"));
         }
         if trailer.file_bytes != found {
-            return Err(FormatError::Truncated {
-                file: owned(),
-                needed: trailer.file_bytes,
-                found,
-            });
+            return Err(FormatError::Truncated { file: owned(), needed: trailer.file_bytes, found });
         }
-        let directory_end = trailer
-            .directory_offset
-            .checked_add(trailer.directory_bytes);
+        let directory_end = trailer.directory_offset.checked_add(trailer.directory_bytes);
         if trailer.directory_offset < HEADER_BYTES as u64 || directory_end != Some(offset as u64) {
             return Err(malformed("directory does not end where the trailer starts"));
         }

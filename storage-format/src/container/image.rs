@@ -11,8 +11,7 @@ use crate::{container::ALIGNMENT_BYTES, error::FormatError, mmap::MappedFile};
 #[repr(C, align(64))]
 pub(crate) struct Line([u8; ALIGNMENT_BYTES]);
 
-const _: () =
-    assert!(size_of::<Line>() == ALIGNMENT_BYTES && align_of::<Line>() == ALIGNMENT_BYTES);
+const _: () = assert!(size_of::<Line>() == ALIGNMENT_BYTES && align_of::<Line>() == ALIGNMENT_BYTES);
 
 #[derive(Debug)]
 pub(crate) enum Image {
@@ -28,10 +27,7 @@ impl Image {
     pub(crate) fn copy(bytes: &[u8]) -> Self {
         let mut lines = vec![Line::zeroed(); bytes.len().div_ceil(ALIGNMENT_BYTES)];
         bytemuck::cast_slice_mut::<Line, u8>(&mut lines)[..bytes.len()].copy_from_slice(bytes);
-        Self::Copied {
-            lines,
-            length: bytes.len(),
-        }
+        Self::Copied { lines, length: bytes.len() }
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {
@@ -43,13 +39,8 @@ impl Image {
 
     /// Reads `range` for checking: through the file handle where there is one, so that an error of the
     /// device is an error and not a signal.
-    pub(crate) fn read<'a>(
-        &'a self,
-        range: Range<u64>,
-        buffer: &'a mut Vec<u8>,
-    ) -> io::Result<&'a [u8]> {
-        let length =
-            usize::try_from(range.end.saturating_sub(range.start)).map_err(io::Error::other)?;
+    pub(crate) fn read<'a>(&'a self, range: Range<u64>, buffer: &'a mut Vec<u8>) -> io::Result<&'a [u8]> {
+        let length = usize::try_from(range.end.saturating_sub(range.start)).map_err(io::Error::other)?;
         match self {
             Self::Mapped(file) => {
                 buffer.resize(length, 0);

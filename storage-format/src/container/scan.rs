@@ -59,8 +59,7 @@ impl SegmentFile {
     /// to verify in the background at a chosen pace.
     pub fn check_chunks(&self, range: Range<u64>) -> Vec<DamagedChunk> {
         let mut buffer = Vec::new();
-        let overlaps =
-            |piece: &Piece| piece.range.start < range.end && range.start < piece.range.end;
+        let overlaps = |piece: &Piece| piece.range.start < range.end && range.start < piece.range.end;
         self.pieces()
             .filter(overlaps)
             .filter_map(|piece| self.check_piece(&piece, &mut buffer, &mut |_| {}))
@@ -75,13 +74,7 @@ impl SegmentFile {
         seen: &mut dyn FnMut(&[u8]),
     ) -> Option<DamagedChunk> {
         let tag = piece.chunk.map(|(tag, _)| tag);
-        let damaged = |fault| {
-            Some(DamagedChunk {
-                tag,
-                range: piece.range.clone(),
-                fault,
-            })
-        };
+        let damaged = |fault| Some(DamagedChunk { tag, range: piece.range.clone(), fault });
         match self.image().read(piece.range.clone(), buffer) {
             Err(source) => damaged(ChunkFault::Io(source)),
             Ok(bytes) => {
@@ -106,10 +99,7 @@ impl SegmentFile {
         let mut checksums = self.chunk_checksums();
         let chunks = self.blocks().iter().flat_map(move |block| {
             let range = block.padded_range();
-            let own: Vec<_> = checksums
-                .by_ref()
-                .take(block.chunk_count() as usize)
-                .collect();
+            let own: Vec<_> = checksums.by_ref().take(block.chunk_count() as usize).collect();
             let starts = range.clone().step_by(CHUNK_BYTES);
             starts.zip(own).map(move |(start, stored)| Piece {
                 range: start..range.end.min(start + CHUNK_BYTES as u64),

@@ -29,31 +29,20 @@ impl Tag {
     /// Makes a tag; `None` unless `name` is 1 to 8 printable ASCII characters without spaces.
     pub fn new(name: &str) -> Option<Self> {
         let mut bytes = [0; 8];
-        bytes
-            .get_mut(..name.len())?
-            .copy_from_slice(name.as_bytes());
+        bytes.get_mut(..name.len())?.copy_from_slice(name.as_bytes());
         Self::from_bytes(bytes)
     }
 
     fn from_bytes(bytes: [u8; 8]) -> Option<Self> {
-        let length = bytes
-            .iter()
-            .position(|&byte| byte == 0)
-            .unwrap_or(bytes.len());
+        let length = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
         let (name, rest) = bytes.split_at(length);
-        let valid = length > 0
-            && name.iter().all(u8::is_ascii_graphic)
-            && rest.iter().all(|&byte| byte == 0);
+        let valid = length > 0 && name.iter().all(u8::is_ascii_graphic) && rest.iter().all(|&byte| byte == 0);
         valid.then_some(Self(bytes))
     }
 
     /// The name.
     pub fn as_str(&self) -> &str {
-        let length = self
-            .0
-            .iter()
-            .position(|&byte| byte == 0)
-            .unwrap_or(self.0.len());
+        let length = self.0.iter().position(|&byte| byte == 0).unwrap_or(self.0.len());
         std::str::from_utf8(&self.0[..length]).unwrap_or_default()
     }
 }
@@ -106,15 +95,8 @@ impl Block {
     }
 
     fn encode(&self, out: &mut Encoder, checksums_offset: u64) {
-        out.bytes(&self.tag.0)
-            .u32(self.width)
-            .u32(0)
-            .u64(self.stride)
-            .u64(self.rows);
-        out.u64(self.offset)
-            .u64(self.length)
-            .u64(checksums_offset)
-            .u64(0);
+        out.bytes(&self.tag.0).u32(self.width).u32(0).u64(self.stride).u64(self.rows);
+        out.u64(self.offset).u64(self.length).u64(checksums_offset).u64(0);
     }
 
     /// Reads an entry; returns the block and where its checksums are.
@@ -123,8 +105,7 @@ impl Block {
             .ok_or_else(|| input.bad_value("block tag is not 1 to 8 ascii"))?;
         let width = input.u32()?;
         let zero = input.u32()?;
-        let (stride, rows, offset, length) =
-            (input.u64()?, input.u64()?, input.u64()?, input.u64()?);
+        let (stride, rows, offset, length) = (input.u64()?, input.u64()?, input.u64()?, input.u64()?);
         let checksums_offset = input.u64()?;
         if zero != 0 || input.u64()? != 0 {
             return Err(input.bad_value("block entry has unknown bits"));
@@ -135,26 +116,12 @@ impl Block {
         if stride.checked_mul(rows) != Some(length) {
             return Err(input.bad_value("block length is not rows times stride"));
         }
-        Ok((
-            Self {
-                tag,
-                width,
-                stride,
-                rows,
-                offset,
-                length,
-            },
-            checksums_offset,
-        ))
+        Ok((Self { tag, width, stride, rows, offset, length }, checksums_offset))
     }
 }
 
 /// Encodes the directory that starts at `offset`.
-pub(crate) fn encode_directory(
-    blocks: &[Block],
-    checksums: &[Vec<Checksum>],
-    offset: u64,
-) -> Vec<u8> {
+pub(crate) fn encode_directory(blocks: &[Block], checksums: &[Vec<Checksum>], offset: u64) -> Vec<u8> {
     let mut out = Encoder::new();
     let mut checksums_offset = offset + (blocks.len() * ENTRY_BYTES) as u64;
     for (block, checksums) in blocks.iter().zip(checksums) {
@@ -174,22 +141,12 @@ pub(crate) fn decode_directory(
     directory: &[u8],
     trailer: &Trailer,
 ) -> Result<Vec<Block>, FormatError> {
-    let malformed = |what, offset| FormatError::Malformed {
-        file: file.to_path_buf(),
-        what,
-        offset,
-    };
-    let decode = |source| FormatError::Decode {
-        file: file.to_path_buf(),
-        block: "directory".to_owned(),
-        source,
-    };
+    let malformed = |what, offset| FormatError::Malformed { file: file.to_path_buf(), what, offset };
+    let decode =
+        |source| FormatError::Decode { file: file.to_path_buf(), block: "directory".to_owned(), source };
     let count = trailer.block_count as usize;
     if count > BLOCKS_MAX || count > directory.len() / ENTRY_BYTES {
-        return Err(malformed(
-            "impossible number of blocks",
-            trailer.directory_offset,
-        ));
+        return Err(malformed("impossible number of blocks", trailer.directory_offset));
     }
     let mut input = Decoder::new(directory);
     let mut blocks: Vec<Block> = Vec::with_capacity(count);
@@ -201,17 +158,11 @@ pub(crate) fn decode_directory(
         let end = padded(block.length).and_then(|length| block.offset.checked_add(length));
         let end = end.filter(|&end| end <= trailer.directory_offset);
         if block.offset != next_block {
-            return Err(malformed(
-                "block does not start where the one before ends",
-                at,
-            ));
+            return Err(malformed("block does not start where the one before ends", at));
         }
         next_block = end.ok_or_else(|| malformed("block reaches past the directory", at))?;
         if checksums_offset != next_checksum {
-            return Err(malformed(
-                "checksums of a block are not where they must be",
-                at,
-            ));
+            return Err(malformed("checksums of a block are not where they must be", at));
         }
         next_checksum += block.chunk_count() * CHECKSUM_BYTES as u64;
         if blocks.iter().any(|other| other.tag == block.tag) {
@@ -220,16 +171,10 @@ pub(crate) fn decode_directory(
         blocks.push(block);
     }
     if next_block != trailer.directory_offset {
-        return Err(malformed(
-            "bytes between the last block and the directory",
-            next_block,
-        ));
+        return Err(malformed("bytes between the last block and the directory", next_block));
     }
     if next_checksum != trailer.directory_offset + trailer.directory_bytes {
-        return Err(malformed(
-            "directory has a wrong number of checksums",
-            trailer.directory_offset,
-        ));
+        return Err(malformed("directory has a wrong number of checksums", trailer.directory_offset));
     }
     Ok(blocks)
 }

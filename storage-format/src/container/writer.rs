@@ -44,9 +44,7 @@ struct Output {
 
 impl std::fmt::Debug for Output {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Output")
-            .field("written_bytes", &self.written_bytes)
-            .finish_non_exhaustive()
+        f.debug_struct("Output").field("written_bytes", &self.written_bytes).finish_non_exhaustive()
     }
 }
 
@@ -72,11 +70,7 @@ impl SegmentFileWriter {
             temporary: TemporaryFile::create(folder, name)?,
             name: name.to_owned(),
             header: Header::new(kind).encode(),
-            output: Output {
-                buffer: Vec::new(),
-                hasher: ContentHasher::new(),
-                written_bytes: 0,
-            },
+            output: Output { buffer: Vec::new(), hasher: ContentHasher::new(), written_bytes: 0 },
             blocks: Vec::new(),
             checksums: Vec::new(),
             open: None,
@@ -94,15 +88,10 @@ impl SegmentFileWriter {
     /// # Errors
     /// [`FormatError::Usage`] when one of these does not hold or the block before ends inside a row;
     /// [`FormatError::Io`].
-    pub fn begin_block(
-        &mut self,
-        tag: &str,
-        width: usize,
-        stride: usize,
-    ) -> Result<(), FormatError> {
+    pub fn begin_block(&mut self, tag: &str, width: usize, stride: usize) -> Result<(), FormatError> {
         self.end_block()?;
-        let tag = Tag::new(tag)
-            .ok_or_else(|| self.usage("block tag is not 1 to 8 printable ascii characters"))?;
+        let tag =
+            Tag::new(tag).ok_or_else(|| self.usage("block tag is not 1 to 8 printable ascii characters"))?;
         if self.blocks.iter().any(|block| block.tag == tag) {
             return Err(self.usage("two blocks have the same tag"));
         }
@@ -179,9 +168,7 @@ impl SegmentFileWriter {
 
     /// Number of rows the open block has so far; 0 without one.
     pub fn open_rows(&self) -> u64 {
-        self.open
-            .as_ref()
-            .map_or(0, |open| open.length / open.stride)
+        self.open.as_ref().map_or(0, |open| open.length / open.stride)
     }
 
     /// Number of bytes written so far, padding included: what a disk reservation is compared with.
@@ -209,24 +196,14 @@ impl SegmentFileWriter {
         self.put(&trailer.encode())?;
         self.output.flush(&mut self.temporary)?;
         // Pair of the check at open: what is published has the length it says.
-        assert_eq!(
-            self.output.written_bytes, trailer.file_bytes,
-            "bytes written differ from the trailer"
-        );
+        assert_eq!(self.output.written_bytes, trailer.file_bytes, "bytes written differ from the trailer");
         self.temporary.publish()?;
-        Ok(FileEntry {
-            name: self.name,
-            len: trailer.file_bytes,
-            content_id: self.output.hasher.finish(),
-        })
+        Ok(FileEntry { name: self.name, len: trailer.file_bytes, content_id: self.output.hasher.finish() })
     }
 
     /// Makes the error for a request that cannot be written.
     pub(crate) fn usage(&self, what: &'static str) -> FormatError {
-        FormatError::Usage {
-            file: self.target(),
-            what,
-        }
+        FormatError::Usage { file: self.target(), what }
     }
 
     fn target(&self) -> PathBuf {
@@ -258,11 +235,7 @@ impl SegmentFileWriter {
 
     fn put(&mut self, bytes: &[u8]) -> Result<(), FormatError> {
         self.output.buffer.extend_from_slice(bytes);
-        if self.output.buffer.len() >= BUFFER_BYTES {
-            self.output.flush(&mut self.temporary)
-        } else {
-            Ok(())
-        }
+        if self.output.buffer.len() >= BUFFER_BYTES { self.output.flush(&mut self.temporary) } else { Ok(()) }
     }
 }
 

@@ -43,12 +43,7 @@ pub fn unreferenced(shard: &Path, building: &[u64]) -> Result<Unreferenced, Form
     for found in list(shard)? {
         let manifest = found.read()?;
         referenced.extend(manifest.all_files().map(|(path, _)| shard.join(path)));
-        referenced.extend(
-            manifest
-                .segments
-                .iter()
-                .map(|segment| segment_folder(shard, segment.id)),
-        );
+        referenced.extend(manifest.segments.iter().map(|segment| segment_folder(shard, segment.id)));
     }
     let mut result = Unreferenced::default();
     for entry in entries(shard)? {
@@ -91,10 +86,7 @@ fn add_segment(
 impl Unreferenced {
     fn add(&mut self, entry: &DirEntry) -> Result<(), FormatError> {
         let path = entry.path();
-        self.bytes += entry
-            .metadata()
-            .map_err(|e| FormatError::io(&path, "look at", e))?
-            .len();
+        self.bytes += entry.metadata().map_err(|e| FormatError::io(&path, "look at", e))?.len();
         self.files.push(path);
         Ok(())
     }
@@ -104,16 +96,12 @@ impl Unreferenced {
 fn entries(folder: &Path) -> Result<Vec<DirEntry>, FormatError> {
     match fs::read_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        entries => entries
-            .and_then(Iterator::collect)
-            .map_err(|e| FormatError::io(folder, "list folder", e)),
+        entries => entries.and_then(Iterator::collect).map_err(|e| FormatError::io(folder, "list folder", e)),
     }
 }
 
 fn is_temporary(path: &Path) -> bool {
-    path.file_name()
-        .and_then(OsStr::to_str)
-        .is_some_and(|name| name.ends_with(TEMPORARY_SUFFIX))
+    path.file_name().and_then(OsStr::to_str).is_some_and(|name| name.ends_with(TEMPORARY_SUFFIX))
 }
 
 /// True when the file starts as the files of this crate do.

@@ -21,6 +21,8 @@ mod garbage;
 mod store;
 mod types;
 
+pub(crate) use store::{Found, list};
+
 pub use garbage::{Unreferenced, unreferenced};
 pub use store::{LoadedManifest, decode, load, publish};
 pub use types::{FileEntry, Manifest, SHARD_FORMAT, SegmentEntry, SegmentKind, segment_folder};

@@ -40,18 +40,10 @@ pub(crate) struct Found {
 impl Found {
     /// Reads and checks the manifest.
     pub(crate) fn read(&self) -> Result<Manifest, FormatError> {
-        let (sequence, manifest) = decode(&SegmentFile::open(
-            &self.path,
-            FileKind::Manifest,
-            Verify::Full,
-        )?)?;
+        let (sequence, manifest) = decode(&SegmentFile::open(&self.path, FileKind::Manifest, Verify::Full)?)?;
         if sequence != self.sequence {
             let what = "manifest has another sequence number than its name";
-            return Err(FormatError::Malformed {
-                file: self.path.clone(),
-                what,
-                offset: 0,
-            });
+            return Err(FormatError::Malformed { file: self.path.clone(), what, offset: 0 });
         }
         Ok(manifest)
     }
@@ -66,16 +58,10 @@ impl Found {
 /// an error the manifest before is still the newest, unless the error says `fsync folder`: then either may be.
 pub fn publish(shard: &Path, manifest: &Manifest) -> Result<FileEntry, FormatError> {
     if let Some(what) = manifest.flaw() {
-        return Err(FormatError::Usage {
-            file: shard.to_path_buf(),
-            what,
-        });
+        return Err(FormatError::Usage { file: shard.to_path_buf(), what });
     }
     let found = list(shard)?;
-    let sequence = found
-        .first()
-        .map_or(0, |newest| newest.sequence)
-        .checked_add(1);
+    let sequence = found.first().map_or(0, |newest| newest.sequence).checked_add(1);
     let sequence = sequence.ok_or_else(|| FormatError::Usage {
         file: shard.to_path_buf(),
         what: "the sequence of manifests is used up: a file in the folder has the last number",
@@ -84,10 +70,7 @@ pub fn publish(shard: &Path, manifest: &Manifest) -> Result<FileEntry, FormatErr
     let mut meta = Encoder::new();
     meta.u64(sequence);
     file.put_slice(META, &meta.finish())?;
-    file.put_slice(
-        BODY,
-        &encode(manifest).map_err(|_| file.usage("manifest is too large"))?,
-    )?;
+    file.put_slice(BODY, &encode(manifest).map_err(|_| file.usage("manifest is too large"))?)?;
     let entry = file.finish()?;
     remove_old(shard, &found)?;
     Ok(entry)
@@ -103,11 +86,7 @@ pub fn load(shard: &Path) -> Result<Option<LoadedManifest>, FormatError> {
     for found in list(shard)? {
         match found.read() {
             Ok(manifest) => {
-                return Ok(Some(LoadedManifest {
-                    manifest,
-                    sequence: found.sequence,
-                    fell_back,
-                }));
+                return Ok(Some(LoadedManifest { manifest, sequence: found.sequence, fell_back }));
             }
             Err(error) if error.is_damage() => fell_back.push(error),
             Err(error) => return Err(error),
@@ -126,10 +105,7 @@ pub(crate) fn list(shard: &Path) -> Result<Vec<Found>, FormatError> {
     for entry in entries {
         let entry = entry.map_err(|e| FormatError::io(shard, "list folder", e))?;
         if let Some(sequence) = entry.file_name().to_str().and_then(sequence_of) {
-            found.push(Found {
-                sequence,
-                path: entry.path(),
-            });
+            found.push(Found { sequence, path: entry.path() });
         }
     }
     found.sort_unstable_by_key(|manifest| std::cmp::Reverse(manifest.sequence));
@@ -167,7 +143,7 @@ fn encode(manifest: &Manifest) -> Result<AlignedVec, rancor::Error> {
 /// Errors about bytes; [`FormatError::NewerVersion`].
 pub fn decode(file: &SegmentFile) -> Result<(u64, Manifest), FormatError> {
     let sequence = file.decode(META, |input| input.u64())?;
-    let block = file.block(BODY)?;
+    let block = file.required(BODY)?;
     let manifest = rkyv::from_bytes::<Manifest, rancor::Error>(file.block_bytes(&block))
         .map_err(|_| file.malformed(&block, "manifest does not decode"))?;
     if manifest.format > SHARD_FORMAT {

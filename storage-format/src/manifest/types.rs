@@ -89,33 +89,20 @@ pub struct Manifest {
 impl Manifest {
     /// Every file it names, as a path relative to the shard's folder.
     pub fn all_files(&self) -> impl Iterator<Item = (PathBuf, &FileEntry)> {
-        let own = self
-            .files
-            .iter()
-            .map(|file| (PathBuf::from(&file.name), file));
+        let own = self.files.iter().map(|file| (PathBuf::from(&file.name), file));
         let segments = self.segments.iter().flat_map(|segment| {
             let folder = PathBuf::from(segment_name(segment.id));
-            segment
-                .all_files()
-                .map(move |file| (folder.join(&file.name), file))
+            segment.all_files().map(move |file| (folder.join(&file.name), file))
         });
         own.chain(segments)
     }
 
     /// Says what makes this manifest unfit to be published or trusted; `None` when nothing does.
     pub(crate) fn flaw(&self) -> Option<&'static str> {
-        if self
-            .segments
-            .windows(2)
-            .any(|pair| pair[0].id >= pair[1].id)
-        {
+        if self.segments.windows(2).any(|pair| pair[0].id >= pair[1].id) {
             return Some("segments are not in order of id");
         }
-        if self
-            .segments
-            .last()
-            .is_some_and(|last| last.id >= self.next_segment)
-        {
+        if self.segments.last().is_some_and(|last| last.id >= self.next_segment) {
             return Some("a segment has an id that is still to be given");
         }
         if self.slots.0 > self.slots.1 {
@@ -126,10 +113,7 @@ impl Manifest {
         }
         let mut paths: Vec<_> = self.all_files().map(|(path, _)| path).collect();
         paths.sort_unstable();
-        paths
-            .windows(2)
-            .any(|pair| pair[0] == pair[1])
-            .then_some("a file is named twice")
+        paths.windows(2).any(|pair| pair[0] == pair[1]).then_some("a file is named twice")
     }
 }
 

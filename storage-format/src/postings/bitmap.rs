@@ -7,9 +7,7 @@ pub(crate) fn encode_bitmap(bitmap: &RoaringBitmap) -> Vec<u8> {
     let mut canonical = bitmap.clone();
     canonical.optimize();
     let mut bytes = Vec::with_capacity(canonical.serialized_size());
-    canonical
-        .serialize_into(&mut bytes)
-        .expect("writing to memory does not fail");
+    canonical.serialize_into(&mut bytes).expect("writing to memory does not fail");
     bytes
 }
 

@@ -38,9 +38,7 @@ impl PartType {
 
     /// Finds the type of a number.
     pub fn from_raw(raw: u8) -> Option<Self> {
-        [Self::Field, Self::SortedF32, Self::SortedI32]
-            .into_iter()
-            .find(|kind| kind.raw() == raw)
+        [Self::Field, Self::SortedF32, Self::SortedI32].into_iter().find(|kind| kind.raw() == raw)
     }
 }
 
@@ -113,13 +111,8 @@ impl PostingsFile {
             Ok((universe, named))
         })?;
         let parts = named.into_iter().enumerate();
-        let parts =
-            parts.map(|(index, (name, kind))| open_part(&file, universe, index, name, kind));
-        Ok(Self {
-            parts: parts.collect::<Result<_, _>>()?,
-            universe,
-            file,
-        })
+        let parts = parts.map(|(index, (name, kind))| open_part(&file, universe, index, name, kind));
+        Ok(Self { parts: parts.collect::<Result<_, _>>()?, universe, file })
     }
 
     /// Every row is below this.
@@ -159,14 +152,9 @@ impl PostingsFile {
     /// # Errors
     /// The first error of [`Field::rows`].
     pub fn check_bitmaps(&self) -> Result<(), FormatError> {
-        let fields = self
-            .parts
-            .iter()
-            .filter(|part| part.kind == PartType::Field);
+        let fields = self.parts.iter().filter(|part| part.kind == PartType::Field);
         for part in fields {
-            self.field(&part.name)?
-                .iter()
-                .try_for_each(|decoded| decoded.map(|_| ()))?;
+            self.field(&part.name)?.iter().try_for_each(|decoded| decoded.map(|_| ()))?;
         }
         Ok(())
     }
@@ -177,18 +165,11 @@ impl PostingsFile {
     }
 
     fn missing(&self, name: &str) -> FormatError {
-        FormatError::Missing {
-            file: self.file.path().to_path_buf(),
-            name: name.to_owned(),
-        }
+        FormatError::Missing { file: self.file.path().to_path_buf(), name: name.to_owned() }
     }
 
     fn part(&self, name: &str, kind: PartType) -> Result<&PartInfo, FormatError> {
-        let found = self
-            .parts
-            .iter()
-            .find(|part| part.name == name)
-            .ok_or_else(|| self.missing(name))?;
+        let found = self.parts.iter().find(|part| part.name == name).ok_or_else(|| self.missing(name))?;
         if found.kind == kind {
             return Ok(found);
         }
@@ -208,7 +189,7 @@ fn open_part(
     name: String,
     kind: PartType,
 ) -> Result<PartInfo, FormatError> {
-    let block = |what| file.block(&tag(index, what));
+    let block = |what| file.required(&tag(index, what));
     let blocks = match kind {
         PartType::Field => {
             let blocks = FieldBlocks {

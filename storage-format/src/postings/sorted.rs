@@ -53,24 +53,12 @@ pub struct Sorted<'a, V> {
 }
 
 impl<'a, V: SortedValue> Sorted<'a, V> {
-    pub(super) fn view(
-        file: &'a SegmentFile,
-        values: &Block,
-        rows: &Block,
-    ) -> Result<Self, FormatError> {
-        Ok(Self {
-            values: file.block_slice(values)?,
-            rows: file.block_slice(rows)?,
-        })
+    pub(super) fn view(file: &'a SegmentFile, values: &Block, rows: &Block) -> Result<Self, FormatError> {
+        Ok(Self { values: file.elements(values)?, rows: file.elements(rows)? })
     }
 
     /// Checks order and range of all pairs.
-    pub(super) fn check(
-        &self,
-        file: &SegmentFile,
-        block: &Block,
-        universe: u64,
-    ) -> Result<(), FormatError> {
+    pub(super) fn check(&self, file: &SegmentFile, block: &Block, universe: u64) -> Result<(), FormatError> {
         if self.values.len() != self.rows.len() {
             return Err(file.malformed(block, "sorted values and their rows differ in number"));
         }
@@ -78,9 +66,7 @@ impl<'a, V: SortedValue> Sorted<'a, V> {
             return Err(file.malformed(block, "a sorted value is nan"));
         }
         let pairs = self.values.iter().zip(self.rows);
-        if !pairs
-            .is_sorted_by(|left, right| left.0.order(*right.0).then(left.1.cmp(right.1)).is_le())
-        {
+        if !pairs.is_sorted_by(|left, right| left.0.order(*right.0).then(left.1.cmp(right.1)).is_le()) {
             return Err(file.malformed(block, "sorted values are not in order"));
         }
         match self.rows.iter().find(|&&row| u64::from(row) >= universe) {
@@ -115,7 +101,8 @@ impl<'a, V: SortedValue> Sorted<'a, V> {
     pub fn range(&self, range: impl RangeBounds<V>) -> &'a [u32] {
         let below = |value: V, limit: V| value < limit;
         let (start, end) = (range.start_bound(), range.end_bound());
-        let is_nan = |bound: Bound<&V>| matches!(bound, Bound::Included(v) | Bound::Excluded(v) if v.is_nan());
+        let is_nan =
+            |bound: Bound<&V>| matches!(bound, Bound::Included(v) | Bound::Excluded(v) if v.is_nan());
         if is_nan(start) || is_nan(end) {
             return &[];
         }

@@ -25,7 +25,8 @@ pub struct PostingsFileWriter {
 }
 
 impl PostingsFileWriter {
-    /// Starts a file of postings of rows below `universe` (at most 2^32).
+    /// Starts a file of postings of rows below `universe` (at most 2^32): the number of rows of the segment, or the
+    /// shard's next ordinal. A larger one is reported by [`crate::verify`].
     ///
     /// # Errors
     /// As [`SegmentFileWriter::create`]; [`FormatError::Usage`] for a larger universe.
@@ -34,11 +35,7 @@ impl PostingsFileWriter {
         if universe > 1 << u32::BITS {
             return Err(inner.usage("more rows than 32 bits number"));
         }
-        Ok(Self {
-            inner,
-            universe,
-            parts: Vec::new(),
-        })
+        Ok(Self { inner, universe, parts: Vec::new() })
     }
 
     /// Writes a field: keys in ascending order with their rows.
@@ -52,8 +49,7 @@ impl PostingsFileWriter {
         postings: impl IntoIterator<Item = (u64, B)>,
     ) -> Result<(), FormatError> {
         let index = self.begin(name, PartType::Field)?;
-        let (mut keys, mut counts, mut offsets) =
-            (Vec::<u64>::new(), Vec::<u32>::new(), vec![0u64]);
+        let (mut keys, mut counts, mut offsets) = (Vec::<u64>::new(), Vec::<u32>::new(), vec![0u64]);
         self.inner.begin_block(&tag(index, "map"), 1, 1)?;
         for (key, bitmap) in postings {
             let bitmap = bitmap.borrow();
@@ -91,13 +87,9 @@ impl PostingsFileWriter {
         pairs.iter().try_for_each(|(_, row)| self.check_row(*row))?;
         pairs.sort_unstable_by(|left, right| left.0.order(right.0).then(left.1.cmp(&right.1)));
         self.inner.begin_block(&tag(index, "val"), 4, 4)?;
-        pairs
-            .iter()
-            .try_for_each(|(value, _)| self.inner.append(&[*value]))?;
+        pairs.iter().try_for_each(|(value, _)| self.inner.append(&[*value]))?;
         self.inner.begin_block(&tag(index, "row"), 4, 4)?;
-        pairs
-            .iter()
-            .try_for_each(|(_, row)| self.inner.append(&[*row]))
+        pairs.iter().try_for_each(|(_, row)| self.inner.append(&[*row]))
     }
 
     /// Publishes the file.
@@ -109,8 +101,7 @@ impl PostingsFileWriter {
         meta.u64(self.universe).u32(self.parts.len() as u32);
         for (name, kind) in &self.parts {
             meta.u8(kind.raw());
-            meta.text(name)
-                .map_err(|_| self.inner.usage("field name is too long"))?;
+            meta.text(name).map_err(|_| self.inner.usage("field name is too long"))?;
         }
         self.inner.put_slice(META, &meta.finish())?;
         self.inner.finish()

@@ -15,15 +15,8 @@ fn every_kind_comes_back_as_it_was_written() {
         samples::check(&fs::read(&path).unwrap(), kind).unwrap();
 
         let file = SegmentFile::open(&path, kind, Verify::Full).unwrap();
-        assert_eq!(
-            (file.kind(), file.version(), file.len()),
-            (kind, 1, path.metadata().unwrap().len())
-        );
-        assert_eq!(
-            fs::read_dir(folder.path()).unwrap().count(),
-            1,
-            "only the published file is left"
-        );
+        assert_eq!((file.kind(), file.version(), file.len()), (kind, 1, path.metadata().unwrap().len()));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "only the published file is left");
     }
 }
 
@@ -54,18 +47,12 @@ fn long_blocks_are_streamed_in_pieces() {
 
     let path = folder.path().join("long");
     let bytes = fs::read(&path).unwrap();
-    assert_eq!(
-        (entry.len, entry.content_id),
-        (bytes.len() as u64, ContentId::of(&bytes))
-    );
+    assert_eq!((entry.len, entry.content_id), (bytes.len() as u64, ContentId::of(&bytes)));
     let file = SegmentFile::open(&path, FileKind::Blob, Verify::Full).unwrap();
     file.advise(Access::WillNeed).unwrap();
     assert_eq!(file.slice::<u32>("values").unwrap(), values);
     assert_eq!(file.rows("values").unwrap(), 250_000);
-    assert_eq!(
-        file.records::<[u32; 2]>("values").unwrap()[249_999],
-        [499_998, 499_999]
-    );
+    assert_eq!(file.records::<[u32; 2]>("values").unwrap()[249_999], [499_998, 499_999]);
     assert_eq!(file.slice::<u64>("after").unwrap(), [1]);
     assert_eq!(file.block("values").unwrap().offset % 64, 0);
     assert!(file.slice::<u64>("values").is_err());

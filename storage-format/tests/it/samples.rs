@@ -4,10 +4,10 @@ use std::path::Path;
 
 use roaring::RoaringBitmap;
 use segue_storage_format::{
-    BlobFile, BlockFile, BlockFileWriter, ColumnFile, ColumnFileWriter, ContentId, FileEntry,
-    FileKind, FormatError, IdFile, IdFileWriter, IndexPart, LinkLayout, Manifest, PostingsFile,
-    PostingsFileWriter, SegmentEntry, SegmentFile, SegmentKind, Tombstones, VectorFile,
-    VectorFileWriter, Verify, blocks::NO_LINK, manifest, write_blob, write_tombstones,
+    BlobFile, BlockFile, BlockFileWriter, ColumnFile, ColumnFileWriter, ContentId, FileEntry, FileKind,
+    FormatError, IdFile, IdFileWriter, IndexPart, LinkLayout, Manifest, PostingsFile, PostingsFileWriter,
+    SegmentEntry, SegmentFile, SegmentKind, Tombstones, VectorFile, VectorFileWriter, Verify,
+    blocks::NO_LINK, manifest, write_blob, write_tombstones,
 };
 
 /// Writes the sample of `kind` into `folder`; returns its file name.
@@ -19,12 +19,9 @@ pub fn write(folder: &Path, kind: FileKind) -> String {
         FileKind::Columns => columns(folder),
         FileKind::Postings => postings(folder),
         FileKind::Ids => ids(folder),
-        FileKind::Tombstones => write_tombstones(
-            folder,
-            "tombstones",
-            &RoaringBitmap::from_iter([1, 2, 70_000]),
-            42,
-        ),
+        FileKind::Tombstones => {
+            write_tombstones(folder, "tombstones", &RoaringBitmap::from_iter([1, 2, 70_000]), 42)
+        }
         FileKind::Blob => write_blob(folder, "blob", 3, b"opaque"),
         FileKind::Manifest => manifest::publish(folder, &manifest()),
     };
@@ -44,10 +41,7 @@ pub fn check(bytes: &[u8], kind: FileKind) -> Result<(), FormatError> {
         FileKind::Ids => check_ids(&IdFile::from_file(file)?),
         FileKind::Tombstones => {
             let found = Tombstones::from_file(&file)?;
-            assert_eq!(
-                (found.deleted, found.log_index),
-                (RoaringBitmap::from_iter([1, 2, 70_000]), 42)
-            );
+            assert_eq!((found.deleted, found.log_index), (RoaringBitmap::from_iter([1, 2, 70_000]), 42));
         }
         FileKind::Blob => {
             let blob = BlobFile::from_file(file)?;
@@ -90,22 +84,14 @@ fn codes(folder: &Path) -> Result<FileEntry, FormatError> {
 fn check_codes(file: &BlockFile) {
     assert_eq!(file.meta(), b"rotation=7");
     assert_eq!(file.rows("codes").unwrap(), 2);
-    assert_eq!(
-        file.bytes("codes").unwrap(),
-        [1, 2, 3, 4, 5, 0, 0, 0, 6, 7, 8, 9, 10, 11, 12, 13]
-    );
+    assert_eq!(file.bytes("codes").unwrap(), [1, 2, 3, 4, 5, 0, 0, 0, 6, 7, 8, 9, 10, 11, 12, 13]);
     assert_eq!(file.slice::<f32>("norms").unwrap(), [0.5, 2.0]);
     assert_eq!(file.slice::<u64>("empty").unwrap(), [0u64; 0]);
 }
 
 /// The links of the sample graph: three nodes, rows of a `u32` level and three links.
 pub fn link_layout() -> LinkLayout {
-    LinkLayout {
-        block: "nodes".to_owned(),
-        links_offset: 4,
-        links_per_row: 3,
-        nodes: 3,
-    }
+    LinkLayout { block: "nodes".to_owned(), links_offset: 4, links_per_row: 3, nodes: 3 }
 }
 
 fn graph(folder: &Path) -> Result<FileEntry, FormatError> {
@@ -148,17 +134,8 @@ fn check_columns(file: &ColumnFile) {
     assert_eq!(file.fixed::<i32>("key").unwrap(), [-1, 11]);
     assert_eq!(file.fixed::<i64>("released").unwrap(), [-1, 1 << 40]);
     assert_eq!(file.fixed::<f32>("energy").unwrap(), [0.25, 0.75]);
-    assert_eq!(
-        file.lists::<u64>("artists")
-            .unwrap()
-            .iter()
-            .collect::<Vec<_>>(),
-        [&[5u64, 6][..], &[]]
-    );
-    assert_eq!(
-        file.lists::<u32>("genres").unwrap().get(1),
-        Some(&[2u32, 3][..])
-    );
+    assert_eq!(file.lists::<u64>("artists").unwrap().iter().collect::<Vec<_>>(), [&[5u64, 6][..], &[]]);
+    assert_eq!(file.lists::<u32>("genres").unwrap().get(1), Some(&[2u32, 3][..]));
     assert_eq!(file.payload("payload").unwrap().get(0), Some(&b"first"[..]));
     assert_eq!(file.payload("payload").unwrap().get(2), None);
 }
@@ -167,20 +144,14 @@ fn genre_rows() -> [(u64, RoaringBitmap); 3] {
     [
         (2, RoaringBitmap::from_iter([0, 3])),
         (9, (0..90_000).collect()),
-        (
-            u64::MAX,
-            (0..90_000).filter(|row| row % 8_000 == 1).collect(),
-        ),
+        (u64::MAX, (0..90_000).filter(|row| row % 8_000 == 1).collect()),
     ]
 }
 
 fn postings(folder: &Path) -> Result<FileEntry, FormatError> {
     let mut file = PostingsFileWriter::create(folder, "postings", 90_000)?;
     file.field("genre", genre_rows())?;
-    file.sorted(
-        "energy",
-        vec![(0.5f32, 4), (-1.0, 3), (0.5, 2), (f32::INFINITY, 1)],
-    )?;
+    file.sorted("energy", vec![(0.5f32, 4), (-1.0, 3), (0.5, 2), (f32::INFINITY, 1)])?;
     file.sorted("popularity", vec![(80i32, 0), (-1, 5), (100, 2)])?;
     file.field::<RoaringBitmap>("label", [])?;
     file.finish()
@@ -190,10 +161,7 @@ fn check_postings(file: &PostingsFile) {
     assert_eq!(file.universe(), 90_000);
     let genre = file.field("genre").unwrap();
     assert_eq!(genre.keys(), [2, 9, u64::MAX]);
-    assert_eq!(
-        genre.cardinalities().collect::<Vec<_>>(),
-        [(2, 2), (9, 90_000), (u64::MAX, 12)]
-    );
+    assert_eq!(genre.cardinalities().collect::<Vec<_>>(), [(2, 2), (9, 90_000), (u64::MAX, 12)]);
     for (key, rows) in genre_rows() {
         assert_eq!(genre.rows(key).unwrap(), Some(rows));
     }
@@ -204,10 +172,7 @@ fn check_postings(file: &PostingsFile) {
     assert_eq!(energy.range(0.5..), [2, 4, 1]);
     assert_eq!(energy.range(..0.5), [3]);
     let popularity = file.sorted::<i32>("popularity").unwrap();
-    assert_eq!(
-        (popularity.values(), popularity.rows()),
-        (&[-1, 80, 100][..], &[5, 0, 2][..])
-    );
+    assert_eq!((popularity.values(), popularity.rows()), (&[-1, 80, 100][..], &[5, 0, 2][..]));
     assert!(file.field("label").unwrap().is_empty());
 }
 
