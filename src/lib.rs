@@ -2,7 +2,9 @@
 
 pub mod config;
 pub mod error;
+pub mod filter;
 pub mod ingest;
+pub mod maintenance;
 pub mod node;
 pub mod pipeline;
 pub mod storage;

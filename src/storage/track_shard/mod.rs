@@ -1,0 +1,32 @@
+//! Track shards: the catalogue and the vectors of tracks (DESIGN: one growing segment in memory, sealed segments in
+//! mapped files, tombstones, a manifest).
+//!
+//! | step | file |
+//! |---|---|
+//! | what log entries say | [`command`] |
+//! | applying them, the only place that changes state | `apply` |
+//! | what readers hold: an immutable version | [`view`] |
+//! | catalogue rows and their postings | [`segment`], [`row`] |
+//! | vectors, one set a space and generation | [`vectors`] |
+//! | the state at a `Seal` entry as files | `checkpoint` |
+//! | opening those files again | `recover` |
+//!
+//! Invariants: an ordinal, once given to an id, is that id's for ever; of all rows of an ordinal exactly one is not
+//! dead; a version never changes after it was published; offsets of a segment are the same in memory and in files.
+//! Absent on purpose: building graphs (maintenance does, from the frozen rows), deciding when to seal or merge.
+
+mod apply;
+mod checkpoint;
+pub mod command;
+mod cow;
+mod ids;
+mod recover;
+pub mod row;
+pub mod segment;
+mod shard;
+pub mod vectors;
+pub mod view;
+
+pub use apply::OpenedSegment;
+pub use shard::{TrackShard, TrackStateMachine, decode_reply, encode};
+pub use view::TrackView;

@@ -1,0 +1,210 @@
+//! Opening a shard's files: the state at the last checkpoint; the log's later entries follow.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use roaring::RoaringBitmap;
+use segue_storage_format::{
+    BlobFile, Manifest, SegmentEntry, SegmentKind, Tombstones, Verify,
+    manifest::{load as load_manifest, segment_folder},
+};
+
+use super::checkpoint::{STATE_SCHEMA, SmallState, shard_name};
+use super::row::TrackHot;
+use super::segment::{SealedTracks, TrackBody, TrackSegment};
+use super::vectors::{NOWHERE, SealedVectors, VectorBody, VectorSegment, VectorSet};
+use super::view::{Changes, TrackView};
+use crate::error::{Error, Result};
+use crate::storage::error::{damaged, describe};
+use crate::types::ShardId;
+
+/// Loads the newest whole checkpoint; says what it had to fall back from.
+pub(super) fn load(folder: &Path, shard: ShardId, verify: Verify) -> Result<(TrackView, Vec<String>)> {
+    let mut view = TrackView::empty(shard);
+    let Some(loaded) = load_manifest(folder).map_err(damaged)? else { return Ok((view, Vec::new())) };
+    let repairs = loaded
+        .fell_back
+        .iter()
+        .map(|error| {
+            format!("a damaged manifest was passed over, the one before it is used: {}", describe(error))
+        })
+        .collect();
+    let manifest = loaded.manifest;
+    if manifest.shard != shard_name(shard) {
+        return Err(Error::Corrupt(format!(
+            "the folder belongs to another shard. path=`{}`, shard=`{}`, expected=`{}`",
+            folder.display(),
+            manifest.shard,
+            shard_name(shard)
+        )));
+    }
+    view.applied_index = manifest.applied_index;
+    view.applied_term = manifest.applied_term;
+    view.next_segment = manifest.next_segment;
+    let state = load_small_state(folder, &manifest)?;
+    view.epoch = state.epoch;
+    view.loads = Arc::new(state.loads.into_iter().map(|load| (load.load_id.clone(), load)).collect());
+    for spec in state.sets {
+        view.sets.insert((spec.space.clone(), spec.generation), VectorSet::new(spec));
+    }
+    let (tracks, vectors): (Vec<_>, Vec<_>) =
+        manifest.segments.iter().partition(|entry| entry.kind == SegmentKind::Tracks);
+    view.load_tracks(folder, &tracks, &manifest, verify)?;
+    for entry in vectors {
+        view.load_vectors(folder, entry, verify)?;
+    }
+    view.changes = Changes::starting_after(view.epoch);
+    Ok((view, repairs))
+}
+
+fn load_small_state(folder: &Path, manifest: &Manifest) -> Result<SmallState> {
+    let Some(file) = manifest.files.iter().find(|file| file.name.starts_with("state-")) else {
+        return Err(Error::Corrupt(format!("the manifest names no state file. path=`{}`", folder.display())));
+    };
+    let blob = BlobFile::open(&folder.join(&file.name), Verify::Full).map_err(damaged)?;
+    let payload = blob.payload_up_to(STATE_SCHEMA).map_err(damaged)?;
+    let mut aligned = rkyv::util::AlignedVec::<16>::with_capacity(payload.len());
+    aligned.extend_from_slice(payload);
+    rkyv::from_bytes::<SmallState, rkyv::rancor::Error>(&aligned).map_err(|error| {
+        Error::Corrupt(format!("the state file cannot be read. file=`{}`: {error}", file.name))
+    })
+}
+
+fn dead_rows(folder: &Path, entry: &SegmentEntry) -> Result<RoaringBitmap> {
+    let Some(file) = &entry.tombstones else { return Ok(RoaringBitmap::new()) };
+    let path = segment_folder(folder, entry.id).join(&file.name);
+    Ok(Tombstones::open(&path).map_err(damaged)?.deleted)
+}
+
+fn segment_number(entry: &SegmentEntry) -> Result<u32> {
+    u32::try_from(entry.id)
+        .map_err(|_| Error::Corrupt(format!("segment number out of range. segment=`{}`", entry.id)))
+}
+
+impl TrackView {
+    fn load_tracks(
+        &mut self,
+        folder: &Path,
+        entries: &[&SegmentEntry],
+        manifest: &Manifest,
+        verify: Verify,
+    ) -> Result<()> {
+        for _ in 0..manifest.next_ordinal {
+            self.hot.push(TrackHot::ABSENT);
+        }
+        for _ in 0..manifest.next_recording {
+            self.recordings.push(u32::MAX);
+        }
+        self.ids.reserve(manifest.next_ordinal as usize);
+        self.recording_ids.reserve(manifest.next_recording as usize);
+        let mut keys = vec![(0_u64, 0_u64); manifest.next_ordinal as usize];
+        for entry in entries {
+            let sealed = SealedTracks::open(folder, entry, verify)?;
+            let dead = dead_rows(folder, entry)?;
+            let mut fault = None;
+            sealed.for_each_hot(|offset, ordinal, track_key, recording_key, hot| {
+                if dead.contains(offset) {
+                    return;
+                }
+                match keys.get_mut(ordinal as usize) {
+                    Some(slot) if hot.recording < manifest.next_recording => {
+                        *slot = (track_key, recording_key)
+                    }
+                    _ => return fault = Some(ordinal),
+                }
+                self.hot.set(ordinal as usize, hot, &TrackHot::ABSENT);
+            })?;
+            if let Some(ordinal) = fault {
+                return Err(Error::Corrupt(format!(
+                    "a row has a number the manifest never gave. segment=`{}`, ordinal=`{ordinal}`",
+                    entry.id
+                )));
+            }
+            self.segments.push(TrackSegment {
+                id: segment_number(entry)?,
+                growing: false,
+                body: TrackBody::Sealed(Arc::new(sealed)),
+                dead: Arc::new(dead),
+                moved: Arc::default(),
+            });
+        }
+        self.segments.sort_by_key(|segment| segment.id);
+        self.find_moved()?;
+        self.number_names(&keys)
+    }
+
+    /// Which ordinals' newest rows lie in a later segment than an older row of theirs.
+    fn find_moved(&mut self) -> Result<()> {
+        for at in 0..self.segments.len() {
+            let segment = &self.segments[at];
+            let TrackBody::Sealed(sealed) = &segment.body else { continue };
+            let ordinals = sealed.ordinals()?;
+            let moved: RoaringBitmap = segment
+                .dead
+                .iter()
+                .filter_map(|offset| ordinals.get(offset as usize).copied())
+                .filter(|&ordinal| self.hot(ordinal).segment != segment.id)
+                .collect();
+            self.segments[at].moved = Arc::new(moved);
+        }
+        Ok(())
+    }
+
+    /// Rebuilds names → numbers and the rings of recordings from the keys of the rows.
+    fn number_names(&mut self, keys: &[(u64, u64)]) -> Result<()> {
+        for ordinal in 0..self.ordinals() {
+            let hot = self.hot(ordinal);
+            if hot.segment == u32::MAX {
+                return Err(Error::Corrupt(format!("an ordinal has no row. ordinal=`{ordinal}`")));
+            }
+            self.live += u64::from(hot.live);
+            let (track_key, recording_key) = keys[ordinal as usize];
+            let ids = Arc::clone(&self.ids);
+            ids.insert_key(track_key, ordinal, || {
+                self.row(ordinal).map(|row| row.track.track_id.as_str().to_owned())
+            })?;
+            let new_recording = self.recordings.get(hot.recording as usize) == Some(&u32::MAX);
+            if new_recording {
+                let ids = Arc::clone(&self.recording_ids);
+                ids.insert_key(recording_key, hot.recording, || {
+                    self.row(ordinal).map(|row| row.track.recording_id.as_str().to_owned())
+                })?;
+            }
+            self.link(ordinal, hot.recording);
+        }
+        Ok(())
+    }
+
+    fn load_vectors(&mut self, folder: &Path, entry: &SegmentEntry, verify: Verify) -> Result<()> {
+        let known = self
+            .sets
+            .values_mut()
+            .find(|set| set.spec.space.as_str() == entry.space && set.spec.generation.0 == entry.generation);
+        let Some(set) = known else {
+            return Err(Error::Corrupt(format!(
+                "a vector segment belongs to no known set. segment=`{}`, space=`{}`, generation=`{}`",
+                entry.id, entry.space, entry.generation
+            )));
+        };
+        let sealed = SealedVectors::open(folder, entry, &set.spec, verify)?;
+        let dead = dead_rows(folder, entry)?;
+        let id = segment_number(entry)?;
+        let ordinals = self.hot.len();
+        for (offset, &ordinal) in (0_u32..).zip(sealed.ordinals()?) {
+            if dead.contains(offset) {
+                continue;
+            }
+            if ordinal as usize >= ordinals {
+                return Err(Error::Corrupt(format!(
+                    "a vector belongs to an ordinal the manifest never gave. segment=`{id}`, ordinal=`{ordinal}`"
+                )));
+            }
+            set.locations.set(ordinal as usize, (id, offset), &NOWHERE);
+            set.live += 1;
+        }
+        let body = VectorBody::Sealed(Arc::new(sealed));
+        set.segments.push(VectorSegment { id, growing: false, body, dead: Arc::new(dead) });
+        set.segments.sort_by_key(|segment| segment.id);
+        Ok(())
+    }
+}

@@ -1,0 +1,325 @@
+//! Vector sets: one space in one generation, in segments of their own.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use roaring::RoaringBitmap;
+use segue_storage_format::{
+    BlockFile, ColumnFile, ColumnFileWriter, FileEntry, IndexPart, SegmentEntry, SegmentKind, VectorFile,
+    VectorFileWriter, Verify, manifest::segment_folder,
+};
+
+use super::command::VectorSetSpec;
+use super::cow::CowVec;
+use crate::error::{Error, Result};
+use crate::storage::error::damaged;
+use crate::types::Metric;
+
+/// File of the full-precision vectors in a vector segment's folder.
+pub const VECTORS: &str = "vectors.seg";
+/// File of the offset → ordinal column in a vector segment's folder.
+pub const ROWS: &str = "rows.seg";
+
+/// Rows a growing chunk holds; an append copies at most one chunk.
+const CHUNK_ROWS: usize = 64;
+
+/// Name of the file with the quantised codes for one metric.
+pub fn codes_file(metric: Metric) -> String {
+    format!("codes-{metric}.seg")
+}
+
+/// Name of the file with the graph for one metric.
+pub fn graph_file(metric: Metric) -> String {
+    format!("graph-{metric}.seg")
+}
+
+/// Rows in memory, in chunks that versions share.
+#[derive(Clone)]
+pub struct GrowingVectors {
+    dim: usize,
+    chunks: Vec<Arc<VectorChunk>>,
+    rows: usize,
+}
+
+/// Up to 64 rows in memory.
+#[derive(Clone, Default)]
+pub struct VectorChunk {
+    /// Owner of each row.
+    pub ordinals: Vec<u32>,
+    /// `[ordinals.len(), dim]`.
+    pub data: Vec<f32>,
+}
+
+impl GrowingVectors {
+    /// No rows yet.
+    pub fn new(dim: usize) -> Self {
+        Self { dim, chunks: Vec::new(), rows: 0 }
+    }
+
+    /// Appends a row; returns its offset.
+    pub fn push(&mut self, ordinal: u32, row: &[f32]) -> u32 {
+        assert_eq!(row.len(), self.dim, "rows are checked against the set before they are applied");
+        if self.rows.is_multiple_of(CHUNK_ROWS) {
+            self.chunks.push(Arc::default());
+        }
+        let chunk = Arc::make_mut(self.chunks.last_mut().expect("a chunk was just made sure of"));
+        chunk.ordinals.push(ordinal);
+        chunk.data.extend_from_slice(row);
+        self.rows += 1;
+        u32::try_from(self.rows - 1).expect("a growing segment is sealed long before 2³² rows")
+    }
+
+    /// The chunks in order; each holds 64 rows but the last.
+    pub fn chunks(&self) -> &[Arc<VectorChunk>] {
+        &self.chunks
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// The row at `offset`.
+    pub fn row(&self, offset: u32) -> Option<&[f32]> {
+        let at = offset as usize;
+        let start = (at % CHUNK_ROWS) * self.dim;
+        self.chunks.get(at / CHUNK_ROWS)?.data.get(start..start + self.dim)
+    }
+
+    /// Every row with its owner, in offset order.
+    pub fn iter(&self) -> impl Iterator<Item = (u32, &[f32])> {
+        self.chunks
+            .iter()
+            .flat_map(|chunk| chunk.ordinals.iter().copied().zip(chunk.data.chunks_exact(self.dim)))
+    }
+}
+
+/// Where a vector segment's rows are.
+#[derive(Clone)]
+pub enum VectorBody {
+    /// In memory.
+    Memory(GrowingVectors),
+    /// In files.
+    Sealed(Arc<SealedVectors>),
+}
+
+/// One vector segment as a version of the shard sees it.
+#[derive(Clone)]
+pub struct VectorSegment {
+    /// Its number.
+    pub id: u32,
+    /// Whether rows may still be appended.
+    pub growing: bool,
+    /// Its rows.
+    pub body: VectorBody,
+    /// Rows that newer rows have replaced or that were deleted, by offset.
+    pub dead: Arc<RoaringBitmap>,
+}
+
+impl VectorSegment {
+    /// Number of rows, dead ones included.
+    pub fn rows(&self) -> usize {
+        match &self.body {
+            VectorBody::Memory(rows) => rows.rows(),
+            VectorBody::Sealed(sealed) => sealed.vectors.rows(),
+        }
+    }
+
+    /// The row at `offset`.
+    pub fn row(&self, offset: u32) -> Option<&[f32]> {
+        match &self.body {
+            VectorBody::Memory(rows) => rows.row(offset),
+            VectorBody::Sealed(sealed) => sealed.vectors.get(offset as usize),
+        }
+    }
+}
+
+/// A sealed vector segment: mapped vectors, their owners, and an index for each metric (none when it is too small to
+/// be worth one: it is scanned).
+pub struct SealedVectors {
+    /// The files, as the manifest lists them.
+    pub entry: SegmentEntry,
+    /// `[rows, dim]`.
+    pub vectors: VectorFile,
+    /// The indexes by metric.
+    pub indexes: Vec<IndexFiles>,
+    rows: ColumnFile,
+}
+
+/// The two files of one metric's index.
+pub struct IndexFiles {
+    /// The metric.
+    pub metric: Metric,
+    /// Quantised codes.
+    pub codes: BlockFile,
+    /// Links.
+    pub graph: BlockFile,
+}
+
+impl SealedVectors {
+    /// Opens the files of `entry` in `shard_folder`; checks that they agree with each other and with `set`.
+    pub fn open(
+        shard_folder: &Path,
+        entry: &SegmentEntry,
+        set: &VectorSetSpec,
+        verify: Verify,
+    ) -> Result<Self> {
+        let folder = segment_folder(shard_folder, entry.id);
+        let vectors = VectorFile::open(&folder.join(VECTORS), verify).map_err(damaged)?;
+        let rows = ColumnFile::open(&folder.join(ROWS), verify).map_err(damaged)?;
+        let mut indexes = Vec::new();
+        for &metric in &set.metrics {
+            if !entry.files.iter().any(|file| file.name == graph_file(metric)) {
+                continue;
+            }
+            let codes = BlockFile::open(&folder.join(codes_file(metric)), IndexPart::Codes, verify)
+                .map_err(damaged)?;
+            let graph = BlockFile::open(&folder.join(graph_file(metric)), IndexPart::Graph, verify)
+                .map_err(damaged)?;
+            indexes.push(IndexFiles { metric, codes, graph });
+        }
+        let sealed = Self { entry: entry.clone(), vectors, indexes, rows };
+        let counts = [sealed.vectors.rows() as u64, sealed.ordinals()?.len() as u64];
+        if counts != [entry.rows; 2] || sealed.vectors.dim() != set.dim as usize {
+            return Err(Error::Corrupt(format!(
+                "files of a vector segment disagree. segment=`{}`, manifest_rows=`{}`, vectors=`{}`, ordinals=`{}`, dim=`{}`, set_dim=`{}`",
+                entry.id,
+                entry.rows,
+                counts[0],
+                counts[1],
+                sealed.vectors.dim(),
+                set.dim
+            )));
+        }
+        Ok(sealed)
+    }
+
+    /// Owner of each row.
+    pub fn ordinals(&self) -> Result<&[u32]> {
+        self.rows.fixed("ordinal").map_err(damaged)
+    }
+}
+
+/// One space in one generation.
+#[derive(Clone)]
+pub struct VectorSet {
+    /// What it is.
+    pub spec: Arc<VectorSetSpec>,
+    /// Its segments, oldest first; at most the last one grows.
+    pub segments: Vec<VectorSegment>,
+    /// Ordinal → the segment and row of its newest vector.
+    pub(super) locations: CowVec<(u32, u32)>,
+    /// Vectors that are the newest of their track.
+    pub live: u64,
+}
+
+/// The location of an ordinal without a vector.
+pub(super) const NOWHERE: (u32, u32) = (u32::MAX, 0);
+
+impl VectorSet {
+    /// An empty set.
+    pub fn new(spec: VectorSetSpec) -> Self {
+        Self { spec: Arc::new(spec), segments: Vec::new(), locations: CowVec::default(), live: 0 }
+    }
+
+    /// The newest vector of a track, as stored.
+    pub fn vector(&self, ordinal: u32) -> Option<&[f32]> {
+        let &(segment, offset) = self.locations.get(ordinal as usize)?;
+        self.segment(segment)?.row(offset)
+    }
+
+    /// Whether a track has a vector here.
+    pub fn has(&self, ordinal: u32) -> bool {
+        self.locations.get(ordinal as usize).is_some_and(|location| *location != NOWHERE)
+    }
+
+    /// The segment of this number.
+    pub fn segment(&self, id: u32) -> Option<&VectorSegment> {
+        self.segments.iter().find(|segment| segment.id == id)
+    }
+
+    /// Points `ordinal` at a new row (or nowhere) and marks its old row dead.
+    pub(super) fn relocate(&mut self, ordinal: u32, to: (u32, u32)) {
+        let old = self.locations.get(ordinal as usize).copied().unwrap_or(NOWHERE);
+        if old != NOWHERE {
+            if let Some(segment) = self.segments.iter_mut().find(|segment| segment.id == old.0) {
+                Arc::make_mut(&mut segment.dead).insert(old.1);
+            }
+            self.live -= 1;
+        }
+        if to != NOWHERE {
+            self.live += 1;
+        }
+        self.locations.set(ordinal as usize, to, &NOWHERE);
+    }
+}
+
+/// Starts the files of a vector segment: writes vectors and owners. The caller adds index files and completes the
+/// entry.
+pub fn write_vectors<'a>(
+    shard_folder: &Path,
+    id: u64,
+    set: &VectorSetSpec,
+    rows: impl Iterator<Item = (u32, &'a [f32])>,
+) -> Result<SegmentEntry> {
+    let folder = segment_folder(shard_folder, id);
+    segue_storage_format::publish::create_folder(&folder).map_err(damaged)?;
+    let mut vectors = VectorFileWriter::create(&folder, VECTORS, set.dim as usize, true).map_err(damaged)?;
+    let mut ordinals = Vec::new();
+    for (ordinal, row) in rows {
+        vectors.push(row).map_err(damaged)?;
+        ordinals.push(ordinal);
+    }
+    let vectors = vectors.finish().map_err(damaged)?;
+    let rows = write_ordinals(&folder, &ordinals)?;
+    Ok(SegmentEntry {
+        id,
+        kind: SegmentKind::Vectors,
+        space: set.space.as_str().to_owned(),
+        generation: set.generation.0,
+        profile: String::new(),
+        rows: ordinals.len() as u64,
+        files: vec![vectors, rows],
+        tombstones: None,
+    })
+}
+
+fn write_ordinals(folder: &Path, ordinals: &[u32]) -> Result<FileEntry> {
+    let mut file = ColumnFileWriter::create(folder, ROWS).map_err(damaged)?;
+    file.fixed("ordinal", ordinals).map_err(damaged)?;
+    file.finish().map_err(damaged)
+}
+
+impl VectorSet {
+    /// One sealed segment takes the place of `inputs`: rows replaced meanwhile are dead in it, rows it left out are
+    /// gone.
+    pub(super) fn replace_merged(
+        &mut self,
+        id: u32,
+        sealed: Arc<SealedVectors>,
+        inputs: &std::collections::BTreeSet<u32>,
+    ) -> Result<()> {
+        let mut dead = RoaringBitmap::new();
+        for (offset, &ordinal) in (0_u32..).zip(sealed.ordinals()?) {
+            let now = self.locations.get(ordinal as usize).copied().unwrap_or(NOWHERE);
+            if inputs.contains(&now.0) {
+                self.locations.set(ordinal as usize, (id, offset), &NOWHERE);
+            } else {
+                dead.insert(offset);
+            }
+        }
+        let left_out: Vec<usize> = (0..self.locations.len())
+            .filter(|at| self.locations.get(*at).is_some_and(|(segment, _)| inputs.contains(segment)))
+            .collect();
+        for at in left_out {
+            self.locations.set(at, NOWHERE, &NOWHERE);
+            self.live -= 1;
+        }
+        self.segments.retain(|segment| !inputs.contains(&segment.id));
+        let at = self.segments.partition_point(|known| known.id < id);
+        let segment =
+            VectorSegment { id, growing: false, body: VectorBody::Sealed(sealed), dead: Arc::new(dead) };
+        self.segments.insert(at, segment);
+        Ok(())
+    }
+}
