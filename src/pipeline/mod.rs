@@ -1,8 +1,23 @@
 //! The recommendation pipeline: one request from plan to finished list (PIPELINE.md), and the write path.
+//!
+//! The stages are pure functions of their inputs: no storage, no clock, no thread, and no order that a hash map
+//! could decide. In the order a request meets them: [`recipe`] chooses the parameters; [`profile`] and [`signals`]
+//! describe the listener; [`cold_start`], [`medoids`] and [`similar`] make queries, [`compatible`] checks what the
+//! audio source found; [`blend`] joins the sources' scores; [`session_rank`] bends them to the moment; [`explore`]
+//! sets slots aside for discovery; [`diversify`] chooses the set; [`sequence`] orders it; [`explain`] says why; and
+//! [`impression`] remembers what was shown.
 
+pub mod blend;
+pub mod candidate;
+pub mod compatible;
+pub mod facts;
+pub mod profile;
 pub mod recipe;
 pub mod request;
+pub mod session_rank;
+pub mod signals;
 mod validate;
+pub mod vectors;
 
 pub use recipe::{DEPTH_MAX, LIST_MAX};
 pub use validate::{DIM_MAX, EF_MAX, SEEDS_MAX, validate_vector};

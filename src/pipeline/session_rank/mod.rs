@@ -1,0 +1,101 @@
+//! Bending the order to the moment (PIPELINE.md §6): session, context and novelty against the base score.
+//!
+//! `final = (1−γ)·base + γ·personal`. The textbook form drops the base altogether, so that one skip reorders
+//! everything; that is γ = 1 here, and γ = 0 keeps the base order exactly.
+
+mod context;
+
+pub use context::{Moment, context_fit};
+
+use super::candidate::{Candidate, best_first};
+use super::facts::{TrackFacts, finite};
+use super::profile::{Session, TasteProfile};
+use super::vectors::{UnitRows, dot};
+
+/// Cosine in the audio space from which a track counts as similar to a skipped one.
+pub const SKIP_SIMILARITY: f32 = 0.8;
+/// What every track has when a part cannot be told.
+const NEUTRAL: f64 = 0.5;
+
+/// What the candidates are judged by.
+#[derive(Debug, Clone, Copy)]
+pub struct Listener<'a> {
+    /// What they like.
+    pub profile: &'a TasteProfile,
+    /// What they do now.
+    pub session: &'a Session<'a>,
+    /// Audio vectors of [`Session::skips`], in that order.
+    pub skip_vectors: &'a UnitRows,
+    /// When and how they listen.
+    pub moment: &'a Moment,
+}
+
+/// Scores every candidate and sorts them best first. `audio` holds the candidates' audio vectors in their order
+/// **before** sorting; the result is, for each place of the new order, the old place, so that rows can follow.
+/// `gamma` is the recipe's personal weight, 0 to 1.
+pub fn session_rank(
+    candidates: &mut Vec<Candidate<'_>>,
+    audio: &UnitRows,
+    listener: &Listener<'_>,
+    gamma: f64,
+) -> Vec<usize> {
+    for (row, candidate) in candidates.iter_mut().enumerate() {
+        candidate.session = session_fit(candidate.facts, audio.row(row), listener);
+        candidate.context = context_fit(candidate.facts, listener.profile, listener.moment);
+        candidate.novelty = novelty(candidate.facts, listener.profile);
+        candidate.score = (1.0 - gamma) * candidate.base + gamma * personal(candidate);
+    }
+    let mut order: Vec<usize> = (0..candidates.len()).collect();
+    order.sort_by(|&a, &b| {
+        let key = |row: usize| {
+            let candidate = &candidates[row];
+            (candidate.score, candidate.parts.as_slice(), candidate.track())
+        };
+        best_first(key(a), key(b))
+    });
+    let mut slots: Vec<Option<Candidate<'_>>> = candidates.drain(..).map(Some).collect();
+    candidates.extend(order.iter().filter_map(|&row| slots[row].take()));
+    order
+}
+
+/// `0.5·session + 0.3·context + 0.2·novelty`.
+#[must_use]
+pub fn personal(candidate: &Candidate<'_>) -> f64 {
+    0.5 * candidate.session + 0.3 * candidate.context + 0.2 * candidate.novelty
+}
+
+/// `clamp(1 − 0.5·|energy − mood| − 0.3·[similar to a skip] + 0.1·[artist of an earlier play], 0, 1)`; 0.5 without a
+/// session. An unknown energy is no distance.
+fn session_fit(facts: &TrackFacts, audio: Option<&[f32]>, listener: &Listener<'_>) -> f64 {
+    let session = listener.session;
+    if session.is_empty() {
+        return NEUTRAL;
+    }
+    let mood = session.mood.and_then(|mood| mood.energy);
+    let distance = match (finite(facts.audio.energy), mood) {
+        (Some(energy), Some(mood)) => (energy - mood).abs(),
+        _ => 0.0,
+    };
+    let skips = listener.skip_vectors;
+    let like_a_skip = audio.is_some_and(|vector| {
+        (0..skips.len()).filter_map(|row| skips.row(row)).any(|skip| dot(skip, vector) >= SKIP_SIMILARITY)
+    });
+    let familiar = facts
+        .primary_artist()
+        .is_some_and(|artist| session.earlier_artists().any(|earlier| earlier == artist));
+    let fit =
+        1.0 - 0.5 * distance - 0.3 * f64::from(u8::from(like_a_skip)) + 0.1 * f64::from(u8::from(familiar));
+    fit.clamp(0.0, 1.0)
+}
+
+/// 1 − the share of the listener's plays in the track's genres; 0.5 when the track's genres are unknown.
+fn novelty(facts: &TrackFacts, profile: &TasteProfile) -> f64 {
+    if facts.genres.is_empty() {
+        return NEUTRAL;
+    }
+    let share: f64 = facts.genres.iter().map(|&(genre, _)| profile.genre_share(genre)).sum();
+    (1.0 - share).clamp(0.0, 1.0)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,168 @@
+//! Small sets of unit vectors in memory: what diversity, seeds and medoids compare.
+//!
+//! Dot products use one fixed order of sixteen partial sums, so that every processor gives the same result.
+
+/// Rows of unit vectors of one dimension, `[rows, dim]`; a row may be absent (a track without a vector).
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct UnitRows {
+    dim: usize,
+    data: Vec<f32>,
+    present: Vec<bool>,
+}
+
+impl UnitRows {
+    /// No rows yet, of dimension `dim`.
+    #[must_use]
+    pub fn new(dim: usize) -> Self {
+        Self { dim, data: Vec::new(), present: Vec::new() }
+    }
+
+    /// No rows yet, with room for `rows`.
+    #[must_use]
+    pub fn with_capacity(dim: usize, rows: usize) -> Self {
+        Self { dim, data: Vec::with_capacity(dim * rows), present: Vec::with_capacity(rows) }
+    }
+
+    /// Adds a row, scaled to unit length. `None`, another dimension, a zero vector or one that is not finite is kept
+    /// as an absent row, so that rows stay beside the candidates they belong to.
+    pub fn push(&mut self, vector: Option<&[f32]>) {
+        let start = self.data.len();
+        self.data.resize(start + self.dim, 0.0);
+        let row = vector.filter(|vector| vector.len() == self.dim);
+        let scale = row.and_then(|vector| inverse_norm(vector));
+        if let (Some(vector), Some(scale)) = (row, scale) {
+            for (slot, &component) in self.data[start..].iter_mut().zip(vector) {
+                *slot = (f64::from(component) * scale) as f32;
+            }
+        }
+        self.present.push(scale.is_some());
+    }
+
+    /// The number of rows, absent ones included.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.present.len()
+    }
+
+    /// Whether there is no row.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.present.is_empty()
+    }
+
+    /// The dimension.
+    #[must_use]
+    pub fn dim(&self) -> usize {
+        self.dim
+    }
+
+    /// A row of unit length; `None` when absent or out of range.
+    #[must_use]
+    pub fn row(&self, row: usize) -> Option<&[f32]> {
+        let present = self.present.get(row).copied().unwrap_or(false);
+        present.then(|| &self.data[row * self.dim..(row + 1) * self.dim])
+    }
+
+    /// Cosine of two rows; `None` when one is absent.
+    #[must_use]
+    pub fn cosine(&self, a: usize, b: usize) -> Option<f32> {
+        Some(dot(self.row(a)?, self.row(b)?))
+    }
+}
+
+impl<'a> FromIterator<Option<&'a [f32]>> for UnitRows {
+    /// Rows of the first present vector's dimension.
+    fn from_iter<I: IntoIterator<Item = Option<&'a [f32]>>>(vectors: I) -> Self {
+        let vectors: Vec<Option<&[f32]>> = vectors.into_iter().collect();
+        let dim = vectors.iter().flatten().next().map_or(0, |vector| vector.len());
+        let mut rows = Self::with_capacity(dim, vectors.len());
+        vectors.into_iter().for_each(|vector| rows.push(vector));
+        rows
+    }
+}
+
+/// Dot product over the shorter length; 16 partial sums added in a fixed tree.
+#[must_use]
+pub fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let mut lanes = [0.0_f32; 16];
+    let (chunks_a, rest_a) = a.as_chunks::<16>();
+    let (chunks_b, rest_b) = b.as_chunks::<16>();
+    for (x, y) in chunks_a.iter().zip(chunks_b) {
+        for lane in 0..16 {
+            lanes[lane] += x[lane] * y[lane];
+        }
+    }
+    let mut width = 8;
+    while width > 0 {
+        for lane in 0..width {
+            lanes[lane] += lanes[lane + width];
+        }
+        width /= 2;
+    }
+    lanes[0] + rest_a.iter().zip(rest_b).map(|(x, y)| x * y).sum::<f32>()
+}
+
+/// One over the Euclidean length, in f64; `None` for a zero vector or one that is not finite.
+pub(crate) fn inverse_norm(vector: &[f32]) -> Option<f64> {
+    let squares: f64 = vector.iter().map(|&x| f64::from(x) * f64::from(x)).sum();
+    let scale = 1.0 / squares.sqrt();
+    (squares > 0.0 && scale.is_finite() && scale > 0.0).then_some(scale)
+}
+
+/// The weighted sum of vectors after each is scaled to unit length, scaled to unit length again.
+///
+/// Weights may be negative. `None` when nothing is left: no usable vector, or a sum of zero. The first usable
+/// vector decides the dimension; vectors of another one are left out.
+#[must_use]
+pub fn unit_sum<'a>(vectors: impl IntoIterator<Item = (&'a [f32], f64)>) -> Option<Vec<f32>> {
+    let mut sum: Vec<f64> = Vec::new();
+    for (vector, weight) in vectors {
+        let Some(scale) = inverse_norm(vector).filter(|_| weight.is_finite()) else { continue };
+        if sum.is_empty() {
+            sum.resize(vector.len(), 0.0);
+        }
+        if sum.len() == vector.len() {
+            for (total, &component) in sum.iter_mut().zip(vector) {
+                *total += weight * scale * f64::from(component);
+            }
+        }
+    }
+    let norm = sum.iter().map(|x| x * x).sum::<f64>().sqrt();
+    // Below this length the sum is what rounding left of vectors that cancel out.
+    (norm > 1e-6).then(|| sum.iter().map(|x| (x / norm) as f32).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dot_is_exact_on_integers_of_every_length() {
+        for len in 0..=70_u16 {
+            let a: Vec<f32> = (0..len).map(f32::from).collect();
+            let expected: f32 = (0..len).map(|i| f32::from(i) * f32::from(i)).sum();
+            assert_eq!(dot(&a, &a), expected, "length {len}");
+        }
+    }
+
+    #[test]
+    fn unusable_vectors_become_absent_rows() {
+        let mut rows = UnitRows::new(2);
+        for vector in [Some(&[3.0, 4.0][..]), None, Some(&[0.0, 0.0]), Some(&[f32::NAN, 1.0]), Some(&[1.0])] {
+            rows.push(vector);
+        }
+        assert_eq!(rows.row(0), Some(&[0.6, 0.8][..]));
+        assert!((1..6).all(|row| rows.row(row).is_none()));
+        assert_eq!((rows.len(), rows.cosine(0, 1)), (5, None));
+    }
+
+    #[test]
+    fn sums_that_cancel_out_are_nothing() {
+        assert_eq!(
+            unit_sum([(&[2.0, 0.0][..], 1.0), (&[0.0, 5.0], 1.0)]).map(|q| q[0]),
+            Some(0.5_f32.sqrt())
+        );
+        assert_eq!(unit_sum([(&[1.0, 0.1][..], 1.0), (&[2.0, 0.2], -1.0)]), None);
+        assert_eq!(unit_sum([]), None);
+    }
+}
