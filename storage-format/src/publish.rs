@@ -82,6 +82,8 @@ pub(crate) struct TemporaryFile {
     file: File,
     path: PathBuf,
     target: PathBuf,
+    /// A write failed: bytes may be missing or there twice.
+    failed: bool,
     published: bool,
 }
 
@@ -100,7 +102,7 @@ impl TemporaryFile {
             .truncate(true)
             .open(&path)
             .map_err(|e| FormatError::io(&path, "create", e))?;
-        Ok(Self { file, path, target, published: false })
+        Ok(Self { file, path, target, failed: false, published: false })
     }
 
     /// The final path.
@@ -109,11 +111,19 @@ impl TemporaryFile {
     }
 
     pub(crate) fn write_all(&mut self, bytes: &[u8]) -> Result<(), FormatError> {
-        self.file.write_all(bytes).map_err(|e| FormatError::io(&self.path, "write", e))
+        self.file.write_all(bytes).map_err(|e| {
+            self.failed = true;
+            FormatError::io(&self.path, "write", e)
+        })
     }
 
-    /// fsyncs the file, renames it onto its target and fsyncs the folder.
+    /// fsyncs the file, renames it onto its target and fsyncs the folder. Refuses when a write failed before, so
+    /// that a caller who went on cannot publish a torn file.
     pub(crate) fn publish(mut self) -> Result<(), FormatError> {
+        if self.failed {
+            let what = "a write failed before; write the file anew";
+            return Err(FormatError::Usage { file: self.target.clone(), what });
+        }
         self.file.sync_all().map_err(|e| FormatError::io(&self.path, "fsync", e))?;
         fs::rename(&self.path, &self.target)
             .map_err(|e| FormatError::io(&self.target, "rename into place", e))?;
@@ -175,7 +185,14 @@ mod tests {
         temporary.file = OpenOptions::new().write(true).open("/dev/full").unwrap();
         let error = temporary.write_all(b"new").unwrap_err();
         assert!(error.is_disk_full(), "{error:?}");
-        drop(temporary);
+        assert!(
+            error.to_string().contains(".tmp`") && std::error::Error::source(&error).is_some(),
+            "{error:?}"
+        );
+        // Space comes back, the caller goes on as if nothing had happened: still nothing is published.
+        temporary.file = File::create(&temporary.path).unwrap();
+        temporary.write_all(b"new").unwrap();
+        assert!(matches!(temporary.publish(), Err(FormatError::Usage { .. })));
         assert_eq!(names(folder.path()), ["state"]);
         assert_eq!(fs::read(folder.path().join("state")).unwrap(), b"old");
     }

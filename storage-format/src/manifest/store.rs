@@ -55,7 +55,8 @@ impl Found {
 ///
 /// # Errors
 /// [`FormatError::Usage`] when the manifest contradicts itself; otherwise as [`SegmentFileWriter::finish`]. After
-/// an error the manifest before is still the newest, unless the error says `fsync folder`: then either may be.
+/// an error the manifest before is still the newest, with two exceptions: after `cannot fsync folder` either may be,
+/// and after `cannot remove` the new one is, and the next publication removes what this one could not.
 pub fn publish(shard: &Path, manifest: &Manifest) -> Result<FileEntry, FormatError> {
     if let Some(what) = manifest.flaw() {
         return Err(FormatError::Usage { file: shard.to_path_buf(), what });
