@@ -40,6 +40,27 @@ fn every_changed_byte_behind_right_checksums_is_survived() {
     }
 }
 
+/// Rows, offset, length and place of checksums of a block can be only what they are: blocks lie without gaps.
+#[test]
+fn a_block_that_is_not_where_it_must_be_is_refused() {
+    const ENTRY_BYTES: usize = 64;
+    for kind in FileKind::ALL {
+        let sound = golden::bytes(kind);
+        let layout = Layout::of(&sound);
+        for entry in (0..layout.blocks.len()).map(|block| layout.directory + block * ENTRY_BYTES) {
+            for (at, mask) in
+                (entry + 24..entry + ENTRY_BYTES).flat_map(|at| [(at, 0x01), (at, 0x40), (at, 0x80)])
+            {
+                let mut bytes = sound.clone();
+                bytes[at] ^= mask;
+                layout.reseal_ends(&mut bytes);
+                let error = SegmentFile::from_bytes("forged", &bytes, kind, Verify::Structure).unwrap_err();
+                assert!(error.is_damage(), "{kind} entry at {entry}, byte {}: {error:?}", at - entry);
+            }
+        }
+    }
+}
+
 fn any_kind() -> impl Strategy<Value = FileKind> {
     proptest::sample::select(FileKind::ALL.to_vec())
 }
