@@ -7,3 +7,4 @@ pub mod codec;
 pub mod error;
 pub mod meta;
 pub mod track_shard;
+pub mod user_shard;

@@ -1,0 +1,313 @@
+//! What the log of a user shard says, and what is answered.
+//!
+//! An entry is `'U' | version u8 | rkyv bytes of [`UserCommand`]`. An unknown version stops the replica: an entry
+//! must never be skipped.
+
+use rkyv::{Archive, Deserialize as RkyvDeserialize, Serialize as RkyvSerialize, rancor, util::AlignedVec};
+
+use super::error::{Result, UserShardError};
+use crate::types::{
+    Action, ArtistId, EventId, GenerationId, PlayAction, SpaceName, Surface, Timestamp, TrackId, TrackRef,
+    User, UserId,
+};
+
+const MAGIC: u8 = b'U';
+const VERSION: u8 = 1;
+const HEADER_BYTES: usize = 2;
+
+/// One log entry of a user shard.
+#[derive(Debug, Clone, PartialEq, Archive, RkyvSerialize, RkyvDeserialize)]
+pub struct UserCommand {
+    /// The step of a bulk load this entry is, kept in the same atomic write as its rows.
+    pub load: Option<LoadStep>,
+    /// What to do.
+    pub op: UserOp,
+}
+
+impl From<UserOp> for UserCommand {
+    fn from(op: UserOp) -> Self {
+        Self { load: None, op }
+    }
+}
+
+/// What an entry does.
+#[derive(Debug, Clone, PartialEq, Archive, RkyvSerialize, RkyvDeserialize)]
+pub enum UserOp {
+    /// Nothing but the load step (the end of a load, or a batch without rows for this shard).
+    Nothing,
+    /// Adds or replaces users. The whole record is replaced: blocks, follows and friends included.
+    UpsertUsers(Vec<User>),
+    /// Removes users and every trace of them; counts per day, region and track stay, nobody is named there.
+    DeleteUsers(Vec<UserId>),
+    /// Records events; unknown users are created.
+    Record(Vec<ResolvedEvent>),
+    /// Records listening events in bulk; unknown users are created.
+    RecordPlays(PlayBatch),
+    /// Adds or replaces vectors of users. All rows or none.
+    UpsertVectors {
+        /// The space.
+        space: SpaceName,
+        /// The generation.
+        generation: GenerationId,
+        /// User and components; all of the generation's dimension, all finite.
+        rows: Vec<(UserId, Vec<f32>)>,
+    },
+    /// Removes vectors.
+    DeleteVectors {
+        /// The space.
+        space: SpaceName,
+        /// The generation.
+        generation: GenerationId,
+        /// Whose.
+        users: Vec<UserId>,
+    },
+    /// Drops a generation of a space for ever: its rows are unreadable from here on and removed bit by bit.
+    DropGeneration {
+        /// The space.
+        space: SpaceName,
+        /// The generation.
+        generation: GenerationId,
+    },
+    /// Moves events that waited for tracks into the histories.
+    ResolveTracks(Vec<(TrackId, TrackRef)>),
+}
+
+/// A step of a named load. Steps of one load come in row order.
+#[derive(Debug, Clone, PartialEq, Eq, Archive, RkyvSerialize, RkyvDeserialize)]
+pub struct LoadStep {
+    /// The load, at most 256 bytes.
+    pub load_id: String,
+    /// The first row of the file that this entry covers.
+    pub first_row: u64,
+    /// The row after the last one it covers.
+    pub rows_done: u64,
+    /// Whether the load ends here.
+    pub finished: bool,
+}
+
+/// How far a load has come in this shard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Archive, RkyvSerialize, RkyvDeserialize)]
+pub struct LoadState {
+    /// The next row to send.
+    pub rows_done: u64,
+    /// Whether the load has ended.
+    pub finished: bool,
+}
+
+/// The track of an event, looked up once by the writer.
+#[derive(Debug, Clone, PartialEq, Eq, Archive, RkyvSerialize, RkyvDeserialize)]
+pub enum EventTrack {
+    /// A known track.
+    Resolved(TrackRef),
+    /// No such track yet: the event waits for [`UserOp::ResolveTracks`].
+    Unknown(TrackId),
+}
+
+/// One event, ready to be applied.
+#[derive(Debug, Clone, PartialEq, Archive, RkyvSerialize, RkyvDeserialize)]
+pub struct ResolvedEvent {
+    /// Who.
+    pub user: UserId,
+    /// What.
+    pub action: Action,
+    /// On which track; for the actions on tracks.
+    pub track: Option<EventTrack>,
+    /// The track as the caller names it; needed for `hide_track` and `unhide_track`, which edit
+    /// [`User::blocked_tracks`].
+    pub track_id: Option<TrackId>,
+    /// On which artist; needed for the actions on artists.
+    pub artist: Option<ArtistId>,
+    /// When.
+    pub at: Timestamp,
+    /// How long, in milliseconds.
+    pub listened_ms: u32,
+    /// Whether at least 80 % of the track was heard; with 30 s it decides whether a play is counted.
+    pub completed: bool,
+    /// [`event_key`] of the event's own id; without it the event is known by its content.
+    pub event_key: Option<u128>,
+    /// What was searched for, with `search`.
+    pub query: Option<String>,
+    /// What was shown, with `served`.
+    pub served: Option<ServedList>,
+}
+
+impl ResolvedEvent {
+    /// An event with nothing but who, what and when.
+    #[must_use]
+    pub fn new(user: UserId, action: Action, at: Timestamp) -> Self {
+        Self {
+            user,
+            action,
+            track: None,
+            track_id: None,
+            artist: None,
+            at,
+            listened_ms: 0,
+            completed: false,
+            event_key: None,
+            query: None,
+            served: None,
+        }
+    }
+}
+
+/// The 128-bit key of an event's own id: the first half of BLAKE3.
+#[must_use]
+pub fn event_key(id: &EventId) -> u128 {
+    let mut first = [0; 16];
+    first.copy_from_slice(&blake3::hash(id.as_str().as_bytes()).as_bytes()[..16]);
+    u128::from_le_bytes(first)
+}
+
+/// A list that was shown.
+#[derive(Debug, Clone, PartialEq, Eq, Archive, RkyvSerialize, RkyvDeserialize)]
+pub struct ServedList {
+    /// Where.
+    pub surface: Surface,
+    /// The impression's id.
+    pub impression: String,
+    /// What was shown, first to last.
+    pub tracks: Vec<ServedTrack>,
+}
+
+/// One track of a list that was shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Archive, RkyvSerialize, RkyvDeserialize)]
+pub struct ServedTrack {
+    /// Which.
+    pub track: TrackRef,
+    /// Whether it was an exploration slot.
+    pub explored: bool,
+}
+
+/// Listening events by the thousand; a user's id is written once.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Archive, RkyvSerialize, RkyvDeserialize)]
+pub struct PlayBatch {
+    /// The listeners; rows name them by position.
+    pub users: Vec<UserId>,
+    /// Events on known tracks.
+    pub plays: Vec<PlayRow>,
+    /// Events on tracks not known yet.
+    pub unknown: Vec<(TrackId, PlayRow)>,
+}
+
+/// One listening event of a [`PlayBatch`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Archive, RkyvSerialize, RkyvDeserialize)]
+pub struct PlayRow {
+    /// Position in [`PlayBatch::users`].
+    pub user: u32,
+    /// The track; ignored in [`PlayBatch::unknown`].
+    pub track: TrackRef,
+    /// How long, in milliseconds.
+    pub listened_ms: u32,
+    /// When.
+    pub at: Timestamp,
+    /// What kind of event.
+    pub action: PlayAction,
+    /// Whether at least 80 % of the track was heard.
+    pub completed: bool,
+}
+
+/// The answer to an entry, the same on every replica.
+#[derive(Debug, Clone, PartialEq, Eq, Archive, RkyvSerialize, RkyvDeserialize)]
+pub enum UserReply {
+    /// Done, and how many rows it was about: users new or removed, vectors new or removed, plays new, events
+    /// resolved.
+    Done(u64),
+    /// One outcome an event: `true` = new, `false` = seen before.
+    Recorded(Vec<bool>),
+    /// Rows of a load that had been applied before: nothing was done. Continue from here.
+    AlreadyLoaded(LoadState),
+    /// A mistake of the caller; nothing was done.
+    Refused(String),
+}
+
+impl UserCommand {
+    /// The bytes of a log entry.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let body = rkyv::to_bytes::<rancor::Error>(self).expect("plain data serialises into memory");
+        frame(&body)
+    }
+
+    /// Reads a log entry, checking every byte of its structure.
+    ///
+    /// # Errors
+    /// [`UserShardError::NewerCommand`], [`UserShardError::MalformedCommand`]; both stop the replica.
+    pub fn decode(index: u64, entry: &[u8]) -> Result<Self> {
+        let malformed = |reason: String| UserShardError::MalformedCommand { index, reason };
+        let body = match entry {
+            [MAGIC, VERSION, body @ ..] => body,
+            [MAGIC, version, ..] => return Err(UserShardError::NewerCommand { index, version: *version }),
+            _ => return Err(malformed("no header".to_owned())),
+        };
+        let mut aligned = AlignedVec::<16>::with_capacity(body.len());
+        aligned.extend_from_slice(body);
+        rkyv::from_bytes::<Self, rancor::Error>(&aligned).map_err(|e| malformed(e.to_string()))
+    }
+}
+
+impl UserReply {
+    /// The bytes of a reply.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let body = rkyv::to_bytes::<rancor::Error>(self).expect("plain data serialises into memory");
+        frame(&body)
+    }
+
+    /// Reads a reply; `None` when the bytes are not one.
+    #[must_use]
+    pub fn decode(reply: &[u8]) -> Option<Self> {
+        let mut aligned = AlignedVec::<16>::new();
+        aligned.extend_from_slice(reply.strip_prefix(&[MAGIC, VERSION])?);
+        rkyv::from_bytes::<Self, rancor::Error>(&aligned).ok()
+    }
+}
+
+fn frame(body: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(HEADER_BYTES + body.len());
+    bytes.extend_from_slice(&[MAGIC, VERSION]);
+    bytes.extend_from_slice(body);
+    bytes
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    fn command() -> UserCommand {
+        let mut event = ResolvedEvent::new(UserId::new("u1").unwrap(), Action::Play, Timestamp(5));
+        event.track = Some(EventTrack::Unknown(TrackId::new("t9").unwrap()));
+        event.event_key = Some(event_key(&EventId::new("e1").unwrap()));
+        UserOp::Record(vec![event]).into()
+    }
+
+    #[test]
+    fn commands_and_replies_round_trip() {
+        assert_eq!(UserCommand::decode(1, &command().encode()).unwrap(), command());
+        let reply = UserReply::Recorded(vec![true, false]);
+        assert_eq!(UserReply::decode(&reply.encode()), Some(reply));
+    }
+
+    #[test]
+    fn an_unknown_version_stops_with_its_number() {
+        let mut entry = command().encode();
+        entry[1] = 9;
+        let error = UserCommand::decode(7, &entry).unwrap_err();
+        assert!(matches!(error, UserShardError::NewerCommand { index: 7, version: 9 }), "{error}");
+    }
+
+    #[test]
+    fn truncated_or_flipped_entries_never_panic() {
+        let entry = command().encode();
+        for length in 0..entry.len() {
+            let _ = UserCommand::decode(1, &entry[..length]);
+        }
+        for bit in 0..entry.len() * 8 {
+            let mut damaged = entry.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            let _ = UserCommand::decode(1, &damaged);
+        }
+        assert!(UserCommand::decode(1, b"").is_err());
+    }
+}

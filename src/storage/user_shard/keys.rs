@@ -1,0 +1,291 @@
+//! Keys: what lies where in the one ordered key space of a shard.
+//!
+//! ```text
+//! slot u16 | user id | 00 | 01                                   record
+//! slot u16 | user id | 00 | 02 | day i32 | part u16              history of a day
+//! slot u16 | user id | 00 | 03 | time i64 | key u64              served list
+//! slot u16 | user id | 00 | 04 | time i64 | key u64              search
+//! slot u16 | user id | 00 | 05 | track id | 00 | time i64 | key u64   event of an unknown track
+//! C0 | track id | 00 | slot u16 | user id                        who waits for an unknown track
+//! D0 | space | 00 | generation u32 | slot u16 | user id          vector
+//! E0 | day i32 | region u16 | shard u16 | ordinal u32            plays of a day
+//! E1 | shard u16 | ordinal u32                                   plays in total
+//! F0                                                             applied index and counts of the shard
+//! F1 | load id                                                   progress of a load
+//! F2 | space | 00 | generation u32                               dimension and rows of a generation
+//! ```
+//!
+//! Numbers are big-endian, signed ones with the sign bit flipped, so keys sort as numbers do. Slots are below
+//! 4,096, so a user's first byte is below 0x10, and a slot range is one range of keys (plus one a generation).
+//! Ids hold no control characters, so 0x00 ends them and sorts shorter ids first.
+
+use crate::types::{Region, ShardId, SpaceName, Timestamp, TrackId, TrackOrdinal, TrackRef, UserId, slot_of};
+
+pub(super) const RECORD: u8 = 0x01;
+pub(super) const HISTORY: u8 = 0x02;
+pub(super) const SERVED: u8 = 0x03;
+pub(super) const SEARCH: u8 = 0x04;
+pub(super) const PENDING: u8 = 0x05;
+
+const WAITING: u8 = 0xC0;
+const VECTOR: u8 = 0xD0;
+pub(super) const DAY_PLAYS: u8 = 0xE0;
+const TOTAL_PLAYS: u8 = 0xE1;
+/// The row of the shard itself.
+pub(super) const SHARD: [u8; 1] = [0xF0];
+const LOAD: u8 = 0xF1;
+pub(super) const GENERATION: u8 = 0xF2;
+/// Users lie before this byte.
+pub(super) const USERS_END: [u8; 1] = [0x10];
+
+const NO_REGION: u16 = u16::MAX;
+
+fn day_bytes(day: i32) -> [u8; 4] {
+    (day.cast_unsigned() ^ 0x8000_0000).to_be_bytes()
+}
+
+fn time_bytes(at: Timestamp) -> [u8; 8] {
+    (at.0.cast_unsigned() ^ (1 << 63)).to_be_bytes()
+}
+
+/// `slot | user id | 00`.
+pub(super) fn user(user: &UserId) -> Vec<u8> {
+    let mut key = Vec::with_capacity(user.as_str().len() + 32);
+    key.extend_from_slice(&slot_of(user.as_str()).0.to_be_bytes());
+    key.extend_from_slice(user.as_str().as_bytes());
+    key.push(0);
+    key
+}
+
+/// The end of a user's range: the first key of no row of theirs.
+pub(super) fn user_end(prefix: &[u8]) -> Vec<u8> {
+    [prefix, &[0xFF]].concat()
+}
+
+/// `slot | user id | 00 | kind`, with room for the rest.
+pub(super) fn of_user(prefix: &[u8], kind: u8) -> Vec<u8> {
+    let mut key = Vec::with_capacity(prefix.len() + 24);
+    key.extend_from_slice(prefix);
+    key.push(kind);
+    key
+}
+
+pub(super) fn history(prefix: &[u8], day: i32, part: u16) -> Vec<u8> {
+    let mut key = of_user(prefix, HISTORY);
+    key.extend_from_slice(&day_bytes(day));
+    key.extend_from_slice(&part.to_be_bytes());
+    key
+}
+
+/// The day in a history key.
+pub(super) fn history_day(key: &[u8]) -> Option<i32> {
+    let (rest, _part) = key.split_last_chunk::<2>()?;
+    let (_, day) = rest.split_last_chunk::<4>()?;
+    Some((u32::from_be_bytes(*day) ^ 0x8000_0000).cast_signed())
+}
+
+/// A key of kind [`SERVED`] or [`SEARCH`].
+pub(super) fn timed(prefix: &[u8], kind: u8, at: Timestamp, key: u64) -> Vec<u8> {
+    let mut row = of_user(prefix, kind);
+    row.extend_from_slice(&time_bytes(at));
+    row.extend_from_slice(&key.to_be_bytes());
+    row
+}
+
+/// The time and event key at the end of a key made by [`timed`] or [`pending`].
+pub(super) fn timed_suffix(key: &[u8]) -> Option<(Timestamp, u64)> {
+    let (rest, event) = key.split_last_chunk::<8>()?;
+    let (_, at) = rest.split_last_chunk::<8>()?;
+    let at = (u64::from_be_bytes(*at) ^ (1 << 63)).cast_signed();
+    Some((Timestamp(at), u64::from_be_bytes(*event)))
+}
+
+/// `slot | user id | 00 | 05 | track id | 00`.
+pub(super) fn pending_of_track(prefix: &[u8], track: &TrackId) -> Vec<u8> {
+    let mut key = of_user(prefix, PENDING);
+    key.extend_from_slice(track.as_str().as_bytes());
+    key.push(0);
+    key
+}
+
+pub(super) fn pending(prefix: &[u8], track: &TrackId, at: Timestamp, event: u64) -> Vec<u8> {
+    let mut key = pending_of_track(prefix, track);
+    key.extend_from_slice(&time_bytes(at));
+    key.extend_from_slice(&event.to_be_bytes());
+    key
+}
+
+/// The track id bytes of a pending key of the user with this prefix.
+pub(super) fn pending_track<'a>(prefix: &[u8], key: &'a [u8]) -> Option<&'a [u8]> {
+    let rest = key.get(prefix.len() + 1..)?;
+    let (track, _) = rest.split_at_checked(rest.len().checked_sub(17)?)?;
+    Some(track)
+}
+
+/// `C0 | track id | 00`.
+pub(super) fn waiting_of_track(track: &[u8]) -> Vec<u8> {
+    [&[WAITING], track, &[0]].concat()
+}
+
+/// `C0 | track id | 00 | slot | user id`; `prefix` is the user's.
+pub(super) fn waiting(track: &[u8], prefix: &[u8]) -> Vec<u8> {
+    let mut key = waiting_of_track(track);
+    key.extend_from_slice(prefix.strip_suffix(&[0]).unwrap_or(prefix));
+    key
+}
+
+/// The user prefix in a waiting key of a track with this prefix.
+pub(super) fn waiting_user(track_prefix: &[u8], key: &[u8]) -> Option<Vec<u8>> {
+    Some([key.get(track_prefix.len()..)?, &[0]].concat())
+}
+
+/// `D0 | space | 00 | generation`.
+pub(super) fn vectors(space: &SpaceName, generation: u32) -> Vec<u8> {
+    space_key(VECTOR, space, generation)
+}
+
+/// A vector's key; `prefix` is the user's.
+pub(super) fn vector(space: &SpaceName, generation: u32, prefix: &[u8]) -> Vec<u8> {
+    let mut key = vectors(space, generation);
+    key.extend_from_slice(prefix.strip_suffix(&[0]).unwrap_or(prefix));
+    key
+}
+
+/// The key of a generation's row.
+pub(super) fn generation(space: &SpaceName, generation: u32) -> Vec<u8> {
+    space_key(GENERATION, space, generation)
+}
+
+/// Space and generation of a generation's row.
+pub(super) fn parse_generation(key: &[u8]) -> Option<(SpaceName, u32)> {
+    let (rest, generation) = key.split_last_chunk::<4>()?;
+    let space = rest.get(1..)?.strip_suffix(&[0])?;
+    let space = SpaceName::new(std::str::from_utf8(space).ok()?).ok()?;
+    Some((space, u32::from_be_bytes(*generation)))
+}
+
+fn space_key(kind: u8, space: &SpaceName, generation: u32) -> Vec<u8> {
+    let mut key = vec![kind];
+    key.extend_from_slice(space.as_str().as_bytes());
+    key.push(0);
+    key.extend_from_slice(&generation.to_be_bytes());
+    key
+}
+
+/// The key of a load's progress.
+pub(super) fn load(load_id: &str) -> Vec<u8> {
+    [&[LOAD], load_id.as_bytes()].concat()
+}
+
+/// The number a region has in keys; unknown has one too.
+pub(super) fn region_number(region: Option<Region>) -> u16 {
+    region.map_or(NO_REGION, Region::number)
+}
+
+/// `E0 | day`.
+pub(super) fn plays_of_day(day: i32) -> Vec<u8> {
+    [&[DAY_PLAYS][..], &day_bytes(day)].concat()
+}
+
+/// `E0 | day | region`.
+pub(super) fn plays_of_region(day: i32, region: u16) -> Vec<u8> {
+    let mut key = plays_of_day(day);
+    key.extend_from_slice(&region.to_be_bytes());
+    key
+}
+
+/// `E0 | day | region | track`.
+pub(super) fn day_plays(day: i32, region: u16, track: TrackRef) -> Vec<u8> {
+    let mut key = plays_of_region(day, region);
+    push_track(&mut key, track);
+    key
+}
+
+/// `E1 | track`.
+pub(super) fn total_plays(track: TrackRef) -> Vec<u8> {
+    let mut key = vec![TOTAL_PLAYS];
+    push_track(&mut key, track);
+    key
+}
+
+fn push_track(key: &mut Vec<u8>, track: TrackRef) {
+    key.extend_from_slice(&track.shard.0.to_be_bytes());
+    key.extend_from_slice(&track.ordinal.0.to_be_bytes());
+}
+
+/// The track at the end of a statistics key.
+pub(super) fn track_suffix(key: &[u8]) -> Option<TrackRef> {
+    let (rest, ordinal) = key.split_last_chunk::<4>()?;
+    let (_, shard) = rest.split_last_chunk::<2>()?;
+    Some(TrackRef {
+        shard: ShardId(u16::from_be_bytes(*shard)),
+        ordinal: TrackOrdinal(u32::from_be_bytes(*ordinal)),
+    })
+}
+
+/// The user id in a user's key, or at the end of a key after `slot`.
+pub(super) fn user_id_of(key: &[u8]) -> Option<UserId> {
+    let id = key.get(2..)?;
+    let end = id.iter().position(|byte| *byte == 0).unwrap_or(id.len());
+    UserId::new(std::str::from_utf8(&id[..end]).ok()?).ok()
+}
+
+/// A key in words, for error messages.
+pub(super) fn describe(key: &[u8]) -> String {
+    let Some(first) = key.first() else { return "empty key".to_owned() };
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).replace('\0', ", ");
+    match *first {
+        WAITING => format!("waiting for track {}", text(&key[1..])),
+        VECTOR => format!("vector {}", text(&key[1..])),
+        DAY_PLAYS | TOTAL_PLAYS => "play counts".to_owned(),
+        0xF0 => "shard".to_owned(),
+        LOAD => format!("load {}", text(&key[1..])),
+        GENERATION => format!("generation of {}", text(&key[1..])),
+        _ => {
+            let user = user_id_of(key).map_or_else(|| "?".to_owned(), String::from);
+            let kind = match key.get(2 + user.len() + 1) {
+                Some(&RECORD) => "record",
+                Some(&HISTORY) => "history",
+                Some(&SERVED) => "served list",
+                Some(&SEARCH) => "search",
+                Some(&PENDING) => "event of an unknown track",
+                _ => "row",
+            };
+            format!("user {user}, {kind}")
+        }
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_sort_as_their_parts_do() {
+        let prefix = user(&UserId::new("u1").unwrap());
+        assert!(history(&prefix, -1, 9) < history(&prefix, 0, 0));
+        assert!(history(&prefix, 3, 0) < history(&prefix, 3, 1));
+        assert!(timed(&prefix, SERVED, Timestamp(-5), u64::MAX) < timed(&prefix, SERVED, Timestamp(2), 0));
+        let longest = history(&prefix, i32::MAX, u16::MAX);
+        assert!(longest < user_end(&prefix) && longest[..] < USERS_END[..]);
+    }
+
+    #[test]
+    fn parts_are_read_back_from_keys() {
+        let id = UserId::new("ü 1").unwrap();
+        let track = TrackId::new("t").unwrap();
+        let prefix = user(&id);
+        assert_eq!(history_day(&history(&prefix, -7, 3)), Some(-7));
+        assert_eq!(timed_suffix(&timed(&prefix, SEARCH, Timestamp(-9), 77)), Some((Timestamp(-9), 77)));
+        assert_eq!(pending_track(&prefix, &pending(&prefix, &track, Timestamp(1), 2)), Some(&b"t"[..]));
+        let wait = waiting(b"t", &prefix);
+        assert_eq!(waiting_user(&waiting_of_track(b"t"), &wait), Some(prefix.clone()));
+        let space = SpaceName::new("user_cf").unwrap();
+        assert_eq!(parse_generation(&generation(&space, 7)), Some((space, 7)));
+        let at = TrackRef { shard: ShardId(3), ordinal: TrackOrdinal(70_000) };
+        assert_eq!(track_suffix(&day_plays(4, 1, at)), Some(at));
+        assert_eq!(user_id_of(&prefix), Some(id));
+        assert_eq!(describe(&history(&prefix, 0, 0)), "user ü 1, history");
+    }
+}

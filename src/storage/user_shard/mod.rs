@@ -1,0 +1,52 @@
+//! A user shard: everything known of the listeners of a range of slots, as a deterministic state machine.
+//!
+//! What it keeps: records, histories by day, served lists, searches, events waiting for their tracks, vectors, play
+//! counts by day, region and track, and how far bulk loads have come.
+//!
+//! Invariants:
+//! * State and replies are functions of the log entries alone. Times come with events; nothing reads a clock.
+//! * An entry is applied whole or not at all, and its index is written with it. The log is the write-ahead log: the
+//!   files hold the state after some entry ([`UserShard::durable_index`]), the rest is replayed.
+//! * **Precedence**: a user has one record; an upsert replaces all of it, feedback (block, follow, hide and their
+//!   opposites) edits it, and the last in the log holds, whatever the event times.
+//! * **Order of events**: histories are by event time, whatever the order of arrival. So is the library: the newest
+//!   of save and unsave holds; at the same millisecond, save.
+//! * **Idempotence**: an event with an id of its own is recognised on the days around its time (so a repetition that
+//!   was stamped later is, too); one without is recognised for ever by user, track or artist or query or impression,
+//!   time and action. The window is the history itself; nothing expires and nothing is kept beside it. Ids are kept as
+//!   64 bits: two events of one user within three days collide with a chance of 2⁻⁶⁴ a pair.
+//! * **Served lists** leave 84 days before the user's newest one, counts 35 days before the newest counted day.
+//!
+//! Absent on purpose: taste profiles, windows and scores (the pipeline derives them), names of tracks (a track is a
+//! [`TrackRef`](crate::types::TrackRef) here), consensus.
+
+mod apply;
+mod cache;
+mod command;
+mod engine;
+mod error;
+mod garbage;
+mod history;
+mod keys;
+mod rows;
+mod shard;
+mod trends;
+mod validate;
+mod value;
+mod vectors;
+mod view;
+mod work;
+
+#[cfg(test)]
+mod tests;
+
+pub use command::{
+    EventTrack, LoadState, LoadStep, PlayBatch, PlayRow, ResolvedEvent, ServedList, ServedTrack, UserCommand,
+    UserOp, UserReply, event_key,
+};
+pub use error::{Result, UserShardError};
+pub use shard::{AppliedAt, LogEntry, UserShard, UserShardOptions};
+pub use trends::TREND_DAYS;
+pub use view::{
+    EXPLORED_MAX, ExploredOutcome, Heard, PLAYS_DAYS, PLAYS_MAX, PlayRecord, ServedRecord, UserView,
+};

@@ -1,0 +1,312 @@
+//! The user shard: a handle to write through and read from.
+
+use std::{
+    ops::ControlFlow,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use parking_lot::{Mutex, RwLock};
+
+use super::{
+    apply,
+    cache::SnapshotCache,
+    command::{LoadState, UserCommand, UserReply},
+    engine::{Engine, EngineOptions},
+    error::{Result, UserShardError},
+    garbage::Garbage,
+    keys,
+    rows::{ShardRow, UserRecord, decode_search},
+    trends::{DayKey, DayPlays},
+    value::{damaged, open_row},
+    vectors, view,
+    view::UserView,
+    work::load_record,
+};
+use crate::types::{GenerationId, SpaceName, Timestamp, User, UserId};
+
+/// Memory of a user shard.
+#[derive(Debug, Clone)]
+pub struct UserShardOptions {
+    /// Cache of file blocks, in bytes.
+    pub block_cache_bytes: u64,
+    /// Memory that becomes a file when full, in bytes; up to five times as much can be in use while the disk is
+    /// behind. Also bounds what has to be replayed from the log after a crash.
+    pub memtable_bytes: u64,
+    /// Cache of [`UserView`]s, in bytes.
+    pub view_cache_bytes: usize,
+    /// Cache of play counts by day and region, in bytes.
+    pub trend_cache_bytes: usize,
+}
+
+impl Default for UserShardOptions {
+    fn default() -> Self {
+        Self {
+            block_cache_bytes: 64 << 20,
+            memtable_bytes: 32 << 20,
+            view_cache_bytes: 64 << 20,
+            trend_cache_bytes: 32 << 20,
+        }
+    }
+}
+
+/// One committed entry of the shard's log.
+#[derive(Debug, Clone, Copy)]
+pub struct LogEntry<'a> {
+    /// Its index.
+    pub index: u64,
+    /// Its term.
+    pub term: u64,
+    /// An encoded [`UserCommand`].
+    pub data: &'a [u8],
+}
+
+/// The newest entry in a state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct AppliedAt {
+    /// Its index; 0 when there is none.
+    pub index: u64,
+    /// Its term.
+    pub term: u64,
+}
+
+/// A user shard. Cheap to clone; any number of readers beside one writer, none waits for another but for the
+/// writer's brief turns.
+#[derive(Clone)]
+pub struct UserShard(Arc<Inner>);
+
+struct Inner {
+    engine: Engine,
+    writer: Mutex<Garbage>,
+    /// The state after the newest entry; written under `writer`.
+    row: RwLock<ShardRow>,
+    views: SnapshotCache<UserId, UserView>,
+    days: SnapshotCache<DayKey, DayPlays>,
+    views_read: AtomicU64,
+}
+
+impl UserShard {
+    /// Opens or creates the shard in `dir` and says which entry its files end with: the log continues after it.
+    ///
+    /// # Errors
+    /// [`UserShardError::Locked`] when it is open already, damage, I/O.
+    pub fn open(dir: &Path, options: &UserShardOptions) -> Result<(Self, AppliedAt)> {
+        let engine = Engine::open(
+            dir,
+            &EngineOptions {
+                block_cache_bytes: options.block_cache_bytes,
+                memtable_bytes: options.memtable_bytes,
+            },
+        )?;
+        let stored = engine.get(&keys::SHARD)?;
+        let row = stored
+            .map_or(Ok(ShardRow::default()), |value| ShardRow::decode(&value))
+            .map_err(|what| damaged(&keys::SHARD, what))?;
+        engine.recovered(row.index);
+        let mut garbage = Garbage::default();
+        for (space, generation, row) in vectors::generations(&engine.snapshot())? {
+            if row.dropped {
+                garbage.drop_generation(&space, generation);
+            }
+        }
+        let inner = Inner {
+            engine,
+            writer: Mutex::new(garbage),
+            row: RwLock::new(row),
+            views: SnapshotCache::new(options.view_cache_bytes),
+            days: SnapshotCache::new(options.trend_cache_bytes),
+            views_read: AtomicU64::new(0),
+        };
+        Ok((Self(Arc::new(inner)), AppliedAt { index: row.index, term: row.term }))
+    }
+
+    /// Applies committed entries in log order; one encoded [`UserReply`] for each. Entries at or below the applied
+    /// index are skipped (and answered `Done(0)`). What is applied is visible when this returns.
+    ///
+    /// # Errors
+    /// Anything that is not a function of the entries, and entries that cannot be read: the replica must stop.
+    /// Entries before the failing one are applied.
+    pub fn apply(&self, entries: &[LogEntry<'_>]) -> Result<Vec<Vec<u8>>> {
+        let mut garbage = self.0.writer.lock();
+        entries.iter().map(|entry| Ok(self.apply_one(&mut garbage, entry)?.encode())).collect()
+    }
+
+    fn apply_one(&self, garbage: &mut Garbage, entry: &LogEntry<'_>) -> Result<UserReply> {
+        let before = *self.0.row.read();
+        if entry.index <= before.index {
+            return Ok(UserReply::Done(0));
+        }
+        if entry.term < before.term {
+            return Err(UserShardError::OutOfOrder { applied: before.index, index: entry.index });
+        }
+        let command = UserCommand::decode(entry.index, entry.data)?;
+        let row = ShardRow { index: entry.index, term: entry.term, ..before };
+        let applied = apply::apply(&self.0.engine, garbage, row, command)?;
+        self.0.engine.commit(applied.writes, entry.index)?;
+        *self.0.row.write() = applied.row;
+        for user in &applied.touched.users {
+            self.0.views.invalidate(user);
+        }
+        for (day, region) in applied.touched.days {
+            self.0.days.invalidate(&(day, Some(region)));
+            self.0.days.invalidate(&(day, None));
+        }
+        Ok(applied.reply)
+    }
+
+    /// The newest applied entry.
+    #[must_use]
+    pub fn applied(&self) -> AppliedAt {
+        let row = self.0.row.read();
+        AppliedAt { index: row.index, term: row.term }
+    }
+
+    /// The index up to which the files hold everything, durably: the log may be compacted up to here.
+    #[must_use]
+    pub fn durable_index(&self) -> u64 {
+        self.0.engine.durable_index()
+    }
+
+    /// Writes everything applied to files, fsynced, and waits for it; returns [`Self::durable_index`]. Not needed
+    /// for safety (the log has it all), but bounds the log and the replay: call it now and then and before a stop.
+    ///
+    /// # Errors
+    /// I/O.
+    pub fn persist(&self) -> Result<u64> {
+        let _writer = self.0.writer.lock();
+        let index = self.0.row.read().index;
+        if self.durable_index() < index {
+            self.0.engine.persist(index)?;
+        }
+        Ok(self.durable_index())
+    }
+
+    /// The listener's record in force, blocks and follows by feedback included.
+    ///
+    /// # Errors
+    /// Damage, I/O.
+    pub fn user(&self, id: &UserId) -> Result<Option<User>> {
+        Ok(load_record(&self.0.engine, &keys::user(id))?.map(|record| record.user))
+    }
+
+    /// Everything about a listener, from the cache when it is there; `None` when there is no such user.
+    ///
+    /// # Errors
+    /// Damage, I/O.
+    pub fn view(&self, id: &UserId) -> Result<Option<Arc<UserView>>> {
+        self.0.views.get_or_build(id, || {
+            self.0.views_read.fetch_add(1, Ordering::Relaxed);
+            let view = view::read(&self.0.engine.snapshot(), id)?;
+            Ok(view.map(|view| {
+                let bytes = view.size_bytes();
+                (view, bytes)
+            }))
+        })
+    }
+
+    /// Views that were read from the store because the cache did not have them.
+    #[must_use]
+    pub fn views_read(&self) -> u64 {
+        self.0.views_read.load(Ordering::Relaxed)
+    }
+
+    /// The listener's searches, oldest first, for export.
+    ///
+    /// # Errors
+    /// Damage, I/O.
+    pub fn searches(&self, id: &UserId) -> Result<Vec<(Timestamp, String)>> {
+        let mut searches = Vec::new();
+        let prefix = keys::of_user(&keys::user(id), keys::SEARCH);
+        self.0.engine.snapshot().scan_prefix(&prefix, |key, value| {
+            let query = decode_search(value).map_err(|what| damaged(key, what))?;
+            let (at, _) = keys::timed_suffix(key).ok_or_else(|| damaged(key, "key is malformed"))?;
+            searches.push((at, query));
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(searches)
+    }
+
+    /// Users in key order (slot, then id) after a cursor, at most `limit`; and the next cursor if there are more.
+    ///
+    /// Cost: one seek a user.
+    ///
+    /// # Errors
+    /// Damage, I/O.
+    pub fn list_users(&self, cursor: Option<&UserId>, limit: usize) -> Result<(Vec<User>, Option<UserId>)> {
+        let snapshot = self.0.engine.snapshot();
+        let mut from = cursor.map_or_else(Vec::new, |user| keys::user_end(&keys::user(user)));
+        let mut users = Vec::new();
+        while users.len() <= limit {
+            let mut found = None;
+            snapshot.scan(&from, &keys::USERS_END, |key, value| {
+                found = Some((key.to_vec(), value.to_vec()));
+                Ok(ControlFlow::Break(()))
+            })?;
+            // A user's record is their first row.
+            let Some((key, value)) = found else { break };
+            let record = UserRecord::decode(&value).map_err(|what| damaged(&key, what))?;
+            from = keys::user_end(&keys::user(&record.user.user_id));
+            users.push(record.user);
+        }
+        let has_more = users.len() > limit;
+        users.truncate(limit);
+        let next = users.last().filter(|_| has_more).map(|user| user.user_id.clone());
+        Ok((users, next))
+    }
+
+    /// How many users there are.
+    #[must_use]
+    pub fn user_count(&self) -> u64 {
+        self.0.row.read().users
+    }
+
+    /// Where a load stands; never heard of = at 0.
+    ///
+    /// # Errors
+    /// Damage, I/O.
+    pub fn load_state(&self, load_id: &str) -> Result<LoadState> {
+        Ok(apply::load_state(&self.0.engine, load_id)?.unwrap_or_default())
+    }
+
+    /// Spaces and generations there are vectors of: dimension and rows.
+    ///
+    /// # Errors
+    /// Damage, I/O.
+    pub fn generations(&self) -> Result<Vec<(SpaceName, GenerationId, u32, u64)>> {
+        let all = vectors::generations(&self.0.engine.snapshot())?;
+        let live = all.into_iter().filter(|(_, _, row)| !row.dropped);
+        Ok(live.map(|(space, id, row)| (space, GenerationId(id), row.dim, row.rows)).collect())
+    }
+
+    /// Bytes of the live files, plus memory not yet in files. An estimate: files being replaced are not in it.
+    #[must_use]
+    pub fn disk_bytes(&self) -> u64 {
+        self.0.engine.disk_bytes()
+    }
+
+    /// Reads every row and checks every checksum; how many rows there are.
+    ///
+    /// # Errors
+    /// The first damage found.
+    pub fn verify(&self) -> Result<u64> {
+        self.0.engine.verify(|key, value| {
+            // The list of who waits for a track has nothing but keys.
+            if value.is_empty() { Ok(()) } else { open_row(key, value).map(|_| ()) }
+        })
+    }
+
+    pub(super) fn engine(&self) -> &Engine {
+        &self.0.engine
+    }
+
+    pub(super) fn days(&self) -> &SnapshotCache<DayKey, DayPlays> {
+        &self.0.days
+    }
+
+    pub(super) fn newest_day(&self) -> Option<i32> {
+        self.0.row.read().newest_day
+    }
+}

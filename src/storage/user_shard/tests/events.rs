@@ -1,0 +1,230 @@
+//! Histories: order, idempotence, windows, served lists.
+
+use super::*;
+use crate::types::{EventId, Surface};
+
+fn with_id(mut event: ResolvedEvent, id: &str) -> ResolvedEvent {
+    event.event_key = Some(event_key(&EventId::new(id).unwrap()));
+    event
+}
+
+fn served(id: &str, at: Timestamp, impression: &str, tracks: &[(u32, bool)]) -> ResolvedEvent {
+    let mut event = ResolvedEvent::new(user(id), Action::Served, at);
+    let tracks =
+        tracks.iter().map(|&(ordinal, explored)| ServedTrack { track: track(ordinal), explored }).collect();
+    let surface = Surface::new("discover_weekly").unwrap();
+    event.served = Some(ServedList { surface, impression: impression.to_owned(), tracks });
+    event
+}
+
+fn ordinals(plays: &[PlayRecord]) -> Vec<u32> {
+    plays.iter().map(|play| play.track.ordinal.0).collect()
+}
+
+#[test]
+fn plays_are_newest_first_by_event_time_whatever_the_arrival() {
+    let shard = TestShard::new();
+    let at = |ms| Timestamp(20 * DAY_MS + ms);
+    shard.record(&[play("u", 3, at(3)), play("u", 5, at(DAY_MS)), play("u", 1, at(1))]);
+    shard.record(&[on_track("u", Action::Skip, 2, at(2)), play("u", 0, day(0))]);
+    let view = shard.view("u");
+    assert_eq!(ordinals(&view.plays), [5, 3, 2, 1, 0]);
+    assert_eq!(view.plays_total, 4);
+    assert_eq!(view.skips().map(|skip| (skip.track, skip.at)).collect::<Vec<_>>(), [(track(2), at(2))]);
+    assert_eq!(view.heard.tracks, [0, 1, 2, 3, 5].map(track));
+}
+
+#[test]
+fn an_event_is_new_once() {
+    let shard = TestShard::new();
+    let first = play("u", 1, day(5));
+    let other_action = on_track("u", Action::Repeat, 1, day(5));
+    let outcomes = shard.record(&[first.clone(), first.clone(), other_action]);
+    assert_eq!(outcomes, [true, false, true]);
+    let shard = shard.reopen();
+    assert_eq!(shard.record(&[first.clone(), play("v", 1, day(5))]), [false, true]);
+    assert_eq!(shard.view("u").plays.len(), 2);
+    let again = PlayBatch {
+        users: vec![user("u")],
+        plays: vec![row(0, 1, day(5), PlayAction::Play), row(0, 1, day(6), PlayAction::Play)],
+        unknown: Vec::new(),
+    };
+    assert_eq!(shard.run(UserOp::RecordPlays(again)), UserReply::Done(1), "bulk knows what feedback brought");
+}
+
+#[test]
+fn an_event_with_an_id_is_new_once_though_stamped_again_after_midnight() {
+    let shard = TestShard::new();
+    let before = Timestamp(6 * DAY_MS - 1);
+    assert_eq!(shard.record(&[with_id(play("u", 1, before), "e")]), [true]);
+    assert_eq!(shard.record(&[with_id(play("u", 1, day(6)), "e")]), [false]);
+    assert_eq!(
+        shard.record(&[with_id(play("u", 1, day(4)), "e"), with_id(play("u", 1, day(6)), "f")]),
+        [false, true]
+    );
+    assert_eq!(shard.view("u").plays.len(), 2);
+}
+
+#[test]
+fn heard_has_the_last_time_of_every_track_and_answers_windows() {
+    let shard = TestShard::new();
+    shard.record(&[
+        play("u", 1, day(100)),
+        play("u", 1, day(90)),
+        on_track("u", Action::Skip, 2, day(72)),
+        on_track("u", Action::Save, 3, day(73)),
+        on_track("u", Action::Unsave, 4, day(99)),
+        play("u", 9, day(-400)),
+    ]);
+    let heard = &shard.view("u").heard;
+    assert_eq!(heard.tracks, [1, 2, 3, 9].map(track));
+    assert_eq!(heard.last, [day(100), day(72), day(73), day(-400)]);
+    assert_eq!((heard.last_of(track(2)), heard.last_of(track(4))), (Some(day(72)), None));
+    let within = |as_of, days| heard.within(day(as_of), days).map(|t| t.ordinal.0).collect::<Vec<_>>();
+    assert_eq!(within(100, Some(28)), [1, 3], "72 is exactly 28 days ago: free");
+    assert_eq!(within(100, None), [1, 2, 3, 9]);
+    assert_eq!(within(80, Some(1)), [1], "what was heard after as_of counts as heard");
+}
+
+#[test]
+fn plays_reach_back_90_days_and_10_000_events_but_heard_and_totals_do_not_end() {
+    let shard = TestShard::new();
+    shard.record(&[play("u", 1, day(0)), play("u", 2, day(10)), play("u", 3, day(100))]);
+    let view = shard.view("u");
+    assert_eq!((ordinals(&view.plays), view.plays_total), (vec![3, 2], 3));
+    let users = vec![user("robot")];
+    let plays: Vec<PlayRow> =
+        (0..10_500).map(|n| row(0, n, Timestamp(i64::from(n) * 7), PlayAction::Play)).collect();
+    for chunk in plays.chunks(1_000) {
+        let batch = PlayBatch { users: users.clone(), plays: chunk.to_vec(), unknown: Vec::new() };
+        assert_eq!(shard.run(UserOp::RecordPlays(batch.clone())), UserReply::Done(chunk.len() as u64));
+        assert_eq!(shard.run(UserOp::RecordPlays(batch)), UserReply::Done(0));
+    }
+    let view = shard.view("robot");
+    assert_eq!((view.plays.len(), view.heard.tracks.len(), view.plays_total), (10_000, 10_500, 10_500));
+    assert_eq!((view.plays[0].track, view.plays[9_999].track), (track(10_499), track(500)));
+}
+
+#[test]
+fn the_library_is_by_event_time() {
+    let shard = TestShard::new();
+    shard.record(&[
+        on_track("u", Action::Unsave, 1, day(9)),
+        on_track("u", Action::Save, 1, day(5)),
+        on_track("u", Action::Unsave, 2, day(3)),
+        on_track("u", Action::Save, 2, day(4)),
+        on_track("u", Action::Save, 0, day(4)),
+    ]);
+    assert_eq!(shard.view("u").saved, [track(0), track(2)]);
+}
+
+#[test]
+fn served_lists_are_kept_84_days_before_the_newest() {
+    let shard = TestShard::new();
+    let list = served("u", day(200), "i3", &[(4, false), (5, true)]);
+    assert_eq!(
+        shard.record(&[served("u", day(116), "i2", &[(3, false)]), list.clone(), list]),
+        [true, true, false]
+    );
+    assert_eq!(shard.record(&[served("u", day(115), "i1", &[(2, false)])]), [true], "too old to be kept");
+    let view = shard.view("u");
+    assert_eq!(view.served.iter().map(|list| &list.impression[..]).collect::<Vec<_>>(), ["i3", "i2"]);
+    assert_eq!(view.served[0].tracks[1], ServedTrack { track: track(5), explored: true });
+    assert_eq!(view.served_within(day(200), 84).collect::<Vec<_>>(), [4, 5].map(track));
+    assert_eq!(view.served_within(day(200), 85).collect::<Vec<_>>(), [4, 5, 3].map(track));
+    let rows = shard.shard.verify().unwrap();
+    shard.record(&[served("u", day(300), "i4", &[(1, false)])]);
+    assert_eq!(shard.view("u").served.len(), 1);
+    assert_eq!(shard.shard.verify().unwrap(), rows, "two lists left, one and a day of history came");
+}
+
+#[test]
+fn exploration_succeeds_by_a_save_or_half_a_minute_after_it_was_shown() {
+    let shard = TestShard::new();
+    let mut short = play("u", 4, day(12));
+    short.listened_ms = 29_999;
+    let mut short_but_whole = play("u", 5, day(12));
+    (short_but_whole.listened_ms, short_but_whole.completed) = (20_000, true);
+    shard.record(&[
+        served("u", day(10), "a", &[(1, true), (2, true), (3, false), (4, true), (5, true)]),
+        served("u", day(11), "b", &[(6, true), (1, true)]),
+        play("u", 1, day(10)),
+        play("u", 2, day(9)),
+        play("u", 3, day(12)),
+        on_track("u", Action::Save, 6, day(12)),
+        short,
+        short_but_whole,
+    ]);
+    let outcomes = &shard.view("u").explored_outcomes;
+    let outcomes: Vec<_> = outcomes.iter().map(|o| (o.at, o.track.ordinal.0, o.success)).collect();
+    assert_eq!(
+        outcomes,
+        [
+            (day(11), 6, true),
+            (day(11), 1, false),
+            (day(10), 1, true),
+            (day(10), 2, false),
+            (day(10), 4, false),
+            (day(10), 5, true),
+        ]
+    );
+}
+
+#[test]
+fn events_of_an_unknown_track_wait_for_it() {
+    let shard = TestShard::new();
+    let waiting = |id: &str, at| ResolvedEvent {
+        track: Some(EventTrack::Unknown(track_id("late"))),
+        ..play(id, 0, at)
+    };
+    assert_eq!(
+        shard.record(&[waiting("u", day(3)), waiting("u", day(3)), waiting("v", day(4))]),
+        [true, false, true]
+    );
+    let bulk = PlayBatch {
+        users: vec![user("w"), user("u")],
+        plays: Vec::new(),
+        unknown: vec![
+            (track_id("late"), row(1, 0, day(3), PlayAction::Play)),
+            (track_id("late"), row(0, 0, day(3), PlayAction::Skip)),
+            (track_id("lat"), row(0, 0, day(3), PlayAction::Play)),
+        ],
+    };
+    assert_eq!(shard.run(UserOp::RecordPlays(bulk)), UserReply::Done(2), "u's play waits already");
+    assert!(shard.view("u").plays.is_empty() && shard.shard.user_count() == 3);
+    assert_eq!(shard.record(&[play("v", 7, day(4))]), [true], "v's play came again, resolved");
+    let resolve = || UserOp::ResolveTracks(vec![(track_id("late"), track(7)), (track_id("none"), track(9))]);
+    let shard = shard.reopen();
+    assert_eq!(shard.run(resolve()), UserReply::Done(2), "u and w; v has it");
+    assert_eq!(shard.run(resolve()), UserReply::Done(0));
+    assert_eq!(shard.view("u").heard.tracks, [track(7)]);
+    assert_eq!(shard.view("w").plays[0].action, PlayAction::Skip);
+    assert_eq!(shard.view("v").plays.len(), 1);
+    assert_eq!(shard.record(&[play("u", 7, day(3))]), [false], "the same event as the one that waited");
+    assert_eq!(shard.shard.total_plays(track(7)).unwrap(), 2, "u and v; a skip does not count");
+}
+
+#[test]
+fn a_view_is_cached_until_its_user_changes() {
+    let shard = TestShard::new();
+    shard.record(&[play("u", 1, day(1)), play("v", 1, day(1))]);
+    let (first, again) = (shard.view("u"), shard.view("u"));
+    assert!(Arc::ptr_eq(&first, &again) && shard.shard.views_read() == 1);
+    shard.record(&[play("v", 2, day(1))]);
+    assert!(Arc::ptr_eq(&first, &shard.view("u")), "somebody else's event");
+    shard.record(&[play("u", 2, day(1))]);
+    assert_eq!((first.plays.len(), shard.view("u").plays.len(), shard.shard.views_read()), (1, 2, 2));
+    assert!(shard.shard.view(&user("nobody")).unwrap().is_none());
+}
+
+#[test]
+fn searches_are_kept_for_export() {
+    let shard = TestShard::new();
+    let search = |query: &str, at| ResolvedEvent {
+        query: Some(query.to_owned()),
+        ..ResolvedEvent::new(user("u"), Action::Search, at)
+    };
+    shard.record(&[search("b", day(2)), search("ä", day(1)), search("b", day(2))]);
+    let searches = shard.shard.searches(&user("u")).unwrap();
+    assert_eq!(searches, [(day(1), "ä".to_owned()), (day(2), "b".to_owned())]);
+}
