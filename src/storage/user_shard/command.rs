@@ -1,19 +1,18 @@
 //! What the log of a user shard says, and what is answered.
 //!
-//! An entry is `'U' | version u8 | rkyv bytes of [`UserCommand`]`. An unknown version stops the replica: an entry
-//! must never be skipped.
+//! An entry is a [`UserCommand`] in the envelope of [`codec`]. A newer version stops the replica: an entry must never
+//! be skipped.
 
-use rkyv::{Archive, Deserialize as RkyvDeserialize, Serialize as RkyvSerialize, rancor, util::AlignedVec};
+use rkyv::{Archive, Deserialize as RkyvDeserialize, Serialize as RkyvSerialize};
 
 use super::error::{Result, UserShardError};
+use crate::storage::codec;
 use crate::types::{
     Action, ArtistId, EventId, GenerationId, PlayAction, SpaceName, Surface, Timestamp, TrackId, TrackRef,
     User, UserId,
 };
 
-const MAGIC: u8 = b'U';
-const VERSION: u8 = 1;
-const HEADER_BYTES: usize = 2;
+const VERSION: u16 = 1;
 
 /// One log entry of a user shard.
 #[derive(Debug, Clone, PartialEq, Archive, RkyvSerialize, RkyvDeserialize)]
@@ -225,24 +224,16 @@ impl UserCommand {
     /// The bytes of a log entry.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let body = rkyv::to_bytes::<rancor::Error>(self).expect("plain data serialises into memory");
-        frame(&body)
+        codec::encode(VERSION, self).expect("plain data serialises into memory")
     }
 
     /// Reads a log entry, checking every byte of its structure.
     ///
     /// # Errors
-    /// [`UserShardError::NewerCommand`], [`UserShardError::MalformedCommand`]; both stop the replica.
+    /// [`UserShardError::Command`]; it stops the replica.
     pub fn decode(index: u64, entry: &[u8]) -> Result<Self> {
-        let malformed = |reason: String| UserShardError::MalformedCommand { index, reason };
-        let body = match entry {
-            [MAGIC, VERSION, body @ ..] => body,
-            [MAGIC, version, ..] => return Err(UserShardError::NewerCommand { index, version: *version }),
-            _ => return Err(malformed("no header".to_owned())),
-        };
-        let mut aligned = AlignedVec::<16>::with_capacity(body.len());
-        aligned.extend_from_slice(body);
-        rkyv::from_bytes::<Self, rancor::Error>(&aligned).map_err(|e| malformed(e.to_string()))
+        codec::decode(VERSION, entry)
+            .map_err(|error| UserShardError::Command { index, source: Box::new(error) })
     }
 }
 
@@ -250,24 +241,16 @@ impl UserReply {
     /// The bytes of a reply.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let body = rkyv::to_bytes::<rancor::Error>(self).expect("plain data serialises into memory");
-        frame(&body)
+        codec::encode(VERSION, self).expect("plain data serialises into memory")
     }
 
-    /// Reads a reply; `None` when the bytes are not one.
-    #[must_use]
-    pub fn decode(reply: &[u8]) -> Option<Self> {
-        let mut aligned = AlignedVec::<16>::new();
-        aligned.extend_from_slice(reply.strip_prefix(&[MAGIC, VERSION])?);
-        rkyv::from_bytes::<Self, rancor::Error>(&aligned).ok()
+    /// Reads a reply.
+    ///
+    /// # Errors
+    /// As [`codec::decode`].
+    pub fn decode(reply: &[u8]) -> crate::Result<Self> {
+        codec::decode(VERSION, reply)
     }
-}
-
-fn frame(body: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(HEADER_BYTES + body.len());
-    bytes.extend_from_slice(&[MAGIC, VERSION]);
-    bytes.extend_from_slice(body);
-    bytes
 }
 
 #[cfg(test)]
@@ -286,15 +269,16 @@ mod tests {
     fn commands_and_replies_round_trip() {
         assert_eq!(UserCommand::decode(1, &command().encode()).unwrap(), command());
         let reply = UserReply::Recorded(vec![true, false]);
-        assert_eq!(UserReply::decode(&reply.encode()), Some(reply));
+        assert_eq!(UserReply::decode(&reply.encode()).unwrap(), reply);
     }
 
     #[test]
     fn an_unknown_version_stops_with_its_number() {
         let mut entry = command().encode();
-        entry[1] = 9;
+        entry[0] = 9;
         let error = UserCommand::decode(7, &entry).unwrap_err();
-        assert!(matches!(error, UserShardError::NewerCommand { index: 7, version: 9 }), "{error}");
+        assert!(matches!(error, UserShardError::Command { index: 7, .. }), "{error}");
+        assert_eq!(crate::Error::from(error).kind(), crate::ErrorKind::Unavailable);
     }
 
     #[test]

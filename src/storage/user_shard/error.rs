@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::Error;
+use crate::{error::Error, storage::error::describe};
 
 /// `Result` with [`UserShardError`].
 pub type Result<T> = std::result::Result<T, UserShardError>;
@@ -27,23 +27,15 @@ pub enum UserShardError {
         /// What was found.
         reason: String,
     },
-    /// A log entry was written by a newer version of Segue; nothing may be skipped, so the replica stops.
-    #[error(
-        "log entry is newer than this program reads; upgrade this node. index=`{index}`, version=`{version}`"
-    )]
-    NewerCommand {
+    /// A log entry cannot be read: it is newer than this program, or not a command. Nothing may be skipped, so the
+    /// replica stops.
+    #[error("log entry cannot be applied. index=`{index}`")]
+    Command {
         /// The entry.
         index: u64,
-        /// The version it carries.
-        version: u8,
-    },
-    /// A log entry is not a command at all.
-    #[error("log entry is not a user command: {reason}. index=`{index}`")]
-    MalformedCommand {
-        /// The entry.
-        index: u64,
-        /// What the decoder said.
-        reason: String,
+        /// [`Error::Unavailable`] when this program must be upgraded, else [`Error::Corrupt`].
+        #[source]
+        source: Box<Error>,
     },
     /// Entries came out of order.
     #[error("log entries came out of order. applied=`{applied}`, index=`{index}`")]
@@ -102,20 +94,17 @@ impl UserShardError {
 
 impl From<UserShardError> for Error {
     fn from(error: UserShardError) -> Self {
-        let text = error.to_string();
+        let disk_full = error.is_disk_full();
+        let text = describe(&error);
         match error {
-            UserShardError::Io { path, source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
+            UserShardError::Io { path, .. } | UserShardError::Stalled { path, .. } if disk_full => {
                 Self::DiskFull { path }
             }
-            UserShardError::Io { action, path, source } => Self::Io { action, path, source },
-            UserShardError::Stalled { path, disk_full: true, .. } => Self::DiskFull { path },
+            UserShardError::Io { action, path, source } => Self::Io { action: action.into(), path, source },
+            UserShardError::Command { source, .. } => *source,
             UserShardError::CorruptValue { .. } | UserShardError::CorruptFiles { .. } => Self::Corrupt(text),
-            UserShardError::NewerCommand { .. }
-            | UserShardError::Locked { .. }
-            | UserShardError::Stalled { .. } => Self::Unavailable(text),
-            UserShardError::MalformedCommand { .. } | UserShardError::OutOfOrder { .. } => {
-                Self::Internal(text)
-            }
+            UserShardError::Locked { .. } | UserShardError::Stalled { .. } => Self::Unavailable(text),
+            UserShardError::OutOfOrder { .. } => Self::Internal(text),
         }
     }
 }
