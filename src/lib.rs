@@ -1,5 +1,6 @@
 //! Segue: a vector database for music recommendation.
 
+pub mod api;
 pub mod config;
 pub mod error;
 pub mod filter;

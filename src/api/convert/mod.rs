@@ -1,0 +1,25 @@
+//! The only conversion between protobuf and domain types, in both directions.
+//!
+//! Towards the domain every value is checked: structure here (enums, ids, regions, required parts), ranges by the
+//! domain types' own `validate`. An error names the field as the .proto files do, rows of a batch by number. Towards
+//! protobuf nothing can fail. Nothing here panics, whatever the bytes were.
+
+mod catalog;
+mod common;
+mod feedback;
+mod filter;
+mod generations;
+mod loads;
+mod recipes;
+mod recommender;
+mod replies;
+
+pub(crate) use catalog::{ids, page_of_tracks, page_of_users, page_size, vector_rows};
+pub(crate) use common::{rows, space};
+pub(crate) use feedback::events;
+pub(crate) use generations::create_generation;
+pub(crate) use loads::{Batch, load_id, load_kind, load_kind_to_proto, push};
+pub(crate) use recipes::recipe;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,185 @@
+//! Recipes.
+
+use super::common::{narrow, required, unknown_value};
+use crate::api::proto as pb;
+use crate::error::{Error, Result};
+use crate::pipeline::recipe::{HeardWindow, Normalization, Recipe, RecipePatch, Source, SourceSpec};
+
+/// The recipe of a Put request.
+pub(crate) fn recipe(request: pb::PutRecipeRequest) -> Result<Recipe> {
+    required("recipe", request.recipe)?.try_into()
+}
+
+fn source(value: i32) -> Result<Source> {
+    match pb::Source::try_from(value) {
+        Ok(pb::Source::Collaborative) => Ok(Source::Collaborative),
+        Ok(pb::Source::Content) => Ok(Source::Content),
+        Ok(pb::Source::Audio) => Ok(Source::Audio),
+        Ok(pb::Source::Trending) => Ok(Source::Trending),
+        Ok(pb::Source::Unspecified) | Err(_) => Err(unknown_value("sources.source", value)),
+    }
+}
+
+fn source_to_proto(source: Source) -> pb::Source {
+    match source {
+        Source::Collaborative => pb::Source::Collaborative,
+        Source::Content => pb::Source::Content,
+        Source::Audio => pb::Source::Audio,
+        Source::Trending => pb::Source::Trending,
+    }
+}
+
+impl TryFrom<pb::SourceSpec> for SourceSpec {
+    type Error = Error;
+    fn try_from(proto: pb::SourceSpec) -> Result<Self> {
+        let weights = [proto.weight_new, proto.weight_30_plays, proto.weight_500_plays];
+        Ok(Self { source: source(proto.source)?, depth: proto.depth, weights })
+    }
+}
+
+impl From<SourceSpec> for pb::SourceSpec {
+    fn from(spec: SourceSpec) -> Self {
+        let [weight_new, weight_30_plays, weight_500_plays] = spec.weights;
+        let source = source_to_proto(spec.source).into();
+        Self { source, depth: spec.depth, weight_new, weight_30_plays, weight_500_plays }
+    }
+}
+
+fn normalization(value: i32) -> Result<Option<Normalization>> {
+    match pb::Normalization::try_from(value) {
+        Ok(pb::Normalization::Unspecified) => Ok(None),
+        Ok(pb::Normalization::MinMax) => Ok(Some(Normalization::MinMax)),
+        Ok(pb::Normalization::Rrf) => Ok(Some(Normalization::Rrf)),
+        Ok(pb::Normalization::ZScore) => Ok(Some(Normalization::ZScore)),
+        Err(_) => Err(unknown_value("normalization", value)),
+    }
+}
+
+fn normalization_to_proto(normalization: Option<Normalization>) -> pb::Normalization {
+    match normalization {
+        None => pb::Normalization::Unspecified,
+        Some(Normalization::MinMax) => pb::Normalization::MinMax,
+        Some(Normalization::Rrf) => pb::Normalization::Rrf,
+        Some(Normalization::ZScore) => pb::Normalization::ZScore,
+    }
+}
+
+fn window(field: &'static str, proto: pb::HeardWindow) -> Result<HeardWindow> {
+    use pb::heard_window::Window;
+    match required(field, proto.window)? {
+        Window::Allowed(true) => Ok(HeardWindow::Allowed),
+        Window::Ever(true) => Ok(HeardWindow::Ever),
+        Window::Days(days) => Ok(HeardWindow::Days(narrow(field, days)?)),
+        Window::Allowed(false) | Window::Ever(false) => Err(Error::invalid(field, "must be true when given")),
+    }
+}
+
+impl From<HeardWindow> for pb::HeardWindow {
+    fn from(heard: HeardWindow) -> Self {
+        use pb::heard_window::Window;
+        let window = match heard {
+            HeardWindow::Allowed => Window::Allowed(true),
+            HeardWindow::Days(days) => Window::Days(days.into()),
+            HeardWindow::Ever => Window::Ever(true),
+        };
+        Self { window: Some(window) }
+    }
+}
+
+impl TryFrom<pb::Recipe> for Recipe {
+    type Error = Error;
+    fn try_from(proto: pb::Recipe) -> Result<Self> {
+        let recipe = Self {
+            name: proto.name,
+            version: proto.version,
+            n: proto.n,
+            sources: proto.sources.into_iter().map(TryInto::try_into).collect::<Result<_>>()?,
+            normalization: required("normalization", normalization(proto.normalization)?)?,
+            heard: window("heard", required("heard", proto.heard)?)?,
+            heard_collaborative: proto
+                .heard_collaborative
+                .map(|heard| window("heard_collaborative", heard))
+                .transpose()?,
+            served_weeks: narrow("served_weeks", proto.served_weeks)?,
+            personal_weight: proto.personal_weight,
+            mmr_lambda: proto.mmr_lambda,
+            artist_cap: proto.artist_cap,
+            album_cap: proto.album_cap,
+            exploration_rate: proto.exploration_rate,
+            sequence: proto.sequence,
+            rules: proto.rules,
+        };
+        recipe.validate()?;
+        Ok(recipe)
+    }
+}
+
+impl From<Recipe> for pb::Recipe {
+    fn from(recipe: Recipe) -> Self {
+        Self {
+            name: recipe.name,
+            version: recipe.version,
+            n: recipe.n,
+            sources: recipe.sources.into_iter().map(Into::into).collect(),
+            normalization: normalization_to_proto(Some(recipe.normalization)).into(),
+            heard: Some(recipe.heard.into()),
+            heard_collaborative: recipe.heard_collaborative.map(Into::into),
+            served_weeks: recipe.served_weeks.into(),
+            personal_weight: recipe.personal_weight,
+            mmr_lambda: recipe.mmr_lambda,
+            artist_cap: recipe.artist_cap,
+            album_cap: recipe.album_cap,
+            exploration_rate: recipe.exploration_rate,
+            sequence: recipe.sequence,
+            rules: recipe.rules,
+        }
+    }
+}
+
+impl TryFrom<pb::RecipePatch> for RecipePatch {
+    type Error = Error;
+    fn try_from(proto: pb::RecipePatch) -> Result<Self> {
+        let sources =
+            |list: pb::SourceList| list.sources.into_iter().map(TryInto::try_into).collect::<Result<_>>();
+        let heard =
+            |field, proto: Option<pb::HeardWindow>| proto.map(|heard| window(field, heard)).transpose();
+        Ok(Self {
+            n: proto.n,
+            sources: proto.sources.map(sources).transpose()?,
+            normalization: normalization(proto.normalization)?,
+            heard: heard("overrides.heard", proto.heard)?,
+            heard_collaborative: heard("overrides.heard_collaborative", proto.heard_collaborative)?,
+            served_weeks: proto
+                .served_weeks
+                .map(|weeks| narrow("overrides.served_weeks", weeks))
+                .transpose()?,
+            personal_weight: proto.personal_weight,
+            mmr_lambda: proto.mmr_lambda,
+            artist_cap: proto.artist_cap,
+            album_cap: proto.album_cap,
+            exploration_rate: proto.exploration_rate,
+            sequence: proto.sequence,
+        })
+    }
+}
+
+impl From<RecipePatch> for pb::RecipePatch {
+    fn from(patch: RecipePatch) -> Self {
+        let list =
+            |specs: Vec<SourceSpec>| pb::SourceList { sources: specs.into_iter().map(Into::into).collect() };
+        Self {
+            n: patch.n,
+            sources: patch.sources.map(list),
+            normalization: normalization_to_proto(patch.normalization).into(),
+            heard: patch.heard.map(Into::into),
+            heard_collaborative: patch.heard_collaborative.map(Into::into),
+            served_weeks: patch.served_weeks.map(u32::from),
+            personal_weight: patch.personal_weight,
+            mmr_lambda: patch.mmr_lambda,
+            artist_cap: patch.artist_cap,
+            album_cap: patch.album_cap,
+            exploration_rate: patch.exploration_rate,
+            sequence: patch.sequence,
+        }
+    }
+}

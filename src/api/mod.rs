@@ -1,0 +1,4 @@
+//! The network border.
+mod convert;
+pub(crate) mod proto;
+mod status;
