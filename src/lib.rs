@@ -9,6 +9,7 @@ pub mod maintenance;
 pub mod node;
 pub mod pipeline;
 pub mod storage;
+pub mod telemetry;
 pub mod types;
 
 pub use error::{Error, ErrorKind, Result};

@@ -6,8 +6,8 @@ use crate::error::{Error, Result};
 use crate::node::VectorRow;
 use crate::pipeline::validate_vector;
 use crate::types::{
-    AlbumId, Artist, ArtistId, AudioFeatures, Date, GenreTag, RecordingId, RegionSet, Timestamp, Track,
-    TrackId, User, UserId,
+    AlbumId, Artist, ArtistId, AudioFeatures, Date, GenreTag, InvalidId, RecordingId, RegionSet, Timestamp,
+    Track, TrackId, User, UserId,
 };
 
 /// Rows of a page when the caller does not say.
@@ -180,7 +180,7 @@ impl From<User> for pb::User {
 /// A list of ids; an error names the list and the entry.
 pub(crate) fn ids<T>(field: &'static str, values: Vec<String>) -> Result<Vec<T>>
 where
-    T: TryFrom<String, Error = crate::types::InvalidId>,
+    T: TryFrom<String, Error = InvalidId>,
 {
     values
         .into_iter()
@@ -189,6 +189,42 @@ where
             T::try_from(id).map_err(|why| Error::invalid(format!("{field}[{at}]"), why.to_string()))
         })
         .collect()
+}
+
+/// The ids of a batch: 1 to `rows_max` of them, each valid.
+pub(crate) fn id_batch<T: IdInBatch>(
+    field: &'static str,
+    values: Vec<String>,
+    rows_max: u32,
+) -> Result<Vec<T>> {
+    check_rows(field, values.len(), rows_max)?;
+    let check = |(row, id)| T::checked(id).map_err(|why| Error::invalid(field, why.to_string()).at_row(row));
+    values.into_iter().enumerate().map(check).collect()
+}
+
+/// The kinds of ids that come in batches.
+pub(crate) trait IdInBatch: Sized {
+    /// Checks and wraps one.
+    fn checked(id: String) -> std::result::Result<Self, InvalidId>;
+}
+
+impl IdInBatch for TrackId {
+    fn checked(id: String) -> std::result::Result<Self, InvalidId> {
+        Self::new(id)
+    }
+}
+
+impl IdInBatch for UserId {
+    fn checked(id: String) -> std::result::Result<Self, InvalidId> {
+        Self::new(id)
+    }
+}
+
+/// Ids of a space, where only the space says whether they are of tracks or of listeners.
+impl IdInBatch for String {
+    fn checked(id: String) -> std::result::Result<Self, InvalidId> {
+        TrackId::new(id).map(Into::into)
+    }
 }
 
 impl TryFrom<pb::VectorRow> for VectorRow {

@@ -14,11 +14,12 @@ mod recipes;
 mod recommender;
 mod replies;
 
-pub(crate) use catalog::{ids, page_of_tracks, page_of_users, page_size, vector_rows};
+pub(crate) use catalog::{id_batch, page_of_tracks, page_of_users, page_size, vector_rows};
 pub(crate) use common::{rows, space};
 pub(crate) use feedback::events;
 pub(crate) use generations::create_generation;
-pub(crate) use loads::{Batch, load_id, load_kind, load_kind_to_proto, push};
+pub use loads::Batch;
+pub(crate) use loads::{load_id, load_kind, load_kind_to_proto, push};
 pub(crate) use recipes::recipe;
 
 #[cfg(test)]

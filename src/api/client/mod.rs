@@ -1,0 +1,11 @@
+//! A blocking client with the operations of [`crate::Segue`], for the command line and for tests.
+//!
+//! Retries what the server says can be retried (`UNAVAILABLE`, `RESOURCE_EXHAUSTED`) with its hint, else with growing
+//! pauses; operations that would do something twice are tried once. Other languages generate a client from `proto/`.
+
+mod connection;
+mod loader;
+mod operations;
+
+pub use connection::Client;
+pub use loader::Loader;

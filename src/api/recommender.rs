@@ -1,0 +1,71 @@
+//! The `Recommender` service.
+
+use tonic::{Request, Response, Status, async_trait};
+
+use super::admission::Lane;
+use super::border::{stamp_recommend, stamp_similar};
+use super::core::Core;
+use super::proto as pb;
+use crate::pipeline::request::{
+    ExplainRequest, RecommendRequest, SearchRequest, SimilarRequest, SimilarUsersRequest,
+};
+
+/// The service.
+pub(super) struct RecommenderService(pub(super) Core);
+
+type Reply<T> = Result<Response<T>, Status>;
+
+#[async_trait]
+impl pb::recommender_server::Recommender for RecommenderService {
+    async fn recommend(&self, request: Request<pb::RecommendRequest>) -> Reply<pb::Recommendation> {
+        let deadline = self.0.deadline(request.metadata());
+        let work = |core: &Core| {
+            let request = RecommendRequest::try_from(request.into_inner())?;
+            request.validate(core.limits())?;
+            Ok(core.engine()?.recommend(stamp_recommend(request))?.into())
+        };
+        self.0.answer(Lane::Query, deadline, work).await
+    }
+
+    async fn similar(&self, request: Request<pb::SimilarRequest>) -> Reply<pb::Recommendation> {
+        let deadline = self.0.deadline(request.metadata());
+        let work = |core: &Core| {
+            let request = SimilarRequest::try_from(request.into_inner())?;
+            request.validate(core.limits())?;
+            Ok(core.engine()?.similar(stamp_similar(request))?.into())
+        };
+        self.0.answer(Lane::Query, deadline, work).await
+    }
+
+    async fn similar_users(&self, request: Request<pb::SimilarUsersRequest>) -> Reply<pb::SimilarUsersReply> {
+        let deadline = self.0.deadline(request.metadata());
+        let work = |core: &Core| {
+            let request = SimilarUsersRequest::try_from(request.into_inner())?;
+            request.validate(core.limits())?;
+            let users = core.engine()?.similar_users(request)?;
+            Ok(pb::SimilarUsersReply { users: users.into_iter().map(Into::into).collect() })
+        };
+        self.0.answer(Lane::Query, deadline, work).await
+    }
+
+    async fn search(&self, request: Request<pb::SearchRequest>) -> Reply<pb::Recommendation> {
+        let deadline = self.0.deadline(request.metadata());
+        let work = |core: &Core| {
+            let request = SearchRequest::try_from(request.into_inner())?;
+            request.validate(core.limits())?;
+            Ok(core.engine()?.search(request)?.into())
+        };
+        self.0.answer(Lane::Query, deadline, work).await
+    }
+
+    async fn explain(&self, request: Request<pb::ExplainRequest>) -> Reply<pb::Explanation> {
+        let deadline = self.0.deadline(request.metadata());
+        let work = |core: &Core| {
+            let mut request = ExplainRequest::try_from(request.into_inner())?;
+            request.validate(core.limits())?;
+            request.request = stamp_recommend(request.request);
+            Ok(core.engine()?.explain(request)?.into())
+        };
+        self.0.answer(Lane::Query, deadline, work).await
+    }
+}
