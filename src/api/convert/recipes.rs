@@ -3,11 +3,32 @@
 use super::common::{narrow, required, unknown_value};
 use crate::api::proto as pb;
 use crate::error::{Error, Result};
-use crate::pipeline::recipe::{HeardWindow, Normalization, Recipe, RecipePatch, Source, SourceSpec};
+use crate::pipeline::recipe::{
+    EnergyArc, HeardWindow, Normalization, Recipe, RecipePatch, Source, SourceSpec,
+};
+
+/// The gap of a recipe that does not say.
+const ARTIST_GAP: u32 = 3;
 
 /// The recipe of a Put request.
 pub(crate) fn recipe(request: pb::PutRecipeRequest) -> Result<Recipe> {
-    required("recipe", request.recipe)?.try_into()
+    let recipe = Recipe::try_from(required("recipe", request.recipe)?)?;
+    recipe.validate()?;
+    Ok(recipe)
+}
+
+impl From<pb::EnergyArc> for EnergyArc {
+    fn from(proto: pb::EnergyArc) -> Self {
+        Self(proto.points.into_iter().map(|point| (point.position, point.level)).collect())
+    }
+}
+
+impl From<EnergyArc> for pb::EnergyArc {
+    fn from(EnergyArc(points): EnergyArc) -> Self {
+        Self {
+            points: points.into_iter().map(|(position, level)| pb::EnergyPoint { position, level }).collect(),
+        }
+    }
 }
 
 fn source(value: i32) -> Result<Source> {
@@ -89,7 +110,7 @@ impl From<HeardWindow> for pb::HeardWindow {
 impl TryFrom<pb::Recipe> for Recipe {
     type Error = Error;
     fn try_from(proto: pb::Recipe) -> Result<Self> {
-        let recipe = Self {
+        Ok(Self {
             name: proto.name,
             version: proto.version,
             n: proto.n,
@@ -107,10 +128,11 @@ impl TryFrom<pb::Recipe> for Recipe {
             album_cap: proto.album_cap,
             exploration_rate: proto.exploration_rate,
             sequence: proto.sequence,
+            energy_arc: proto.energy_arc.map(Into::into).unwrap_or_default(),
+            artist_gap: proto.artist_gap.unwrap_or(ARTIST_GAP),
+            released_within_days: narrow("released_within_days", proto.released_within_days)?,
             rules: proto.rules,
-        };
-        recipe.validate()?;
-        Ok(recipe)
+        })
     }
 }
 
@@ -131,6 +153,9 @@ impl From<Recipe> for pb::Recipe {
             album_cap: recipe.album_cap,
             exploration_rate: recipe.exploration_rate,
             sequence: recipe.sequence,
+            energy_arc: Some(recipe.energy_arc.into()),
+            artist_gap: Some(recipe.artist_gap),
+            released_within_days: recipe.released_within_days.into(),
             rules: recipe.rules,
         }
     }
@@ -159,6 +184,12 @@ impl TryFrom<pb::RecipePatch> for RecipePatch {
             album_cap: proto.album_cap,
             exploration_rate: proto.exploration_rate,
             sequence: proto.sequence,
+            energy_arc: proto.energy_arc.map(Into::into),
+            artist_gap: proto.artist_gap,
+            released_within_days: proto
+                .released_within_days
+                .map(|days| narrow("overrides.released_within_days", days))
+                .transpose()?,
         })
     }
 }
@@ -180,6 +211,9 @@ impl From<RecipePatch> for pb::RecipePatch {
             album_cap: patch.album_cap,
             exploration_rate: patch.exploration_rate,
             sequence: patch.sequence,
+            energy_arc: patch.energy_arc.map(Into::into),
+            artist_gap: patch.artist_gap,
+            released_within_days: patch.released_within_days.map(u32::from),
         }
     }
 }

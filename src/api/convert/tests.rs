@@ -7,7 +7,9 @@ use proptest::prelude::*;
 use super::*;
 use crate::api::proto as pb;
 use crate::error::{Error, Result};
-use crate::pipeline::recipe::{HeardWindow, Normalization, Recipe, RecipePatch, Source, SourceSpec};
+use crate::pipeline::recipe::{
+    EnergyArc, HeardWindow, Normalization, Recipe, RecipePatch, Source, SourceSpec,
+};
 use crate::pipeline::request::{
     RecommendRequest, Recommendation, RecommendedTrack, RequestContext, SearchReport, SearchRequest,
     SimilarRequest, SourceScore, TrackExplanation, TrackFilter, WriteToken,
@@ -186,6 +188,9 @@ fn recipe_strategy() -> impl Strategy<Value = Recipe> {
             album_cap: numbers.5[2],
             exploration_rate: numbers.4,
             sequence: flags[0],
+            energy_arc: EnergyArc(vec![(0.0, numbers.2), (1.0, numbers.3)]),
+            artist_gap: numbers.5[1],
+            released_within_days: numbers.1,
             rules: flags[1],
         },
     )
@@ -218,6 +223,9 @@ fn patch() -> impl Strategy<Value = RecipePatch> {
             album_cap: numbers.3,
             exploration_rate: numbers.2,
             sequence,
+            energy_arc: numbers.2.map(|level| EnergyArc(vec![(0.0, level), (1.0, 0.0)])),
+            artist_gap: numbers.3,
+            released_within_days: numbers.1,
         })
 }
 
