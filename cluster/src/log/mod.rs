@@ -3,6 +3,7 @@
 //! * [`store`]: what a log store does, in bytes of Raft ([`store::LogStore`]).
 //! * [`engine_log`]: the store on `raft-engine`. [`engine_files`]: the files under it; remembers a
 //!   failed fsync. [`scan`]: what is wrong with those files, before the engine sees them.
+//! * `memory_log`: the same store in memory, for simulation and as the model in tests.
 //! * [`group_log`]: one group's view, `raft::Storage`. [`recover`]: the checks that make one.
 //!
 //! # Recovery: what is tolerated, and why
@@ -38,6 +39,11 @@
 pub(crate) mod engine_files;
 pub(crate) mod engine_log;
 pub(crate) mod group_log;
+#[cfg(test)]
+pub(crate) mod memory_log;
 pub(crate) mod recover;
 pub(crate) mod scan;
 pub(crate) mod store;
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,7 @@
 //! both big-endian `u64`) and records. A record is
 //!
 //! ```text
-//! u64 BE   length of the record << 8 | compression (0 none, 1 lz4)
+//! u64 BE   length of the record << 8 | compression (always 0 here: none)
 //! u64 BE   offset of the footer in the record, at least 16
 //! bytes    entries, then their crc32 as u32 LE   (absent when the footer starts at 16)
 //! bytes    footer: what the record changes, then its crc32 XOR the file's number, as u32 LE
@@ -23,7 +23,6 @@ const HEADER_BYTES: usize = MAGIC.len() + 16;
 const VERSION: u64 = 2;
 const RECORD_HEADER_BYTES: usize = 16;
 const CHECKSUM_BYTES: usize = 4;
-const COMPRESSION_MAX: u64 = 1;
 
 /// A write cut short at the end of a file. It was never acknowledged.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -139,7 +138,8 @@ fn intact_records(bytes: &[u8], number: u64) -> usize {
 /// Returns the length of the record at the start of `bytes`, or `None` when it is not intact.
 fn record_bytes(bytes: &[u8], number: u64) -> Option<usize> {
     let packed = big_endian(bytes, 0)?;
-    if packed & 0xff > COMPRESSION_MAX {
+    // This store never compresses, and no checksum covers this byte.
+    if packed & 0xff != 0 {
         return None;
     }
     let length = usize::try_from(packed >> 8).ok()?;

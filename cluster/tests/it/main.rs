@@ -2,5 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod damage;
+mod disk;
+mod groups;
+mod kill;
+mod load;
 mod machine;
 mod node;
