@@ -4,14 +4,15 @@
 //! one fsync for all of them per turn. What a group replicates is a [`StateMachine`]: bytes in, replies
 //! out. This crate never looks inside the bytes.
 //!
-//! A write: [`GroupHandle::propose`] → [`driver`] (mailbox, one turn) → [`log`] (one synced write) → commit
-//! → [`group`] (apply, reply). It is acknowledged only after it is fsynced and applied.
+//! A write: [`GroupHandle::propose`] -> [`driver`] (mailbox, one turn) -> [`log`] (one synced write) -> commit
+//! -> [`group`] (apply, reply). It is acknowledged only after it is fsynced and applied.
 //! A linearizable read: [`GroupHandle::read_index`], then read the machine's own view.
 //!
 //! | module | what it is |
 //! |---|---|
 //! | [`node`] | the data directory and its groups; start and stop |
-//! | [`group`] | one replica's logic (Raft paper §5, §8; thesis §6.4, §10.2.1), without threads or I/O |
+//! | [`open`] | what is checked before a data directory is used |
+//! | [`group`] | one replica's logic (Raft paper, sections 5 and 8; thesis, 6.4 and 10.2.1), without threads or I/O |
 //! | [`log`] | the durable log of all groups, on `raft-engine`; what is checked before it is used |
 //! | [`driver`] | the threads |
 //! | [`identity`] | who a data directory is |
@@ -33,6 +34,7 @@ mod ids;
 mod log;
 mod metrics;
 mod node;
+mod open;
 mod panic;
 mod raft_log_bridge;
 mod state_machine;
@@ -46,7 +48,8 @@ pub use identity::Identity;
 pub use ids::{ClusterId, GroupId, PeerId, StoreId};
 pub use log::scan::TornTail;
 pub use metrics::{HistogramSnapshot, MetricsSnapshot};
-pub use node::{ClusterNode, OpenReport};
+pub use node::ClusterNode;
+pub use open::OpenReport;
 pub use state_machine::{AppliedState, ApplyError, CommittedEntry, StateMachine};
 pub use status::{GroupStatus, Role};
 pub use wait::Pending;

@@ -67,12 +67,21 @@ impl<T> Pending<T> {
         }
     }
 
+    /// Returns the answer if it has come, or this again.
+    #[expect(clippy::missing_errors_doc, reason = "the error is the caller's own value")]
+    pub fn try_answer(self) -> Result<Result<T, ClusterError>, Self> {
+        let answer = self.slot.state.lock().answer.take();
+        answer.ok_or(self)
+    }
+
     /// Blocks until the answer comes, or for `timeout`.
     ///
     /// # Errors
     /// What the group answered, or `Timeout`: the request may still succeed later.
     pub fn wait_timeout(self, timeout: Duration) -> Result<T, ClusterError> {
-        let deadline = Instant::now() + timeout;
+        let Some(deadline) = Instant::now().checked_add(timeout) else {
+            return self.wait();
+        };
         let mut state = self.slot.state.lock();
         loop {
             if let Some(answer) = state.answer.take() {

@@ -2,6 +2,7 @@
 //!
 //! * [`mailbox`]: what comes in: requests of callers (bounded) and events of the node's own threads.
 //! * [`raft_thread`]: one OS thread that owns all groups and runs them in turns, with one fsync a turn.
+//! * [`lifecycle`]: how groups come to it and leave it.
 //! * [`writer`]: that fsync, and what a full or broken disk does.
 //! * [`apply_pool`]: threads that run state machines.
 //! * [`collector`]: a thread that frees the log's old files.
@@ -11,6 +12,7 @@
 
 pub(crate) mod apply_pool;
 pub(crate) mod collector;
+mod lifecycle;
 pub(crate) mod mailbox;
 pub(crate) mod raft_thread;
 pub(crate) mod writer;

@@ -15,12 +15,12 @@ use std::time::Duration;
 
 use crossbeam_channel::{Sender, select};
 
-use super::mailbox::{Event, Inbox, NewGroup, Request};
+use super::lifecycle::Leaving;
+use super::mailbox::{Event, Inbox, Request};
 use super::writer::{NO_SPACE_PAUSE, Writer};
-use crate::error::{ClusterError, GroupError, LogError};
+use crate::error::{ClusterError, LogError};
 use crate::group::apply::{ApplyDone, ApplyJob};
 use crate::group::core::{GroupCore, GroupLimits, Outbox};
-use crate::group::shared::GroupShared;
 use crate::ids::GroupId;
 use crate::log::store::GroupWrite;
 use crate::metrics::Metrics;
@@ -48,26 +48,21 @@ pub(crate) struct RaftThread {
 /// What changes from turn to turn.
 #[derive(Default)]
 pub(crate) struct State {
-    cores: BTreeMap<GroupId, GroupCore>,
+    pub(super) cores: BTreeMap<GroupId, GroupCore>,
     /// Groups taken out of service by a failure; their logs are still there.
-    quarantined: BTreeSet<GroupId>,
+    pub(super) quarantined: BTreeSet<GroupId>,
     /// Groups to be removed as soon as their batch is back from its apply thread.
-    leaving: BTreeMap<GroupId, Leaving>,
+    pub(super) leaving: BTreeMap<GroupId, Leaving>,
     /// Groups with something to do in this turn.
-    dirty: BTreeSet<GroupId>,
-    next_tick: Duration,
-    outbox: Outbox,
+    pub(super) dirty: BTreeSet<GroupId>,
+    pub(super) next_tick: Duration,
+    pub(super) outbox: Outbox,
     /// Set by an orderly stop: when to stop at the latest.
-    drain_until: Option<Duration>,
-    stopped: bool,
-    failed: Option<Arc<str>>,
+    pub(super) drain_until: Option<Duration>,
+    pub(super) stopped: bool,
+    pub(super) failed: Option<Arc<str>>,
     /// Came while a write waited for space.
-    deferred: Vec<Request>,
-}
-
-struct Leaving {
-    destroy: bool,
-    reply: Sender<Result<(), GroupError>>,
+    pub(super) deferred: Vec<Request>,
 }
 
 impl RaftThread {
@@ -306,81 +301,6 @@ impl RaftThread {
         }
     }
 
-    fn add(&mut self, new: NewGroup) {
-        let NewGroup { shared, recovered, bootstrap, machine, reply } = new;
-        let group = shared.id;
-        let answer = self.start_group(shared, recovered, bootstrap, machine);
-        if answer.is_ok() {
-            self.state.dirty.insert(group);
-        }
-        // Whoever asked may have gone; the group runs all the same.
-        let _ = reply.send(answer);
-    }
-
-    fn start_group(
-        &mut self,
-        shared: Arc<GroupShared>,
-        recovered: crate::log::recover::Recovered,
-        bootstrap: Option<GroupWrite>,
-        machine: Box<dyn crate::state_machine::StateMachine>,
-    ) -> Result<(), GroupError> {
-        let group = shared.id;
-        if let Some(reason) = &self.state.failed {
-            return Err(GroupError::NotRunning { reason: reason.clone() });
-        }
-        if self.state.cores.contains_key(&group) || self.state.leaving.contains_key(&group) {
-            return Err(GroupError::Exists { group });
-        }
-        if let Some(write) = bootstrap {
-            let result = self.writer.write(&[write]);
-            if let Err(source) = result {
-                if !matches!(source, LogError::NoSpace { .. }) {
-                    self.fail(&source);
-                }
-                return Err(GroupError::Log { group, source });
-            }
-        }
-        let limits = self.limits;
-        let core = catch_unwind(AssertUnwindSafe(|| GroupCore::new(shared, recovered, machine, limits)))
-            .unwrap_or_else(|panic| Err(crate::panic::message(panic.as_ref())))
-            .map_err(|reason| GroupError::Failed { group, reason: reason.into() })?;
-        self.state.quarantined.remove(&group);
-        self.state.cores.insert(group, core);
-        Ok(())
-    }
-
-    fn remove(&mut self, group: GroupId, leaving: Leaving) {
-        match self.state.cores.remove(&group) {
-            Some(core) => {
-                core.shared().take_down(ClusterError::Stopped { group });
-                if core.is_applying() {
-                    self.state.leaving.insert(group, leaving);
-                    return;
-                }
-            }
-            None if self.state.quarantined.remove(&group) => {}
-            None => {
-                let _ = leaving.reply.send(Err(GroupError::Unknown { group }));
-                return;
-            }
-        }
-        self.finish_removal(group, leaving);
-    }
-
-    fn finish_removal(&mut self, group: GroupId, leaving: Leaving) {
-        let mut result = Ok(());
-        if leaving.destroy {
-            let write = GroupWrite { destroy: true, ..GroupWrite::new(group) };
-            result = self.writer.write(&[write]);
-        }
-        if let Err(error) = &result
-            && !matches!(error, LogError::NoSpace { .. })
-        {
-            self.fail(error);
-        }
-        let _ = leaving.reply.send(result.map_err(|source| GroupError::Log { group, source }));
-    }
-
     /// Runs `action` on a group that has something to do in this turn because of it.
     fn touch<T>(&mut self, group: GroupId, action: impl FnOnce(&mut GroupCore) -> T) -> Option<T> {
         self.state.dirty.insert(group);
@@ -389,7 +309,11 @@ impl RaftThread {
 
     /// Runs `action` on a group. A panic takes the group out of service. `None` when the group is not
     /// there (any more).
-    fn with_core<T>(&mut self, group: GroupId, action: impl FnOnce(&mut GroupCore) -> T) -> Option<T> {
+    pub(super) fn with_core<T>(
+        &mut self,
+        group: GroupId,
+        action: impl FnOnce(&mut GroupCore) -> T,
+    ) -> Option<T> {
         let core = self.state.cores.get_mut(&group)?;
         match catch_unwind(AssertUnwindSafe(|| action(core))) {
             Ok(value) => Some(value),
@@ -401,41 +325,7 @@ impl RaftThread {
         }
     }
 
-    fn quarantine(&mut self, group: GroupId, reason: &str) {
-        let Some(core) = self.state.cores.remove(&group) else {
-            return;
-        };
-        tracing::error!(%group, reason, "replica is out of service");
-        Metrics::add(&self.writer.metrics.quarantined, 1);
-        core.shared().take_down(ClusterError::Quarantined { group, reason: reason.into() });
-        self.state.quarantined.insert(group);
-        drop_quietly(core);
-    }
-
-    /// Takes the whole node out of service.
-    fn fail(&mut self, error: &LogError) {
-        if self.state.failed.is_some() {
-            return;
-        }
-        tracing::error!(%error, "the log failed, the node stops acknowledging");
-        let reason: Arc<str> = error.to_string().into();
-        for core in std::mem::take(&mut self.state.cores).into_values() {
-            core.shared().take_down(ClusterError::NodeFailed { reason: reason.clone() });
-            drop_quietly(core);
-        }
-        self.state.failed = Some(reason);
-        self.state.stopped |= self.state.drain_until.is_some();
-    }
-
     fn now(&self) -> Duration {
         self.writer.env.clock.now()
-    }
-}
-
-/// Drops a replica that may be broken.
-fn drop_quietly(core: GroupCore) {
-    let group = core.id();
-    if catch_unwind(AssertUnwindSafe(|| drop(core))).is_err() {
-        tracing::error!(%group, "replica panicked while it was dropped");
     }
 }

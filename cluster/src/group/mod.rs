@@ -4,6 +4,7 @@
 //!   single-threaded simulation step the same code: `propose`, `read`, `step`, `tick` go in;
 //!   `take_write` gives what must become durable, `written` continues after it is, `next_apply` gives a
 //!   batch for the state machine, `applied` takes its outcome.
+//! * [`compaction`]: when and how far the log is cut.
 //! * [`proposals`] and [`reads`]: who waits for what.
 //! * [`apply`]: one batch on its way through the state machine.
 //! * [`entry`]: what is inside an entry.
@@ -13,6 +14,7 @@
 //! groups of one. Membership changes and snapshots come with it, in `membership` and `snapshot`.
 
 pub(crate) mod apply;
+mod compaction;
 pub(crate) mod core;
 pub(crate) mod entry;
 pub(crate) mod handle;
@@ -21,3 +23,6 @@ pub(crate) mod reads;
 pub(crate) mod shared;
 
 pub use handle::{Applied, GroupHandle, ReadPoint};
+
+#[cfg(test)]
+mod sim_tests;

@@ -98,7 +98,20 @@ fn numbered_files(dir: &Path, suffix: &str) -> Result<BTreeMap<u64, PathBuf>, Lo
 
 fn scan_file(path: &Path, number: u64, is_last: bool) -> Result<Option<TornTail>, LogError> {
     let bytes = fs::read(path).map_err(|source| io_error("read log file", path, source))?;
-    let intact = if header_is_valid(&bytes) { intact_records(&bytes, number) } else { 0 };
+    check_bytes(path, &bytes, number, is_last)
+}
+
+/// Checks the bytes of the file with this number, the newest of its queue or not.
+///
+/// # Errors
+/// `Damaged` with the offset of the first bad record.
+pub(super) fn check_bytes(
+    path: &Path,
+    bytes: &[u8],
+    number: u64,
+    is_last: bool,
+) -> Result<Option<TornTail>, LogError> {
+    let intact = if header_is_valid(bytes) { intact_records(bytes, number) } else { 0 };
     if intact == bytes.len() && intact >= HEADER_BYTES {
         return Ok(None);
     }
@@ -109,8 +122,8 @@ fn scan_file(path: &Path, number: u64, is_last: bool) -> Result<Option<TornTail>
     let Some(last_used) = bytes.iter().rposition(|byte| *byte != 0).filter(|last| *last >= intact) else {
         return Ok(None);
     };
-    if (intact.max(HEADER_BYTES)..bytes.len()).any(|offset| record_bytes(&bytes[offset..], number).is_some())
-    {
+    let behind = intact.max(HEADER_BYTES)..bytes.len();
+    if behind.into_iter().any(|offset| record_bytes(&bytes[offset..], number).is_some()) {
         return Err(damaged);
     }
     Ok(Some(TornTail {

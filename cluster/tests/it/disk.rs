@@ -91,3 +91,32 @@ fn after_a_failed_fsync_nothing_is_acknowledged_any_more() {
     assert!(!node.report().closed_orderly, "a failed node leaves no mark of an orderly shutdown");
     assert_eq!(again.texts()[0], "before");
 }
+
+/// `SEGUE_SMALL_DISK=DIR`, a file system of 8 MiB with nothing on it, such as
+/// `mount -t tmpfs -o size=8m none DIR`.
+#[test]
+#[ignore = "needs a small file system of its own"]
+fn a_disk_that_really_fills_up_refuses_writes_until_there_is_space() {
+    let small = std::path::PathBuf::from(std::env::var("SEGUE_SMALL_DISK").unwrap());
+    let (dir, ballast) = (small.join("node"), small.join("ballast"));
+    let node = ClusterNode::open(&dir, config()).unwrap();
+    let journal = Arc::new(Journal::default());
+    let group = node.add_group(GROUP, JournalMachine::boxed(&journal)).unwrap();
+    write(&group, "before").unwrap();
+    // Somebody else takes all the space; the reserve of this node is 0, so the engine itself hits the end.
+    let filled = std::fs::write(&ballast, vec![1; 16 << 20]);
+    assert_eq!(filled.unwrap_err().kind(), io::ErrorKind::StorageFull);
+    let waiting = group.propose(vec![b'w'; 600_000]).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    let error = write(&group, "full").unwrap_err();
+    assert!(matches!(error, ClusterError::DiskFull { .. }), "{error}");
+    std::fs::remove_file(&ballast).unwrap();
+    waiting.wait_timeout(LONG).unwrap();
+    write(&group, "after").unwrap();
+    assert_eq!(journal.entries.lock().len(), 3);
+    node.shutdown().unwrap();
+
+    let again = Arc::new(Journal::default());
+    let (_node, _) = open_one(&dir, &again);
+    assert_eq!(*again.entries.lock(), *journal.entries.lock());
+}
