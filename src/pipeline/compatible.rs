@@ -64,6 +64,7 @@ pub fn compatible(candidate: &AudioFeatures, reference: &AudioFeatures) -> bool 
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed test may panic")]
 mod tests {
     use super::*;
 

@@ -9,13 +9,18 @@
 
 pub mod blend;
 pub mod candidate;
+pub mod cold_start;
 pub mod compatible;
+pub mod diversify;
+pub mod explore;
 pub mod facts;
+pub mod medoids;
 pub mod profile;
 pub mod recipe;
 pub mod request;
 pub mod session_rank;
 pub mod signals;
+pub mod similar;
 mod validate;
 pub mod vectors;
 

@@ -29,7 +29,7 @@ impl UnitRows {
         let start = self.data.len();
         self.data.resize(start + self.dim, 0.0);
         let row = vector.filter(|vector| vector.len() == self.dim);
-        let scale = row.and_then(|vector| inverse_norm(vector));
+        let scale = row.and_then(inverse_norm);
         if let (Some(vector), Some(scale)) = (row, scale) {
             for (slot, &component) in self.data[start..].iter_mut().zip(vector) {
                 *slot = (f64::from(component) * scale) as f32;

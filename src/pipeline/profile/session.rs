@@ -88,6 +88,7 @@ fn mood(plays: &[&TrackFacts]) -> Mood {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed test may panic")]
 mod tests {
     use super::*;
     use crate::pipeline::facts::samples::track_of;

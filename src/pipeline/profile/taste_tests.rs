@@ -1,4 +1,5 @@
 //! Tests of the taste profile.
+#![expect(clippy::unwrap_used, reason = "a failed test may panic")]
 
 use proptest::prelude::*;
 

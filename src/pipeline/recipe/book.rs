@@ -104,6 +104,7 @@ pub fn request_seed(request_id: &str, recipe_reference: &str) -> u64 {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed test may panic")]
 mod tests {
     use super::*;
 

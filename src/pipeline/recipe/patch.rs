@@ -48,6 +48,7 @@ impl Recipe {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed test may panic")]
 mod tests {
     use super::super::{HeardWindow, built_in};
     use super::*;

@@ -1,4 +1,5 @@
 //! Tests of session re-ranking.
+#![expect(clippy::unwrap_used, reason = "a failed test may panic")]
 
 use proptest::prelude::*;
 

@@ -1,0 +1,88 @@
+//! Caps during selection: so many of an artist, so many of an album, one a recording.
+
+use std::collections::HashMap;
+
+use crate::pipeline::facts::TrackFacts;
+use crate::types::{AlbumKey, ArtistKey, ShardId};
+
+/// How many tracks of one kind a list may hold; 0 = any number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CapLimits {
+    /// Of one primary artist.
+    pub artist: u32,
+    /// Of one album.
+    pub album: u32,
+    /// Whether one recording may appear only once.
+    pub one_a_recording: bool,
+}
+
+/// Which cap keeps a track out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Cap {
+    /// Its primary artist has enough tracks.
+    Artist,
+    /// Its album has enough tracks.
+    Album,
+    /// Another version of its recording is in.
+    Recording,
+}
+
+/// Counts of what is chosen. The maps are only looked up, never walked in an order that matters.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    artists: HashMap<ArtistKey, u32>,
+    albums: HashMap<AlbumKey, u32>,
+    recordings: HashMap<(ShardId, u32), u32>,
+}
+
+impl Counts {
+    pub(super) fn add(&mut self, facts: &TrackFacts) {
+        if let Some(artist) = facts.primary_artist() {
+            *self.artists.entry(artist).or_default() += 1;
+        }
+        if let Some(album) = facts.album {
+            *self.albums.entry(album).or_default() += 1;
+        }
+        *self.recordings.entry(facts.recording_key()).or_default() += 1;
+    }
+
+    /// The first cap that keeps the track out: recording, artist, album.
+    pub(super) fn cap(&self, facts: &TrackFacts, limits: CapLimits) -> Option<Cap> {
+        if limits.one_a_recording && self.recordings.contains_key(&facts.recording_key()) {
+            return Some(Cap::Recording);
+        }
+        let full = |count: Option<&u32>, limit: u32| limit > 0 && count.is_some_and(|&count| count >= limit);
+        let artist = facts.primary_artist();
+        if artist.is_some_and(|artist| full(self.artists.get(&artist), limits.artist)) {
+            return Some(Cap::Artist);
+        }
+        if facts.album.is_some_and(|album| full(self.albums.get(&album), limits.album)) {
+            return Some(Cap::Album);
+        }
+        None
+    }
+
+    /// What the chosen tracks exceed of the limits that were asked for, in words.
+    pub(super) fn exceeded(&self, asked: CapLimits) -> Vec<String> {
+        let artist = self.artists.values().copied().max().unwrap_or(0);
+        let album = self.albums.values().copied().max().unwrap_or(0);
+        let repeats = self.recordings.values().filter(|&&count| count > 1).count();
+        let mut words = Vec::new();
+        if asked.artist > 0 && artist > asked.artist {
+            words.push(format!(
+                "artist cap raised from {} to {artist}: too few tracks by other artists",
+                asked.artist
+            ));
+        }
+        if asked.album > 0 && album > asked.album {
+            words.push(format!(
+                "album cap raised from {} to {album}: too few tracks from other albums",
+                asked.album
+            ));
+        }
+        if asked.one_a_recording && repeats > 0 {
+            words.push(format!("{repeats} recordings appear in several versions: too few other recordings"));
+        }
+        words
+    }
+}

@@ -1,0 +1,134 @@
+//! Which tracks of a pool are explored, and with what probability.
+
+use super::{Stream, rng};
+use crate::pipeline::facts::TrackFacts;
+use crate::pipeline::recipe::Source;
+
+/// What a learnt policy would keep a posterior of: a source and a cluster of genres.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Arm {
+    /// The source the track came from.
+    pub source: Source,
+    /// Number of its genre cluster; 0 until clusters are learnt.
+    pub genre_cluster: u16,
+}
+
+impl std::fmt::Display for Arm {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.source.as_str(), self.genre_cluster)
+    }
+}
+
+/// A track that may be explored.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PoolTrack<'a> {
+    /// The track.
+    pub facts: &'a TrackFacts,
+    /// Its arm.
+    pub arm: Arm,
+    /// How promising it looks; larger is better, any scale.
+    pub value: f64,
+}
+
+/// How a choice balances promise and chance.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ChoicePolicy {
+    /// Share of draws made uniformly, 0 to 1: every track of the pool keeps a chance of at least `epsilon / pool`.
+    pub epsilon: f64,
+    /// Temperature of the rest, above 0, on values min-maxed over the pool: small = the most promising.
+    pub temperature: f64,
+    /// At most so many tracks of one primary artist among the chosen; 0 = any number.
+    pub artist_cap: u32,
+}
+
+impl Default for ChoicePolicy {
+    fn default() -> Self {
+        Self { epsilon: 0.1, temperature: 0.2, artist_cap: 1 }
+    }
+}
+
+/// A track drawn from the pool.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Chosen {
+    /// Its row in the pool.
+    pub row: usize,
+    /// The exact probability of this draw, given the draws before it: `ε/m + (1−ε)·softmax(value/τ)` over the `m`
+    /// tracks still open. In `(0, 1]`.
+    pub propensity: f64,
+}
+
+/// Draws up to `count` tracks one after the other. A drawn track closes the other versions of its recording, and its
+/// artist when that has enough; `artist_cap` yields when nothing else is left, so the result is short only when the
+/// pool has too few recordings. Cost: O(pool · count).
+#[must_use]
+pub fn choose(pool: &[PoolTrack<'_>], count: usize, policy: &ChoicePolicy, seed: u64) -> Vec<Chosen> {
+    let weights = softmax_weights(pool, policy.temperature);
+    let mut rng = rng(seed, Stream::Choice);
+    let mut chosen: Vec<Chosen> = Vec::new();
+    let mut artist_cap = policy.artist_cap;
+    while chosen.len() < count {
+        let open: Vec<usize> =
+            (0..pool.len()).filter(|&row| is_open(pool, &chosen, row, artist_cap)).collect();
+        if open.is_empty() {
+            if artist_cap == 0 {
+                break;
+            }
+            artist_cap = 0;
+            continue;
+        }
+        chosen.push(draw(&open, &weights, policy.epsilon.clamp(0.0, 1.0), rng.uniform()));
+    }
+    chosen
+}
+
+fn is_open(pool: &[PoolTrack<'_>], chosen: &[Chosen], row: usize, artist_cap: u32) -> bool {
+    let facts = pool[row].facts;
+    let mut of_artist = 0;
+    for other in chosen.iter().map(|chosen| pool[chosen.row].facts) {
+        if other.recording_key() == facts.recording_key() {
+            return false;
+        }
+        let same = facts.primary_artist().is_some() && other.primary_artist() == facts.primary_artist();
+        of_artist += u32::from(same);
+    }
+    artist_cap == 0 || of_artist < artist_cap
+}
+
+/// `exp(value/τ)` of values min-maxed over the pool; the largest has 1. Values that are not finite count as lowest.
+fn softmax_weights(pool: &[PoolTrack<'_>], temperature: f64) -> Vec<f64> {
+    let finite = || pool.iter().map(|track| track.value).filter(|value| value.is_finite());
+    let (min, max) = (finite().fold(f64::INFINITY, f64::min), finite().fold(f64::NEG_INFINITY, f64::max));
+    let span = if max > min { max - min } else { 1.0 };
+    let temperature = temperature.max(1e-3);
+    pool.iter()
+        .map(|track| {
+            let value = if track.value.is_finite() { track.value } else { min.min(max) };
+            ((value - max) / span / temperature).exp()
+        })
+        .map(|weight| if weight.is_finite() { weight } else { 1.0 })
+        .collect()
+}
+
+/// One draw by inverting the distribution function at `u`, in row order. `open` is not empty.
+fn draw(open: &[usize], weights: &[f64], epsilon: f64, u: f64) -> Chosen {
+    let total: f64 = open.iter().map(|&row| weights[row]).sum();
+    let even = 1.0 / open.len() as f64;
+    let probability = |row: usize| {
+        let greedy = if total > 0.0 { weights[row] / total } else { even };
+        epsilon * even + (1.0 - epsilon) * greedy
+    };
+    let mut below = 0.0;
+    let mut last = Chosen { row: open[0], propensity: probability(open[0]) };
+    for &row in open {
+        let propensity = probability(row);
+        if propensity <= 0.0 {
+            continue;
+        }
+        last = Chosen { row, propensity: propensity.min(1.0) };
+        below += propensity;
+        if u < below {
+            break;
+        }
+    }
+    last
+}

@@ -1,0 +1,32 @@
+//! Slots set aside for discovery (PIPELINE.md §8): how many, where, and which tracks.
+//!
+//! The parts are independent. [`exploration_rate`] gives the share; [`exploration_count`] rounds it so that short
+//! lists explore at the right long-run rate; [`place`] spreads the slots; [`choose`] draws from a pool and states
+//! the exact probability of each draw. All randomness comes from the request's seed, each part with a stream of its
+//! own. A learnt policy (LinTS over arms) will replace [`choose`] only.
+
+mod choose;
+mod place;
+mod rate;
+
+pub use choose::{Arm, ChoicePolicy, Chosen, PoolTrack, choose};
+pub use place::{SAFE_SLOTS, exploration_count, place};
+pub use rate::{ExplorationFactors, exploration_rate};
+
+use crate::types::SplitMix64;
+
+/// Independent streams of one request's seed.
+#[derive(Debug, Clone, Copy)]
+enum Stream {
+    Count = 1,
+    Phase = 2,
+    Choice = 3,
+}
+
+fn rng(seed: u64, stream: Stream) -> SplitMix64 {
+    let mut mixer = SplitMix64::new(seed ^ (stream as u64).wrapping_mul(0xD6E8_FEB8_6659_FD93));
+    SplitMix64::new(mixer.next_u64())
+}
+
+#[cfg(test)]
+mod tests;

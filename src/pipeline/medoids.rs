@@ -1,0 +1,273 @@
+//! A few points that stand for many: the queries of the `content` and `audio` sources (PIPELINE.md §3).
+//!
+//! One average vector of a listener with two tastes lies in neither. So up to eight of the listener's own tracks
+//! stand for all of them: greedy facility location (Nemhauser, Wolsey, Fisher 1978: at least 63 % of the best
+//! possible), then exchange steps of k-medoids until nothing moves. Deterministic; ties go to the earlier row.
+
+use super::vectors::{UnitRows, unit_sum};
+
+/// The most medoids a query uses.
+pub const MEDOIDS_MAX: usize = 8;
+/// Rows beyond this are not looked at: the cost is quadratic. Callers give the heaviest first.
+pub const ROWS_MAX: usize = 256;
+/// A medoid must improve the fit by this share of the total weight to be worth a search of its own.
+const GAIN_MIN: f64 = 0.01;
+/// Exchange rounds at most; a handful suffices for so few rows.
+const ROUNDS_MAX: usize = 10;
+
+/// A row that stands for a group of rows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Medoid {
+    /// The row that is nearest to all of its group.
+    pub row: usize,
+    /// The group's share of the total weight, above 0 to 1.
+    pub share: f64,
+    /// The rows of the group, ascending, itself included.
+    pub members: Vec<usize>,
+}
+
+/// Chooses up to `k` (at most 8) medoids of weighted rows by cosine, heaviest group first. Absent rows and rows
+/// whose weight is not above 0 take no part; the result is empty when none does. Cost: rows² similarities.
+#[must_use]
+pub fn medoids(rows: &UnitRows, weights: &[f64], k: usize) -> Vec<Medoid> {
+    let points: Vec<usize> = (0..rows.len().min(weights.len()).min(ROWS_MAX))
+        .filter(|&row| rows.row(row).is_some() && weights[row].is_finite() && weights[row] > 0.0)
+        .collect();
+    let fit = Fit::new(rows, &points, weights);
+    let mut centers = fit.greedy(k.min(MEDOIDS_MAX));
+    for _ in 0..ROUNDS_MAX {
+        let moved: Vec<usize> = fit
+            .groups(&centers)
+            .iter()
+            .zip(&centers)
+            .map(|(group, &center)| fit.middle(group, center))
+            .collect();
+        if moved == centers {
+            break;
+        }
+        centers = moved;
+    }
+    let total: f64 = fit.weights.iter().sum();
+    let mut medoids: Vec<Medoid> = fit
+        .groups(&centers)
+        .into_iter()
+        .zip(&centers)
+        .map(|(group, &center)| Medoid {
+            row: points[center],
+            share: group.iter().map(|&i| fit.weights[i]).sum::<f64>() / total,
+            members: group.into_iter().map(|i| points[i]).collect(),
+        })
+        .collect();
+    medoids.sort_by(|a, b| b.share.total_cmp(&a.share).then(a.row.cmp(&b.row)));
+    medoids
+}
+
+/// The weighted mean direction of a medoid's group, of unit length; `None` when its members cancel out.
+#[must_use]
+pub fn centroid(rows: &UnitRows, weights: &[f64], medoid: &Medoid) -> Option<Vec<f32>> {
+    unit_sum(medoid.members.iter().filter_map(|&row| Some((rows.row(row)?, *weights.get(row)?))))
+}
+
+/// Joins the hits of several medoids' searches, each best first: every medoid may fill its share of `depth` (at
+/// least one place), so that a smaller taste is not crowded out by one whose tracks lie closer together; what then
+/// stays empty is filled by score. A track of several lists has its largest score. Best first, ties by id.
+#[must_use]
+pub fn merge_by_share<T: Copy + Ord>(lists: &[(f64, Vec<(T, f64)>)], depth: usize) -> Vec<(T, f64)> {
+    let mut best: std::collections::BTreeMap<T, f64> = std::collections::BTreeMap::new();
+    for &(track, score) in lists.iter().flat_map(|(_, hits)| hits) {
+        let kept = best.entry(track).or_insert(score);
+        *kept = kept.max(score);
+    }
+    let mut taken = std::collections::BTreeSet::new();
+    for (share, hits) in lists {
+        let quota = ((share * depth as f64).floor() as usize).max(1);
+        let mut left = quota;
+        for &(track, _) in hits {
+            if left == 0 || taken.len() >= depth {
+                break;
+            }
+            left -= usize::from(taken.insert(track));
+        }
+    }
+    let by_score = |a: &(T, f64), b: &(T, f64)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
+    let (mut merged, mut others): (Vec<_>, Vec<_>) =
+        best.into_iter().partition(|(track, _)| taken.contains(track));
+    others.sort_by(by_score);
+    merged.extend(others.into_iter().take(depth.saturating_sub(taken.len())));
+    merged.sort_by(by_score);
+    merged
+}
+
+/// Similarities of the points that take part, `[points, points]`, as `(1 + cos)/2`.
+struct Fit {
+    similarity: Vec<f64>,
+    weights: Vec<f64>,
+}
+
+impl Fit {
+    fn new(rows: &UnitRows, points: &[usize], weights: &[f64]) -> Self {
+        let count = points.len();
+        let mut similarity = vec![1.0; count * count];
+        for i in 0..count {
+            for j in 0..i {
+                let cosine = f64::from(rows.cosine(points[i], points[j]).unwrap_or(0.0));
+                let value = (1.0 + cosine.clamp(-1.0, 1.0)) / 2.0;
+                similarity[i * count + j] = value;
+                similarity[j * count + i] = value;
+            }
+        }
+        Self { similarity, weights: points.iter().map(|&row| weights[row]).collect() }
+    }
+
+    fn of(&self, i: usize, j: usize) -> f64 {
+        self.similarity[i * self.weights.len() + j]
+    }
+
+    /// Adds the point that improves `Σ weight · best similarity` most, until `k` or too little is gained.
+    fn greedy(&self, k: usize) -> Vec<usize> {
+        let count = self.weights.len();
+        let total: f64 = self.weights.iter().sum();
+        let mut best = vec![0.0_f64; count];
+        let mut centers = Vec::new();
+        while centers.len() < k {
+            let gain = |center: usize| -> f64 {
+                (0..count).map(|i| self.weights[i] * (self.of(center, i) - best[i]).max(0.0)).sum()
+            };
+            let mut most: Option<(f64, usize)> = None;
+            for center in 0..count {
+                let gain = gain(center);
+                if most.is_none_or(|(largest, _)| gain > largest) {
+                    most = Some((gain, center));
+                }
+            }
+            let Some((_, center)) = most.filter(|(gain, _)| *gain > GAIN_MIN * total) else { break };
+            centers.push(center);
+            best.iter_mut().enumerate().for_each(|(i, best)| *best = best.max(self.of(center, i)));
+        }
+        centers
+    }
+
+    /// The points nearest to each center, ties to the earlier center.
+    fn groups(&self, centers: &[usize]) -> Vec<Vec<usize>> {
+        let mut groups = vec![Vec::new(); centers.len()];
+        for point in 0..self.weights.len() {
+            let mut nearest = 0;
+            for (group, &center) in centers.iter().enumerate() {
+                if center == point || self.of(center, point) > self.of(centers[nearest], point) {
+                    nearest = group;
+                }
+                if center == point {
+                    break;
+                }
+            }
+            if let Some(group) = groups.get_mut(nearest) {
+                group.push(point);
+            }
+        }
+        groups
+    }
+
+    /// The member with the largest weighted similarity to its group; the center itself among equals.
+    fn middle(&self, group: &[usize], center: usize) -> usize {
+        let fit =
+            |candidate: usize| group.iter().map(|&i| self.weights[i] * self.of(candidate, i)).sum::<f64>();
+        let mut best = (fit(center), center);
+        for &candidate in group {
+            let value = fit(candidate);
+            if value > best.0 + 1e-12 {
+                best = (value, candidate);
+            }
+        }
+        best.1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::pipeline::vectors::dot;
+    use crate::types::SplitMix64;
+
+    fn around(center: [f32; 3], count: usize, rng: &mut SplitMix64) -> Vec<[f32; 3]> {
+        (0..count).map(|_| center.map(|x| x + 0.05 * rng.normal() as f32)).collect()
+    }
+
+    #[test]
+    fn two_tastes_have_two_medoids_where_the_average_lies_in_neither() {
+        let mut rng = SplitMix64::new(1);
+        let mut points = around([1.0, 0.0, 0.0], 30, &mut rng);
+        points.extend(around([0.0, 1.0, 0.0], 10, &mut rng));
+        let rows: UnitRows = points.iter().map(|point| Some(&point[..])).collect();
+        let found = medoids(&rows, &vec![1.0; 40], MEDOIDS_MAX);
+        assert_eq!(found.len(), 2);
+        assert!(found[0].row < 30 && found[1].row >= 30);
+        assert_eq!((found[0].share, found[1].share), (0.75, 0.25));
+        let average = unit_sum(points.iter().map(|point| (&point[..], 1.0))).expect("a direction");
+        let balanced = unit_sum([(&[1.0, 0.0, 0.0][..], 1.0), (&[0.0, 1.0, 0.0], 1.0)]).expect("a direction");
+        for track in 0..40 {
+            let row = rows.row(track).expect("present");
+            assert!(dot(row, &balanced) < 0.85, "no track is near the middle of two tastes");
+            let own = found.iter().map(|m| dot(rows.row(m.row).expect("present"), row)).fold(-1.0, f32::max);
+            assert!(own > 0.95);
+            if track >= 30 {
+                assert!(dot(row, &average) < 0.6, "the average forgets the smaller taste");
+            }
+        }
+    }
+
+    #[test]
+    fn equal_rows_need_one_medoid_and_unusable_rows_none() {
+        let one: UnitRows = [Some(&[1.0, 2.0][..]); 5].into_iter().collect();
+        let found = medoids(&one, &[1.0; 5], 8);
+        assert_eq!(found.len(), 1);
+        assert_eq!((found[0].row, found[0].share, found[0].members.len()), (0, 1.0, 5));
+        assert!(medoids(&one, &[0.0, -1.0, f64::NAN, f64::INFINITY], 8).is_empty());
+        assert!(medoids(&UnitRows::new(4), &[], 8).is_empty());
+    }
+
+    #[test]
+    fn a_heavy_row_draws_the_medoid_and_the_centroid() {
+        let rows: UnitRows =
+            [Some(&[1.0, 0.0][..]), Some(&[0.9, 0.436]), Some(&[0.6, 0.8])].into_iter().collect();
+        let weights = [0.1, 0.1, 10.0];
+        let found = medoids(&rows, &weights, 1);
+        assert_eq!(found[0].row, 2);
+        let centroid = centroid(&rows, &weights, &found[0]).expect("a direction");
+        assert!(dot(&centroid, &[0.6, 0.8]) > 0.999);
+    }
+
+    #[test]
+    fn a_smaller_taste_keeps_its_places() {
+        let close: Vec<(u32, f64)> = (0..10).map(|i| (i, 0.99 - f64::from(i) / 1_000.0)).collect();
+        let loose: Vec<(u32, f64)> = (100..110).map(|i| (i, 0.5 - f64::from(i - 100) / 1_000.0)).collect();
+        let merged = merge_by_share(&[(0.8, close.clone()), (0.2, loose)], 10);
+        assert_eq!(merged.iter().filter(|(track, _)| *track >= 100).count(), 2);
+        assert_eq!(merged.len(), 10);
+        assert!(merged.windows(2).all(|pair| pair[0].1 >= pair[1].1));
+        assert_eq!(merge_by_share(&[(0.5, close), (0.5, vec![(0, 1.5)])], 20).len(), 10);
+    }
+
+    proptest! {
+        #[test]
+        fn groups_cover_every_usable_row_once(seed in any::<u64>(), count in 1_usize..60, k in 1_usize..12) {
+            let mut rng = SplitMix64::new(seed);
+            let mut rows = UnitRows::new(4);
+            for _ in 0..count {
+                let vector: Vec<f32> = (0..4).map(|_| rng.normal() as f32).collect();
+                rows.push((rng.below(8) > 0).then_some(&vector));
+            }
+            let weights: Vec<f64> = (0..count).map(|_| rng.uniform() - 0.1).collect();
+            let found = medoids(&rows, &weights, k);
+            prop_assert!(found.len() <= k.min(MEDOIDS_MAX));
+            let mut covered: Vec<usize> = found.iter().flat_map(|m| m.members.clone()).collect();
+            covered.sort_unstable();
+            let usable: Vec<usize> =
+                (0..count).filter(|&row| rows.row(row).is_some() && weights[row] > 0.0).collect();
+            prop_assert_eq!(covered, usable);
+            prop_assert!(found.iter().all(|m| m.members.contains(&m.row)));
+            prop_assert_eq!(&medoids(&rows, &weights, k), &found);
+        }
+    }
+}
