@@ -18,6 +18,7 @@ pub mod medoids;
 pub mod profile;
 pub mod recipe;
 pub mod request;
+pub mod sequence;
 pub mod session_rank;
 pub mod signals;
 pub mod similar;
