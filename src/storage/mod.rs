@@ -4,6 +4,7 @@
 //! the search index (maintenance builds it, the pipeline walks it), the network, the clock.
 
 pub mod codec;
+pub mod entry;
 pub mod error;
 pub mod meta;
 pub mod track_shard;

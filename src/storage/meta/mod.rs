@@ -1,57 +1,21 @@
-//! The meta group's state: spaces, generations, recipes.
+//! The meta group's state: spaces, generations, recipes, keys.
+//!
+//! Invariants: changed only by log entries, the same on every replica; at most one generation is active, and only a
+//! complete one; generation numbers and recipe versions are never used twice, and stored recipes never change.
+//!
+//! Absent on purpose: built-in recipes (they are code; stored ones come after them), what a recipe means (a document
+//! is text here), vectors and their counts (shards know them, and tell them when a generation is to be activated),
+//! progress of loads (each shard keeps its own, in the same write as the rows).
 
-use serde::{Deserialize, Serialize};
+mod command;
+mod generation;
+mod state;
+mod store;
 
-use crate::types::{GenerationId, Timestamp};
+#[cfg(test)]
+mod tests;
 
-/// Where a generation stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum GenerationState {
-    /// Being filled.
-    Building,
-    /// The one requests use.
-    Active,
-    /// Was active before; can be rolled back to.
-    Retired,
-}
-
-/// A generation as operators see it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct GenerationInfo {
-    /// Its number, 1 and up.
-    pub id: GenerationId,
-    /// Where it stands.
-    pub state: GenerationState,
-    /// Dimension of its user and track vectors.
-    pub dim: u32,
-    /// User vectors in it.
-    pub users: u64,
-    /// Track vectors in it.
-    pub tracks: u64,
-    /// Whether fold-in is possible.
-    pub fold_in: bool,
-}
-
-/// What the implicit-ALS row solve of a new user needs (PIPELINE.md §2, *Online user vector*).
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct GramData {
-    /// Dimension d.
-    pub dim: u32,
-    /// `Σ_i v_i v_iᵀ` over all track vectors, row-major `[d, d]`.
-    pub gram: Vec<f64>,
-    /// Unobserved weight α₀.
-    pub alpha0: f64,
-    /// Regularisation λ.
-    pub lambda: f64,
-    /// Exponent ν of the frequency-scaled regularisation.
-    pub nu: f64,
-    /// Confidence α of one unit of interaction weight.
-    pub alpha: f64,
-    /// Number of tracks trained on.
-    pub tracks: u64,
-    /// Half-life of the interaction weights, in days.
-    pub half_life_days: f64,
-    /// The time decay is measured from.
-    pub reference_time: Timestamp,
-}
+pub use command::{Field, MetaCommand, MetaReply, Named};
+pub use generation::{DIM_MAX, GenerationContents, GenerationInfo, GenerationState, GramData};
+pub use state::MetaState;
+pub use store::{MetaOpened, MetaStore};

@@ -45,7 +45,9 @@ pub use command::{
     UserOp, UserReply, event_key,
 };
 pub use error::{Result, UserShardError};
-pub use shard::{AppliedAt, LogEntry, UserShard, UserShardOptions};
+pub use shard::{UserShard, UserShardOptions};
+
+pub use crate::storage::entry::{AppliedAt, LogEntry};
 pub use trends::TREND_DAYS;
 pub use view::{
     EXPLORED_MAX, ExploredOutcome, Heard, PLAYS_DAYS, PLAYS_MAX, PlayRecord, ServedRecord, UserView,

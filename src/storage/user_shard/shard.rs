@@ -26,6 +26,7 @@ use super::{
     view::UserView,
     work::load_record,
 };
+use crate::storage::entry::{AppliedAt, LogEntry};
 use crate::types::{GenerationId, SpaceName, Timestamp, User, UserId};
 
 /// Memory of a user shard.
@@ -51,26 +52,6 @@ impl Default for UserShardOptions {
             trend_cache_bytes: 32 << 20,
         }
     }
-}
-
-/// One committed entry of the shard's log.
-#[derive(Debug, Clone, Copy)]
-pub struct LogEntry<'a> {
-    /// Its index.
-    pub index: u64,
-    /// Its term.
-    pub term: u64,
-    /// An encoded [`UserCommand`].
-    pub data: &'a [u8],
-}
-
-/// The newest entry in a state.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct AppliedAt {
-    /// Its index; 0 when there is none.
-    pub index: u64,
-    /// Its term.
-    pub term: u64,
 }
 
 /// A user shard. Cheap to clone; any number of readers beside one writer, none waits for another but for the

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod events;
+mod figures;
 mod trends;
 mod users;
 mod vectors;

@@ -1,0 +1,188 @@
+//! What the meta group's log says, and what is answered.
+
+use rkyv::{Archive, Deserialize as RkyvDeserialize, Serialize as RkyvSerialize};
+
+use super::generation::{GenerationContents, GenerationInfo, GramData};
+use crate::{
+    error::{Error, Result},
+    storage::codec,
+    types::{GenerationId, SpaceSpec},
+};
+
+const VERSION: u16 = 1;
+
+/// One log entry of the meta group.
+#[derive(Debug, Clone, PartialEq, Archive, RkyvSerialize, RkyvDeserialize)]
+pub enum MetaCommand {
+    /// Adds a space. Saying the same again is fine; another definition of a known name is refused.
+    DefineSpace(SpaceSpec),
+    /// Opens the next generation; answered by [`MetaReply::Generation`].
+    CreateGeneration {
+        /// Dimension of its vectors, 1 to 4,096.
+        dim: u32,
+        /// What fold-in needs, when the trainer gave it.
+        gram: Option<GramData>,
+    },
+    /// Makes a complete generation the one requests use; answered by [`MetaReply::Generation`].
+    ActivateGeneration {
+        /// Which.
+        id: GenerationId,
+        /// What the shards hold of it.
+        contents: GenerationContents,
+    },
+    /// Back to the generation that was active before; answered by [`MetaReply::Generation`].
+    RollbackGeneration,
+    /// Forgets a generation that is not active; its number is never used again.
+    DropGeneration {
+        /// Which.
+        id: GenerationId,
+    },
+    /// Stores a recipe as the next version of its name; answered by [`MetaReply::Recipe`].
+    PutRecipe {
+        /// The name.
+        name: String,
+        /// The validated document, opaque here.
+        document: String,
+        /// The highest built-in version of that name, 0 if none: stored versions come after it.
+        built_in: u32,
+    },
+    /// Makes a version of a recipe the active one; answered by [`MetaReply::Recipe`].
+    ActivateRecipe {
+        /// The name.
+        name: String,
+        /// The version.
+        version: u32,
+        /// The highest built-in version of that name, 0 if none.
+        built_in: u32,
+    },
+    /// Stores key bytes under a name; answered by [`MetaReply::Key`] with the bytes in force.
+    SetKey {
+        /// The name.
+        name: String,
+        /// 1 to 1,024 bytes.
+        key: Vec<u8>,
+        /// Whether to replace a key that is there. Otherwise the first one stays, so that all who start at once
+        /// agree.
+        replace: bool,
+    },
+}
+
+/// The answer to a meta command.
+#[derive(Debug, Clone, PartialEq, Archive, RkyvSerialize, RkyvDeserialize)]
+pub enum MetaReply {
+    /// Done.
+    Done,
+    /// Done; this is the generation now.
+    Generation(GenerationInfo),
+    /// Done; this is the version stored or activated.
+    Recipe {
+        /// The name.
+        name: String,
+        /// The version.
+        version: u32,
+    },
+    /// The key in force.
+    Key(Vec<u8>),
+    /// The caller named something that does not exist.
+    NotFound {
+        /// `generation` or `recipe`.
+        what: Named,
+        /// Its id.
+        id: String,
+    },
+    /// A field of the caller is wrong.
+    Invalid {
+        /// Which field.
+        field: Field,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The state forbids it.
+    Conflict(String),
+}
+
+/// What a caller may name that does not exist.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Archive, RkyvSerialize, RkyvDeserialize)]
+pub enum Named {
+    /// A generation.
+    Generation,
+    /// A recipe.
+    Recipe,
+}
+
+/// A field of a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Archive, RkyvSerialize, RkyvDeserialize)]
+pub enum Field {
+    /// A generation's dimension.
+    Dim,
+    /// A generation's fold-in data.
+    Gram,
+    /// A recipe's name.
+    Name,
+    /// Key bytes.
+    Key,
+    /// A space's metrics.
+    Metrics,
+}
+
+impl Field {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Dim => "dim",
+            Self::Gram => "gram",
+            Self::Name => "name",
+            Self::Key => "key",
+            Self::Metrics => "metrics",
+        }
+    }
+}
+
+impl MetaCommand {
+    /// The bytes of a log entry.
+    ///
+    /// # Errors
+    /// As [`codec::encode`].
+    pub fn encode(&self) -> Result<Vec<u8>> {
+        codec::encode(VERSION, self)
+    }
+
+    /// Reads a log entry.
+    ///
+    /// # Errors
+    /// As [`codec::decode`]; stops the replica.
+    pub fn decode(entry: &[u8]) -> Result<Self> {
+        codec::decode(VERSION, entry)
+    }
+}
+
+impl MetaReply {
+    /// The bytes of a reply.
+    ///
+    /// # Errors
+    /// As [`codec::encode`].
+    pub fn encode(&self) -> Result<Vec<u8>> {
+        codec::encode(VERSION, self)
+    }
+
+    /// Reads a reply.
+    ///
+    /// # Errors
+    /// As [`codec::decode`].
+    pub fn decode(reply: &[u8]) -> Result<Self> {
+        codec::decode(VERSION, reply)
+    }
+
+    /// The reply, or the error it stands for.
+    ///
+    /// # Errors
+    /// `NotFound`, `InvalidField`, `Conflict`.
+    pub fn into_result(self) -> Result<Self> {
+        match self {
+            Self::NotFound { what: Named::Generation, id } => Err(Error::not_found("generation", id)),
+            Self::NotFound { what: Named::Recipe, id } => Err(Error::not_found("recipe", id)),
+            Self::Invalid { field, reason } => Err(Error::invalid(field.as_str(), reason)),
+            Self::Conflict(reason) => Err(Error::Conflict(reason)),
+            done => Ok(done),
+        }
+    }
+}

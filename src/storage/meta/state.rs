@@ -1,0 +1,266 @@
+//! The state and the one function that changes it.
+
+use std::collections::BTreeMap;
+
+use rkyv::{Archive, Deserialize as RkyvDeserialize, Serialize as RkyvSerialize};
+
+use super::{
+    command::{Field, MetaCommand, MetaReply, Named},
+    generation::{DIM_MAX, GenerationContents, GenerationInfo, GenerationState, GramData},
+};
+use crate::types::{GenerationId, SpaceName, SpaceSpec};
+
+const NAME_BYTES_MAX: usize = 256;
+const KEY_BYTES_MAX: usize = 1024;
+
+/// Everything the meta group knows. Small; read as one immutable value.
+#[derive(Debug, Clone, PartialEq, Archive, RkyvSerialize, RkyvDeserialize)]
+pub struct MetaState {
+    /// By name.
+    spaces: BTreeMap<String, SpaceSpec>,
+    /// By number.
+    generations: BTreeMap<u32, Generation>,
+    /// The highest number ever given.
+    last_generation: u32,
+    active: Option<GenerationId>,
+    /// Generations that were active before the active one and still exist, oldest first.
+    retired: Vec<GenerationId>,
+    recipes: BTreeMap<(String, u32), String>,
+    active_recipes: BTreeMap<String, u32>,
+    keys: BTreeMap<String, Vec<u8>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Archive, RkyvSerialize, RkyvDeserialize)]
+struct Generation {
+    info: GenerationInfo,
+    gram: Option<GramData>,
+}
+
+impl Default for MetaState {
+    /// The state before any entry: the built-in spaces and nothing else.
+    fn default() -> Self {
+        let spaces = SpaceSpec::built_in().into_iter().map(|space| (space.name.to_string(), space)).collect();
+        Self {
+            spaces,
+            generations: BTreeMap::new(),
+            last_generation: 0,
+            active: None,
+            retired: Vec::new(),
+            recipes: BTreeMap::new(),
+            active_recipes: BTreeMap::new(),
+            keys: BTreeMap::new(),
+        }
+    }
+}
+
+impl MetaState {
+    /// All spaces, by name.
+    pub fn spaces(&self) -> impl Iterator<Item = &SpaceSpec> {
+        self.spaces.values()
+    }
+
+    /// A space.
+    #[must_use]
+    pub fn space(&self, name: &SpaceName) -> Option<&SpaceSpec> {
+        self.spaces.get(name.as_str())
+    }
+
+    /// All generations, oldest first.
+    pub fn generations(&self) -> impl Iterator<Item = &GenerationInfo> {
+        self.generations.values().map(|generation| &generation.info)
+    }
+
+    /// A generation.
+    #[must_use]
+    pub fn generation(&self, id: GenerationId) -> Option<&GenerationInfo> {
+        self.generations.get(&id.0).map(|generation| &generation.info)
+    }
+
+    /// What fold-in needs in a generation.
+    #[must_use]
+    pub fn gram(&self, id: GenerationId) -> Option<&GramData> {
+        self.generations.get(&id.0)?.gram.as_ref()
+    }
+
+    /// The generation requests use.
+    #[must_use]
+    pub fn active(&self) -> Option<&GenerationInfo> {
+        self.generation(self.active?)
+    }
+
+    /// The generation a rollback goes to.
+    #[must_use]
+    pub fn previous(&self) -> Option<&GenerationInfo> {
+        self.generation(*self.retired.last()?)
+    }
+
+    /// Stored recipes by name and version: their documents. Built-in ones are code, not state.
+    pub fn recipes(&self) -> impl Iterator<Item = (&str, u32, &str)> {
+        self.recipes.iter().map(|((name, version), document)| (name.as_str(), *version, document.as_str()))
+    }
+
+    /// The versions that were activated, by name; a name without one uses its first version.
+    pub fn active_recipes(&self) -> impl Iterator<Item = (&str, u32)> {
+        self.active_recipes.iter().map(|(name, version)| (name.as_str(), *version))
+    }
+
+    /// Key bytes by name.
+    #[must_use]
+    pub fn key(&self, name: &str) -> Option<&[u8]> {
+        self.keys.get(name).map(Vec::as_slice)
+    }
+
+    /// Applies a command: the state changes, or the reply says why not.
+    pub fn apply(&mut self, command: MetaCommand) -> MetaReply {
+        match command {
+            MetaCommand::DefineSpace(space) => self.define_space(space),
+            MetaCommand::CreateGeneration { dim, gram } => self.create_generation(dim, gram),
+            MetaCommand::ActivateGeneration { id, contents } => self.activate_generation(id, contents),
+            MetaCommand::RollbackGeneration => self.rollback_generation(),
+            MetaCommand::DropGeneration { id } => self.drop_generation(id),
+            MetaCommand::PutRecipe { name, document, built_in } => self.put_recipe(name, document, built_in),
+            MetaCommand::ActivateRecipe { name, version, built_in } => {
+                self.activate_recipe(name, version, built_in)
+            }
+            MetaCommand::SetKey { name, key, replace } => self.set_key(name, key, replace),
+        }
+    }
+
+    fn define_space(&mut self, space: SpaceSpec) -> MetaReply {
+        if space.metrics.is_empty() {
+            return invalid(Field::Metrics, "a space needs at least one metric");
+        }
+        match self.spaces.get(space.name.as_str()) {
+            Some(known) if *known != space => {
+                MetaReply::Conflict(format!("space is defined otherwise already. space=`{}`", space.name))
+            }
+            _ => {
+                self.spaces.insert(space.name.to_string(), space);
+                MetaReply::Done
+            }
+        }
+    }
+
+    fn create_generation(&mut self, dim: u32, gram: Option<GramData>) -> MetaReply {
+        if dim == 0 || dim > DIM_MAX {
+            return invalid(Field::Dim, format!("dimension must be 1 to {DIM_MAX}. dim=`{dim}`"));
+        }
+        if let Some(problem) = gram.as_ref().and_then(|gram| gram.problem(dim)) {
+            return invalid(Field::Gram, problem);
+        }
+        let Some(number) = self.last_generation.checked_add(1) else {
+            return MetaReply::Conflict("generation numbers are used up".to_owned());
+        };
+        self.last_generation = number;
+        let id = GenerationId(number);
+        let fold_in = gram.is_some();
+        let state = GenerationState::Building;
+        let info = GenerationInfo { id, state, dim, users: 0, tracks: 0, fold_in };
+        self.generations.insert(number, Generation { info: info.clone(), gram });
+        MetaReply::Generation(info)
+    }
+
+    fn activate_generation(&mut self, id: GenerationId, contents: GenerationContents) -> MetaReply {
+        let Some(generation) = self.generations.get_mut(&id.0) else { return no_generation(id) };
+        if let Some(problem) = incomplete(&generation.info, contents) {
+            return MetaReply::Conflict(problem);
+        }
+        generation.info.users = contents.users;
+        generation.info.tracks = contents.tracks;
+        self.switch_to(id, true)
+    }
+
+    fn rollback_generation(&mut self) -> MetaReply {
+        match self.retired.last() {
+            Some(&previous) => self.switch_to(previous, false),
+            None => MetaReply::Conflict("no generation was active before".to_owned()),
+        }
+    }
+
+    /// Makes `id` active; the generation that was active can be rolled back to if `keep` says so.
+    fn switch_to(&mut self, id: GenerationId, keep: bool) -> MetaReply {
+        self.retired.retain(|retired| *retired != id);
+        if let Some(before) = self.active.filter(|before| *before != id) {
+            if keep {
+                self.retired.push(before);
+            }
+            if let Some(generation) = self.generations.get_mut(&before.0) {
+                generation.info.state = GenerationState::Retired;
+            }
+        }
+        self.active = Some(id);
+        let Some(generation) = self.generations.get_mut(&id.0) else { return no_generation(id) };
+        generation.info.state = GenerationState::Active;
+        MetaReply::Generation(generation.info.clone())
+    }
+
+    fn drop_generation(&mut self, id: GenerationId) -> MetaReply {
+        if self.active == Some(id) {
+            return MetaReply::Conflict(format!("generation is active. generation=`{id}`"));
+        }
+        self.retired.retain(|retired| *retired != id);
+        if self.generations.remove(&id.0).is_some() { MetaReply::Done } else { no_generation(id) }
+    }
+
+    fn put_recipe(&mut self, name: String, document: String, built_in: u32) -> MetaReply {
+        if name.is_empty() || name.len() > NAME_BYTES_MAX {
+            return invalid(Field::Name, format!("name must have 1 to {NAME_BYTES_MAX} bytes"));
+        }
+        let range = (name.clone(), 0)..=(name.clone(), u32::MAX);
+        let stored = self.recipes.range(range).next_back().map_or(0, |((_, version), _)| *version);
+        let Some(version) = stored.max(built_in).checked_add(1) else {
+            return MetaReply::Conflict(format!("versions are used up. recipe=`{name}`"));
+        };
+        self.recipes.insert((name.clone(), version), document);
+        MetaReply::Recipe { name, version }
+    }
+
+    fn activate_recipe(&mut self, name: String, version: u32, built_in: u32) -> MetaReply {
+        let is_built_in = (1..=built_in).contains(&version);
+        if !is_built_in && !self.recipes.contains_key(&(name.clone(), version)) {
+            return MetaReply::NotFound { what: Named::Recipe, id: format!("{name}@{version}") };
+        }
+        self.active_recipes.insert(name.clone(), version);
+        MetaReply::Recipe { name, version }
+    }
+
+    fn set_key(&mut self, name: String, key: Vec<u8>, replace: bool) -> MetaReply {
+        if name.is_empty() || name.len() > NAME_BYTES_MAX {
+            return invalid(Field::Name, format!("name must have 1 to {NAME_BYTES_MAX} bytes"));
+        }
+        if key.is_empty() || key.len() > KEY_BYTES_MAX {
+            return invalid(Field::Key, format!("key must have 1 to {KEY_BYTES_MAX} bytes"));
+        }
+        let held = self.keys.entry(name).or_insert_with(|| key.clone());
+        if replace {
+            *held = key;
+        }
+        MetaReply::Key(held.clone())
+    }
+}
+
+/// Why a generation cannot serve, given what the shards hold of it.
+fn incomplete(info: &GenerationInfo, contents: GenerationContents) -> Option<String> {
+    let (id, dim) = (info.id, info.dim);
+    for (what, count, found) in
+        [("user", contents.users, contents.user_dim), ("track", contents.tracks, contents.track_dim)]
+    {
+        if count == 0 {
+            return Some(format!("generation has no {what} vectors: load them first. generation=`{id}`"));
+        }
+        if found != dim {
+            return Some(format!(
+                "generation has {what} vectors of another dimension. generation=`{id}`, expected=`{dim}`, found=`{found}`"
+            ));
+        }
+    }
+    None
+}
+
+fn invalid(field: Field, reason: impl Into<String>) -> MetaReply {
+    MetaReply::Invalid { field, reason: reason.into() }
+}
+
+fn no_generation(id: GenerationId) -> MetaReply {
+    MetaReply::NotFound { what: Named::Generation, id: id.to_string() }
+}

@@ -1,0 +1,187 @@
+//! The state on disk: one small checksummed file, published whole; the one before it is kept.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use rkyv::{Archive, Deserialize as RkyvDeserialize, Serialize as RkyvSerialize};
+use segue_storage_format::{BlobFile, FormatErrorKind, Verify, publish, write_blob};
+
+use super::{
+    command::{MetaCommand, MetaReply},
+    state::MetaState,
+};
+use crate::{
+    error::{Error, Result},
+    storage::{
+        codec,
+        entry::{AppliedAt, LogEntry},
+        error::{damaged, describe},
+    },
+};
+
+/// The schema of the file's payload.
+const SCHEMA: u32 = 1;
+const VERSION: u16 = 1;
+/// Written in turns, so the file before the newest one is there too.
+const FILES: [&str; 2] = ["meta-0", "meta-1"];
+
+#[derive(Debug, Clone, PartialEq, Archive, RkyvSerialize, RkyvDeserialize)]
+struct Stored {
+    index: u64,
+    term: u64,
+    state: MetaState,
+}
+
+/// The meta group's state machine. Cheap to clone; readers hold an immutable state and wait for nobody.
+#[derive(Clone)]
+pub struct MetaStore(Arc<Inner>);
+
+struct Inner {
+    dir: PathBuf,
+    state: ArcSwap<MetaState>,
+    files: Mutex<Files>,
+}
+
+/// What the two files hold.
+#[derive(Debug, Clone, Copy, Default)]
+struct Files {
+    applied: AppliedAt,
+    /// The index in the older file: what is sure to be there after a crash or damage to one file.
+    older: u64,
+    /// Which file is written next.
+    next: usize,
+}
+
+/// An opened store.
+pub struct MetaOpened {
+    /// The store.
+    pub store: MetaStore,
+    /// The entry its state ends with: the log continues after it.
+    pub applied: AppliedAt,
+    /// Sentences about anything that was dropped; empty when all is well.
+    pub repairs: Vec<String>,
+}
+
+impl MetaStore {
+    /// Opens or creates the state in `dir`, whose lock the caller holds. A damaged newest file is replaced by the one
+    /// before it (the log still has the rest) and that is said.
+    ///
+    /// # Errors
+    /// `Corrupt` when no file can be read though one exists, `Io`.
+    pub fn open(dir: &Path) -> Result<MetaOpened> {
+        publish::create_folder(dir).map_err(damaged)?;
+        let read = [read(dir, FILES[0]), read(dir, FILES[1])];
+        let mut repairs = Vec::new();
+        let mut found: Vec<(usize, Stored)> = Vec::new();
+        for (number, outcome) in read.into_iter().enumerate() {
+            match outcome {
+                Ok(Some(stored)) => found.push((number, stored)),
+                Ok(None) => {}
+                Err(error @ (Error::Corrupt(_))) => repairs.push(describe(&error)),
+                Err(error) => return Err(error),
+            }
+        }
+        found.sort_by_key(|(_, stored)| stored.index);
+        let Some((number, newest)) = found.pop() else { return Self::create(dir, repairs) };
+        let older = found.first().map_or(0, |(_, stored)| stored.index);
+        let applied = AppliedAt { index: newest.index, term: newest.term };
+        if !repairs.is_empty() {
+            repairs.push(format!("meta state continues from the other file. index=`{}`", newest.index));
+        }
+        let files = Files { applied, older, next: 1 - number };
+        Ok(MetaOpened { store: Self::new(dir, newest.state, files), applied, repairs })
+    }
+
+    fn create(dir: &Path, damage: Vec<String>) -> Result<MetaOpened> {
+        if !damage.is_empty() {
+            return Err(Error::Corrupt(format!(
+                "no file of the meta state can be read: {}. path=`{}`",
+                damage.join("; "),
+                dir.display()
+            )));
+        }
+        let store = Self::new(dir, MetaState::default(), Files::default());
+        Ok(MetaOpened { store, applied: AppliedAt::default(), repairs: Vec::new() })
+    }
+
+    fn new(dir: &Path, state: MetaState, files: Files) -> Self {
+        let state = ArcSwap::from_pointee(state);
+        Self(Arc::new(Inner { dir: dir.to_path_buf(), state, files: Mutex::new(files) }))
+    }
+
+    /// The state now.
+    #[must_use]
+    pub fn state(&self) -> Arc<MetaState> {
+        self.0.state.load_full()
+    }
+
+    /// The newest applied entry.
+    #[must_use]
+    pub fn applied(&self) -> AppliedAt {
+        self.0.files.lock().applied
+    }
+
+    /// The index up to which the log may be compacted: that of the older file, so that losing the newest costs
+    /// nothing.
+    #[must_use]
+    pub fn durable_index(&self) -> u64 {
+        self.0.files.lock().older
+    }
+
+    /// Applies committed entries in log order; one encoded [`MetaReply`] for each. Entries at or below the applied
+    /// index are skipped (and answered `Done`). The state after the last one is durable, then visible, when this
+    /// returns: one file a call.
+    ///
+    /// # Errors
+    /// Entries that cannot be read; I/O. Nothing of the call is applied then, and the replica must stop.
+    pub fn apply(&self, entries: &[LogEntry<'_>]) -> Result<Vec<Vec<u8>>> {
+        let mut files = self.0.files.lock();
+        let mut state = MetaState::clone(&self.0.state.load());
+        let mut applied = files.applied;
+        let mut replies = Vec::with_capacity(entries.len());
+        for entry in entries {
+            let reply = if entry.index <= applied.index {
+                MetaReply::Done
+            } else {
+                applied = AppliedAt { index: entry.index, term: entry.term };
+                state.apply(MetaCommand::decode(entry.data)?)
+            };
+            replies.push(reply.encode()?);
+        }
+        if applied.index > files.applied.index {
+            let stored = Stored { index: applied.index, term: applied.term, state };
+            let payload = codec::encode(VERSION, &stored)?;
+            write_blob(&self.0.dir, FILES[files.next], SCHEMA, &payload).map_err(damaged)?;
+            *files = Files { applied, older: files.applied.index, next: 1 - files.next };
+            self.0.state.store(Arc::new(stored.state));
+        }
+        Ok(replies)
+    }
+}
+
+/// Reads one of the files; `None` when it is not there.
+fn read(dir: &Path, name: &str) -> Result<Option<Stored>> {
+    let file = match BlobFile::open(&dir.join(name), Verify::Full) {
+        Ok(file) => file,
+        Err(error) if error.kind() == FormatErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(refused(error)),
+    };
+    let payload = file.payload_up_to(SCHEMA).map_err(refused)?;
+    codec::decode(VERSION, payload).map(Some)
+}
+
+/// Damage is `Corrupt`; a newer format is not damage and must not be repaired away.
+fn refused(error: segue_storage_format::FormatError) -> Error {
+    match error.kind() {
+        FormatErrorKind::Newer => Error::Unavailable(describe(&error)),
+        FormatErrorKind::Damaged => damaged(error),
+        FormatErrorKind::DiskFull
+        | FormatErrorKind::NotFound
+        | FormatErrorKind::Io
+        | FormatErrorKind::Usage => Error::Internal(describe(&error)),
+    }
+}
