@@ -266,6 +266,12 @@ pub enum GroupError {
         /// The group.
         group: GroupId,
     },
+    /// A failed replica of this group still has a batch at its state machine; try again shortly.
+    #[error("group is still stopping. group=`{group}`")]
+    Stopping {
+        /// The group.
+        group: GroupId,
+    },
     /// The node does not run this group.
     #[error("no such group on this node. group=`{group}`")]
     Unknown {

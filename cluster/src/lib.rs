@@ -4,18 +4,18 @@
 //! one fsync for all of them per turn. What a group replicates is a [`StateMachine`]: bytes in, replies
 //! out. This crate never looks inside the bytes.
 //!
-//! A write: [`GroupHandle::propose`] -> [`driver`] (mailbox, one turn) -> [`log`] (one synced write) -> commit
-//! -> [`group`] (apply, reply). It is acknowledged only after it is fsynced and applied.
+//! A write: [`GroupHandle::propose`] -> `driver` (mailbox, one turn) -> `log` (one synced write) -> commit
+//! -> `group` (apply, reply). It is acknowledged only after it is fsynced and applied.
 //! A linearizable read: [`GroupHandle::read_index`], then read the machine's own view.
 //!
 //! | module | what it is |
 //! |---|---|
-//! | [`node`] | the data directory and its groups; start and stop |
-//! | [`open`] | what is checked before a data directory is used |
-//! | [`group`] | one replica's logic (Raft paper, sections 5 and 8; thesis, 6.4 and 10.2.1), without threads or I/O |
-//! | [`log`] | the durable log of all groups, on `raft-engine`; what is checked before it is used |
-//! | [`driver`] | the threads |
-//! | [`identity`] | who a data directory is |
+//! | `node` | the data directory and its groups; start and stop |
+//! | `open` | what is checked before a data directory is used |
+//! | `group` | one replica's logic (Raft paper, sections 5 and 8; thesis, 6.4 and 10.2.1), without threads or I/O |
+//! | `log` | the durable log of all groups, on `raft-engine`; what is checked before it is used |
+//! | `driver` | the threads |
+//! | `identity` | who a data directory is |
 //! | [`env`](mod@env) | time, random numbers, free disk space: what a simulation replaces |
 //!
 //! Absent so far: other nodes. Groups have one member; transport, membership changes, snapshots and the

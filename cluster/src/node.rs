@@ -76,14 +76,13 @@ impl ClusterNode {
     pub fn open_with(dir: impl AsRef<Path>, config: NodeConfig, env: Env) -> Result<Self, OpenError> {
         config.validate()?;
         let dir = dir.as_ref().to_owned();
-        let created = !dir.exists();
         fs::create_dir_all(&dir).map_err(|source| OpenError::Io {
             action: "create data directory",
             path: dir.clone(),
             source,
         })?;
         let lock = files::lock_dir(&dir)?;
-        let (log, identity, report) = open_files(&dir, &config, &env, created)?;
+        let (log, identity, report) = open_files(&dir, &config, &env)?;
         let log = Arc::new(log);
         let metrics = Arc::new(Metrics::default());
         let (mailbox, events, inbox) = mailbox(config.mailbox_requests_max);

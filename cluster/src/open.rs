@@ -25,7 +25,7 @@ pub(crate) const CLOSED: &str = "closed";
 /// What was found when a directory was opened.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OpenReport {
-    /// The directory was created.
+    /// The directory was new.
     pub created: bool,
     /// The last shutdown was orderly: nothing can have been cut off.
     pub closed_orderly: bool,
@@ -47,7 +47,6 @@ pub(crate) fn open_files(
     dir: &Path,
     config: &NodeConfig,
     env: &Env,
-    created: bool,
 ) -> Result<(EngineLog, IdentityFile, OpenReport), OpenError> {
     let (raft, mark) = (dir.join(RAFT), dir.join(CLOSED));
     let known = IdentityFile::read(&dir.join(IDENTITY))?;
@@ -65,13 +64,28 @@ pub(crate) fn open_files(
     // From here on the log may change.
     files::remove(&mark)?;
     let log = EngineLog::open(&raft, config.log_file_bytes, config.log_disk_bytes, env.disk.clone())?;
-    let (mut identity, identity_rebuilt) = identify(dir, config, env, &log, known, had_log)?;
+    let (mut identity, origin) = identify(dir, config, env, &log, known, had_log)?;
     finish_removals(&log, &mut identity)?;
-    let report = OpenReport { created, closed_orderly, identity_rebuilt, torn_tails };
+    let report = OpenReport {
+        created: origin == Origin::Drawn,
+        closed_orderly,
+        identity_rebuilt: origin == Origin::Rebuilt,
+        torn_tails,
+    };
     Ok((log, identity, report))
 }
 
-/// Brings the identity file and its copy in the log together. Returns whether the file was rebuilt.
+/// Where a node's identity came from.
+#[derive(PartialEq)]
+enum Origin {
+    File,
+    /// From the copy in the log.
+    Rebuilt,
+    /// The directory is new.
+    Drawn,
+}
+
+/// Brings the identity file and its copy in the log together.
 fn identify(
     dir: &Path,
     config: &NodeConfig,
@@ -79,33 +93,33 @@ fn identify(
     log: &EngineLog,
     known: Option<IdentityFile>,
     had_log: bool,
-) -> Result<(IdentityFile, bool), OpenError> {
+) -> Result<(IdentityFile, Origin), OpenError> {
     let path = dir.join(IDENTITY);
     let copy = log.identity().map(|bytes| Identity::from_copy(&bytes, &path)).transpose()?;
     let copy_bytes = |identity: &Identity| files::with_checksum(identity.to_text()).into_bytes();
     match (known, copy) {
-        (Some(file), Some(copy)) if file.identity == copy => Ok((file, false)),
+        (Some(file), Some(copy)) if file.identity == copy => Ok((file, Origin::File)),
         (Some(file), Some(copy)) => {
             Err(OpenError::ForeignLog { identity: file.identity.store, log: copy.store })
         }
         (Some(file), None) if file.groups.is_empty() => {
             // The first start was cut short before the copy was written.
             log.put_identity(&copy_bytes(&file.identity))?;
-            Ok((file, false))
+            Ok((file, Origin::File))
         }
         (Some(file), None) => {
             Err(OpenError::LogLost { store: file.identity.store, groups: file.groups.len() })
         }
         (None, Some(copy)) => {
             check_cluster(config, Some(&copy))?;
-            Ok((IdentityFile::create(&path, copy, log.groups())?, true))
+            Ok((IdentityFile::create(&path, copy, log.groups())?, Origin::Rebuilt))
         }
         (None, None) if had_log && !log.groups().is_empty() => Err(OpenError::IdentityMissing { path }),
         (None, None) => {
             let identity = Identity::draw(config.cluster_id, env, &path)?;
             let file = IdentityFile::create(&path, identity, [])?;
             log.put_identity(&copy_bytes(&file.identity))?;
-            Ok((file, false))
+            Ok((file, Origin::Drawn))
         }
     }
 }

@@ -46,8 +46,11 @@ impl RaftThread {
         if let Some(reason) = &self.state.failed {
             return Err(GroupError::NotRunning { reason: reason.clone() });
         }
-        if self.state.cores.contains_key(&group) || self.state.leaving.contains_key(&group) {
+        if self.state.cores.contains_key(&group) {
             return Err(GroupError::Exists { group });
+        }
+        if self.state.orphans.contains(&group) || self.state.leaving.contains_key(&group) {
+            return Err(GroupError::Stopping { group });
         }
         if let Some(write) = bootstrap {
             let result = self.writer.write(&[write]);
@@ -77,7 +80,12 @@ impl RaftThread {
                     return;
                 }
             }
-            None if self.state.quarantined.remove(&group) => {}
+            None if self.state.quarantined.remove(&group) => {
+                if self.state.orphans.contains(&group) {
+                    self.state.leaving.insert(group, leaving);
+                    return;
+                }
+            }
             None => {
                 let _ = leaving.reply.send(Err(GroupError::Unknown { group }));
                 return;
@@ -109,6 +117,9 @@ impl RaftThread {
         Metrics::add(&self.writer.metrics.quarantined, 1);
         core.shared().take_down(ClusterError::Quarantined { group, reason: reason.into() });
         self.state.quarantined.insert(group);
+        if core.is_applying() {
+            self.state.orphans.insert(group);
+        }
         drop_quietly(core);
     }
 

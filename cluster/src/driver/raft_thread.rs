@@ -51,6 +51,8 @@ pub(crate) struct State {
     pub(super) cores: BTreeMap<GroupId, GroupCore>,
     /// Groups taken out of service by a failure; their logs are still there.
     pub(super) quarantined: BTreeSet<GroupId>,
+    /// Quarantined groups whose batch is still at an apply thread: their machine is still in use.
+    pub(super) orphans: BTreeSet<GroupId>,
     /// Groups to be removed as soon as their batch is back from its apply thread.
     pub(super) leaving: BTreeMap<GroupId, Leaving>,
     /// Groups with something to do in this turn.
@@ -173,14 +175,22 @@ impl RaftThread {
 
     fn take_applied(&mut self, done: ApplyDone) {
         let group = done.shared.id;
+        self.state.orphans.remove(&group);
         if let Some(leaving) = self.state.leaving.remove(&group) {
             drop(done);
             self.finish_removal(group, leaving);
             return;
         }
+        let current = self.state.cores.get(&group).map(GroupCore::shared);
+        if !current.is_some_and(|shared| Arc::ptr_eq(shared, &done.shared)) {
+            // The replica it belonged to is out of service; its machine ends here.
+            return;
+        }
         let before = self.state.cores.get(&group).map_or(0, |core| core.status().applied);
-        if let Some(Err(reason)) = self.touch(group, |core| core.applied(done)) {
-            self.quarantine(group, &reason);
+        if let Some(Err(failure)) = self.touch(group, |core| core.applied(done)) {
+            self.quarantine(group, &failure.reason);
+            // Its batch is back, and its machine gone.
+            self.state.orphans.remove(&group);
         } else if let Some(core) = self.state.cores.get(&group) {
             let applied = core.status().applied.saturating_sub(before);
             Metrics::add(&self.writer.metrics.applied_entries, applied as usize);

@@ -12,7 +12,6 @@ use raft::eraftpb::Entry;
 use super::entry::EntryKind;
 use super::handle::Applied;
 use super::shared::GroupShared;
-use crate::error::ClusterError;
 use crate::state_machine::{CommittedEntry, StateMachine};
 use crate::wait::Ticket;
 
@@ -28,7 +27,14 @@ pub(crate) struct ApplyJob {
 pub(crate) struct ApplyDone {
     pub shared: Arc<GroupShared>,
     /// The machine and the index it has reached, or why it must not be used any more.
-    pub outcome: Result<(Box<dyn StateMachine>, u64), String>,
+    pub outcome: Result<(Box<dyn StateMachine>, u64), ApplyFailure>,
+}
+
+/// A batch that took its machine down.
+pub(crate) struct ApplyFailure {
+    pub reason: String,
+    /// Answered when this is dropped, after the group was taken out of service.
+    _callers: Vec<(Entry, Option<Ticket<Applied>>)>,
 }
 
 impl ApplyJob {
@@ -47,15 +53,12 @@ impl ApplyJob {
                 Ok((machine, last))
             }
             Err(reason) => {
-                // Before the tickets are dropped, so that their callers learn the reason.
-                let group = shared.id;
-                shared.take_down(ClusterError::Quarantined { group, reason: reason.as_str().into() });
                 // A broken machine may even panic when it is dropped.
                 let dropped = catch_unwind(AssertUnwindSafe(|| drop(machine)));
                 if dropped.is_err() {
-                    tracing::error!(%group, "state machine panicked while it was dropped");
+                    tracing::error!(group = %shared.id, "state machine panicked while it was dropped");
                 }
-                Err(reason)
+                Err(ApplyFailure { reason, _callers: entries })
             }
         };
         ApplyDone { shared, outcome }

@@ -25,7 +25,7 @@ use protobuf::Message as _;
 use raft::eraftpb::{Entry, Message, MessageType};
 use raft::{RawNode, ReadOnlyOption, Ready, StateRole};
 
-use super::apply::{ApplyDone, ApplyJob};
+use super::apply::{ApplyDone, ApplyFailure, ApplyJob};
 use super::entry::EntryKind;
 use super::handle::{Applied, ReadPoint};
 use super::proposals::Proposals;
@@ -268,7 +268,7 @@ impl GroupCore {
     ///
     /// # Errors
     /// Why the machine cannot go on; the replica must be dropped then.
-    pub fn applied(&mut self, done: ApplyDone) -> Result<(), String> {
+    pub fn applied(&mut self, done: ApplyDone) -> Result<(), ApplyFailure> {
         let (machine, applied) = done.outcome?;
         self.machine = Some(machine);
         self.applied = applied;

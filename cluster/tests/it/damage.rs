@@ -47,7 +47,7 @@ fn open(dir: &Path) -> Outcome {
         let Ok(handle) = node.add_group(group, JournalMachine::boxed(&journal)) else {
             return Outcome::Refused;
         };
-        if handle.barrier().unwrap().wait_timeout(LONG).is_err() {
+        if handle.barrier().and_then(|answer| answer.wait_timeout(LONG)).is_err() {
             return Outcome::Refused;
         }
         entries.push(journal.entries.lock().clone());

@@ -1,6 +1,8 @@
 //! Many groups on one node: what one does is nothing to the others.
 
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
 use segue_cluster::{AppliedState, ClusterError, ClusterNode, ErrorKind, GroupError, GroupId, Role};
 
@@ -28,7 +30,7 @@ fn a_machine_that_panics_or_fails_stops_its_own_group_only() {
     assert_eq!(node.metrics().quarantined, 2);
     // The poison is in the log: it meets the machine again.
     let again = node.add_group(GroupId(3), JournalMachine::boxed(&journal)).unwrap();
-    let error = again.barrier().unwrap().wait_timeout(LONG).unwrap_err();
+    let error = again.barrier().and_then(|answer| answer.wait_timeout(LONG)).unwrap_err();
     assert!(matches!(error, ClusterError::Quarantined { .. }), "{error}");
     node.remove_group(GroupId(3)).unwrap();
     let fresh = node.add_group(GroupId(3), JournalMachine::boxed(&journal)).unwrap();
@@ -110,4 +112,29 @@ fn a_machine_older_than_the_compacted_log_is_refused() {
     assert!(error.to_string().contains("lacks entries"), "{error}");
     let state = journal.checkpoint();
     node.add_group(GROUP, JournalMachine::boxed_from(&journal, state)).unwrap();
+}
+
+#[test]
+fn a_group_is_stopped_only_after_its_batch_is_done() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = Arc::new(Journal::default());
+    let (node, group) = open_one(dir.path(), &journal);
+    let closed = journal.gate.write();
+    let answer = group.propose("under way").unwrap();
+    while group.status().commit < 8 {
+        thread::yield_now();
+    }
+    thread::scope(|scope| {
+        let stopping = scope.spawn(|| node.stop_group(GROUP));
+        thread::sleep(Duration::from_millis(100));
+        assert!(!stopping.is_finished(), "the machine is still in use");
+        drop(closed);
+        stopping.join().unwrap().unwrap();
+    });
+    assert_eq!(Arc::strong_count(&journal), 1, "the machine is dropped before the stop is answered");
+    assert_eq!(answer.wait_timeout(LONG).unwrap().reply, "yaw rednu");
+    let again = Arc::new(Journal::default());
+    let group = node.add_group(GROUP, JournalMachine::boxed(&again)).unwrap();
+    group.barrier().unwrap().wait_timeout(LONG).unwrap();
+    assert_eq!(again.texts(), ["under way"]);
 }
