@@ -3,6 +3,7 @@
 pub mod api;
 pub mod config;
 pub mod error;
+pub mod eval;
 pub mod filter;
 pub mod ingest;
 pub mod maintenance;
@@ -10,6 +11,7 @@ pub mod node;
 pub mod pipeline;
 pub mod storage;
 pub mod telemetry;
+pub mod train;
 pub mod types;
 
 pub use error::{Error, ErrorKind, Result};

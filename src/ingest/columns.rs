@@ -33,6 +33,8 @@ pub enum Kind {
     Texts,
     /// A list, of fixed size or not, of floats.
     Numbers,
+    /// [`Kind::Text`] or [`Kind::Integer`].
+    TextOrInteger,
 }
 
 impl Kind {
@@ -46,6 +48,7 @@ impl Kind {
             Self::Instant => "timestamp (any unit, UTC when it names no zone)",
             Self::Texts => "list<string>",
             Self::Numbers => "fixed_size_list<float32> or list<float32>, also of float64 or float16",
+            Self::TextOrInteger => "string or an integer type",
         }
     }
 
@@ -65,6 +68,7 @@ impl Kind {
             Self::Instant => matches!(data_type, DataType::Timestamp(_, _)),
             Self::Texts => element(data_type).is_some_and(|item| is_text(item) || item.is_null()),
             Self::Numbers => element(data_type).is_some_and(DataType::is_floating),
+            Self::TextOrInteger => is_text(data_type) || data_type.is_integer(),
         }
     }
 }
@@ -156,7 +160,7 @@ impl Batch<'_> {
         self.0.num_rows()
     }
 
-    /// A column of text; `None` when the file has none of that name (likewise below).
+    /// A column of text, or of integers in decimal digits; `None` when the file has none of that name (likewise below).
     pub(crate) fn text(&self, name: &'static str) -> Result<Option<Column<StringArray>>> {
         self.column(name, &DataType::Utf8)
     }

@@ -8,11 +8,10 @@ use std::path::Path;
 use std::str::FromStr;
 
 use arrow::array::{Array, StringArray};
-use parquet::arrow::ProjectionMask;
 
 use super::super::cell::{CellError, CellResult};
-use super::super::columns::Batch;
-use super::super::file::{BATCH_ROWS, open_parquet, read_failed};
+use super::super::columns::{ColumnSpec, Kind};
+use super::super::scan::scan;
 use crate::error::{Error, Result};
 use crate::types::{Region, RegionSet};
 
@@ -29,19 +28,11 @@ pub(super) struct Markets {
 }
 
 impl Markets {
-    /// Reads the regions column, the file's column number `column`, once.
-    pub(super) fn of_file(path: &Path, column: usize) -> Result<Self> {
-        let builder = open_parquet(path)?;
-        let mask = ProjectionMask::roots(builder.parquet_schema(), [column]);
-        let reader = builder
-            .with_projection(mask)
-            .with_batch_size(BATCH_ROWS)
-            .build()
-            .map_err(|error| read_failed(path, error))?;
+    /// Reads the regions column once.
+    pub(super) fn of_file(path: &Path) -> Result<Self> {
         let mut seen = [false; 676];
-        for batch in reader {
-            let batch = batch.map_err(|error| read_failed(path, error))?;
-            let lists = Batch(&batch)
+        scan(path, &[ColumnSpec::required("regions", Kind::Texts)], |batch, _| {
+            let lists = batch
                 .texts("regions")?
                 .ok_or_else(|| Error::Internal("regions is absent from a batch".to_owned()))?;
             let codes = lists.all_values();
@@ -50,7 +41,8 @@ impl Markets {
             {
                 seen[usize::from(region.number())] = true;
             }
-        }
+            Ok(())
+        })?;
         Ok(Self { count: seen.iter().filter(|&&named| named).count() })
     }
 

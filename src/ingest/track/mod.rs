@@ -65,7 +65,7 @@ impl Table for TrackTable {
     fn open(path: &Path, schema: &Schema) -> Result<(Self, Vec<ColumnSpec>)> {
         super::columns::check_columns(schema, &COLUMNS)?;
         let markets = match schema.column_with_name("regions") {
-            Some((column, _)) => Markets::of_file(path, column)?,
+            Some(_) => Markets::of_file(path)?,
             None => Markets::default(),
         };
         Ok((Self { markets }, COLUMNS.to_vec()))
