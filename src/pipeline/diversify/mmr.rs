@@ -44,7 +44,7 @@ pub struct Selection {
 /// are rows chosen before, for example for exploration: they count for similarity and caps, not for min-max.
 ///
 /// On a shortfall (with `relax`) caps rise one by one, the album's before the artist's, and only as far as needed;
-/// versions of one recording come last. Cost: candidates × picks similarities.
+/// versions of one recording come last. Cost: at most candidates × picks similarities, usually far fewer.
 #[must_use]
 pub fn diversify(
     candidates: &[Candidate<'_>],
@@ -84,8 +84,11 @@ struct Pool<'p> {
     /// Rows not chosen, ascending: best first.
     open: Vec<usize>,
     relevance: Vec<f64>,
-    /// Largest similarity of each row to the chosen; 0 when there is none.
+    /// Rows chosen so far.
+    taken: Vec<usize>,
+    /// Largest similarity of each row to the first `compared` of the taken; 0 when there is none.
     nearest: Vec<f64>,
+    compared: Vec<usize>,
     counts: Counts,
 }
 
@@ -98,7 +101,9 @@ impl<'p> Pool<'p> {
             lambda,
             open: (0..rows).collect(),
             relevance: vec![0.5; rows],
+            taken: Vec::new(),
             nearest: vec![0.0; rows],
+            compared: vec![0; rows],
             counts: Counts::default(),
         }
     }
@@ -114,33 +119,47 @@ impl<'p> Pool<'p> {
         }
     }
 
-    fn pick(&self, row: usize) -> Pick {
-        Pick { row, relevance: self.relevance[row], penalty: (1.0 - self.lambda) * self.nearest[row] }
-    }
-
     /// The open row with the largest marginal relevance that no cap keeps out; the earlier of equals.
-    fn best(&self, limits: CapLimits) -> Option<Pick> {
-        let mut best: Option<(f64, Pick)> = None;
-        for &row in &self.open {
-            let pick = self.pick(row);
-            let value = self.lambda * pick.relevance - pick.penalty;
-            let better = best.as_ref().is_none_or(|(most, _)| value > *most);
-            if better && self.counts.cap(self.candidates[row].facts, limits).is_none() {
-                best = Some((value, pick));
+    ///
+    /// A row's similarity to the taken only grows, so its value at last sight is an upper bound: a row that cannot
+    /// beat the best so far even by that is not compared again.
+    fn best(&mut self, limits: CapLimits) -> Option<Pick> {
+        let mut best: Option<(f64, usize)> = None;
+        for place in 0..self.open.len() {
+            let row = self.open[place];
+            let beats = |value: f64| best.is_none_or(|(most, _)| value > most);
+            if !beats(self.value(row)) || self.counts.cap(self.candidates[row].facts, limits).is_some() {
+                continue;
+            }
+            self.compare(row);
+            if beats(self.value(row)) {
+                best = Some((self.value(row), row));
             }
         }
-        best.map(|(_, pick)| pick)
+        best.map(|(_, row)| Pick { row, relevance: self.relevance[row], penalty: self.penalty(row) })
+    }
+
+    fn value(&self, row: usize) -> f64 {
+        self.lambda * self.relevance[row] - self.penalty(row)
+    }
+
+    fn penalty(&self, row: usize) -> f64 {
+        (1.0 - self.lambda) * self.nearest[row]
+    }
+
+    /// Compares a row with what was taken since it was last looked at.
+    fn compare(&mut self, row: usize) {
+        let unseen = &self.taken[self.compared[row]..];
+        let nearest = unseen.iter().map(|&taken| self.similarity.of(taken, row));
+        self.nearest[row] = nearest.fold(self.nearest[row], f64::max);
+        self.compared[row] = self.taken.len();
     }
 
     fn take(&mut self, row: usize) {
         let Ok(place) = self.open.binary_search(&row) else { return };
         self.open.remove(place);
+        self.taken.push(row);
         self.counts.add(self.candidates[row].facts);
-        if self.lambda < 1.0 {
-            for &other in &self.open {
-                self.nearest[other] = self.nearest[other].max(self.similarity.of(row, other));
-            }
-        }
     }
 
     fn any_open(&self, limits: CapLimits) -> bool {

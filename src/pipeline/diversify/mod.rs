@@ -3,7 +3,7 @@
 //! `argmax λ·rel − (1−λ)·max_{j∈S} sim(i,j)` with `rel` the score min-maxed over the pool and `sim = (1+cos)/2`.
 //! Raw scores would let the scale of the blend decide how much diversity there is (EVAL.md: 9.3 % of NDCG lost
 //! against 1.0 %). Carbonell and Goldstein, SIGIR 1998. Each candidate keeps its largest similarity to the chosen
-//! ones, so a pick costs one comparison a candidate: O(n·k) in all and no n² matrix.
+//! ones, so a pick costs at most one comparison a candidate: O(n·k) in all and no n² matrix.
 
 mod caps;
 mod mmr;

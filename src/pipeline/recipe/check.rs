@@ -168,6 +168,7 @@ fn check_sources(checker: &mut Checker, specs: &[SourceSpec]) {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed test may panic")]
 mod tests {
     use super::super::{Source, built_in};
     use super::*;

@@ -51,7 +51,10 @@ pub(super) struct Instance {
     pub(super) target: Vec<f64>,
     /// Number of each track's artist; tracks without one have a number of their own.
     pub(super) artist: Vec<usize>,
-    pub(super) artist_counts: Vec<usize>,
+    /// The rows of each artist, ascending.
+    pub(super) rows_of: Vec<Vec<usize>>,
+    /// The cost of each track's smoothest transition to any other.
+    pub(super) nearest: Vec<f64>,
     pub(super) explored: Vec<bool>,
     pub(super) slots: Vec<bool>,
     /// Whether explored tracks keep to `slots`, or only out of the first three.
@@ -59,7 +62,7 @@ pub(super) struct Instance {
     /// The distance that tracks of one artist keep.
     pub(super) gap: usize,
     sounds: Vec<Sound>,
-    table: Vec<f64>,
+    table: Vec<f32>,
 }
 
 impl Instance {
@@ -71,28 +74,38 @@ impl Instance {
         let last = tracks.len().saturating_sub(1).max(1) as f64;
         let target =
             (0..tracks.len()).map(|slot| low + arc.level(slot as f64 / last) * (high - low)).collect();
-        let (artist, artist_counts) = artists(tracks);
+        let (artist, rows_of) = artists(tracks);
         // More explorations than open slots cannot keep out of the first three: then none is special.
         let explored = tracks.iter().filter(|track| track.explored).count();
         let special = explored + SAFE_SLOTS <= tracks.len();
         let sounds: Vec<Sound> = tracks.iter().map(|track| Sound::new(&track.facts.audio)).collect();
         let table = if tracks.len() <= TABLE_MAX {
-            sounds.iter().flat_map(|from| sounds.iter().map(|to| from.transition(to))).collect()
+            sounds.iter().flat_map(|from| sounds.iter().map(|to| from.transition(to) as f32)).collect()
         } else {
             Vec::new()
         };
-        Self {
+        let mut instance = Self {
             energy,
             target,
             artist,
-            artist_counts,
+            rows_of,
+            nearest: vec![0.0; tracks.len()],
             explored: tracks.iter().map(|track| track.explored && special).collect(),
             slots: if special { slots.to_vec() } else { vec![false; tracks.len()] },
             fixed_slots: true,
             gap: 1,
             sounds,
             table,
+        };
+        if !instance.table.is_empty() {
+            instance.nearest = (0..tracks.len()).map(|row| instance.smoothest(row)).collect();
         }
+        instance
+    }
+
+    fn smoothest(&self, row: usize) -> f64 {
+        let others = (0..self.len()).filter(|&other| other != row);
+        others.map(|other| self.transition_cost(row, other)).fold(f64::INFINITY, f64::min)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -101,7 +114,7 @@ impl Instance {
 
     /// Tracks by the artist of a row.
     pub(super) fn count_of(&self, row: usize) -> usize {
-        self.artist_counts[self.artist[row]]
+        self.rows_of[self.artist[row]].len()
     }
 
     /// Whether a track may stand in a slot.
@@ -120,7 +133,7 @@ impl Instance {
 
     pub(super) fn transition_cost(&self, from: usize, to: usize) -> f64 {
         let raw = match self.table.get(from * self.len() + to) {
-            Some(&raw) => raw,
+            Some(&raw) => f64::from(raw),
             None => self.sounds[from].transition(&self.sounds[to]),
         };
         TRANSITION_WEIGHT * raw
@@ -174,16 +187,17 @@ fn energies(tracks: &[SequenceTrack<'_>]) -> Vec<f64> {
     tracks.iter().map(|track| energy(track).unwrap_or(median)).collect()
 }
 
-fn artists(tracks: &[SequenceTrack<'_>]) -> (Vec<usize>, Vec<usize>) {
-    let (mut numbers, mut counts, mut artist) = (BTreeMap::new(), Vec::new(), Vec::new());
-    for track in tracks {
-        let new = counts.len();
+/// The number of each track's artist, and the rows of each number.
+fn artists(tracks: &[SequenceTrack<'_>]) -> (Vec<usize>, Vec<Vec<usize>>) {
+    let (mut numbers, mut rows_of, mut artist) = (BTreeMap::new(), Vec::new(), Vec::new());
+    for (row, track) in tracks.iter().enumerate() {
+        let new = rows_of.len();
         let number = track.facts.primary_artist().map_or(new, |artist| *numbers.entry(artist).or_insert(new));
         if number == new {
-            counts.push(0);
+            rows_of.push(Vec::new());
         }
-        counts[number] += 1;
+        rows_of[number].push(row);
         artist.push(number);
     }
-    (artist, counts)
+    (artist, rows_of)
 }

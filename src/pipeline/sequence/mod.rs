@@ -78,11 +78,11 @@ pub fn sequence(
 /// The largest distance between tracks of one artist that the set allows: `(c_max − 1)·gap + m ≤ n` with `c_max` the
 /// most tracks of one artist and `m` the number of artists with so many.
 fn largest_gap(instance: &Instance, asked: usize) -> usize {
-    let most = instance.artist_counts.iter().copied().max().unwrap_or(1);
+    let most = instance.rows_of.iter().map(Vec::len).max().unwrap_or(1);
     if most < 2 {
         return asked;
     }
-    let with_most = instance.artist_counts.iter().filter(|&&count| count == most).count();
+    let with_most = instance.rows_of.iter().filter(|rows| rows.len() == most).count();
     (instance.len().saturating_sub(with_most) / (most - 1)).clamp(1, asked)
 }
 
@@ -102,7 +102,7 @@ fn first_candidates(tracks: &[SequenceTrack<'_>], instance: &Instance) -> Vec<us
         rows.reduce(|best, row| if tracks[row].safety > tracks[best].safety { row } else { best })
     };
     let known = |row: &usize| !instance.explored[*row];
-    let most = instance.artist_counts.iter().copied().max().unwrap_or(0);
+    let most = instance.rows_of.iter().map(Vec::len).max().unwrap_or(0);
     let rows = 0..tracks.len();
     let mut candidates: Vec<usize> = [
         safest(&mut rows.clone().filter(known)),

@@ -5,7 +5,7 @@ use super::cost::Instance;
 /// An exchange must gain more than rounding can.
 const GAIN_MIN: f64 = 1e-9;
 /// Exchanges tried at most: enough to end by itself for up to about 100 tracks.
-const TRIALS_MAX: usize = 400_000;
+const TRIALS_MAX: usize = 1_000_000;
 
 /// The k-th calmest track in the slot with the k-th calmest target, explored and other tracks each among their own
 /// slots; `first` in slot 0. By the rearrangement inequality no order has a smaller energy error.
@@ -26,7 +26,7 @@ pub(super) fn rank_match(instance: &Instance, first: usize) -> Vec<usize> {
 /// Fills slot by slot with the artist that has most tracks left among those far enough away, the track nearest to
 /// the slot's target: keeps the gap wherever counts alone allow it.
 pub(super) fn spaced(instance: &Instance, first: usize) -> Vec<usize> {
-    let mut left = instance.artist_counts.clone();
+    let mut left: Vec<usize> = instance.rows_of.iter().map(Vec::len).collect();
     let mut last_slot: Vec<Option<usize>> = vec![None; left.len()];
     let mut open: Vec<usize> = (0..instance.len()).collect();
     let mut order = Vec::with_capacity(instance.len());
@@ -51,57 +51,122 @@ pub(super) fn spaced(instance: &Instance, first: usize) -> Vec<usize> {
     order
 }
 
-/// Exchanges pairs of tracks, slot 0 excepted, as long as one gains. The cost never rises.
-pub(super) fn improve(instance: &Instance, order: &mut [usize]) {
-    let slots = order.len();
-    let mut trials = 0;
-    let mut gained = true;
-    while gained && trials < TRIALS_MAX {
-        gained = false;
-        for a in 1..slots {
-            for b in a + 1..slots {
-                if !instance.allowed(order[a], b) || !instance.allowed(order[b], a) {
+/// Exchanges pairs of tracks, slot 0 excepted, until no exchange gains. The cost never rises.
+pub(super) fn improve(instance: &Instance, order: &mut Vec<usize>) {
+    let mut exchange = Exchange::new(instance, std::mem::take(order));
+    exchange.run();
+    *order = exchange.order;
+}
+
+/// An order under exchange. A slot is tried against all others when something it depends on has changed: its own
+/// track, its neighbours, or another track of its artist.
+struct Exchange<'i> {
+    instance: &'i Instance,
+    order: Vec<usize>,
+    slot_of: Vec<usize>,
+    /// What the track in each slot costs beside its energy: transitions to both neighbours, nearness of its artist.
+    loss: Vec<f64>,
+    changed: Vec<bool>,
+}
+
+impl<'i> Exchange<'i> {
+    fn new(instance: &'i Instance, order: Vec<usize>) -> Self {
+        let mut slot_of = vec![0; order.len()];
+        order.iter().enumerate().for_each(|(slot, &row)| slot_of[row] = slot);
+        let changed = vec![true; order.len()];
+        let mut exchange = Self { instance, loss: vec![0.0; order.len()], order, slot_of, changed };
+        for slot in 0..exchange.order.len() {
+            exchange.loss[slot] = exchange.loss_at(slot);
+        }
+        exchange
+    }
+
+    fn run(&mut self) {
+        let (slots, mut trials) = (self.order.len(), 0);
+        while let Some(start) = (1..slots).find(|&slot| self.changed[slot]) {
+            for a in start..slots {
+                if !std::mem::take(&mut self.changed[a]) {
                     continue;
                 }
-                trials += 1;
-                let before = local_cost(instance, order, a, b);
-                order.swap(a, b);
-                if local_cost(instance, order, a, b) < before - GAIN_MIN {
-                    gained = true;
-                } else {
-                    order.swap(a, b);
+                trials += slots;
+                if trials > TRIALS_MAX {
+                    return;
+                }
+                for b in (1..slots).filter(|&b| b != a) {
+                    self.try_exchange(a, b);
                 }
             }
         }
     }
-}
 
-/// All parts of the cost that the tracks in two slots, `a < b`, take part in. A pair of both counts twice, before and
-/// after an exchange alike.
-fn local_cost(instance: &Instance, order: &[usize], a: usize, b: usize) -> f64 {
-    let edge = |slot: usize| match order.get(slot + 1) {
-        Some(&next) => instance.transition_cost(order[slot], next),
-        None => 0.0,
-    };
-    let mut cost = instance.energy_cost(order[a], a) + instance.energy_cost(order[b], b);
-    cost += edge(a - 1) + edge(a) + edge(b);
-    if b - 1 != a {
-        cost += edge(b - 1);
+    fn try_exchange(&mut self, a: usize, b: usize) {
+        let instance = self.instance;
+        let (row_a, row_b) = (self.order[a], self.order[b]);
+        // (e_a − t_b)² + (e_b − t_a)² − (e_a − t_a)² − (e_b − t_b)², multiplied out.
+        let energy = 2.0
+            * (instance.energy[row_a] - instance.energy[row_b])
+            * (instance.target[a] - instance.target[b]);
+        // Wherever the two come to stand, each has two neighbours (one at the end), none nearer than its nearest.
+        let sides = |slot: usize| if slot + 1 == self.order.len() { 1.0 } else { 2.0 };
+        let before = self.loss[a] + self.loss[b];
+        let least = sides(b) * instance.nearest[row_a] + sides(a) * instance.nearest[row_b];
+        if energy + least >= before - GAIN_MIN || !instance.allowed(row_a, b) || !instance.allowed(row_b, a) {
+            return;
+        }
+        self.swap(a, b);
+        if energy + self.loss_at(a) + self.loss_at(b) < before - GAIN_MIN {
+            self.settle(a);
+            self.settle(b);
+        } else {
+            self.swap(a, b);
+        }
     }
-    cost + artist_cost(instance, order, a) + artist_cost(instance, order, b)
-}
 
-fn artist_cost(instance: &Instance, order: &[usize], slot: usize) -> f64 {
-    let row = order[slot];
-    if instance.count_of(row) < 2 {
-        return 0.0;
+    fn swap(&mut self, a: usize, b: usize) {
+        self.order.swap(a, b);
+        self.slot_of[self.order[a]] = a;
+        self.slot_of[self.order[b]] = b;
     }
-    let from = slot.saturating_sub(instance.reach());
-    let to = (slot + instance.reach() + 1).min(order.len());
-    order[from..to]
-        .iter()
-        .zip(from..)
-        .filter(|&(&other, at)| at != slot && instance.artist[other] == instance.artist[row])
-        .map(|(_, at)| instance.pair_cost(at.abs_diff(slot)))
-        .sum()
+
+    /// Brings up to date what depends on the track in a slot.
+    fn settle(&mut self, slot: usize) {
+        let neighbours = slot.saturating_sub(1)..(slot + 2).min(self.order.len());
+        let artist = self.instance.artist[self.order[slot]];
+        let instance = self.instance;
+        let others = instance.rows_of[artist].iter().map(|&row| self.slot_of[row]);
+        let touched: Vec<usize> = neighbours.chain(others).collect();
+        for slot in touched {
+            self.loss[slot] = self.loss_at(slot);
+            self.changed[slot] = true;
+        }
+    }
+
+    fn loss_at(&self, slot: usize) -> f64 {
+        let row = self.order[slot];
+        let before = if slot > 0 { self.instance.transition_cost(self.order[slot - 1], row) } else { 0.0 };
+        let after = self.order.get(slot + 1).map_or(0.0, |&next| self.instance.transition_cost(row, next));
+        before + after + self.artist_cost(slot)
+    }
+
+    /// What the other tracks of the artist cost, within reach.
+    fn artist_cost(&self, slot: usize) -> f64 {
+        let (instance, row) = (self.instance, self.order[slot]);
+        let rows = &instance.rows_of[instance.artist[row]];
+        if rows.len() < 2 {
+            return 0.0;
+        }
+        let reach = instance.reach();
+        if rows.len() <= 2 * reach {
+            let distances = rows.iter().map(|&other| self.slot_of[other].abs_diff(slot));
+            return distances
+                .filter(|distance| (1..=reach).contains(distance))
+                .map(|distance| instance.pair_cost(distance))
+                .sum();
+        }
+        let from = slot.saturating_sub(reach);
+        let near = self.order.iter().zip(0..).skip(from).take(slot + reach + 1 - from);
+        near.filter(|&(&other, at)| at != slot && instance.artist[other] == instance.artist[row])
+            .map(|(_, at): (_, usize)| instance.pair_cost(at.abs_diff(slot)))
+            .sum()
+    }
 }

@@ -1,0 +1,107 @@
+//! The impression token: what was served, carried by the caller, so that *recommend* writes nothing.
+//!
+//! The reply hands it out; `Feedback(served)` brings it back. It holds all that learning from the impression needs
+//! (PIPELINE.md §8), is bound to its user, and is authenticated: nobody can make the server believe in a list it did
+//! not serve. It is not encrypted; it holds nothing the reply does not tell.
+//!
+//! Layout, before base64url without padding:
+//!
+//! ```text
+//! u8 version = 1
+//! u64 user key | i64 as_of ms | u64 seed | u64 candidate-set hash        little-endian
+//! varint generation + 1 (0 = none)
+//! text request id | text recipe | text surface                           varint length, UTF-8
+//! varint slots, then for each:
+//!   varint shard | varint ordinal
+//!   u8 source code | 0x80 if explored | 0x40 if a source is known
+//!   if explored: varint genre cluster, f64 propensity
+//! 16 bytes MAC: the start of keyed BLAKE3 over all before
+//! ```
+
+mod codec;
+
+use crate::pipeline::recipe::Source;
+use crate::types::{GenerationId, Timestamp, TrackRef};
+
+pub use codec::TokenError;
+
+/// The longest token that is looked at, in characters.
+pub const TOKEN_BYTES_MAX: usize = crate::types::IMPRESSION_BYTES_MAX;
+
+/// A list as it was served.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Impression {
+    /// [`crate::types::key_of`] the user's id.
+    pub user_key: u64,
+    /// The request's id.
+    pub request_id: String,
+    /// `name@version`.
+    pub recipe: String,
+    /// The surface.
+    pub surface: String,
+    /// The generation compared in.
+    pub generation: Option<GenerationId>,
+    /// The time the list was made for.
+    pub as_of: Timestamp,
+    /// The request's random seed.
+    pub seed: u64,
+    /// [`candidate_set_hash`] of the candidates the list was chosen from.
+    pub candidates_hash: u64,
+    /// The slots, first to last.
+    pub slots: Vec<ImpressionSlot>,
+}
+
+/// One slot of a served list.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ImpressionSlot {
+    /// The track.
+    pub track: TrackRef,
+    /// The source that contributed most.
+    pub source: Option<Source>,
+    /// What is needed to learn from an exploration; absent for other slots.
+    pub exploration: Option<SlotExploration>,
+}
+
+/// How an explored slot was chosen.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SlotExploration {
+    /// Genre cluster of the arm; its source is the slot's.
+    pub genre_cluster: u16,
+    /// Exact probability of the choice, in `(0, 1]`.
+    pub propensity: f64,
+}
+
+impl Impression {
+    /// Writes the token. `key` is the cluster's secret.
+    #[must_use]
+    pub fn encode(&self, key: &[u8; 32]) -> String {
+        codec::encode(self, key)
+    }
+
+    /// Reads a token back.
+    ///
+    /// # Errors
+    /// [`TokenError`] for anything but a token of this key and a known version. The MAC is checked before anything
+    /// else is read.
+    pub fn decode(token: &str, key: &[u8; 32]) -> Result<Self, TokenError> {
+        codec::decode(token, key)
+    }
+}
+
+/// A hash of a set of candidates, whatever their order.
+#[must_use]
+pub fn candidate_set_hash(tracks: impl IntoIterator<Item = TrackRef>) -> u64 {
+    let mut tracks: Vec<TrackRef> = tracks.into_iter().collect();
+    tracks.sort_unstable();
+    let mut hasher = blake3::Hasher::new();
+    for track in tracks {
+        hasher.update(&track.shard.0.to_le_bytes());
+        hasher.update(&track.ordinal.0.to_le_bytes());
+    }
+    let mut first = [0; 8];
+    first.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
+    u64::from_le_bytes(first)
+}
+
+#[cfg(test)]
+mod tests;
