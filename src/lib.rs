@@ -1,10 +1,12 @@
 //! Segue: a vector database for music recommendation.
 
 pub mod api;
+pub mod cli;
 pub mod config;
 pub mod error;
 pub mod eval;
 pub mod filter;
+pub mod index;
 pub mod ingest;
 pub mod maintenance;
 pub mod node;

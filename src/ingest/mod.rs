@@ -10,6 +10,7 @@
 mod cell;
 mod columns;
 mod file;
+pub mod npy;
 mod play;
 mod rows;
 mod scan;

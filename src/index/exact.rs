@@ -1,0 +1,47 @@
+//! Exact search over plain vectors: growing segments, tests and truth.
+
+use super::allowed::Allowed;
+use super::error::IndexError;
+use super::kernels::Kernels;
+use super::params::K_MAX;
+use super::query;
+use super::rows::Rows;
+use super::scratch::Scratch;
+use super::view;
+use crate::types::{Metric, SegmentOffset};
+
+/// Returns the `k` allowed rows with the largest scores, best first, ties by offset.
+///
+/// Scores have the same bits as those of an index over the same vectors, so both merge. Cost: one score a row.
+///
+/// # Errors
+/// As [`super::IndexView::search`].
+pub fn search(
+    rows: &Rows<'_>,
+    metric: Metric,
+    query: &[f32],
+    k: usize,
+    allowed: &Allowed<'_>,
+    scratch: &mut Scratch,
+) -> Result<Vec<(SegmentOffset, f32)>, IndexError> {
+    if k == 0 || k > K_MAX {
+        return Err(IndexError::parameter("k", k, "must be 1 to 10000"));
+    }
+    query::check(metric, rows.dim(), query)?;
+    let kernels = Kernels::get();
+    let length = kernels.dot_f32(query, query).sqrt();
+    let Scratch { top, found, .. } = scratch;
+    top.reset(k);
+    allowed.for_each(rows.len(), |node| {
+        top.push(view::score(kernels, metric, query, length, rows.row(node as usize)), node)
+    });
+    top.drain_into(found);
+    Ok(found.iter().map(|entry| (SegmentOffset(entry.node), entry.score)).collect())
+}
+
+/// Returns the exact score of one vector for one query, as searches do. Lengths are equal.
+#[must_use]
+pub fn score(metric: Metric, query: &[f32], vector: &[f32]) -> f32 {
+    let kernels = Kernels::get();
+    view::score(kernels, metric, query, kernels.dot_f32(query, query).sqrt(), vector)
+}

@@ -1,0 +1,157 @@
+//! Building the graph: nodes are inserted in batches, each searched for in the graph of the batches before.
+//!
+//! A batch is searched in parallel on the graph as it stood before the batch, then its links are set, then all links back are
+//! grouped by target and each target's row is pruned once (as in ParlayANN, arXiv:2305.04359). No step depends on
+//! which thread ran first, so the graph is a function of the vectors and the seed. Batches start small,
+//! double, and never exceed a fiftieth of the nodes.
+
+use rayon::prelude::*;
+
+use super::beam::Beam;
+use super::geometry::Geometry;
+use super::links::Links;
+use super::prune::{Candidate, choose, order};
+use super::visited::Visited;
+use crate::index::error::IndexError;
+use crate::index::kernels::prefetch;
+use crate::index::progress::Progress;
+use crate::types::SplitMix64;
+
+/// See [`choose`].
+const ROUNDS: [f32; 1] = [1.0];
+
+/// Shape of the graph.
+#[derive(Clone, Debug)]
+pub struct GraphParams {
+    /// Links a node keeps.
+    pub degree: usize,
+    /// Beam width of the searches.
+    pub ef: usize,
+    /// Insertion order.
+    pub seed: u64,
+    /// Whether every node is searched for once more in the finished graph.
+    pub second_pass: bool,
+}
+
+/// What one thread needs for its searches.
+#[derive(Default)]
+struct Worker {
+    visited: Visited,
+    beam: Beam,
+    fresh: Vec<u32>,
+    candidates: Vec<Candidate>,
+    chosen: Vec<u32>,
+}
+
+/// Builds the links of all nodes. `entry` is where searches start and is inserted first.
+pub fn build(
+    geometry: &Geometry,
+    entry: u32,
+    params: &GraphParams,
+    progress: &Progress<'_>,
+) -> Result<Links, IndexError> {
+    let n = geometry.len();
+    let mut links = Links::new(n, params.degree);
+    let mut sequence = permutation(n, &mut SplitMix64::new(params.seed));
+    if let Some(at) = sequence.iter().position(|&v| v == entry) {
+        sequence.swap(0, at);
+    }
+    let passes = if params.second_pass { 2 } else { 1 };
+    let mut done = 1.min(n);
+    let largest = (n / 50).max(32);
+    while done < n {
+        let size = done.min(largest).min(n - done);
+        insert_batch(geometry, &mut links, entry, &sequence[done..done + size], params);
+        done += size;
+        progress.report(done, passes * n)?;
+    }
+    if params.second_pass {
+        for (i, batch) in sequence.chunks(largest).enumerate() {
+            insert_batch(geometry, &mut links, entry, batch, params);
+            progress.report(n + (i * largest + batch.len()), passes * n)?;
+        }
+    }
+    Ok(links)
+}
+
+/// Sets the links of a batch, and the links back.
+fn insert_batch(geometry: &Geometry, links: &mut Links, entry: u32, batch: &[u32], params: &GraphParams) {
+    let frozen = &*links;
+    let forward: Vec<Vec<u32>> = batch
+        .par_iter()
+        .with_max_len(16)
+        .map_init(Worker::default, |worker, &node| {
+            search(geometry, frozen, entry, node, params.ef, worker);
+            worker.candidates.extend(frozen.of(node).iter().map(|&o| (geometry.distance(node, o), o)));
+            order(node, &mut worker.candidates);
+            choose(geometry, &worker.candidates, params.degree, &ROUNDS, false, &mut worker.chosen);
+            worker.chosen.clone()
+        })
+        .collect();
+    let mut back: Vec<(u32, u32)> = Vec::new();
+    for (&node, chosen) in batch.iter().zip(&forward) {
+        links.set(node, chosen);
+        back.extend(chosen.iter().map(|&target| (target, node)));
+    }
+    back.par_sort_unstable();
+    let groups: Vec<&[(u32, u32)]> = back.chunk_by(|a, b| a.0 == b.0).collect();
+    let frozen = &*links;
+    let rows: Vec<(u32, Vec<u32>)> = groups
+        .par_iter()
+        .with_max_len(64)
+        .map_init(Worker::default, |worker, group| {
+            let target = group[0].0;
+            let own = frozen.of(target);
+            let extra = || group.iter().map(|pair| pair.1).filter(|o| !own.contains(o));
+            if own.len() + extra().count() <= params.degree {
+                return (target, own.iter().copied().chain(extra()).collect());
+            }
+            worker.candidates.clear();
+            worker
+                .candidates
+                .extend(own.iter().copied().chain(extra()).map(|o| (geometry.distance(target, o), o)));
+            order(target, &mut worker.candidates);
+            choose(geometry, &worker.candidates, params.degree, &ROUNDS, false, &mut worker.chosen);
+            (target, worker.chosen.clone())
+        })
+        .collect();
+    for (target, row) in rows {
+        links.set(target, &row);
+    }
+}
+
+/// Walks towards `node` and leaves every node whose links were followed, and the final beam, in `worker.candidates`.
+fn search(geometry: &Geometry, links: &Links, entry: u32, node: u32, ef: usize, worker: &mut Worker) {
+    let Worker { visited, beam, fresh, candidates, .. } = worker;
+    visited.reset(geometry.len());
+    beam.reset(ef);
+    candidates.clear();
+    visited.insert(entry);
+    beam.insert(-geometry.distance(node, entry), entry);
+    while let Some((score, at)) = beam.pop() {
+        candidates.push((-score, at));
+        fresh.clear();
+        for &next in links.of(at) {
+            if visited.insert(next) {
+                prefetch(geometry.bytes(next));
+                fresh.push(next);
+            }
+        }
+        for &next in fresh.iter() {
+            let score = -geometry.distance(node, next);
+            if score > beam.threshold() {
+                beam.insert(score, next);
+            }
+        }
+    }
+    candidates.extend(beam.iter().map(|(score, v)| (-score, v)));
+}
+
+/// Returns the numbers `0..n` in random order.
+pub fn permutation(n: usize, random: &mut SplitMix64) -> Vec<u32> {
+    let mut order: Vec<u32> = (0..n as u32).collect();
+    for i in (1..n).rev() {
+        order.swap(i, random.below(i as u64 + 1) as usize);
+    }
+    order
+}

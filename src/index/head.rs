@@ -1,0 +1,107 @@
+//! The small part of an index that is kept in memory: its meta and its rotation.
+
+use super::error::IndexError;
+use super::layout::RowLayout;
+use super::meta::Meta;
+use super::params::Profile;
+use super::parts::IndexSlices;
+use super::quantize::rotation::Rotation;
+use super::rows::Rows;
+use super::view::IndexView;
+use crate::types::Metric;
+
+/// An opened index without its arrays: made once, used for every view.
+#[derive(Clone, Debug)]
+pub struct IndexHead {
+    meta: Meta,
+    rotation: Rotation,
+    layout: RowLayout,
+}
+
+impl IndexHead {
+    /// Reads the meta of an index.
+    ///
+    /// # Errors
+    /// [`IndexError::Damaged`] when the bytes are not the meta of an index.
+    pub fn open(meta: &[u8]) -> Result<Self, IndexError> {
+        let meta = Meta::decode(meta)?;
+        let rotation = Rotation::new(meta.dim, meta.seed);
+        let layout = RowLayout::new(meta.profile, meta.degree, rotation.padded_dim());
+        Ok(Self { meta, rotation, layout })
+    }
+
+    /// Number of vectors.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.meta.n
+    }
+
+    /// Whether the index holds no vector.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.meta.n == 0
+    }
+
+    /// Dimension of the vectors.
+    #[must_use]
+    pub fn dim(&self) -> usize {
+        self.meta.dim
+    }
+
+    /// Comparison the index serves.
+    #[must_use]
+    pub fn metric(&self) -> Metric {
+        self.meta.metric
+    }
+
+    /// Layout of the index.
+    #[must_use]
+    pub fn profile(&self) -> Profile {
+        self.meta.profile
+    }
+
+    /// Bytes a row of (codes, factors, graph rows).
+    #[must_use]
+    pub fn strides(&self) -> (usize, usize, usize) {
+        let code = self.layout.padded_dim * self.meta.profile.code_bits() / 8;
+        (code, if self.meta.metric == Metric::L2 { 8 } else { 4 }, self.layout.stride())
+    }
+
+    /// Puts the arrays behind the head. Cheap: done for every search.
+    ///
+    /// # Errors
+    /// [`IndexError::Damaged`] when an array has not the size the meta promises.
+    pub fn view<'a>(
+        &'a self,
+        slices: IndexSlices<'a>,
+        vectors: Rows<'a>,
+    ) -> Result<IndexView<'a>, IndexError> {
+        let (code, factor, row) = self.strides();
+        let sizes = [
+            ("codes", slices.codes.len(), code),
+            ("factors", slices.factors.len(), factor),
+            ("rows", slices.rows.len(), row),
+        ];
+        for (block, got, stride) in sizes {
+            if got != self.meta.n * stride {
+                return Err(IndexError::damaged(
+                    block,
+                    format!("expected {} rows of {stride} bytes, got {got} bytes", self.meta.n),
+                ));
+            }
+        }
+        if vectors.len() != self.meta.n || vectors.dim() != self.meta.dim {
+            return Err(IndexError::damaged(
+                "vectors",
+                format!(
+                    "expected {} rows of {}, got {} of {}",
+                    self.meta.n,
+                    self.meta.dim,
+                    vectors.len(),
+                    vectors.dim()
+                ),
+            ));
+        }
+        Ok(IndexView::new(&self.meta, &self.rotation, self.layout, slices, vectors))
+    }
+}

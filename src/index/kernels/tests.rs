@@ -1,0 +1,93 @@
+//! Every instruction set against the scalar twin: equal bits for all lengths.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use proptest::prelude::*;
+
+use super::{BATCH, BlockScale, InstructionSet, Kernels};
+use crate::types::SplitMix64;
+
+fn tables() -> Vec<Kernels> {
+    [InstructionSet::Avx2, InstructionSet::Avx512].into_iter().filter_map(Kernels::of).collect()
+}
+
+fn floats(random: &mut SplitMix64, n: usize) -> Vec<f32> {
+    (0..n).map(|_| (random.normal() * 10f64.powf(random.uniform() * 4.0 - 2.0)) as f32).collect()
+}
+
+fn bytes(random: &mut SplitMix64, n: usize) -> Vec<u8> {
+    (0..n).map(|_| random.next_u64() as u8).collect()
+}
+
+#[test]
+fn float_kernels_give_the_same_bits_for_every_length() {
+    let scalar = Kernels::of(InstructionSet::Scalar).unwrap();
+    let mut random = SplitMix64::new(3);
+    for n in 0..=257 {
+        let (a, b) = (floats(&mut random, n), floats(&mut random, n));
+        let exact: f64 = a.iter().zip(&b).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum();
+        let size: f64 = a.iter().zip(&b).map(|(x, y)| f64::from((x * y).abs())).sum();
+        assert!((f64::from(scalar.dot_f32(&a, &b)) - exact).abs() <= 1e-6 * size, "n={n}");
+        for table in tables() {
+            assert_eq!(table.dot_f32(&a, &b).to_bits(), scalar.dot_f32(&a, &b).to_bits(), "{table:?} n={n}");
+            assert_eq!(table.l2_f32(&a, &b).to_bits(), scalar.l2_f32(&a, &b).to_bits(), "{table:?} n={n}");
+        }
+    }
+}
+
+#[test]
+fn unaligned_slices_give_the_same_bits() {
+    let scalar = Kernels::of(InstructionSet::Scalar).unwrap();
+    let mut random = SplitMix64::new(4);
+    let (a, b) = (floats(&mut random, 300), floats(&mut random, 300));
+    for start in 0..17 {
+        for table in tables() {
+            let (a, b) = (&a[start..start + 200], &b[17 - start..217 - start]);
+            assert_eq!(table.dot_f32(a, b).to_bits(), scalar.dot_f32(a, b).to_bits());
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn nibble_products_are_exact(blocks in 0usize..=9, seed: u64) {
+        let mut random = SplitMix64::new(seed);
+        let code = bytes(&mut random, 32 * blocks);
+        let low: Vec<i8> = bytes(&mut random, 32 * blocks).into_iter().map(|b| b as i8).collect();
+        let high: Vec<i8> = bytes(&mut random, 32 * blocks).into_iter().map(|b| b as i8).collect();
+        let expected = Kernels::of(InstructionSet::Scalar).unwrap().dot_u4(&low, &high, &code);
+        for table in tables() {
+            prop_assert_eq!(table.dot_u4(&low, &high, &code), expected);
+        }
+    }
+
+    #[test]
+    fn byte_products_are_exact(blocks in 0usize..=64, seed: u64, extreme: bool) {
+        let mut random = SplitMix64::new(seed);
+        let mut draw = || bytes(&mut random, 64 * blocks).into_iter().map(|b| if extreme { i8::MIN } else { b as i8 }).collect::<Vec<i8>>();
+        let (a, b) = (draw(), draw());
+        let expected: i64 = a.iter().zip(&b).map(|(x, y)| i64::from(*x) * i64::from(*y)).sum();
+        for table in tables().into_iter().chain(Kernels::of(InstructionSet::Scalar)) {
+            prop_assert_eq!(i64::from(table.dot_i8(&a, &b)), expected);
+        }
+    }
+
+    #[test]
+    fn blocks_are_scanned_to_the_same_bits(quarters in 1usize..=256, seed: u64, full: bool) {
+        let mut random = SplitMix64::new(seed);
+        let codes = bytes(&mut random, 64 * quarters);
+        // All-255 tables drive the sums to their largest values.
+        let table_bytes = if full { vec![255; 64 * quarters] } else { bytes(&mut random, 64 * quarters) };
+        let factors: Vec<u8> = (0..2 * BATCH).flat_map(|_| half::f16::from_f64(random.normal()).to_le_bytes()).collect();
+        let scale = BlockScale { step: 0.01, offset: -1.5, base: 0.3, factor_scale: 2.5 };
+        let mut expected = [0.0; BATCH];
+        let scalar = Kernels::of(InstructionSet::Scalar).unwrap();
+        let mask = scalar.scan_block(&codes, &table_bytes, &factors, &scale, 0.2, &mut expected);
+        for table in tables() {
+            let mut got = [0.0; BATCH];
+            prop_assert_eq!(table.scan_block(&codes, &table_bytes, &factors, &scale, 0.2, &mut got), mask);
+            prop_assert_eq!(got.map(f32::to_bits), expected.map(f32::to_bits));
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! Turning vectors into short codes and estimating scores from them.
+//!
+//! * [`rotation`]: the random rotation every code starts from.
+//! * [`codes`]: one four-bit code a vector, for precise estimates.
+//! * [`neighbors`]: one-bit codes of a node's neighbours, relative to the node, estimated 32 at a time.
+
+pub mod codes;
+pub mod neighbors;
+pub mod rotation;

@@ -1,0 +1,42 @@
+//! Memory that searches use again and again.
+
+use std::collections::BinaryHeap;
+
+use super::graph::beam::Beam;
+use super::graph::visited::Visited;
+use super::query::Query;
+use super::top::{Scored, Top};
+
+/// Working memory of one searching thread; any index and any query may use it, one at a time.
+///
+/// Holds one bit for each node of the largest index searched, and a few kilobytes.
+#[derive(Clone, Debug, Default)]
+pub struct Scratch {
+    pub(super) query: Query,
+    pub(super) visited: Visited,
+    pub(super) beam: Beam,
+    pub(super) open: BinaryHeap<Scored>,
+    pub(super) fresh: Vec<u32>,
+    pub(super) top: Top,
+    pub(super) found: Vec<Scored>,
+    pub(super) counts: Counts,
+}
+
+/// What a search did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Nodes whose links were followed.
+    pub hops: u64,
+    /// Nodes estimated by their own code.
+    pub estimates: u64,
+    /// Nodes scored exactly.
+    pub exact: u64,
+}
+
+impl Scratch {
+    /// Makes empty working memory.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+}

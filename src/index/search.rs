@@ -1,0 +1,157 @@
+//! One search: check, plan, walk or scan, re-score.
+
+use super::allowed::Allowed;
+use super::error::IndexError;
+use super::params::{K_MAX, Profile, SearchParams};
+use super::plan::{self, Plan};
+use super::query;
+use super::scan;
+use super::scratch::{Counts, Scratch};
+use super::top::Scored;
+use super::view::IndexView;
+use super::walk;
+use crate::types::SegmentOffset;
+
+/// Which way a search went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SearchPath {
+    /// A walk without filter.
+    Plain,
+    /// A walk through all rows that keeps allowed ones.
+    Filtered,
+    /// A scan of all allowed rows.
+    Exact,
+    /// A walk that found too few or took too long, then a scan of all allowed rows.
+    Escalated,
+}
+
+impl SearchPath {
+    /// The name used in replies.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Filtered => "filtered",
+            Self::Exact => "exact",
+            Self::Escalated => "escalated",
+        }
+    }
+}
+
+/// The answer to one search.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SearchOutcome {
+    /// Up to `k` rows with their exact scores, best first, ties by offset; fewer only when fewer are allowed.
+    pub hits: Vec<(SegmentOffset, f32)>,
+    /// Which way the search went.
+    pub path: SearchPath,
+    /// Share of the rows the filter was estimated to allow, 0 to 1.
+    pub selectivity: f32,
+    /// What the search did.
+    pub counts: Counts,
+}
+
+impl IndexView<'_> {
+    /// Returns the `k` allowed rows with the largest scores, approximately.
+    ///
+    /// * `query`: `[dim]`; needs no unit length for cosine.
+    /// * cost: about `ef` hops without filter; allocates only the result once `scratch` has grown.
+    ///
+    /// # Errors
+    /// [`IndexError::DimensionMismatch`], [`IndexError::QueryNotFinite`], [`IndexError::ZeroQuery`],
+    /// [`IndexError::Parameter`] for `k` out of range.
+    pub fn search(
+        &self,
+        query: &[f32],
+        params: &SearchParams,
+        allowed: &Allowed<'_>,
+        scratch: &mut Scratch,
+    ) -> Result<SearchOutcome, IndexError> {
+        let count = allowed.estimated_count(self.len());
+        self.search_counted(query, params, allowed, count, scratch)
+    }
+
+    /// Searches for several queries of one request under one filter, whose selectivity is estimated once.
+    ///
+    /// # Errors
+    /// As [`IndexView::search`], for the first query that is wrong.
+    pub fn search_many(
+        &self,
+        queries: &[&[f32]],
+        params: &SearchParams,
+        allowed: &Allowed<'_>,
+        scratch: &mut Scratch,
+    ) -> Result<Vec<SearchOutcome>, IndexError> {
+        let count = allowed.estimated_count(self.len());
+        queries.iter().map(|query| self.search_counted(query, params, allowed, count, scratch)).collect()
+    }
+
+    fn search_counted(
+        &self,
+        query: &[f32],
+        params: &SearchParams,
+        allowed: &Allowed<'_>,
+        count: usize,
+        scratch: &mut Scratch,
+    ) -> Result<SearchOutcome, IndexError> {
+        if params.k == 0 || params.k > K_MAX {
+            return Err(IndexError::parameter("k", params.k, "must be 1 to 10000"));
+        }
+        query::check(self.meta.metric, self.meta.dim, query)?;
+        scratch.counts = Counts::default();
+        scratch.query.set(self.kernels, self.meta, self.rotation, query);
+        let path = self.collect(params, allowed, count, scratch);
+        let hits = self.rescore(query, params.k, scratch);
+        let selectivity = if self.is_empty() { 0.0 } else { count as f32 / self.len() as f32 };
+        Ok(SearchOutcome { hits, path, selectivity, counts: scratch.counts })
+    }
+
+    /// Leaves the nodes worth scoring exactly in `scratch.found`, best first.
+    fn collect(
+        &self,
+        params: &SearchParams,
+        allowed: &Allowed<'_>,
+        count: usize,
+        scratch: &mut Scratch,
+    ) -> SearchPath {
+        let (ef, keep) = (params.effective_ef(), self.rescored(params.k));
+        let path = match plan::choose(self.meta.profile, self.len(), count, ef, allowed.is_all()) {
+            Plan::Plain => {
+                walk::plain(self, ef, scratch);
+                SearchPath::Plain
+            }
+            Plan::Filtered { hops_max } if walk::filtered(self, ef, allowed, hops_max, scratch) => {
+                SearchPath::Filtered
+            }
+            Plan::Filtered { .. } => SearchPath::Escalated,
+            Plan::Scan => SearchPath::Exact,
+        };
+        let walked = matches!(path, SearchPath::Plain | SearchPath::Filtered);
+        if walked && scratch.beam.len() >= params.k.min(self.len()) {
+            let nodes = scratch.beam.iter().take(keep);
+            scratch.found.clear();
+            scratch.found.extend(nodes.map(|(score, node)| Scored { score, node }));
+            return path;
+        }
+        scan::scan(self, keep, allowed, scratch);
+        if walked { SearchPath::Escalated } else { path }
+    }
+
+    /// How many of the best estimates are scored exactly for `k` results.
+    fn rescored(&self, k: usize) -> usize {
+        match self.meta.profile {
+            Profile::Fast => k + k / 4 + 16,
+            Profile::Compact => 2 * k + 100,
+        }
+    }
+
+    /// Scores the nodes in `scratch.found` exactly and returns the best `k`.
+    fn rescore(&self, query: &[f32], k: usize, scratch: &mut Scratch) -> Vec<(SegmentOffset, f32)> {
+        let length = scratch.query.length;
+        scratch.counts.exact += scratch.found.len() as u64;
+        scratch.found.iter().for_each(|entry| self.prefetch_vector(entry.node));
+        scratch.found.iter_mut().for_each(|entry| entry.score = self.score(query, length, entry.node));
+        scratch.found.sort_unstable_by(|a, b| b.cmp(a));
+        scratch.found.iter().take(k).map(|entry| (SegmentOffset(entry.node), entry.score)).collect()
+    }
+}

@@ -1,0 +1,155 @@
+//! An index ready to be searched: head, arrays and full-precision vectors.
+
+use super::error::IndexError;
+use super::kernels::{Kernels, prefetch};
+use super::layout::RowLayout;
+use super::meta::Meta;
+use super::parts::IndexSlices;
+use super::quantize::rotation::Rotation;
+use super::query::Query;
+use super::rows::Rows;
+use crate::types::Metric;
+
+/// A borrowed index. See [`super::search`] for searching it.
+#[derive(Clone, Copy, Debug)]
+pub struct IndexView<'a> {
+    pub(super) meta: &'a Meta,
+    pub(super) rotation: &'a Rotation,
+    pub(super) layout: RowLayout,
+    pub(super) kernels: &'static Kernels,
+    slices: IndexSlices<'a>,
+    vectors: Rows<'a>,
+    code_stride: usize,
+    factor_stride: usize,
+    row_stride: usize,
+}
+
+impl<'a> IndexView<'a> {
+    /// Takes arrays whose sizes were checked against the meta.
+    pub(super) fn new(
+        meta: &'a Meta,
+        rotation: &'a Rotation,
+        layout: RowLayout,
+        slices: IndexSlices<'a>,
+        vectors: Rows<'a>,
+    ) -> Self {
+        let code_stride = layout.padded_dim * meta.profile.code_bits() / 8;
+        let factor_stride = if meta.metric == Metric::L2 { 8 } else { 4 };
+        Self {
+            meta,
+            rotation,
+            layout,
+            kernels: Kernels::get(),
+            slices,
+            vectors,
+            code_stride,
+            factor_stride,
+            row_stride: layout.stride(),
+        }
+    }
+
+    /// The same view on another table of kernels; results do not change.
+    #[must_use]
+    pub fn with_kernels(self, kernels: &'static Kernels) -> Self {
+        Self { kernels, ..self }
+    }
+
+    /// Number of vectors.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.meta.n
+    }
+
+    /// Whether the index holds no vector.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.meta.n == 0
+    }
+
+    /// Checks that every link leads to a node. Done once when a segment is opened; reads all rows.
+    ///
+    /// # Errors
+    /// [`IndexError::Damaged`] names the first row with a wrong link.
+    pub fn check(&self) -> Result<(), IndexError> {
+        let wrong =
+            (0..self.meta.n as u32).find(|&node| self.links(node).any(|link| link as usize >= self.meta.n));
+        wrong.map_or(Ok(()), |node| Err(IndexError::damaged("rows", format!("row {node} links to no node"))))
+    }
+
+    /// The graph row of a node.
+    #[inline(always)]
+    pub(super) fn row(&self, node: u32) -> &'a [u8] {
+        let at = node as usize * self.row_stride;
+        &self.slices.rows[at..at + self.row_stride]
+    }
+
+    /// The links of a node.
+    pub(super) fn links(&self, node: u32) -> impl Iterator<Item = u32> + 'a {
+        self.row(node)[..4 * self.layout.degree]
+            .as_chunks::<4>()
+            .0
+            .iter()
+            .map(|link| u32::from_le_bytes(*link))
+    }
+
+    #[inline(always)]
+    fn code(&self, node: u32) -> &'a [u8] {
+        let at = node as usize * self.code_stride;
+        &self.slices.codes[at..at + self.code_stride]
+    }
+
+    #[inline(always)]
+    fn factors(&self, node: u32) -> &'a [u8] {
+        let at = node as usize * self.factor_stride;
+        &self.slices.factors[at..at + self.factor_stride]
+    }
+
+    /// Asks for the code and the factors of a node.
+    #[inline(always)]
+    pub(super) fn prefetch_code(&self, node: u32) {
+        prefetch(self.code(node));
+        prefetch(self.factors(node));
+    }
+
+    /// Asks for the graph row of a node.
+    #[inline(always)]
+    pub(super) fn prefetch_row(&self, node: u32) {
+        prefetch(self.row(node));
+    }
+
+    /// Asks for the full vector of a node.
+    #[inline(always)]
+    pub(super) fn prefetch_vector(&self, node: u32) {
+        prefetch(self.vectors.row(node as usize));
+    }
+
+    /// Estimates a node's score in the walk's scale (see [`Query`]).
+    #[inline(always)]
+    pub(super) fn estimate(&self, query: &Query, node: u32) -> f32 {
+        let factors = self.factors(node).as_chunks::<4>().0;
+        let estimate = query.code.estimate(self.kernels, self.code(node), f32::from_le_bytes(factors[0]));
+        if factors.len() == 2 { estimate + f32::from_le_bytes(factors[1]) } else { estimate }
+    }
+
+    /// Returns the exact score of a node.
+    #[inline(always)]
+    pub(super) fn score(&self, vector: &[f32], length: f32, node: u32) -> f32 {
+        score(self.kernels, self.meta.metric, vector, length, self.vectors.row(node as usize))
+    }
+}
+
+/// Returns the exact score of one stored vector: larger is better.
+///
+/// * `length`: Euclidean length of the query, used by cosine.
+/// * cosine with a zero vector is 0; L2 gives the negative squared distance.
+#[inline(always)]
+pub(super) fn score(kernels: &Kernels, metric: Metric, query: &[f32], length: f32, vector: &[f32]) -> f32 {
+    match metric {
+        Metric::Ip => kernels.dot_f32(query, vector),
+        Metric::L2 => -kernels.l2_f32(query, vector),
+        Metric::Cosine => {
+            let product = length * kernels.dot_f32(vector, vector).sqrt();
+            if product > 0.0 { kernels.dot_f32(query, vector) / product } else { 0.0 }
+        }
+    }
+}
