@@ -1,2 +1,7 @@
-//! Runs the command line.
-fn main() {}
+//! The command line; see [`segue::cli`].
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    segue::cli::main(std::env::args_os())
+}

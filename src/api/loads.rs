@@ -34,12 +34,7 @@ fn push(core: &Core, request: pb::PushRequest) -> Result<pb::LoadProgress> {
 ///
 /// # Errors
 /// The engine's.
-pub(crate) fn push_batch(
-    engine: &Segue,
-    load_id: &str,
-    first_row: u64,
-    batch: Batch,
-) -> Result<LoadProgress> {
+pub fn push_batch(engine: &Segue, load_id: &str, first_row: u64, batch: Batch) -> Result<LoadProgress> {
     match batch {
         Batch::Tracks(rows) => engine.load_tracks(load_id, first_row, rows),
         Batch::Users(rows) => engine.load_users(load_id, first_row, rows),

@@ -28,6 +28,7 @@ mod vectors;
 pub use border::{stamp_events, stamp_recommend, stamp_similar};
 pub use client::{Client, Loader};
 pub use convert::Batch;
+pub use loads::push_batch;
 pub use server::Server;
 
 #[cfg(test)]

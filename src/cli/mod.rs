@@ -1,3 +1,33 @@
-//! The commands.
+//! The command line: one file a command. Each parses its flags, asks a [`backend::Backend`] (a server or a directory
+//! opened in-process), and prints a table for people or, with `--json`, exactly one JSON document.
+//!
+//! Answers go to standard output, everything else (progress, warnings, errors) to standard error. Exit status 0 only
+//! on success, 1 for errors, 2 for wrong usage.
 
+mod app;
+mod args;
+mod backend;
+mod bench;
 pub mod bench_ann;
+mod bench_recommend;
+pub mod estimate;
+mod explain;
+mod feedback;
+mod generation;
+mod inspect;
+mod list;
+mod load;
+mod load_npy;
+mod load_run;
+mod output;
+mod recipe;
+mod recommend;
+mod search;
+mod serve;
+mod similar;
+mod verify;
+
+pub use app::{App, main};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,3 @@
+//! Whole features through the program and the public interface, one module a topic.
+
+mod command_line;
