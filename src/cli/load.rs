@@ -188,7 +188,9 @@ pub fn load_vectors_file(
     };
     let to_batch = |rows| Batch::Vectors(space.clone(), generation, rows);
     if source.path.extension().is_some_and(|extension| extension == "npy") {
-        let ids = source.ids.ok_or_else(|| Error::invalid("ids", "an .npy file needs --ids FILE, one id a line"))?;
+        let ids = source
+            .ids
+            .ok_or_else(|| Error::invalid("ids", "an .npy file needs --ids FILE, one id a line"))?;
         let mut rows = NpyRows::open(source.path, ids)?;
         job.total_rows = rows.total_rows();
         let batch_rows = batch_rows(rows.dim());
