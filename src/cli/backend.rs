@@ -162,7 +162,7 @@ impl Backend {
         &self,
         load_id: &str,
         kind: LoadKind,
-        progress: &dyn Fn(f64),
+        progress: &(dyn Fn(f64) + Sync),
     ) -> Result<(LoadProgress, WriteToken)> {
         match self {
             Self::Local(engine) => engine.finish_load(load_id, kind, progress),

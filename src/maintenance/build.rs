@@ -2,39 +2,89 @@
 
 use std::path::Path;
 
-use segue_storage_format::SegmentEntry;
+use segue_storage_format::{
+    BlockFileWriter, FileEntry, FormatError, IndexPart, SegmentEntry, VectorFile, Verify,
+    manifest::segment_folder,
+};
 
 use super::ProgressFn;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::index::{self, Block, BuildParams, IndexError, IndexParts, Profile, Progress, Rows};
+use crate::storage::error::damaged;
 use crate::storage::track_shard::command::VectorSetSpec;
-use crate::storage::track_shard::vectors::write_vectors;
+use crate::storage::track_shard::vectors::{VECTORS, codes_file, graph_file, write_vectors};
+use crate::types::Metric;
 
 /// How indexes are built.
 #[derive(Debug, Clone)]
 pub struct IndexChoice {
     /// Segments with fewer rows are scanned instead of indexed.
     pub rows_min: usize,
+    /// Memory against speed.
+    pub profile: Profile,
 }
 
 impl Default for IndexChoice {
     fn default() -> Self {
-        Self { rows_min: 2_048 }
+        Self { rows_min: 2_048, profile: Profile::Fast }
     }
 }
 
-/// Writes the files of a vector segment and returns its entry for the manifest. `rows` are `(ordinal, vector)`.
+/// Writes the files of a vector segment and returns its entry for the manifest. `rows` are `(ordinal, vector)`. The index
+/// is built from the mapped file, so the vectors are in memory once at most.
 ///
 /// # Errors
-/// Disk errors.
+/// Disk errors; a vector that is not finite.
 pub fn write_vector_segment<'a>(
     shard_folder: &Path,
     id: u64,
     set: &VectorSetSpec,
     rows: impl Iterator<Item = (u32, &'a [f32])>,
-    _choice: &IndexChoice,
+    choice: &IndexChoice,
     progress: &ProgressFn<'_>,
 ) -> Result<SegmentEntry> {
-    let entry = write_vectors(shard_folder, id, set, rows)?;
-    progress(1.0);
+    let mut entry = write_vectors(shard_folder, id, set, rows)?;
+    if entry.rows < choice.rows_min as u64 {
+        progress(1.0);
+        return Ok(entry);
+    }
+    let folder = segment_folder(shard_folder, id);
+    let vectors = VectorFile::open(&folder.join(VECTORS), Verify::Structure).map_err(damaged)?;
+    let (data, stride) = vectors.raw();
+    let rows = Rows::new(data, vectors.rows(), vectors.dim(), stride).map_err(index_error)?;
+    let metrics = set.metrics.len() as f64;
+    for (at, &metric) in set.metrics.iter().enumerate() {
+        let report = |done: usize, total: usize| {
+            progress((at as f64 + done as f64 / total.max(1) as f64) / metrics);
+        };
+        let params = BuildParams::new(metric, choice.profile);
+        let parts = index::build(&rows, &params, &Progress::new(&report)).map_err(index_error)?;
+        entry.files.extend(write_index(&folder, metric, &parts).map_err(damaged)?);
+    }
+    entry.profile = choice.profile.as_str().to_owned();
     Ok(entry)
+}
+
+fn write_index(
+    folder: &Path,
+    metric: Metric,
+    parts: &IndexParts,
+) -> std::result::Result<[FileEntry; 2], FormatError> {
+    let mut codes = BlockFileWriter::create(folder, &codes_file(metric), IndexPart::Codes)?;
+    put(&mut codes, &parts.codes)?;
+    put(&mut codes, &parts.factors)?;
+    let codes = codes.finish(&parts.meta)?;
+    let mut graph = BlockFileWriter::create(folder, &graph_file(metric), IndexPart::Graph)?;
+    put(&mut graph, &parts.rows)?;
+    let graph = graph.finish(&parts.meta)?;
+    Ok([codes, graph])
+}
+
+fn put(file: &mut BlockFileWriter, block: &Block) -> std::result::Result<(), FormatError> {
+    file.begin_block(block.tag, 1, block.stride_bytes)?;
+    file.append_bytes(&block.bytes)
+}
+
+fn index_error(error: IndexError) -> Error {
+    Error::Internal(format!("an index could not be built: {error}"))
 }

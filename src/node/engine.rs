@@ -1,15 +1,28 @@
-//! The database in one process.
+//! The database in one process: its parts, opening and closing, and the operations it offers.
 
-use std::path::Path;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use parking_lot::Mutex;
+use segue_cluster::ClusterNode;
+
+use super::group::Group;
+use super::stage::Stage;
+use super::worker::Worker;
 use crate::config::Settings;
 use crate::error::{Error, Result};
+use crate::maintenance::IndexChoice;
+use crate::pipeline::reader::Caches;
 use crate::pipeline::recipe::Recipe;
 use crate::pipeline::request::{
     ExplainRequest, Explanation, RecommendRequest, Recommendation, SearchRequest, SimilarRequest,
     SimilarUser, SimilarUsersRequest, WriteToken,
 };
-use crate::storage::meta::{GenerationInfo, GramData};
+use crate::storage::meta::{GenerationInfo, GramData, MetaStore};
+use crate::storage::track_shard::TrackShard;
+use crate::storage::user_shard::UserShard;
 use crate::types::{FeedbackEvent, GenerationId, Play, SpaceName, Track, TrackId, User, UserId};
 
 /// One vector to store: the id of its track or user, and its components.
@@ -50,117 +63,240 @@ pub struct OpenReport {
     pub repairs: Vec<String>,
 }
 
-/// The database in one process: open a directory, write, ask. Cheap to clone; safe to share between threads.
-/// Calls block; an async caller runs them on a blocking thread.
-#[derive(Clone)]
-pub struct Segue {}
-
-fn unbuilt<T>() -> Result<T> {
-    Err(Error::Unavailable("this operation is being built".to_owned()))
+/// A shard and the group it applies the log of.
+pub(super) struct Replica<S> {
+    pub group: Group,
+    pub shard: S,
 }
 
-#[expect(unused_variables, reason = "signatures agreed first")]
+/// Everything a node holds.
+pub(super) struct Inner {
+    pub dir: PathBuf,
+    pub settings: Settings,
+    /// Taken out on shutdown.
+    pub cluster: Mutex<Option<ClusterNode>>,
+    pub meta: Replica<MetaStore>,
+    pub tracks: Replica<Arc<TrackShard>>,
+    pub users: Replica<UserShard>,
+    pub caches: Caches,
+    pub index_choice: IndexChoice,
+    /// Staged vectors of loads under way, by load id.
+    pub stages: Mutex<HashMap<String, Stage>>,
+    /// Held by whoever seals, merges or builds: one at a time.
+    pub maintenance: Mutex<()>,
+    pub worker: Mutex<Option<Worker>>,
+    pub closing: AtomicBool,
+}
+
+/// The database in one process: open a directory, write, ask. Cheap to clone; safe to share between threads.
+/// Calls block; an async caller runs them on a blocking thread. Dropping the last clone stops it; nothing acknowledged
+/// is lost.
+#[derive(Clone)]
+pub struct Segue(Arc<Inner>);
+
 impl Segue {
     /// Opens (creating if empty) the database in `dir`; refuses a directory another process has open.
+    ///
+    /// # Errors
+    /// Who holds it; damaged files by name.
     pub fn open(dir: &Path, settings: Settings) -> Result<(Self, OpenReport)> {
-        unbuilt()
+        let (inner, report) = super::open::open(dir, settings)?;
+        let inner = Arc::new(inner);
+        *inner.worker.lock() = Some(Worker::start(Arc::downgrade(&inner))?);
+        Ok((Self(inner), report))
     }
+
+    fn serving(&self) -> Result<&Inner> {
+        if self.0.closing.load(Ordering::Acquire) {
+            return Err(Error::Unavailable("the database is shutting down".to_owned()));
+        }
+        Ok(&self.0)
+    }
+
     /// Adds or replaces tracks; all rows of the batch or none.
+    ///
+    /// # Errors
+    /// `InvalidRow` naming row and field; retryable refusals.
     pub fn upsert_tracks(&self, tracks: Vec<Track>) -> Result<WriteToken> {
-        unbuilt()
+        self.serving()?.upsert_tracks(tracks)
     }
+
     /// Takes tracks down: from the moment of the reply nobody is shown them. Unknown ids are ignored; counts the known.
+    ///
+    /// # Errors
+    /// Retryable refusals.
     pub fn delete_tracks(&self, ids: &[TrackId]) -> Result<(u64, WriteToken)> {
-        unbuilt()
+        self.serving()?.delete_tracks(ids)
     }
+
     /// One track.
+    ///
+    /// # Errors
+    /// `NotFound`.
     pub fn track(&self, id: &TrackId) -> Result<Track> {
-        unbuilt()
+        self.serving()?.track(id)
     }
+
     /// Tracks in ordinal order after a cursor (exclusive); at most `limit`; the next cursor if there are more.
+    ///
+    /// # Errors
+    /// Damaged files.
     pub fn list_tracks(&self, cursor: Option<u64>, limit: usize) -> Result<(Vec<Track>, Option<u64>)> {
-        unbuilt()
+        self.serving()?.list_tracks(cursor, limit)
     }
+
     /// Adds or replaces users; all rows of the batch or none.
+    ///
+    /// # Errors
+    /// `InvalidRow` naming row and field; retryable refusals.
     pub fn upsert_users(&self, users: Vec<User>) -> Result<WriteToken> {
-        unbuilt()
+        self.serving()?.upsert_users(users)
     }
-    /// Removes users and every trace of them.
+
+    /// Removes users and every trace of them; counts the known.
+    ///
+    /// # Errors
+    /// Retryable refusals.
     pub fn delete_users(&self, ids: &[UserId]) -> Result<(u64, WriteToken)> {
-        unbuilt()
+        self.serving()?.delete_users(ids)
     }
+
     /// One user.
+    ///
+    /// # Errors
+    /// `NotFound`.
     pub fn user(&self, id: &UserId) -> Result<User> {
-        unbuilt()
+        self.serving()?.user(id)
     }
+
     /// Users in key order after a cursor (exclusive); at most `limit`.
+    ///
+    /// # Errors
+    /// Damaged files.
     pub fn list_users(&self, cursor: Option<UserId>, limit: usize) -> Result<(Vec<User>, Option<UserId>)> {
-        unbuilt()
+        self.serving()?.list_users(cursor, limit)
     }
+
     /// Adds or replaces vectors of a space in a generation (`STATIC` for spaces without generations).
+    ///
+    /// # Errors
+    /// `InvalidRow` (unknown track, wrong dimension, not finite), `NotFound` space or generation.
     pub fn upsert_vectors(
         &self,
         space: &SpaceName,
         generation: GenerationId,
         rows: Vec<VectorRow>,
     ) -> Result<WriteToken> {
-        unbuilt()
+        self.serving()?.upsert_vectors(space, generation, rows)
     }
-    /// Removes vectors by id.
+
+    /// Removes vectors by id; counts those there were.
+    ///
+    /// # Errors
+    /// `NotFound` space; retryable refusals.
     pub fn delete_vectors(
         &self,
         space: &SpaceName,
         generation: GenerationId,
         ids: &[String],
     ) -> Result<(u64, WriteToken)> {
-        unbuilt()
+        self.serving()?.delete_vectors(space, generation, ids)
     }
+
     /// One vector.
+    ///
+    /// # Errors
+    /// `NotFound`.
     pub fn vector(&self, space: &SpaceName, generation: Option<GenerationId>, id: &str) -> Result<Vec<f32>> {
-        unbuilt()
+        self.serving()?.vector(space, generation, id)
     }
-    /// Records events; visible to the next request of those users. One outcome an event: `true` = new, `false` = seen before.
+
+    /// Records events; visible to the next request of those users. One outcome an event: `true` = new, `false` = seen
+    /// before.
+    ///
+    /// # Errors
+    /// `InvalidRow` naming row and field, unknown users included; nothing is recorded then.
     pub fn feedback(&self, events: Vec<FeedbackEvent>) -> Result<(Vec<bool>, WriteToken)> {
-        unbuilt()
+        self.serving()?.feedback(events)
     }
+
     /// A finished list.
+    ///
+    /// # Errors
+    /// `NotFound` user or recipe, `InvalidField`.
     pub fn recommend(&self, request: RecommendRequest) -> Result<Recommendation> {
-        unbuilt()
+        self.serving()?.recommend(request)
     }
+
     /// Tracks like some seeds.
+    ///
+    /// # Errors
+    /// `NotFound` when no seed is known, `InvalidField`.
     pub fn similar(&self, request: SimilarRequest) -> Result<Recommendation> {
-        unbuilt()
+        self.serving()?.similar(request)
     }
-    /// Listeners like one listener.
+
+    /// Listeners like one listener, by the cosine of their vectors. Exact: O(users · dim).
+    ///
+    /// # Errors
+    /// `NotFound` when the user has no vector.
     pub fn similar_users(&self, request: SimilarUsersRequest) -> Result<Vec<SimilarUser>> {
-        unbuilt()
+        self.serving()?.similar_users(request)
     }
+
     /// Nearest or most popular tracks under a filter.
+    ///
+    /// # Errors
+    /// `InvalidField`, `NotFound` space.
     pub fn search(&self, request: SearchRequest) -> Result<Recommendation> {
-        unbuilt()
+        self.serving()?.search(request)
     }
+
     /// Why a track is, or is not, in a list.
+    ///
+    /// # Errors
+    /// `NotFound` user or track.
     pub fn explain(&self, request: ExplainRequest) -> Result<Explanation> {
-        unbuilt()
+        self.serving()?.explain(request)
     }
+
     /// Where a named load stands; a load never heard of stands at 0. `load_id` is made from the file's content, kind,
     /// space and generation by the caller.
+    ///
+    /// # Errors
+    /// Damaged files.
     pub fn load_progress(&self, load_id: &str) -> Result<LoadProgress> {
-        unbuilt()
+        self.serving()?.load_progress(load_id)
     }
+
     /// Rows `first_row..` of a tracks load; durable on return. Rows before the load's progress are skipped.
+    ///
+    /// # Errors
+    /// `InvalidRow`; `Conflict` when rows before these are missing.
     pub fn load_tracks(&self, load_id: &str, first_row: u64, rows: Vec<Track>) -> Result<LoadProgress> {
-        unbuilt()
+        self.serving()?.load_tracks(load_id, first_row, rows)
     }
+
     /// Rows of a users load.
+    ///
+    /// # Errors
+    /// As [`Segue::load_tracks`].
     pub fn load_users(&self, load_id: &str, first_row: u64, rows: Vec<User>) -> Result<LoadProgress> {
-        unbuilt()
+        self.serving()?.load_users(load_id, first_row, rows)
     }
+
     /// Rows of a plays load. Events of unknown users create the user; events of unknown tracks wait for the track.
+    ///
+    /// # Errors
+    /// As [`Segue::load_tracks`].
     pub fn load_plays(&self, load_id: &str, first_row: u64, rows: Vec<Play>) -> Result<LoadProgress> {
-        unbuilt()
+        self.serving()?.load_plays(load_id, first_row, rows)
     }
-    /// Rows of a vectors load.
+
+    /// Rows of a vectors load. Searchable after [`Segue::finish_load`].
+    ///
+    /// # Errors
+    /// As [`Segue::load_tracks`].
     pub fn load_vectors(
         &self,
         load_id: &str,
@@ -169,51 +305,126 @@ impl Segue {
         generation: GenerationId,
         rows: Vec<VectorRow>,
     ) -> Result<LoadProgress> {
-        unbuilt()
+        self.serving()?.load_vectors(load_id, first_row, space, generation, rows)
     }
+
     /// Ends a load: returns when its rows are sealed, indexed and searchable. `progress` gets a share in 0..=1.
+    ///
+    /// # Errors
+    /// Disk errors; the call can be repeated.
     pub fn finish_load(
         &self,
         load_id: &str,
         kind: LoadKind,
-        progress: &dyn Fn(f64),
+        progress: &(dyn Fn(f64) + Sync),
     ) -> Result<(LoadProgress, WriteToken)> {
-        unbuilt()
+        self.serving()?.finish_load(load_id, kind, progress)
     }
+
     /// Opens a new generation, with what fold-in needs when the trainer gave it.
+    ///
+    /// # Errors
+    /// `InvalidField`.
     pub fn create_generation(&self, dim: u32, gram: Option<GramData>) -> Result<GenerationInfo> {
-        unbuilt()
+        self.serving()?.create_generation(dim, gram)
     }
+
     /// Makes a complete generation the one requests use.
+    ///
+    /// # Errors
+    /// `Conflict` when it is not complete.
     pub fn activate_generation(&self, id: GenerationId) -> Result<GenerationInfo> {
-        unbuilt()
+        self.serving()?.activate_generation(id)
     }
+
     /// Back to the generation that was active before.
+    ///
+    /// # Errors
+    /// `Conflict` when there is none.
     pub fn rollback_generation(&self) -> Result<GenerationInfo> {
-        unbuilt()
+        self.serving()?.rollback_generation()
     }
+
     /// All generations, oldest first.
+    ///
+    /// # Errors
+    /// Damaged files.
     pub fn generations(&self) -> Result<Vec<GenerationInfo>> {
-        unbuilt()
+        self.serving()?.generations()
     }
+
     /// Validates and stores a recipe as the next version of its name; not yet active.
+    ///
+    /// # Errors
+    /// `InvalidField`.
     pub fn put_recipe(&self, recipe: Recipe) -> Result<Recipe> {
-        unbuilt()
+        self.serving()?.put_recipe(recipe)
     }
+
     /// All stored versions and whether each is active, built-in ones included.
+    ///
+    /// # Errors
+    /// `Corrupt` when a stored recipe cannot be read.
     pub fn recipes(&self) -> Result<Vec<(Recipe, bool)>> {
-        unbuilt()
+        self.serving()?.recipes()
     }
+
     /// Makes a version of a recipe the active one.
+    ///
+    /// # Errors
+    /// `NotFound`.
     pub fn activate_recipe(&self, name: &str, version: u32) -> Result<Recipe> {
-        unbuilt()
+        self.serving()?.activate_recipe(name, version)
     }
+
     /// Whether writes and reads are served.
+    ///
+    /// # Errors
+    /// Why not.
     pub fn ready(&self) -> Result<()> {
-        unbuilt()
+        let inner = self.serving()?;
+        inner.meta.group.ready()?;
+        inner.tracks.group.ready()?;
+        inner.users.group.ready()
     }
-    /// Flushes what is cheap to flush and stops background work; further calls fail with `Unavailable`.
+
+    /// Seals what is in memory and merges what should be merged, now: afterwards a restart replays next to nothing.
+    ///
+    /// # Errors
+    /// Disk errors.
+    pub fn checkpoint(&self) -> Result<()> {
+        let inner = self.serving()?;
+        inner.seal_now(&|_| {})?;
+        inner.merge_all()
+    }
+
+    /// Stops background work and the log, waiting for what is under way; further calls fail with `Unavailable`.
+    ///
+    /// # Errors
+    /// Disk errors while closing; nothing acknowledged is lost.
     pub fn shutdown(&self) -> Result<()> {
-        unbuilt()
+        self.0.shutdown()
+    }
+}
+
+impl Inner {
+    pub(super) fn shutdown(&self) -> Result<()> {
+        self.closing.store(true, Ordering::Release);
+        let worker = self.worker.lock().take();
+        if let Some(worker) = worker {
+            worker.stop();
+        }
+        match self.cluster.lock().take() {
+            Some(cluster) => cluster.shutdown().map_err(|error| Error::Unavailable(error.to_string())),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if let Some(worker) = self.worker.lock().take() {
+            worker.stop();
+        }
     }
 }

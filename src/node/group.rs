@@ -56,12 +56,6 @@ impl Group {
     pub fn ready(&self) -> Result<()> {
         self.handle.read_index().map(drop).map_err(refused)
     }
-
-    /// Status for metrics.
-    #[must_use]
-    pub fn status(&self) -> segue_cluster::GroupStatus {
-        self.handle.status()
-    }
 }
 
 /// Waits for a proposal.

@@ -1,7 +1,15 @@
 //! Wiring: the only folder that knows every layer. [`Segue`] is the database in one process.
 
+mod catalog;
 mod engine;
 mod group;
+mod listeners;
+mod load;
+mod meta;
+mod open;
+mod read;
 mod replica;
+mod stage;
+mod worker;
 
 pub use engine::{LoadKind, LoadProgress, OpenReport, Segue, VectorRow};

@@ -81,7 +81,7 @@ impl MetaStore {
             match outcome {
                 Ok(Some(stored)) => found.push((number, stored)),
                 Ok(None) => {}
-                Err(error @ (Error::Corrupt(_))) => repairs.push(describe(&error)),
+                Err(error @ Error::Corrupt(_)) => repairs.push(describe(&error)),
                 Err(error) => return Err(error),
             }
         }

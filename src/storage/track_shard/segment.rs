@@ -13,7 +13,7 @@ use super::cow::CowVec;
 use super::row::{TrackHot, TrackRow};
 use crate::error::{Error, Result};
 use crate::storage::error::damaged;
-use crate::types::{ArtistKey, GenreKey, Track};
+use crate::types::{ArtistKey, AudioFeatures, GenreKey, Track};
 
 /// File of the columns in a track segment's folder.
 pub const COLUMNS: &str = "columns.seg";
@@ -184,6 +184,11 @@ impl SealedTracks {
         self.postings.field(field.name()).and_then(|field| field.rows(key)).map_err(damaged)
     }
 
+    /// Every key of a field.
+    pub fn keys(&self, field: PostingField) -> Result<&[u64]> {
+        self.postings.field(field.name()).map(|field| field.keys()).map_err(damaged)
+    }
+
     /// How many rows were posted under `key`; cheap.
     pub fn posted_count(&self, field: PostingField, key: u64) -> u64 {
         self.postings.field(field.name()).map_or(0, |field| field.cardinality(key))
@@ -202,6 +207,14 @@ impl SealedTracks {
         let keys = keys.get(offset as usize).ok_or_else(|| out_of_rows(offset))?;
         let confidences = confidences.get(offset as usize).ok_or_else(|| out_of_rows(offset))?;
         Ok(keys.iter().zip(confidences).map(|(&key, &bits)| (GenreKey(key), f32::from_bits(bits))))
+    }
+
+    /// How a row's track sounds.
+    pub fn features(&self, offset: u32) -> Result<AudioFeatures> {
+        let columns = self.columns.lists::<u32>("features").map_err(damaged)?;
+        let bits = columns.get(offset as usize).ok_or_else(|| out_of_rows(offset))?;
+        unpack_features(bits)
+            .ok_or_else(|| Error::Corrupt(format!("features are incomplete. offset=`{offset}`")))
     }
 
     /// The full record of a row.
@@ -250,6 +263,59 @@ impl SealedTracks {
         }
         Ok(())
     }
+}
+
+/// The features as eleven words; NaN and `u32::MAX` stand for unknown.
+fn pack_features(audio: &AudioFeatures) -> [u32; 11] {
+    let real = |value: Option<f32>| value.unwrap_or(f32::NAN).to_bits();
+    let whole = |value: Option<u8>| value.map_or(u32::MAX, u32::from);
+    [
+        real(audio.tempo),
+        whole(audio.key),
+        whole(audio.mode),
+        real(audio.energy),
+        real(audio.danceability),
+        real(audio.valence),
+        real(audio.acousticness),
+        real(audio.instrumentalness),
+        real(audio.speechiness),
+        real(audio.liveness),
+        real(audio.loudness),
+    ]
+}
+
+fn unpack_features(words: &[u32]) -> Option<AudioFeatures> {
+    let &[
+        tempo,
+        key,
+        mode,
+        energy,
+        danceability,
+        valence,
+        acousticness,
+        instrumentalness,
+        speechiness,
+        liveness,
+        loudness,
+    ] = words
+    else {
+        return None;
+    };
+    let real = |bits: u32| Some(f32::from_bits(bits)).filter(|value| !value.is_nan());
+    let whole = |word: u32| u8::try_from(word).ok();
+    Some(AudioFeatures {
+        tempo: real(tempo),
+        key: whole(key),
+        mode: whole(mode),
+        energy: real(energy),
+        danceability: real(danceability),
+        valence: real(valence),
+        acousticness: real(acousticness),
+        instrumentalness: real(instrumentalness),
+        speechiness: real(speechiness),
+        liveness: real(liveness),
+        loudness: real(loudness),
+    })
 }
 
 fn out_of_rows(offset: u32) -> Error {
@@ -323,6 +389,7 @@ fn write_columns(folder: &Path, rows: &[Arc<TrackRow>]) -> Result<FileEntry> {
         let confidences: Vec<Vec<u32>> =
             rows.iter().map(|row| row.genres.iter().map(|(_, c)| c.to_bits()).collect()).collect();
         file.lists("genre_confidences", &confidences)?;
+        file.lists("features", rows.iter().map(|row| pack_features(&row.track.audio)))?;
         file.payload("track", &payload)?;
         file.finish()
     };

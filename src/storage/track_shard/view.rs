@@ -12,7 +12,7 @@ use super::row::{TrackHot, TrackRow};
 use super::segment::{PostingField, TrackBody, TrackSegment};
 use super::vectors::VectorSet;
 use crate::error::{Error, Result};
-use crate::types::{ArtistKey, GenerationId, GenreKey, ShardId, SpaceName, TrackId};
+use crate::types::{ArtistKey, AudioFeatures, GenerationId, GenreKey, ShardId, SpaceName, TrackId};
 
 /// How many catalogue changes a version remembers one by one.
 const CHANGES_MAX: usize = 4_096;
@@ -159,6 +159,29 @@ impl TrackView {
         match &self.track_segment(hot.segment)?.body {
             TrackBody::Memory(_) => Ok(self.row(ordinal)?.genres.clone()),
             TrackBody::Sealed(sealed) => Ok(sealed.genres(hot.offset)?.collect()),
+        }
+    }
+
+    /// How many different genres the catalogue names. Cost: one pass over the genres' keys and the growing rows.
+    pub fn genre_count(&self) -> Result<usize> {
+        let mut genres = std::collections::BTreeSet::new();
+        for segment in &self.segments {
+            match &segment.body {
+                TrackBody::Memory(rows) => {
+                    genres.extend(rows.iter().flat_map(|row| &row.genres).map(|(genre, _)| genre.0));
+                }
+                TrackBody::Sealed(sealed) => genres.extend(sealed.keys(PostingField::Genre)?),
+            }
+        }
+        Ok(genres.len())
+    }
+
+    /// How a track sounds.
+    pub fn features(&self, ordinal: u32) -> Result<AudioFeatures> {
+        let hot = self.hot(ordinal);
+        match &self.track_segment(hot.segment)?.body {
+            TrackBody::Memory(_) => Ok(self.row(ordinal)?.track.audio),
+            TrackBody::Sealed(sealed) => sealed.features(hot.offset),
         }
     }
 

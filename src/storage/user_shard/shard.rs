@@ -27,7 +27,7 @@ use super::{
     work::load_record,
 };
 use crate::storage::entry::{AppliedAt, LogEntry};
-use crate::types::{GenerationId, SpaceName, Timestamp, User, UserId};
+use crate::types::{GenerationId, SpaceName, Timestamp, TrackId, User, UserId};
 
 /// Memory of a user shard.
 #[derive(Debug, Clone)]
@@ -242,6 +242,22 @@ impl UserShard {
     #[must_use]
     pub fn user_count(&self) -> u64 {
         self.0.row.read().users
+    }
+
+    /// Whether events wait for a track of this id to be added.
+    ///
+    /// # Errors
+    /// Damage, I/O.
+    pub fn is_waited_for(&self, track: &TrackId) -> Result<bool> {
+        let mut waiting = false;
+        self.0.engine.snapshot().scan_prefix(
+            &keys::waiting_of_track(track.as_str().as_bytes()),
+            |_, _| {
+                waiting = true;
+                Ok(ControlFlow::Break(()))
+            },
+        )?;
+        Ok(waiting)
     }
 
     /// Where a load stands; never heard of = at 0.

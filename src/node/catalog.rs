@@ -1,0 +1,246 @@
+//! Writes and reads of tracks and their vectors.
+
+use super::engine::{Inner, VectorRow};
+use crate::error::{Error, Result};
+use crate::pipeline::request::WriteToken;
+use crate::storage::track_shard::command::{TrackCommand, TrackReply, VectorSetSpec};
+use crate::storage::track_shard::{decode_reply, encode};
+use crate::storage::user_shard::UserOp;
+use crate::types::{
+    Entity, GenerationId, Metric, SpaceName, SpaceSpec, Track, TrackId, TrackOrdinal, TrackRef, UserId,
+};
+
+impl Inner {
+    /// Proposes to the track shard; the reply once applied, and the token.
+    pub(super) fn propose_tracks(&self, command: &TrackCommand) -> Result<(TrackReply, WriteToken)> {
+        let applied = self.tracks.group.propose(encode(command)?)?;
+        let token = WriteToken { applied: vec![(self.tracks.group.name.clone(), applied.index)] };
+        Ok((decode_reply(&applied.reply)?, token))
+    }
+
+    pub(super) fn upsert_tracks(&self, tracks: Vec<Track>) -> Result<WriteToken> {
+        for (row, track) in tracks.iter().enumerate() {
+            track.validate().map_err(|error| Error::InvalidRow { row, source: Box::new(error) })?;
+        }
+        let new = self.new_track_ids(&tracks);
+        let (_, token) = self.propose_tracks(&TrackCommand::UpsertTracks { tracks, load: None })?;
+        self.resolve_waiting(&new)?;
+        self.wake_worker();
+        Ok(token)
+    }
+
+    /// Ids among `tracks` that had no ordinal before: events may be waiting for them.
+    pub(super) fn new_track_ids(&self, tracks: &[Track]) -> Vec<TrackId> {
+        let view = self.tracks.shard.view();
+        let new = tracks.iter().filter(|track| view.ordinal_of(track.track_id.as_str()).is_none());
+        new.map(|track| track.track_id.clone()).collect()
+    }
+
+    /// Moves events that waited for these tracks into their listeners' histories.
+    pub(super) fn resolve_waiting(&self, ids: &[TrackId]) -> Result<()> {
+        let view = self.tracks.shard.view();
+        let mut pairs = Vec::new();
+        for id in ids {
+            if let Some(ordinal) = view.ordinal_of(id.as_str())
+                && self.users.shard.is_waited_for(id).map_err(user_error)?
+            {
+                pairs.push((id.clone(), TrackRef { shard: view.shard, ordinal: TrackOrdinal(ordinal) }));
+            }
+        }
+        if !pairs.is_empty() {
+            self.propose_users(UserOp::ResolveTracks(pairs).into())?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn delete_tracks(&self, ids: &[TrackId]) -> Result<(u64, WriteToken)> {
+        let (reply, token) = self.propose_tracks(&TrackCommand::DeleteTracks { ids: ids.to_vec() })?;
+        Ok((count(&reply)?, token))
+    }
+
+    pub(super) fn track(&self, id: &TrackId) -> Result<Track> {
+        let view = self.tracks.shard.view();
+        let ordinal = view.find(id).ok_or_else(|| Error::not_found("track", id))?;
+        Ok(view.row(ordinal)?.track.clone())
+    }
+
+    pub(super) fn list_tracks(&self, cursor: Option<u64>, limit: usize) -> Result<(Vec<Track>, Option<u64>)> {
+        let view = self.tracks.shard.view();
+        let first = cursor.map_or(0, |cursor| cursor.saturating_add(1));
+        let mut tracks = Vec::new();
+        for ordinal in u32::try_from(first).unwrap_or(u32::MAX)..view.ordinals() {
+            if tracks.len() == limit {
+                return Ok((tracks, Some(u64::from(ordinal) - 1)));
+            }
+            if view.hot(ordinal).live {
+                tracks.push(view.row(ordinal)?.track.clone());
+            }
+        }
+        Ok((tracks, None))
+    }
+
+    /// The set a track space's vectors of a generation belong to, with `dim` components.
+    ///
+    /// # Errors
+    /// `InvalidField` when the generation has another dimension, `Conflict` when the generation does not take vectors.
+    pub(super) fn vector_set(
+        &self,
+        space: &SpaceSpec,
+        generation: GenerationId,
+        dim: usize,
+    ) -> Result<VectorSetSpec> {
+        let dim = u32::try_from(dim).map_err(|_| Error::invalid("vector", "too many components"))?;
+        let expected = if space.generational {
+            Some(self.generation_dim(generation)?)
+        } else if generation == GenerationId::STATIC {
+            self.tracks.shard.view().set(&space.name, generation).map(|set| set.spec.dim)
+        } else {
+            return Err(Error::invalid(
+                "generation",
+                format!(
+                    "the space has no generations: leave it out. space=`{}`, generation=`{generation}`",
+                    space.name
+                ),
+            ));
+        };
+        if let Some(expected) = expected
+            && expected != dim
+        {
+            return Err(wrong_dim(space, expected, dim));
+        }
+        Ok(VectorSetSpec { space: space.name.clone(), generation, dim, metrics: space.metrics.clone() })
+    }
+
+    pub(super) fn upsert_vectors(
+        &self,
+        space: &SpaceName,
+        generation: GenerationId,
+        rows: Vec<VectorRow>,
+    ) -> Result<WriteToken> {
+        let space = self.space(space)?;
+        let Some(dim) = rows.first().map(|row| row.vector.len()) else { return Ok(WriteToken::default()) };
+        check_rows(&space, dim, &rows)?;
+        let set = self.vector_set(&space, generation, dim)?;
+        match space.entity {
+            Entity::User => self.upsert_user_vectors(&space.name, generation, rows),
+            Entity::Track => {
+                let mut ids = Vec::with_capacity(rows.len());
+                let mut data = Vec::with_capacity(rows.len() * dim);
+                for (row, VectorRow { id, vector }) in rows.into_iter().enumerate() {
+                    ids.push(track_id(row, id)?);
+                    data.extend(vector);
+                }
+                let names = ids.clone();
+                let (reply, token) =
+                    self.propose_tracks(&TrackCommand::UpsertVectors { set, ids, rows: data })?;
+                match reply {
+                    TrackReply::Done(_) => {
+                        self.wake_worker();
+                        Ok(token)
+                    }
+                    TrackReply::UnknownTrack { row } => {
+                        let row = usize::try_from(row).unwrap_or(usize::MAX);
+                        let id = names.get(row).map_or("", |id| id.as_str());
+                        Err(Error::InvalidRow { row, source: Box::new(Error::not_found("track", id)) })
+                    }
+                    TrackReply::WrongDim { expected } => {
+                        Err(wrong_dim(&space, expected, u32::try_from(dim).unwrap_or(u32::MAX)))
+                    }
+                    TrackReply::Stale => Err(Error::Internal("vectors were refused as stale".to_owned())),
+                }
+            }
+        }
+    }
+
+    pub(super) fn delete_vectors(
+        &self,
+        space: &SpaceName,
+        generation: GenerationId,
+        ids: &[String],
+    ) -> Result<(u64, WriteToken)> {
+        let space = self.space(space)?;
+        match space.entity {
+            Entity::Track => {
+                let ids = ids.iter().map(|id| Ok(TrackId::new(id.as_str())?)).collect::<Result<_>>()?;
+                let command = TrackCommand::DeleteVectors { space: space.name, generation, ids };
+                let (reply, token) = self.propose_tracks(&command)?;
+                Ok((count(&reply)?, token))
+            }
+            Entity::User => {
+                let users = ids.iter().map(|id| Ok(UserId::new(id.as_str())?)).collect::<Result<_>>()?;
+                let op = UserOp::DeleteVectors { space: space.name, generation, users };
+                self.propose_users_counted(op.into())
+            }
+        }
+    }
+
+    pub(super) fn vector(
+        &self,
+        space: &SpaceName,
+        generation: Option<GenerationId>,
+        id: &str,
+    ) -> Result<Vec<f32>> {
+        let space = self.space(space)?;
+        let generation = self.generation_for(&space, generation)?;
+        let found = match space.entity {
+            Entity::Track => {
+                let view = self.tracks.shard.view();
+                let track = TrackId::new(id)?;
+                let ordinal = view.find(&track).ok_or_else(|| Error::not_found("track", id))?;
+                view.set(&space.name, generation).and_then(|set| set.vector(ordinal)).map(<[f32]>::to_vec)
+            }
+            Entity::User => {
+                let user = UserId::new(id)?;
+                self.users.shard.vector(&space.name, generation, &user).map_err(user_error)?
+            }
+        };
+        found.ok_or_else(|| Error::not_found("vector", id))
+    }
+}
+
+/// What the user shard's errors mean to callers.
+pub(super) fn user_error(error: crate::storage::user_shard::UserShardError) -> Error {
+    Error::from(error)
+}
+
+fn track_id(row: usize, id: String) -> Result<TrackId> {
+    TrackId::new(id).map_err(|error| Error::InvalidRow { row, source: Box::new(error.into()) })
+}
+
+fn wrong_dim(space: &SpaceSpec, expected: u32, dim: u32) -> Error {
+    Error::invalid(
+        "vector",
+        format!(
+            "the space has another dimension here. space=`{}`, dim=`{dim}`, expected=`{expected}`",
+            space.name
+        ),
+    )
+}
+
+/// Checks rows against each other and the space: one dimension, finite, and no zero vectors where only directions count.
+pub(super) fn check_rows(space: &SpaceSpec, dim: usize, rows: &[VectorRow]) -> Result<()> {
+    let directions_only = space.metrics.iter().all(|metric| *metric == Metric::Cosine);
+    for (row, VectorRow { vector, .. }) in rows.iter().enumerate() {
+        let fault = if vector.len() != dim {
+            Error::invalid(
+                "vector",
+                format!("rows differ in dimension. dim=`{}`, first_row=`{dim}`", vector.len()),
+            )
+        } else if let Err(error) = crate::pipeline::validate_vector("vector", vector) {
+            error
+        } else if directions_only && vector.iter().all(|x| *x == 0.0) {
+            Error::invalid("vector", "a zero vector has no direction; the space compares by cosine")
+        } else {
+            continue;
+        };
+        return Err(Error::InvalidRow { row, source: Box::new(fault) });
+    }
+    Ok(())
+}
+
+fn count(reply: &TrackReply) -> Result<u64> {
+    match reply {
+        TrackReply::Done(count) => Ok(*count),
+        other => Err(Error::Internal(format!("unexpected reply of a track shard: {other:?}"))),
+    }
+}

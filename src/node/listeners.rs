@@ -1,0 +1,165 @@
+//! Writes and reads of users, their vectors and what they do.
+
+use super::catalog::user_error;
+use super::engine::{Inner, VectorRow};
+use crate::error::{Error, Result};
+use crate::pipeline::request::WriteToken;
+use crate::storage::user_shard::{
+    EventTrack, ResolvedEvent, ServedList, ServedTrack, UserCommand, UserOp, UserReply, event_key,
+};
+use crate::types::{
+    Action, FeedbackEvent, GenerationId, SpaceName, Surface, Timestamp, TrackId, TrackOrdinal, TrackRef,
+    User, UserId,
+};
+
+impl Inner {
+    /// Proposes to the user shard; the reply once applied, and the token.
+    pub(super) fn propose_users(&self, command: UserCommand) -> Result<(UserReply, WriteToken)> {
+        let applied = self.users.group.propose(command.encode())?;
+        let token = WriteToken { applied: vec![(self.users.group.name.clone(), applied.index)] };
+        match UserReply::decode(&applied.reply)? {
+            UserReply::Refused(reason) => Err(Error::invalid("batch", reason)),
+            reply => Ok((reply, token)),
+        }
+    }
+
+    pub(super) fn propose_users_counted(&self, command: UserCommand) -> Result<(u64, WriteToken)> {
+        match self.propose_users(command)? {
+            (UserReply::Done(count), token) => Ok((count, token)),
+            (other, _) => Err(Error::Internal(format!("unexpected reply of a user shard: {other:?}"))),
+        }
+    }
+
+    pub(super) fn upsert_users(&self, users: Vec<User>) -> Result<WriteToken> {
+        for (row, user) in users.iter().enumerate() {
+            user.validate().map_err(|error| Error::InvalidRow { row, source: Box::new(error) })?;
+        }
+        Ok(self.propose_users_counted(UserOp::UpsertUsers(users).into())?.1)
+    }
+
+    pub(super) fn delete_users(&self, ids: &[UserId]) -> Result<(u64, WriteToken)> {
+        self.propose_users_counted(UserOp::DeleteUsers(ids.to_vec()).into())
+    }
+
+    pub(super) fn user(&self, id: &UserId) -> Result<User> {
+        self.users.shard.user(id).map_err(user_error)?.ok_or_else(|| Error::not_found("user", id))
+    }
+
+    pub(super) fn list_users(
+        &self,
+        cursor: Option<UserId>,
+        limit: usize,
+    ) -> Result<(Vec<User>, Option<UserId>)> {
+        self.users.shard.list_users(cursor.as_ref(), limit).map_err(user_error)
+    }
+
+    pub(super) fn upsert_user_vectors(
+        &self,
+        space: &SpaceName,
+        generation: GenerationId,
+        rows: Vec<VectorRow>,
+    ) -> Result<WriteToken> {
+        let rows = user_rows(rows)?;
+        let op = UserOp::UpsertVectors { space: space.clone(), generation, rows };
+        Ok(self.propose_users_counted(op.into())?.1)
+    }
+
+    pub(super) fn feedback(&self, events: Vec<FeedbackEvent>) -> Result<(Vec<bool>, WriteToken)> {
+        let mut resolved = Vec::with_capacity(events.len());
+        for (row, event) in events.into_iter().enumerate() {
+            let event = event.validate().and_then(|()| self.resolve_event(event));
+            resolved.push(event.map_err(|error| Error::InvalidRow { row, source: Box::new(error) })?);
+        }
+        if resolved.is_empty() {
+            return Ok((Vec::new(), WriteToken::default()));
+        }
+        match self.propose_users(UserOp::Record(resolved).into())? {
+            (UserReply::Recorded(new), token) => Ok((new, token)),
+            (other, _) => Err(Error::Internal(format!("unexpected reply of a user shard: {other:?}"))),
+        }
+    }
+
+    /// Looks the track of an event up, once, at write time.
+    fn resolve_event(&self, event: FeedbackEvent) -> Result<ResolvedEvent> {
+        if self.users.shard.user(&event.user_id).map_err(user_error)?.is_none() {
+            return Err(Error::not_found("user", &event.user_id));
+        }
+        let at = event.at.unwrap_or_else(Timestamp::now);
+        let mut resolved = ResolvedEvent::new(event.user_id, event.action, at);
+        if let Some(id) = event.track_id {
+            let (track, duration_ms) = self.event_track(&id);
+            resolved.listened_ms = event.listened_ms.unwrap_or(match event.action {
+                Action::Play | Action::Repeat => duration_ms.unwrap_or(LISTENED_MS_UNKNOWN),
+                _ => 0,
+            });
+            resolved.completed = completed(resolved.listened_ms, duration_ms);
+            resolved.track = Some(track);
+            resolved.track_id = Some(id);
+        }
+        resolved.artist = event.artist_id;
+        resolved.event_key = event.event_id.as_ref().map(event_key);
+        resolved.query = event.query;
+        if let Some(token) = &event.impression {
+            resolved.served = Some(self.served_list(token, &event.positions)?);
+        }
+        Ok(resolved)
+    }
+
+    /// Where a track is, and how long it lasts; by id when it is not known (yet).
+    pub(super) fn event_track(&self, id: &TrackId) -> (EventTrack, Option<u32>) {
+        let view = self.tracks.shard.view();
+        match view.ordinal_of(id.as_str()) {
+            Some(ordinal) => {
+                let track = TrackRef { shard: view.shard, ordinal: TrackOrdinal(ordinal) };
+                let duration_ms = Some(view.hot(ordinal).duration_ms).filter(|ms| *ms > 0);
+                (EventTrack::Resolved(track), duration_ms)
+            }
+            None => (EventTrack::Unknown(id.clone()), None),
+        }
+    }
+
+    /// The list an impression token stands for; only the given positions of it, all when none are given.
+    fn served_list(&self, token: &str, positions: &[u32]) -> Result<ServedList> {
+        let impression = crate::pipeline::impression::Impression::decode(token, &self.impression_key()?)?;
+        let all = impression
+            .slots
+            .iter()
+            .map(|slot| ServedTrack { track: slot.track, explored: slot.exploration.is_some() });
+        let all: Vec<ServedTrack> = all.collect();
+        let tracks = if positions.is_empty() {
+            all
+        } else {
+            let shown = positions.iter().map(|&position| {
+                all.get(position as usize).copied().ok_or_else(|| {
+                    Error::invalid(
+                        "positions",
+                        format!("beyond the list. position=`{position}`, length=`{}`", all.len()),
+                    )
+                })
+            });
+            shown.collect::<Result<_>>()?
+        };
+        Ok(ServedList {
+            surface: Surface::new(impression.surface)?,
+            impression: impression.request_id,
+            tracks,
+        })
+    }
+}
+
+/// A play whose length nobody knows counts as three minutes.
+const LISTENED_MS_UNKNOWN: u32 = 180_000;
+
+/// Whether at least 80 % of a track was heard; of an unknown length, three minutes count as the whole.
+pub(super) fn completed(listened_ms: u32, duration_ms: Option<u32>) -> bool {
+    u64::from(listened_ms) * 5 >= u64::from(duration_ms.unwrap_or(LISTENED_MS_UNKNOWN)) * 4
+}
+
+/// Rows with checked user ids.
+pub(super) fn user_rows(rows: Vec<VectorRow>) -> Result<Vec<(UserId, Vec<f32>)>> {
+    let rows = rows.into_iter().enumerate().map(|(row, VectorRow { id, vector })| match UserId::new(id) {
+        Ok(id) => Ok((id, vector)),
+        Err(error) => Err(Error::InvalidRow { row, source: Box::new(error.into()) }),
+    });
+    rows.collect()
+}

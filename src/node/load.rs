@@ -1,0 +1,360 @@
+//! Bulk loads: named, resumable, exactly once. Rows of tracks, users and plays go through the log in large entries that
+//! carry the load's progress; vectors of tracks are staged and become one segment.
+
+use std::collections::BTreeMap;
+
+use super::catalog::{check_rows, user_error};
+use super::engine::{Inner, LoadKind, LoadProgress, VectorRow};
+use super::listeners::{completed, user_rows};
+use super::stage::{Stage, StageHeader, StagedRows};
+use crate::error::{Error, Result};
+use crate::maintenance::write_vector_segment;
+use crate::pipeline::request::WriteToken;
+use crate::storage::track_shard::command::{
+    LoadMark, NewSegment, SegmentOrigin, TrackCommand, TrackReply, VectorSetSpec,
+};
+use crate::storage::user_shard::{EventTrack, LoadStep, PlayBatch, PlayRow, UserCommand, UserOp, UserReply};
+use crate::types::{
+    Entity, GenerationId, Play, ShardId, SpaceName, Track, TrackId, TrackOrdinal, TrackRef, User, UserId,
+};
+
+/// Rows in one log entry of a load: keeps entries well under the log's limit of 8 MiB.
+const ENTRY_ROWS: usize = 4_096;
+/// Bytes of vectors in one log entry of a load.
+const ENTRY_VECTOR_BYTES: usize = 4 << 20;
+
+impl Inner {
+    pub(super) fn load_progress(&self, load_id: &str) -> Result<LoadProgress> {
+        check_load_id(load_id)?;
+        if let Some(mark) = self.tracks.shard.view().loads.get(load_id) {
+            return Ok(LoadProgress { rows_done: mark.rows_done, finished: mark.finished });
+        }
+        if let Some(rows_done) = self.staged_rows(load_id)? {
+            return Ok(LoadProgress { rows_done, finished: false });
+        }
+        let state = self.users.shard.load_state(load_id).map_err(user_error)?;
+        Ok(LoadProgress { rows_done: state.rows_done, finished: state.finished })
+    }
+
+    pub(super) fn load_tracks(
+        &self,
+        load_id: &str,
+        first_row: u64,
+        tracks: Vec<Track>,
+    ) -> Result<LoadProgress> {
+        let progress = self.load_progress(load_id)?;
+        let mut tracks = unseen(progress, first_row, tracks)?;
+        let mut rows_done = progress.rows_done;
+        while !tracks.is_empty() {
+            let rest = tracks.split_off(tracks.len().min(ENTRY_ROWS));
+            for (row, track) in tracks.iter().enumerate() {
+                track.validate().map_err(|error| Error::InvalidRow { row, source: Box::new(error) })?;
+            }
+            rows_done += tracks.len() as u64;
+            let new = self.new_track_ids(&tracks);
+            let load = Some(LoadMark { load_id: load_id.to_owned(), rows_done, finished: false });
+            self.propose_tracks(&TrackCommand::UpsertTracks { tracks, load })?;
+            self.resolve_waiting(&new)?;
+            tracks = rest;
+        }
+        self.wake_worker();
+        Ok(LoadProgress { rows_done, finished: progress.finished })
+    }
+
+    pub(super) fn load_users(&self, load_id: &str, first_row: u64, users: Vec<User>) -> Result<LoadProgress> {
+        let progress = self.load_progress(load_id)?;
+        let mut users = unseen(progress, first_row, users)?;
+        let mut rows_done = progress.rows_done;
+        while !users.is_empty() {
+            let rest = users.split_off(users.len().min(ENTRY_ROWS));
+            for (row, user) in users.iter().enumerate() {
+                user.validate().map_err(|error| Error::InvalidRow { row, source: Box::new(error) })?;
+            }
+            rows_done = self.load_step(load_id, rows_done, users.len(), UserOp::UpsertUsers(users))?;
+            users = rest;
+        }
+        Ok(LoadProgress { rows_done, finished: progress.finished })
+    }
+
+    pub(super) fn load_plays(&self, load_id: &str, first_row: u64, plays: Vec<Play>) -> Result<LoadProgress> {
+        let progress = self.load_progress(load_id)?;
+        let plays = unseen(progress, first_row, plays)?;
+        let mut rows_done = progress.rows_done;
+        for rows in plays.chunks(ENTRY_ROWS * 4) {
+            let batch = self.play_batch(rows);
+            rows_done = self.load_step(load_id, rows_done, rows.len(), UserOp::RecordPlays(batch))?;
+        }
+        Ok(LoadProgress { rows_done, finished: progress.finished })
+    }
+
+    fn play_batch(&self, rows: &[Play]) -> PlayBatch {
+        let mut batch = PlayBatch::default();
+        let mut places: BTreeMap<&UserId, u32> = BTreeMap::new();
+        for play in rows {
+            let next = u32::try_from(places.len()).expect("an entry has few rows");
+            let user = *places.entry(&play.user_id).or_insert_with(|| {
+                batch.users.push(play.user_id.clone());
+                next
+            });
+            let (track, duration_ms) = self.event_track(&play.track_id);
+            let nowhere = TrackRef { shard: ShardId(0), ordinal: TrackOrdinal(0) };
+            let row = PlayRow {
+                user,
+                track: if let EventTrack::Resolved(track) = &track { *track } else { nowhere },
+                listened_ms: play.listened_ms,
+                at: play.played_at,
+                action: play.action,
+                completed: completed(play.listened_ms, duration_ms),
+            };
+            match track {
+                EventTrack::Resolved(_) => batch.plays.push(row),
+                EventTrack::Unknown(id) => batch.unknown.push((id, row)),
+            }
+        }
+        batch
+    }
+
+    /// One entry of a load into the user shard; returns the new progress.
+    fn load_step(&self, load_id: &str, rows_done: u64, rows: usize, op: UserOp) -> Result<u64> {
+        let step = LoadStep {
+            load_id: load_id.to_owned(),
+            first_row: rows_done,
+            rows_done: rows_done + rows as u64,
+            finished: false,
+        };
+        match self.propose_users(UserCommand { load: Some(step), op })?.0 {
+            UserReply::AlreadyLoaded(state) => Ok(state.rows_done),
+            _ => Ok(rows_done + rows as u64),
+        }
+    }
+
+    pub(super) fn load_vectors(
+        &self,
+        load_id: &str,
+        first_row: u64,
+        space: &SpaceName,
+        generation: GenerationId,
+        rows: Vec<VectorRow>,
+    ) -> Result<LoadProgress> {
+        let space = self.space(space)?;
+        let progress = self.load_progress(load_id)?;
+        let rows = unseen(progress, first_row, rows)?;
+        let Some(dim) = rows.first().map(|row| row.vector.len()) else { return Ok(progress) };
+        check_rows(&space, dim, &rows)?;
+        let set = self.vector_set(&space, generation, dim)?;
+        match space.entity {
+            Entity::Track => self.stage_vectors(load_id, progress, set, rows),
+            Entity::User => {
+                let mut rows_done = progress.rows_done;
+                for rows in user_rows(rows)?.chunks((ENTRY_VECTOR_BYTES / (4 * dim)).max(1)) {
+                    let op =
+                        UserOp::UpsertVectors { space: space.name.clone(), generation, rows: rows.to_vec() };
+                    rows_done = self.load_step(load_id, rows_done, rows.len(), op)?;
+                }
+                Ok(LoadProgress { rows_done, finished: progress.finished })
+            }
+        }
+    }
+
+    fn stage_vectors(
+        &self,
+        load_id: &str,
+        progress: LoadProgress,
+        set: VectorSetSpec,
+        rows: Vec<VectorRow>,
+    ) -> Result<LoadProgress> {
+        let view = self.tracks.shard.view();
+        for (row, VectorRow { id, .. }) in rows.iter().enumerate() {
+            let known = TrackId::new(id.as_str())
+                .map_err(Error::from)
+                .and_then(|track| view.find(&track).ok_or_else(|| Error::not_found("track", id)));
+            known.map_err(|error| Error::InvalidRow { row, source: Box::new(error) })?;
+        }
+        self.check_disk()?;
+        let mut stages = self.stages.lock();
+        let stage = match stages.remove(load_id) {
+            Some(stage) => stage,
+            None => match Stage::open(&self.staging_folder(), load_id)? {
+                Some(stage) => stage,
+                None => {
+                    let VectorSetSpec { space, generation, dim, .. } = set.clone();
+                    let header = StageHeader { load_id: load_id.to_owned(), space, generation, dim };
+                    Stage::create(&self.staging_folder(), header)?
+                }
+            },
+        };
+        let stage = stages.entry(load_id.to_owned()).or_insert(stage);
+        if stage.header.dim != set.dim
+            || stage.header.space != set.space
+            || stage.header.generation != set.generation
+        {
+            return Err(Error::Conflict(format!(
+                "the load began with another space, generation or dimension. space=`{}`, generation=`{}`, dim=`{}`",
+                stage.header.space, stage.header.generation, stage.header.dim
+            )));
+        }
+        let (ids, vectors): (Vec<String>, Vec<Vec<f32>>) =
+            rows.into_iter().map(|VectorRow { id, vector }| (id, vector)).unzip();
+        let first_row = progress.rows_done;
+        stage.push(&StagedRows { first_row, ids, vectors: vectors.concat() })?;
+        Ok(LoadProgress { rows_done: stage.rows_done, finished: false })
+    }
+
+    /// Rows staged for a load, if any.
+    fn staged_rows(&self, load_id: &str) -> Result<Option<u64>> {
+        let mut stages = self.stages.lock();
+        if !stages.contains_key(load_id)
+            && let Some(stage) = Stage::open(&self.staging_folder(), load_id)?
+        {
+            stages.insert(load_id.to_owned(), stage);
+        }
+        Ok(stages.get(load_id).map(|stage| stage.rows_done))
+    }
+
+    pub(super) fn finish_load(
+        &self,
+        load_id: &str,
+        kind: LoadKind,
+        progress: &(dyn Fn(f64) + Sync),
+    ) -> Result<(LoadProgress, WriteToken)> {
+        let before = self.load_progress(load_id)?;
+        if before.finished {
+            return Ok((before, self.token_now()));
+        }
+        let staged = self.stages.lock().remove(load_id);
+        let done = LoadProgress { rows_done: before.rows_done, finished: true };
+        match (kind, staged) {
+            (LoadKind::Tracks, _) => {
+                self.seal_now(progress)?;
+                let load =
+                    LoadMark { load_id: load_id.to_owned(), rows_done: done.rows_done, finished: true };
+                self.propose_tracks(&TrackCommand::MarkLoad { load })?;
+            }
+            (LoadKind::Vectors, Some(stage)) => {
+                if let Err(error) = self.build_staged(&stage, done, progress) {
+                    self.stages.lock().insert(load_id.to_owned(), stage);
+                    return Err(error);
+                }
+                stage.remove()?;
+                self.seal_now(&|_| {})?;
+            }
+            (LoadKind::Users | LoadKind::Plays | LoadKind::Vectors, _) => {
+                let step = LoadStep {
+                    load_id: load_id.to_owned(),
+                    first_row: done.rows_done,
+                    rows_done: done.rows_done,
+                    finished: true,
+                };
+                self.propose_users(UserCommand { load: Some(step), op: UserOp::Nothing })?;
+            }
+        }
+        progress(1.0);
+        Ok((done, self.token_now()))
+    }
+
+    /// Builds one segment from staged rows and makes it live.
+    fn build_staged(&self, stage: &Stage, done: LoadProgress, progress: &(dyn Fn(f64) + Sync)) -> Result<()> {
+        let space = self.space(&stage.header.space)?;
+        let set = self.vector_set(&space, stage.header.generation, stage.header.dim as usize)?;
+        let _turn = self.maintenance.lock();
+        let propose = |command: &TrackCommand| self.propose_tracks(command).map(|(reply, _)| reply);
+        let TrackReply::Done(id) = propose(&TrackCommand::ReserveSegments { count: 1 })? else {
+            return Err(Error::Internal("a segment number was refused".to_owned()));
+        };
+        let rows = self.staged_by_ordinal(stage)?;
+        let dim = set.dim as usize;
+        let shard = &self.tracks.shard;
+        let rows =
+            rows.places.iter().map(|&(ordinal, at)| (ordinal, &rows.vectors[at * dim..(at + 1) * dim]));
+        let entry = write_vector_segment(shard.folder(), id, &set, rows, &self.index_choice, progress)?;
+        let load =
+            LoadMark { load_id: stage.header.load_id.clone(), rows_done: done.rows_done, finished: true };
+        let new = NewSegment { entry, set: Some(set) };
+        shard.stage(&new, segue_storage_format::Verify::Structure)?;
+        let command = TrackCommand::AddSegments {
+            segments: vec![new],
+            origin: SegmentOrigin::Loaded,
+            load: Some(load),
+        };
+        let reply = propose(&command);
+        shard.unstage(id);
+        match reply? {
+            TrackReply::Done(_) => Ok(()),
+            TrackReply::WrongDim { expected } => Err(Error::invalid(
+                "vector",
+                format!("the space has another dimension here. dim=`{dim}`, expected=`{expected}`"),
+            )),
+            other => Err(Error::Internal(format!("a loaded segment was refused: {other:?}"))),
+        }
+    }
+
+    /// All staged rows, newest of each track only, in order of ordinal.
+    fn staged_by_ordinal(&self, stage: &Stage) -> Result<OrderedRows> {
+        let view = self.tracks.shard.view();
+        let mut rows = OrderedRows::default();
+        let mut newest: BTreeMap<u32, usize> = BTreeMap::new();
+        let mut at = 0;
+        stage.for_each(|staged| {
+            for id in &staged.ids {
+                if let Some(ordinal) = view.ordinal_of(id) {
+                    newest.insert(ordinal, at);
+                }
+                at += 1;
+            }
+            rows.vectors.extend_from_slice(&staged.vectors);
+            Ok(())
+        })?;
+        rows.places = newest.into_iter().collect();
+        Ok(rows)
+    }
+}
+
+/// Staged rows in memory: `(ordinal, row)` and the rows.
+#[derive(Default)]
+struct OrderedRows {
+    places: Vec<(u32, usize)>,
+    vectors: Vec<f32>,
+}
+
+fn check_load_id(load_id: &str) -> Result<()> {
+    if load_id.is_empty() || load_id.len() > 256 {
+        return Err(Error::invalid(
+            "load_id",
+            format!("must have 1 to 256 bytes. bytes=`{}`", load_id.len()),
+        ));
+    }
+    Ok(())
+}
+
+/// The rows a load does not have yet.
+fn unseen<T>(progress: LoadProgress, first_row: u64, mut rows: Vec<T>) -> Result<Vec<T>> {
+    if first_row > progress.rows_done {
+        return Err(Error::Conflict(format!(
+            "rows are missing before these: ask for the load's progress and go on there. first_row=`{first_row}`, rows_done=`{}`",
+            progress.rows_done
+        )));
+    }
+    let seen = usize::try_from(progress.rows_done - first_row).unwrap_or(usize::MAX).min(rows.len());
+    Ok(rows.split_off(seen))
+}
+
+impl Inner {
+    /// Where staged vectors are kept.
+    fn staging_folder(&self) -> std::path::PathBuf {
+        self.dir.join("staging")
+    }
+
+    /// Refuses to write when the disk has no more than its reserve left.
+    fn check_disk(&self) -> Result<()> {
+        let stat = rustix::fs::statvfs(&self.dir).map_err(|errno| Error::Io {
+            action: "asking for free space".into(),
+            path: self.dir.clone(),
+            source: errno.into(),
+        })?;
+        let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+        if free <= self.settings.storage.disk_reserve_bytes {
+            return Err(Error::DiskFull { path: self.dir.clone() });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,187 @@
+//! Spaces, generations and recipes: what the meta group decides.
+
+use super::engine::Inner;
+use crate::error::{Error, Result};
+use crate::pipeline::recipe::{Recipe, RecipeBook};
+use crate::storage::meta::{
+    GenerationContents, GenerationInfo, GenerationState, GramData, MetaCommand, MetaReply,
+};
+use crate::types::{GenerationId, SpaceName, SpaceSpec};
+
+/// The name of the key that impression tokens are signed with.
+const IMPRESSION_KEY: &str = "impression";
+
+impl Inner {
+    fn propose_meta(&self, command: &MetaCommand) -> Result<MetaReply> {
+        let applied = self.meta.group.propose(command.encode()?)?;
+        MetaReply::decode(&applied.reply)?.into_result()
+    }
+
+    /// Makes sure of what every database has: the built-in spaces and a key for impression tokens.
+    pub(super) fn define_built_in(&self) -> Result<()> {
+        let state = self.meta.shard.state();
+        for space in SpaceSpec::built_in() {
+            if state.space(&space.name).is_none() {
+                self.propose_meta(&MetaCommand::DefineSpace(space))?;
+            }
+        }
+        if state.key(IMPRESSION_KEY).is_none() {
+            let key = fresh_key()?;
+            let name = IMPRESSION_KEY.to_owned();
+            self.propose_meta(&MetaCommand::SetKey { name, key, replace: false })?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn impression_key(&self) -> Result<[u8; 32]> {
+        let state = self.meta.shard.state();
+        let key = state.key(IMPRESSION_KEY).and_then(|key| <[u8; 32]>::try_from(key).ok());
+        key.ok_or_else(|| Error::Internal("the key of impression tokens is missing".to_owned()))
+    }
+
+    pub(super) fn space(&self, name: &SpaceName) -> Result<SpaceSpec> {
+        self.meta.shard.state().space(name).cloned().ok_or_else(|| Error::not_found("space", name))
+    }
+
+    /// The dimension of a generation that may still take vectors.
+    pub(super) fn generation_dim(&self, id: GenerationId) -> Result<u32> {
+        let state = self.meta.shard.state();
+        let found = state.generation(id).ok_or_else(|| {
+            if id == GenerationId::STATIC {
+                Error::invalid("generation", "the space is trained in generations: create one and name it")
+            } else {
+                Error::not_found("generation", id)
+            }
+        })?;
+        Ok(found.dim)
+    }
+
+    /// The generation a read of a space means: the given one, the active one, or none for spaces without.
+    pub(super) fn generation_for(
+        &self,
+        space: &SpaceSpec,
+        generation: Option<GenerationId>,
+    ) -> Result<GenerationId> {
+        if !space.generational {
+            return Ok(GenerationId::STATIC);
+        }
+        let state = self.meta.shard.state();
+        match generation {
+            Some(id) => {
+                state.generation(id).map(|found| found.id).ok_or_else(|| Error::not_found("generation", id))
+            }
+            None => state.active().map(|found| found.id).ok_or_else(|| {
+                Error::Conflict("no generation is active: load one and activate it".to_owned())
+            }),
+        }
+    }
+
+    pub(super) fn create_generation(&self, dim: u32, gram: Option<GramData>) -> Result<GenerationInfo> {
+        generation(self.propose_meta(&MetaCommand::CreateGeneration { dim, gram })?)
+    }
+
+    pub(super) fn activate_generation(&self, id: GenerationId) -> Result<GenerationInfo> {
+        let contents = self.contents(id)?;
+        generation(self.propose_meta(&MetaCommand::ActivateGeneration { id, contents })?)
+    }
+
+    pub(super) fn rollback_generation(&self) -> Result<GenerationInfo> {
+        generation(self.propose_meta(&MetaCommand::RollbackGeneration)?)
+    }
+
+    /// All generations; those being built with what they hold by now.
+    pub(super) fn generations(&self) -> Result<Vec<GenerationInfo>> {
+        let state = self.meta.shard.state();
+        let mut all: Vec<GenerationInfo> = state.generations().cloned().collect();
+        for info in all.iter_mut().filter(|info| info.state == GenerationState::Building) {
+            let contents = self.contents(info.id)?;
+            (info.users, info.tracks) = (contents.users, contents.tracks);
+        }
+        Ok(all)
+    }
+
+    /// What the shards hold of a generation: vectors of its user and its track space.
+    fn contents(&self, id: GenerationId) -> Result<GenerationContents> {
+        let users = self.users.shard.generations().map_err(Error::from)?;
+        let user_cf = crate::pipeline::spaces::user_cf();
+        let (user_dim, users) = users
+            .into_iter()
+            .find(|(space, generation, _, _)| *space == user_cf && *generation == id)
+            .map_or((0, 0), |(_, _, dim, rows)| (dim, rows));
+        let view = self.tracks.shard.view();
+        let (track_dim, tracks) =
+            view.set(&crate::pipeline::spaces::track_cf(), id).map_or((0, 0), |set| (set.spec.dim, set.live));
+        Ok(GenerationContents { users, user_dim, tracks, track_dim })
+    }
+
+    /// Built-in and stored recipes.
+    pub(super) fn recipe_book(&self) -> Result<RecipeBook> {
+        let state = self.meta.shard.state();
+        let mut book = RecipeBook::built_in();
+        for (name, version, document) in state.recipes() {
+            let recipe: Recipe = serde_json::from_str(document).map_err(|error| {
+                Error::Corrupt(format!("a stored recipe cannot be read. recipe=`{name}@{version}`: {error}"))
+            })?;
+            book.insert(Recipe { version, ..recipe });
+        }
+        for (name, version) in state.active_recipes() {
+            book.activate(name, version)?;
+        }
+        Ok(book)
+    }
+
+    pub(super) fn put_recipe(&self, recipe: Recipe) -> Result<Recipe> {
+        recipe.validate()?;
+        let document = serde_json::to_string(&recipe).map_err(|error| Error::Internal(error.to_string()))?;
+        let name = recipe.name.clone();
+        let built_in = built_in_version(&name);
+        match self.propose_meta(&MetaCommand::PutRecipe { name, document, built_in })? {
+            MetaReply::Recipe { version, .. } => Ok(Recipe { version, ..recipe }),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    pub(super) fn recipes(&self) -> Result<Vec<(Recipe, bool)>> {
+        Ok(self.recipe_book()?.iter().map(|(recipe, active)| (recipe.clone(), active)).collect())
+    }
+
+    pub(super) fn activate_recipe(&self, name: &str, version: u32) -> Result<Recipe> {
+        let built_in = built_in_version(name);
+        self.propose_meta(&MetaCommand::ActivateRecipe { name: name.to_owned(), version, built_in })?;
+        let book = self.recipe_book()?;
+        let found = book.iter().find(|(recipe, _)| recipe.name == name && recipe.version == version);
+        found
+            .map(|(recipe, _)| recipe.clone())
+            .ok_or_else(|| Error::not_found("recipe", format!("{name}@{version}")))
+    }
+}
+
+/// The highest built-in version of a recipe name; 0 if none.
+fn built_in_version(name: &str) -> u32 {
+    let book = RecipeBook::built_in();
+    book.iter().filter(|(recipe, _)| recipe.name == name).map(|(recipe, _)| recipe.version).max().unwrap_or(0)
+}
+
+fn generation(reply: MetaReply) -> Result<GenerationInfo> {
+    match reply {
+        MetaReply::Generation(info) => Ok(info),
+        other => Err(unexpected(&other)),
+    }
+}
+
+fn unexpected(reply: &MetaReply) -> Error {
+    Error::Internal(format!("unexpected reply of the meta group: {reply:?}"))
+}
+
+/// 32 bytes from the system's generator.
+fn fresh_key() -> Result<Vec<u8>> {
+    let mut key = vec![0; 32];
+    let read = std::fs::File::open("/dev/urandom")
+        .and_then(|mut file| std::io::Read::read_exact(&mut file, &mut key));
+    read.map_err(|source| Error::Io {
+        action: "reading random bytes".into(),
+        path: "/dev/urandom".into(),
+        source,
+    })?;
+    Ok(key)
+}

@@ -1,0 +1,137 @@
+//! Opening a data directory: the log, the shards behind it, and what was found.
+//!
+//! ```text
+//! DIR/            node identity and lock (cluster crate)
+//! DIR/raft/       the one log
+//! DIR/meta/       spaces, generations, recipes
+//! DIR/tracks-0/   segments and manifest of the track shard
+//! DIR/users-0/    listeners
+//! DIR/staging/    vectors of bulk loads under way
+//! ```
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use segue_cluster::{ClusterNode, GroupId, NodeConfig, StateMachine};
+use segue_storage_format::Verify;
+
+use super::engine::{Inner, OpenReport, Replica};
+use super::group::Group;
+use super::replica::{MetaReplica, TrackReplica, UserReplica};
+use crate::config::Settings;
+use crate::error::{Error, Result};
+use crate::maintenance::IndexChoice;
+use crate::pipeline::reader::Caches;
+use crate::storage::meta::MetaStore;
+use crate::storage::track_shard::TrackStateMachine;
+use crate::storage::user_shard::{UserShard, UserShardOptions};
+use crate::types::ShardId;
+
+/// Raft groups of a node, by number. Track shards count up from [`TRACKS`], user shards from [`USERS`].
+const META: u64 = 1;
+const TRACKS: u64 = 1 << 16;
+const USERS: u64 = 2 << 16;
+
+/// How long replaying the log may take before a start is given up.
+const REPLAY_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// Opens every part of a node and waits until the log is replayed.
+pub(super) fn open(dir: &Path, settings: Settings) -> Result<(Inner, OpenReport)> {
+    let config =
+        NodeConfig { disk_reserve_bytes: settings.storage.disk_reserve_bytes, ..NodeConfig::default() };
+    let cluster = ClusterNode::open(dir, config).map_err(open_error)?;
+    let mut report = OpenReport { repairs: log_repairs(&cluster) };
+
+    let opened = MetaStore::open(&dir.join("meta"))?;
+    report.repairs.extend(opened.repairs);
+    let meta = opened.store;
+    let meta_group = add(&cluster, META, "meta", Box::new(MetaReplica::new(meta.clone(), opened.applied)))?;
+
+    let verify = if settings.storage.verify_on_open { Verify::Full } else { Verify::Structure };
+    let (machine, found) = TrackStateMachine::open(&dir.join("tracks-0"), ShardId(0), verify)?;
+    report.repairs.extend(found);
+    let tracks = machine.shard();
+    let track_group = add(&cluster, TRACKS, "tracks-0", Box::new(TrackReplica(machine)))?;
+
+    let options = UserShardOptions {
+        view_cache_bytes: usize::try_from(settings.storage.user_cache_bytes).unwrap_or(usize::MAX),
+        ..UserShardOptions::default()
+    };
+    let (users, applied) = UserShard::open(&dir.join("users-0"), &options).map_err(Error::from)?;
+    let user_group = add(&cluster, USERS, "users-0", Box::new(UserReplica::new(users.clone(), applied)))?;
+
+    for group in [&meta_group, &track_group, &user_group] {
+        wait_until_replayed(group)?;
+    }
+    tracks.remove_garbage()?;
+    let inner = Inner {
+        dir: dir.to_owned(),
+        settings,
+        cluster: Mutex::new(Some(cluster)),
+        meta: Replica { group: meta_group, shard: meta },
+        tracks: Replica { group: track_group, shard: tracks },
+        users: Replica { group: user_group, shard: users },
+        caches: Caches::default(),
+        index_choice: IndexChoice::default(),
+        stages: Mutex::default(),
+        maintenance: Mutex::default(),
+        worker: Mutex::default(),
+        closing: false.into(),
+    };
+    inner.define_built_in()?;
+    inner.caches.heads.open_all(&inner.tracks.shard.view())?;
+    Ok((inner, report))
+}
+
+fn add(cluster: &ClusterNode, id: u64, name: &str, machine: Box<dyn StateMachine>) -> Result<Group> {
+    let handle = cluster.add_group(GroupId(id), machine).map_err(|error| {
+        Error::Corrupt(format!(
+            "the log of a group cannot be used. group=`{name}`: {}",
+            crate::storage::error::describe(&error)
+        ))
+    })?;
+    Ok(Group::new(name, handle))
+}
+
+/// A read barrier passes once everything in the log is applied.
+fn wait_until_replayed(group: &Group) -> Result<()> {
+    let start = Instant::now();
+    loop {
+        match group.read_barrier() {
+            Ok(_) => return Ok(()),
+            Err(Error::Timeout { .. } | Error::Unavailable(_) | Error::Exhausted(_))
+                if start.elapsed() < REPLAY_TIMEOUT =>
+            {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn log_repairs(cluster: &ClusterNode) -> Vec<String> {
+    let report = cluster.report();
+    let mut repairs = Vec::new();
+    if report.identity_rebuilt {
+        repairs.push("the node's identity file was missing and was rebuilt from the log".to_owned());
+    }
+    if report.dropped_bytes() > 0 {
+        repairs.push(format!(
+            "the log ended in a torn write that was never acknowledged; dropped_bytes=`{}`",
+            report.dropped_bytes()
+        ));
+    }
+    repairs
+}
+
+fn open_error(error: segue_cluster::OpenError) -> Error {
+    let text = crate::storage::error::describe(&error);
+    match error {
+        segue_cluster::OpenError::InUse { .. } => Error::Unavailable(text),
+        segue_cluster::OpenError::Io { action, path, source } => {
+            Error::Io { action: action.into(), path, source }
+        }
+        _ => Error::Corrupt(text),
+    }
+}

@@ -1,0 +1,138 @@
+//! Requests: one version of everything is taken, and the pipeline answers from it.
+
+use std::sync::Arc;
+
+use super::engine::Inner;
+use crate::error::{Error, Result};
+use crate::pipeline::reader::Reader;
+use crate::pipeline::request::{
+    ExplainRequest, Explanation, RecommendRequest, Recommendation, SearchRequest, SimilarRequest,
+    SimilarUser, SimilarUsersRequest, WriteToken,
+};
+use crate::pipeline::{explain_request, recommend, search, similar_request, spaces};
+use crate::types::{GenerationId, Timestamp};
+
+impl Inner {
+    /// One version of everything. What was acknowledged before is in it: a write is acknowledged only once it is applied
+    /// here, so a node that holds all groups needs no read barrier.
+    pub(super) fn reader(&self, generation: Option<GenerationId>) -> Result<Reader<'_>> {
+        let tracks = self.tracks.shard.view();
+        let meta = self.meta.shard.state();
+        let generation = match generation {
+            Some(id) => Some(meta.generation(id).ok_or_else(|| Error::not_found("generation", id))?.id),
+            None => meta.active().map(|info| info.id),
+        };
+        let applied = vec![
+            (self.meta.group.name.clone(), self.meta.shard.applied().index),
+            (self.tracks.group.name.clone(), tracks.applied_index),
+            (self.users.group.name.clone(), self.users.shard.applied().index),
+        ];
+        Ok(Reader {
+            tracks: vec![tracks],
+            users: &self.users.shard,
+            recipes: Arc::new(self.recipe_book()?),
+            generation,
+            gram: generation.and_then(|id| meta.gram(id).cloned()).map(Arc::new),
+            impression_key: self.impression_key()?,
+            caches: &self.caches,
+            applied,
+        })
+    }
+
+    /// Where every group stands now.
+    pub(super) fn token_now(&self) -> WriteToken {
+        WriteToken {
+            applied: vec![
+                (self.tracks.group.name.clone(), self.tracks.shard.view().applied_index),
+                (self.users.group.name.clone(), self.users.shard.applied().index),
+            ],
+        }
+    }
+
+    fn check_token(&self, reader: &Reader<'_>, token: Option<&WriteToken>) -> Result<()> {
+        for (group, index) in token.into_iter().flat_map(|token| &token.applied) {
+            match reader.applied.iter().find(|(name, _)| name == group) {
+                Some((_, applied)) if applied >= index => {}
+                Some((_, applied)) => {
+                    return Err(Error::Unavailable(format!(
+                        "not as new as the token asks. group=`{group}`, applied=`{applied}`, wanted=`{index}`"
+                    )));
+                }
+                None => {
+                    return Err(Error::invalid(
+                        "min_token",
+                        format!("names no group of this database. group=`{group}`"),
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn recommend(&self, mut request: RecommendRequest) -> Result<Recommendation> {
+        request.validate(&self.settings.limits)?;
+        self.complete(&mut request);
+        let reader = self.reader(request.generation)?;
+        self.check_token(&reader, request.min_token.as_ref())?;
+        recommend::recommend(&reader, &request)
+    }
+
+    /// Fills in what the caller left to the border: the time and the request's id.
+    fn complete(&self, request: &mut RecommendRequest) {
+        request.as_of.get_or_insert_with(Timestamp::now);
+        if request.request_id.is_none() {
+            request.request_id = Some(self.fresh_request_id());
+        }
+    }
+
+    /// An id no other request of this process has, different from start to start.
+    fn fresh_request_id(&self) -> String {
+        use std::sync::atomic::{AtomicU64, Ordering};
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let nanos =
+            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_nanos());
+        let digest = blake3::hash(format!("{nanos}/{}/{number}", std::process::id()).as_bytes());
+        digest.to_hex()[..32].to_owned()
+    }
+
+    pub(super) fn similar(&self, mut request: SimilarRequest) -> Result<Recommendation> {
+        request.validate(&self.settings.limits)?;
+        request.as_of.get_or_insert_with(Timestamp::now);
+        let space = self.space(request.space.as_ref().unwrap_or(&spaces::track_cf()))?;
+        let generation = self.generation_for(&space, request.generation)?;
+        similar_request::similar(&self.reader(request.generation)?, &space, generation, &request)
+    }
+
+    pub(super) fn similar_users(&self, request: SimilarUsersRequest) -> Result<Vec<SimilarUser>> {
+        request.validate(&self.settings.limits)?;
+        let space = self.space(&spaces::user_cf())?;
+        let generation = self.generation_for(&space, request.generation)?;
+        self.user(&request.user_id)?;
+        let shard = &self.users.shard;
+        let own = shard.vector(&space.name, generation, &request.user_id).map_err(Error::from)?;
+        let own = own.ok_or_else(|| Error::not_found("vector", &request.user_id))?;
+        let found =
+            shard.similar_users(&space.name, generation, &own, request.k as usize, Some(&request.user_id));
+        let found = found.map_err(Error::from)?;
+        Ok(found.into_iter().map(|(user_id, score)| SimilarUser { user_id, score }).collect())
+    }
+
+    pub(super) fn search(&self, request: SearchRequest) -> Result<Recommendation> {
+        request.validate(&self.settings.limits)?;
+        let space = self.space(&request.space)?;
+        let generation = if request.vector.is_some() {
+            self.generation_for(&space, request.generation)?
+        } else {
+            GenerationId::STATIC
+        };
+        search::search(&self.reader(request.generation)?, &space, generation, &request, Timestamp::now())
+    }
+
+    pub(super) fn explain(&self, mut request: ExplainRequest) -> Result<Explanation> {
+        request.request.validate(&self.settings.limits)?;
+        self.complete(&mut request.request);
+        let reader = self.reader(request.request.generation)?;
+        explain_request::explain(&reader, &request)
+    }
+}

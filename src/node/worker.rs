@@ -1,0 +1,135 @@
+//! The background worker of a node: seals when enough has grown, merges when segments pile up.
+
+use std::sync::Weak;
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use tracing::{info, warn};
+
+use super::engine::Inner;
+use crate::error::{Error, Result};
+use crate::maintenance::{growing_rows, merge, plan_merges, seal};
+use crate::storage::track_shard::command::TrackCommand;
+
+/// How often the worker looks by itself.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How long it rests after a failure.
+const REST_AFTER_FAILURE: Duration = Duration::from_secs(5);
+
+/// The running worker.
+pub(super) struct Worker {
+    wake: Sender<()>,
+    stop: Sender<()>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Worker {
+    /// Starts it; it ends by itself when the node is gone.
+    pub(super) fn start(node: Weak<Inner>) -> Result<Self> {
+        let (wake, woken) = bounded(1);
+        let (stop, stopped) = bounded(1);
+        let thread = std::thread::Builder::new().name("segue-maintenance".to_owned());
+        let thread = thread.spawn(move || run(&node, &woken, &stopped)).map_err(|source| Error::Io {
+            action: "starting a thread".into(),
+            path: "segue-maintenance".into(),
+            source,
+        })?;
+        Ok(Self { wake, stop, thread: Some(thread) })
+    }
+
+    /// Has it look soon.
+    pub(super) fn wake(&self) {
+        // A full channel means that it is awake already.
+        let _ = self.wake.try_send(());
+    }
+
+    /// Waits until it has finished what it is at.
+    pub(super) fn stop(mut self) {
+        let _ = self.stop.try_send(());
+        if let Some(thread) = self.thread.take()
+            && thread.thread().id() != std::thread::current().id()
+            && thread.join().is_err()
+        {
+            warn!("the maintenance thread had panicked");
+        }
+    }
+}
+
+fn run(node: &Weak<Inner>, woken: &Receiver<()>, stopped: &Receiver<()>) {
+    let mut rest = LOOK_EVERY;
+    loop {
+        crossbeam_channel::select! {
+            recv(stopped) -> _ => return,
+            recv(woken) -> _ => {}
+            default(rest) => {}
+        }
+        let Some(node) = node.upgrade() else { return };
+        if node.closing.load(Ordering::Acquire) {
+            return;
+        }
+        rest = match node.maintain() {
+            Ok(()) => LOOK_EVERY,
+            Err(error) => {
+                warn!(%error, "background maintenance failed; it is tried again");
+                REST_AFTER_FAILURE
+            }
+        };
+    }
+}
+
+impl Inner {
+    /// Has the worker look soon.
+    pub(super) fn wake_worker(&self) {
+        if let Some(worker) = &*self.worker.lock() {
+            worker.wake();
+        }
+    }
+
+    fn maintain(&self) -> Result<()> {
+        let view = self.tracks.shard.view();
+        let grown = growing_rows(&view);
+        let behind = view.applied_index.saturating_sub(self.tracks.shard.durable_index());
+        if grown >= self.settings.storage.seal_rows as usize || behind >= LOG_ENTRIES_MAX {
+            self.seal_now(&|_| {})?;
+        }
+        self.merge_all()
+    }
+
+    /// Seals what has grown and publishes a checkpoint.
+    pub(super) fn seal_now(&self, progress: &(dyn Fn(f64) + Sync)) -> Result<()> {
+        let _turn = self.maintenance.lock();
+        let rows = growing_rows(&self.tracks.shard.view());
+        let propose = |command: &TrackCommand| self.propose_tracks(command).map(|(reply, _)| reply);
+        seal(&self.tracks.shard, &propose, &self.index_choice, progress)?;
+        if rows > 0 {
+            info!(rows, "sealed growing rows");
+        }
+        Ok(())
+    }
+
+    /// Merges until nothing is worth merging.
+    pub(super) fn merge_all(&self) -> Result<()> {
+        let _turn = self.maintenance.lock();
+        let propose = |command: &TrackCommand| self.propose_tracks(command).map(|(reply, _)| reply);
+        let mut merged = false;
+        while let Some(plan) = plan_merges(&self.tracks.shard.view()).into_iter().next() {
+            if self.closing.load(Ordering::Acquire) {
+                return Ok(());
+            }
+            info!(segments = plan.inputs.len(), vectors = plan.set.is_some(), "merging segments");
+            if !merge(&self.tracks.shard, &plan, &propose, &self.index_choice, &|_| {})? {
+                break;
+            }
+            merged = true;
+        }
+        if merged {
+            seal(&self.tracks.shard, &propose, &self.index_choice, &|_| {})?;
+        }
+        Ok(())
+    }
+}
+
+/// Log entries after which a checkpoint is due even if few rows have grown.
+const LOG_ENTRIES_MAX: u64 = 20_000;

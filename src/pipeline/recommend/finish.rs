@@ -1,0 +1,138 @@
+//! From the chosen set to the reply: playing order, last check of the rules, titles, reasons, the impression token.
+
+use super::choose::ChosenSet;
+use super::plan::Plan;
+use super::rank::Ranking;
+use super::user_vector::UserVector;
+use crate::error::{Error, Result};
+use crate::pipeline::candidate::Candidate;
+use crate::pipeline::diversify::Pick;
+use crate::pipeline::explain::{explanation, shortfall};
+use crate::pipeline::explore::place;
+use crate::pipeline::hydrate::reply_of;
+use crate::pipeline::reader::Reader;
+use crate::pipeline::request::{RecommendRequest, Recommendation, RecommendedTrack};
+use crate::pipeline::sequence::{SequenceTrack, sequence};
+use crate::pipeline::sources::Retrieved;
+use crate::types::TrackRef;
+
+/// One place of the finished list.
+pub(super) struct Slot {
+    /// The candidate.
+    pub row: usize,
+    /// Its place among the exploration slots, if it is one.
+    pub explored: Option<usize>,
+    /// Its choice, otherwise.
+    pick: Option<Pick>,
+}
+
+/// Orders the set and makes the reply.
+///
+/// # Errors
+/// Damaged files; `Internal` if a chosen track broke a hard rule (a bug, and never shown).
+pub(super) fn finish(
+    reader: &Reader<'_>,
+    request: &RecommendRequest,
+    plan: &Plan,
+    retrieved: &Retrieved,
+    ranking: &Ranking<'_>,
+    set: &ChosenSet,
+    vector: &UserVector,
+) -> Result<(Recommendation, Vec<TrackRef>)> {
+    let mut relaxed = set.relaxed.clone();
+    let slots = order(plan, ranking, set, &mut relaxed);
+    let mut tracks = Vec::with_capacity(slots.len());
+    for slot in &slots {
+        let candidate = &ranking.candidates[slot.row];
+        tracks.push(shown(reader, request, plan, retrieved, set, slot, candidate)?);
+    }
+    let mut degraded: Vec<String> = retrieved
+        .lists
+        .iter()
+        .filter(|list| list.hits.is_empty())
+        .map(|list| format!("source had nothing to offer: {}", list.source.as_str()))
+        .collect();
+    degraded.extend(shortfall(plan.n, tracks.len(), plan.recipe.released_within_days));
+    let listed = slots.iter().map(|slot| ranking.candidates[slot.row].track()).collect();
+    let reply = Recommendation {
+        user_id: Some(request.user_id.clone()),
+        recipe: plan.recipe.reference(),
+        request_id: plan.request_id.clone(),
+        seed: plan.seed,
+        cold_start: vector.step.as_str().to_owned(),
+        degraded,
+        relaxed,
+        searches: retrieved.reports.clone(),
+        impression: super::token::token(reader, request, plan, ranking, set, &slots),
+        tracks,
+        ..reply_of(reader, plan.as_of, reader.generation)
+    };
+    Ok((reply, listed))
+}
+
+/// Puts the set in playing order: exploration slots where they belong, the rest by energy and flow, or by choice.
+fn order(plan: &Plan, ranking: &Ranking<'_>, set: &ChosenSet, relaxed: &mut Vec<String>) -> Vec<Slot> {
+    let picks = set.picks.iter().map(|pick| Slot { row: pick.row, explored: None, pick: Some(*pick) });
+    let explored = set.explored.iter().enumerate();
+    let explored = explored.map(|(at, slot)| Slot { row: slot.row, explored: Some(at), pick: None });
+    let mut all: Vec<Option<Slot>> = picks.chain(explored).map(Some).collect();
+    let places = place(all.len(), set.explored.len(), plan.seed);
+    if plan.recipe.sequence {
+        let members: Vec<SequenceTrack<'_>> = all
+            .iter()
+            .flatten()
+            .map(|slot| SequenceTrack {
+                facts: ranking.candidates[slot.row].facts,
+                safety: ranking.candidates[slot.row].score,
+                explored: slot.explored.is_some(),
+            })
+            .collect();
+        let found = sequence(&members, &places, &plan.recipe.energy_arc, plan.recipe.artist_gap as usize);
+        relaxed.extend(found.notes);
+        return found.order.into_iter().filter_map(|row| all[row].take()).collect();
+    }
+    let (mut picks, mut explored): (Vec<Slot>, Vec<Slot>) =
+        all.into_iter().flatten().partition(|slot| slot.explored.is_none());
+    picks.reverse();
+    explored.reverse();
+    let next = |explore: bool| {
+        let (first, second) = if explore { (&mut explored, &mut picks) } else { (&mut picks, &mut explored) };
+        first.pop().or_else(|| second.pop())
+    };
+    places.into_iter().filter_map(next).collect()
+}
+
+/// A track as the caller sees it. The rules are asked once more, of the row itself.
+fn shown(
+    reader: &Reader<'_>,
+    request: &RecommendRequest,
+    plan: &Plan,
+    retrieved: &Retrieved,
+    set: &ChosenSet,
+    slot: &Slot,
+    candidate: &Candidate<'_>,
+) -> Result<RecommendedTrack> {
+    let track = candidate.track();
+    let row = reader.view(track.shard)?.row(track.ordinal.0)?;
+    let blocked =
+        plan.recipe.rules && plan.listener.blocked_artists().any(|artist| row.artists.contains(&artist));
+    if !plan.class.allows(&row) || blocked {
+        return Err(Error::Internal(format!(
+            "a chosen track breaks a hard rule. track_id=`{}`",
+            row.track.track_id
+        )));
+    }
+    let explored = slot.explored.map(|at| set.explored[at]);
+    let arm = explored.map(|explored| (explored.arm, explored.propensity));
+    let explanation = request.explain.then(|| explanation(candidate, slot.pick.as_ref(), arm));
+    Ok(RecommendedTrack {
+        track_id: row.track.track_id.clone(),
+        title: row.track.title.clone(),
+        artists: row.track.artists.iter().map(|artist| artist.name.clone()).collect(),
+        score: candidate.score,
+        sources: candidate.parts.iter().map(|part| part.source.as_str().to_owned()).collect(),
+        explored: explored.is_some(),
+        reason: super::reason::reason(reader, plan, retrieved, candidate, explored.is_some())?,
+        explanation,
+    })
+}

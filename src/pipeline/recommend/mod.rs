@@ -1,0 +1,114 @@
+//! One request, from plan to finished list; each step is a file.
+//!
+//! | step | where |
+//! |---|---|
+//! | recipe, listener, exclusions | `plan` |
+//! | candidates of every source | [`super::sources`] |
+//! | one score each | [`super::blend`], [`super::session_rank`] |
+//! | the listener's vector | `user_vector`, `fold_in` |
+//! | the set: exploration, diversity, caps | `choose` |
+//! | what to do when it is short | `fill` |
+//! | playing order | [`super::sequence`] |
+//! | last check of the rules, titles, reasons | `finish` |
+
+mod choose;
+mod fill;
+mod finish;
+mod fold_in;
+mod plan;
+mod rank;
+mod reason;
+mod token;
+mod user_vector;
+
+pub use plan::{Plan, Windows};
+
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
+
+use super::diversify::Cap;
+use super::explain::explanation;
+use super::reader::Reader;
+use super::request::{RecommendRequest, Recommendation, TrackExplanation};
+use super::sources::{Retrieved, SourceRequest, retrieve};
+use crate::error::Result;
+use crate::types::TrackRef;
+
+/// Everything a request computed: the reply, and what explains it.
+pub struct Outcome {
+    /// The finished list.
+    pub reply: Recommendation,
+    /// What was asked of which listener.
+    pub plan: Plan,
+    /// The listed tracks, first to last.
+    pub listed: Vec<TrackRef>,
+    /// Candidates: place in the ranking, numbers, and the cap that kept it out, if one did.
+    pub candidates: BTreeMap<TrackRef, Ranked>,
+}
+
+/// What became of a candidate.
+pub struct Ranked {
+    /// 0-based place in the ranking by final score.
+    pub rank: u32,
+    /// Its final score.
+    pub score: f64,
+    /// The numbers behind it.
+    pub scores: TrackExplanation,
+    /// The cap that kept it out of the list at the end, if one did.
+    pub cap: Option<Cap>,
+}
+
+/// Returns a finished list. `request.as_of` and `request.request_id` must be set: the border fills them in.
+///
+/// # Errors
+/// `NotFound` for an unknown user, recipe or seed; `InvalidField`; damaged files.
+pub fn recommend(reader: &Reader<'_>, request: &RecommendRequest) -> Result<Recommendation> {
+    run(reader, request, false).map(|outcome| outcome.reply)
+}
+
+/// As [`recommend`], with everything that explains the list if `traced`.
+///
+/// # Errors
+/// As [`recommend`].
+pub fn run(reader: &Reader<'_>, request: &RecommendRequest, traced: bool) -> Result<Outcome> {
+    let plan = Plan::make(reader, request)?;
+    let vector = user_vector::user_vector(reader, &plan)?;
+    let retrieved = candidates(reader, request, &plan, vector.components.as_deref())?;
+    let facts = rank::gather(reader, &retrieved)?;
+    let mut ranking = rank::rank(reader, &plan, &retrieved, &facts);
+    let cells: choose::FillFacts = std::array::from_fn(|_| OnceCell::new());
+    let set = choose::choose(reader, &plan, vector.step, &mut ranking, &cells)?;
+    let (reply, listed) = finish::finish(reader, request, &plan, &retrieved, &ranking, &set, &vector)?;
+    let candidates = if traced { trace(&ranking, &set) } else { BTreeMap::new() };
+    Ok(Outcome { reply, plan, listed, candidates })
+}
+
+fn candidates(
+    reader: &Reader<'_>,
+    request: &RecommendRequest,
+    plan: &Plan,
+    user_vector: Option<&[f32]>,
+) -> Result<Retrieved> {
+    let sources = SourceRequest {
+        listener: &plan.listener,
+        user_vector,
+        seeds: &plan.seeds,
+        as_of: plan.as_of,
+        exact: request.exact,
+        allowed: &|source| plan.allowed(source, Windows::All),
+    };
+    retrieve(reader, &plan.recipe, &sources)
+}
+
+fn trace(ranking: &rank::Ranking<'_>, set: &choose::ChosenSet) -> BTreeMap<TrackRef, Ranked> {
+    let caps: BTreeMap<usize, Option<Cap>> = set.left_out.iter().copied().collect();
+    let ranked = ranking.candidates.iter().enumerate().map(|(row, candidate)| {
+        let rank = u32::try_from(row).unwrap_or(u32::MAX);
+        let cap = caps.get(&row).copied().flatten();
+        (
+            candidate.track(),
+            Ranked { rank, score: candidate.score, scores: explanation(candidate, None, None), cap },
+        )
+    });
+    ranked.collect()
+}

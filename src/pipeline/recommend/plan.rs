@@ -1,0 +1,187 @@
+//! What a request is: recipe, listener, and the tracks each source may show.
+
+use std::sync::Arc;
+
+use roaring::RoaringBitmap;
+
+use crate::error::{Error, Result};
+use crate::filter::{DenseBits, RuleClass, TrackFilter, compile};
+use crate::pipeline::explain::{HardRule, Verdict};
+use crate::pipeline::listener::Listener;
+use crate::pipeline::reader::Reader;
+use crate::pipeline::recipe::{HeardWindow, Recipe, Source, request_seed};
+use crate::pipeline::request::{RecommendRequest, RequestContext};
+use crate::pipeline::retrieve::AllowedTracks;
+use crate::storage::track_shard::TrackView;
+use crate::types::{Date, Timestamp, TrackOrdinal, TrackRef};
+
+/// Which soft windows hold. Hard rules always do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Windows {
+    /// Served and heard.
+    All,
+    /// Heard only.
+    Heard,
+    /// None.
+    None,
+}
+
+/// A resolved request.
+pub struct Plan {
+    /// The recipe with the call's overrides.
+    pub recipe: Recipe,
+    /// List length.
+    pub n: usize,
+    /// The time.
+    pub as_of: Timestamp,
+    /// The request's id.
+    pub request_id: String,
+    /// Decides every random choice.
+    pub seed: u64,
+    /// For whom.
+    pub listener: Arc<Listener>,
+    /// Their situation.
+    pub context: RequestContext,
+    /// Whose hard rules hold.
+    pub class: RuleClass,
+    /// Seeds that exist.
+    pub seeds: Vec<TrackRef>,
+    shards: Vec<ShardRules>,
+}
+
+/// What one shard may show.
+struct ShardRules {
+    base: Arc<DenseBits>,
+    /// Blocked tracks and the seeds: never shown.
+    hard: Arc<RoaringBitmap>,
+    heard: RoaringBitmap,
+    /// The collaborative source's own window, when it is stricter.
+    heard_collaborative: Option<RoaringBitmap>,
+    served: RoaringBitmap,
+}
+
+impl Plan {
+    /// Resolves a request.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown user, recipe, or when none of the seeds exists; `InvalidField`.
+    pub fn make(reader: &Reader<'_>, request: &RecommendRequest) -> Result<Self> {
+        let (Some(as_of), Some(request_id)) = (request.as_of, request.request_id.clone()) else {
+            return Err(Error::Internal("as_of and request_id are filled in at the border".to_owned()));
+        };
+        let recipe = reader.recipes.resolve(&request.surface, request.recipe.as_deref())?;
+        let recipe = recipe.patched(&request.overrides, request.n)?;
+        let listener = Listener::load(reader, &request.user_id, as_of, &request.context)?;
+        let class = if recipe.rules { listener.rule_class() } else { RuleClass::Live };
+        let seeds: Vec<TrackRef> = request.seeds.iter().filter_map(|id| reader.find(id)).collect();
+        if let (true, Some(missing)) = (seeds.is_empty(), request.seeds.first()) {
+            return Err(Error::not_found("track", missing));
+        }
+        let filter = with_release_window(&request.filter, &recipe, as_of);
+        let mut shards = Vec::with_capacity(reader.tracks.len());
+        for view in &reader.tracks {
+            let mut hard = if recipe.rules { listener.blocked(view)? } else { RoaringBitmap::new() };
+            let local = seeds.iter().filter(|seed| seed.shard == view.shard);
+            local.for_each(|seed| hard.extend(view.versions(seed.ordinal.0)));
+            let stricter = recipe.heard_collaborative.filter(|window| *window != recipe.heard);
+            shards.push(ShardRules {
+                base: compile(view, &reader.caches.rules, class, &filter)?,
+                hard: Arc::new(hard),
+                heard: listener.heard(view, as_of, recipe.heard),
+                heard_collaborative: stricter.map(|window| listener.heard(view, as_of, window)),
+                served: listener.served(view, as_of, recipe.served_weeks),
+            });
+        }
+        Ok(Self {
+            n: recipe.n as usize,
+            seed: request_seed(&request_id, &recipe.reference()),
+            as_of,
+            request_id,
+            listener,
+            context: request.context.clone(),
+            class,
+            seeds,
+            recipe,
+            shards,
+        })
+    }
+
+    /// What a source may show on each shard while these windows hold.
+    #[must_use]
+    pub fn allowed(&self, source: Source, windows: Windows) -> Vec<AllowedTracks> {
+        let allowed = self.shards.iter().map(|shard| {
+            let mut excluded = RoaringBitmap::clone(&shard.hard);
+            if windows <= Windows::Heard {
+                excluded |= match (&shard.heard_collaborative, source) {
+                    (Some(stricter), Source::Collaborative) => stricter,
+                    _ => &shard.heard,
+                };
+            }
+            if windows <= Windows::All {
+                excluded |= &shard.served;
+            }
+            AllowedTracks { base: Arc::clone(&shard.base), excluded: Arc::new(excluded) }
+        });
+        allowed.collect()
+    }
+
+    /// Whether any soft window leaves something out.
+    #[must_use]
+    pub fn has_windows(&self) -> (bool, bool) {
+        let served = self.shards.iter().any(|shard| !shard.served.is_empty());
+        let heard = self.recipe.heard != HeardWindow::Allowed
+            && self.shards.iter().any(|shard| !shard.heard.is_empty());
+        (served, heard)
+    }
+
+    /// What keeps a track of a shard out of the list before any source is asked, if anything does.
+    ///
+    /// # Errors
+    /// Damaged files.
+    pub fn left_out(&self, view: &TrackView, place: usize, ordinal: u32) -> Result<Option<Verdict>> {
+        let shard = &self.shards[place];
+        let row = view.row(ordinal)?;
+        let user = &self.listener.state.user;
+        let recipe = &self.recipe;
+        let hard = if row.deleted {
+            Some(HardRule::TakenDown)
+        } else if recipe.rules && !row.track.regions.allows(user.region) {
+            Some(HardRule::Region(user.region))
+        } else if recipe.rules && user.filter_explicit && row.track.explicit != Some(false) {
+            Some(HardRule::Explicit)
+        } else if recipe.rules && self.listener.blocked_artists().any(|artist| row.artists.contains(&artist))
+        {
+            Some(HardRule::BlockedArtist)
+        } else if shard.hard.contains(ordinal) {
+            Some(HardRule::BlockedTrack)
+        } else if shard.base.contains(ordinal) {
+            None
+        } else if recipe.released_within_days > 0 {
+            Some(HardRule::Released(recipe.released_within_days))
+        } else {
+            Some(HardRule::Request("filter"))
+        };
+        let track = TrackRef { shard: view.shard, ordinal: TrackOrdinal(ordinal) };
+        Ok(match hard {
+            Some(rule) => Some(Verdict::Filter(rule)),
+            None if shard.heard.contains(ordinal) => {
+                let last = self.listener.state.heard.last_of(track).map(|at| Date(at.day()));
+                Some(Verdict::Heard(recipe.heard, last))
+            }
+            None if shard.served.contains(ordinal) => Some(Verdict::Served(recipe.served_weeks)),
+            None => None,
+        })
+    }
+}
+
+/// The request's filter with the recipe's own limit on release dates.
+fn with_release_window(filter: &TrackFilter, recipe: &Recipe, as_of: Timestamp) -> TrackFilter {
+    let mut filter = filter.clone();
+    if recipe.released_within_days > 0 {
+        let today = as_of.day();
+        let from = Date(today.saturating_sub(i32::from(recipe.released_within_days)));
+        let (asked_from, asked_to) = filter.release_date.unwrap_or((from, Date(today)));
+        filter.release_date = Some((from.max(asked_from), Date(today).min(asked_to)));
+    }
+    filter
+}

@@ -1,0 +1,128 @@
+//! From lists to one ranking: facts, blend, session.
+
+use std::collections::BTreeMap;
+
+use super::plan::Plan;
+use crate::error::Result;
+use crate::pipeline::blend::{blend, weights_at};
+use crate::pipeline::candidate::Candidate;
+use crate::pipeline::facts::TrackFacts;
+use crate::pipeline::reader::Reader;
+use crate::pipeline::session_rank::{self, Moment, session_rank};
+use crate::pipeline::sources::Retrieved;
+use crate::pipeline::spaces::{audio, track_cf};
+use crate::pipeline::vectors::UnitRows;
+use crate::types::{GenerationId, SpaceName, TrackRef};
+
+/// Candidates the stages after the blend look at, at most.
+const POOL_MAX: usize = 600;
+
+/// Candidates best first, with their vectors beside them.
+pub struct Ranking<'a> {
+    /// Best first.
+    pub candidates: Vec<Candidate<'a>>,
+    /// Audio vectors in the same order.
+    pub audio: UnitRows,
+    /// Track-space vectors in the same order.
+    pub track: UnitRows,
+}
+
+impl<'a> Ranking<'a> {
+    /// Appends tracks that no source returned, below all others, in their order.
+    pub fn append(&mut self, reader: &Reader<'_>, facts: &'a [TrackFacts]) {
+        for (place, facts) in facts.iter().enumerate() {
+            let mut candidate = Candidate::new(facts, Vec::new(), 0.0);
+            candidate.score = -1e-6 * place as f64;
+            self.candidates.push(candidate);
+            self.audio.push(reader.vector(&audio(), GenerationId::STATIC, facts.track));
+            let vector =
+                reader.generation.and_then(|generation| reader.vector(&track_cf(), generation, facts.track));
+            self.track.push(vector);
+        }
+    }
+}
+
+/// Facts of every track that a source returned.
+///
+/// # Errors
+/// Damaged files.
+pub fn gather(reader: &Reader<'_>, retrieved: &Retrieved) -> Result<BTreeMap<TrackRef, TrackFacts>> {
+    let mut facts = BTreeMap::new();
+    for (track, _) in retrieved.lists.iter().flat_map(|list| &list.hits) {
+        if !facts.contains_key(track) {
+            facts.extend(reader.facts([*track])?.into_iter().map(|facts| (*track, facts)));
+        }
+    }
+    Ok(facts)
+}
+
+/// Blends the lists and bends the scores by session, context and novelty.
+pub fn rank<'a>(
+    reader: &Reader<'_>,
+    plan: &Plan,
+    retrieved: &Retrieved,
+    facts: &'a BTreeMap<TrackRef, TrackFacts>,
+) -> Ranking<'a> {
+    let listener = &plan.listener;
+    let weights = weights_at(&plan.recipe, listener.plays);
+    let mut blended = blend(&retrieved.lists, &weights, plan.recipe.normalization);
+    blended.truncate(POOL_MAX.max(plan.n));
+    let mut candidates: Vec<Candidate<'a>> = blended
+        .into_iter()
+        .filter_map(|blended| Some(Candidate::new(facts.get(&blended.track)?, blended.parts, blended.base)))
+        .collect();
+    let session = listener.session(plan.as_of);
+    let moment = moment(plan);
+    let tracks: Vec<TrackRef> = candidates.iter().map(Candidate::track).collect();
+    let audio_rows = unit_rows(reader, &audio(), GenerationId::STATIC, &tracks);
+    let skips: Vec<TrackRef> = session.skips.iter().map(|facts| facts.track).collect();
+    let skip_vectors = unit_rows(reader, &audio(), GenerationId::STATIC, &skips);
+    let who = session_rank::Listener {
+        profile: &listener.profile,
+        session: &session,
+        skip_vectors: &skip_vectors,
+        moment: &moment,
+    };
+    session_rank(&mut candidates, &audio_rows, &who, plan.recipe.personal_weight);
+    let tracks: Vec<TrackRef> = candidates.iter().map(Candidate::track).collect();
+    Ranking {
+        audio: unit_rows(reader, &audio(), GenerationId::STATIC, &tracks),
+        track: match reader.generation {
+            Some(generation) => unit_rows(reader, &track_cf(), generation, &tracks),
+            None => absent_rows(tracks.len()),
+        },
+        candidates,
+    }
+}
+
+fn moment(plan: &Plan) -> Moment {
+    let shift_ms = i64::from(plan.context.utc_offset_min) * 60_000;
+    let local = crate::types::Timestamp(plan.as_of.0.saturating_add(shift_ms));
+    Moment {
+        hour: local.hour(),
+        weekday: local.weekday(),
+        device: plan.context.device.clone(),
+        activity: plan.context.activity.clone(),
+    }
+}
+
+/// Unit vectors of tracks; absent rows for those without one.
+pub fn unit_rows(
+    reader: &Reader<'_>,
+    space: &SpaceName,
+    generation: GenerationId,
+    tracks: &[TrackRef],
+) -> UnitRows {
+    let dim = reader.tracks.iter().find_map(|view| Some(view.set(space, generation)?.spec.dim)).unwrap_or(1);
+    let mut rows = UnitRows::with_capacity(dim as usize, tracks.len());
+    for track in tracks {
+        rows.push(reader.vector(space, generation, *track));
+    }
+    rows
+}
+
+fn absent_rows(count: usize) -> UnitRows {
+    let mut rows = UnitRows::new(1);
+    (0..count).for_each(|_| rows.push(None));
+    rows
+}

@@ -1,0 +1,98 @@
+//! The vector the collaborative source asks with: the cold-start chain (PIPELINE.md §5).
+
+use super::fold_in::fold_in;
+use super::plan::Plan;
+use crate::error::{Error, Result};
+use crate::pipeline::cold_start::{
+    ColdStart, ColdStartEvidence, cold_start, group_centroid, onboarding_query,
+};
+use crate::pipeline::reader::Reader;
+use crate::pipeline::spaces::{track_cf, user_cf};
+use crate::storage::track_shard::segment::PostingField;
+use crate::types::{ArtistKey, GenerationId, GenreKey, TrackOrdinal, TrackRef};
+
+/// Tracks a group's centroid is made of, at most: its most popular ones.
+const GROUP_TRACKS: usize = 100;
+
+/// A listener's vector and the step of the chain that gave it.
+pub struct UserVector {
+    /// `[dim]` of the generation; absent when the chain ends in popularity.
+    pub components: Option<Vec<f32>>,
+    /// Which step served.
+    pub step: ColdStart,
+}
+
+/// The listener's vector: trained, folded in from their plays, or the centroid of what they chose when signing up.
+/// There is no prior of region and age band yet: the chain goes on to popularity.
+///
+/// # Errors
+/// Damaged files.
+pub fn user_vector(reader: &Reader<'_>, plan: &Plan) -> Result<UserVector> {
+    let nothing = UserVector { components: None, step: ColdStart::Popularity };
+    let Some(generation) = reader.generation else { return Ok(nothing) };
+    let state = &plan.listener.state;
+    let trained = reader.users.vector(&user_cf(), generation, &state.user.user_id).map_err(Error::from)?;
+    let untrained_plays = reader.gram.as_ref().is_some_and(|gram| {
+        state.plays.iter().any(|play| play.at > gram.reference_time && play.at <= plan.as_of)
+    });
+    let solved = match (&trained, untrained_plays) {
+        (Some(_), false) => None,
+        _ => fold_in(reader, plan, generation)?,
+    };
+    let chosen =
+        if trained.is_none() && solved.is_none() { onboarding(reader, plan, generation)? } else { None };
+    let evidence = ColdStartEvidence {
+        trained_vector: trained.is_some(),
+        untrained_plays,
+        plays_with_vector: u32::from(solved.is_some()),
+        fold_in_possible: solved.is_some(),
+        onboarding_centroids: u32::from(chosen.is_some()),
+        ..ColdStartEvidence::default()
+    };
+    let step = cold_start(&evidence);
+    let components = match step {
+        ColdStart::UserVector => trained,
+        ColdStart::FoldIn => solved,
+        ColdStart::Onboarding => chosen,
+        ColdStart::RegionAgePrior | ColdStart::Popularity => None,
+    };
+    Ok(UserVector { components, step })
+}
+
+/// The direction of what the listener chose when signing up.
+fn onboarding(reader: &Reader<'_>, plan: &Plan, generation: GenerationId) -> Result<Option<Vec<f32>>> {
+    let user = &plan.listener.state.user;
+    let mut artists = Vec::new();
+    for id in &user.onboarding_artists {
+        artists.extend(centroid(reader, generation, PostingField::Artist, ArtistKey::of(id.as_str()).0)?);
+    }
+    let mut genres = Vec::new();
+    for name in &user.onboarding_genres {
+        genres.extend(centroid(reader, generation, PostingField::Genre, GenreKey::of(name).0)?);
+    }
+    Ok(onboarding_query(&artists, &genres))
+}
+
+/// The direction of the most popular tracks of an artist or genre; `None` when none has a vector.
+fn centroid(
+    reader: &Reader<'_>,
+    generation: GenerationId,
+    field: PostingField,
+    key: u64,
+) -> Result<Option<Vec<f32>>> {
+    let space = track_cf();
+    let mut tracks: Vec<(f32, TrackRef)> = Vec::new();
+    for view in &reader.tracks {
+        let Some(set) = view.set(&space, generation) else { continue };
+        let members = view.postings(field, key)?;
+        tracks.extend(members.iter().filter(|ordinal| set.has(*ordinal)).map(|ordinal| {
+            let popularity = view.hot(ordinal).popularity;
+            let track = TrackRef { shard: view.shard, ordinal: TrackOrdinal(ordinal) };
+            (if popularity.is_nan() { -1.0 } else { popularity }, track)
+        }));
+    }
+    tracks.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+    let vectors =
+        tracks.iter().take(GROUP_TRACKS).filter_map(|(_, track)| reader.vector(&space, generation, *track));
+    Ok(group_centroid(vectors))
+}

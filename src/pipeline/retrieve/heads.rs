@@ -1,0 +1,102 @@
+//! Opened indexes of sealed segments, kept between requests.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+
+use crate::error::{Error, Result};
+use crate::index::{IndexHead, IndexSlices, IndexView, Rows};
+use crate::storage::track_shard::TrackView;
+use crate::storage::track_shard::vectors::{IndexFiles, SealedVectors, VectorBody};
+use crate::types::{Metric, ShardId};
+
+/// Heads kept before those of vanished segments are dropped.
+const HEADS_MAX: usize = 256;
+
+/// The small in-memory part of each sealed index, made when it is first searched and its links checked then, once.
+#[derive(Default)]
+pub struct IndexHeads {
+    heads: RwLock<HashMap<(ShardId, u64, Metric), Arc<IndexHead>>>,
+}
+
+impl IndexHeads {
+    /// The head of a segment's index for `metric`; `None` when the segment has no index.
+    ///
+    /// # Errors
+    /// `Corrupt` when the index's arrays do not fit together.
+    pub fn head(
+        &self,
+        view: &TrackView,
+        sealed: &SealedVectors,
+        metric: Metric,
+    ) -> Result<Option<Arc<IndexHead>>> {
+        let Some(files) = sealed.indexes.iter().find(|files| files.metric == metric) else { return Ok(None) };
+        let key = (view.shard, sealed.entry.id, metric);
+        if let Some(head) = self.heads.read().get(&key) {
+            return Ok(Some(Arc::clone(head)));
+        }
+        let head = IndexHead::open(files.codes.meta()).map_err(|error| damaged(sealed, &error))?;
+        open_view(&head, sealed, files)?.check().map_err(|error| damaged(sealed, &error))?;
+        let head = Arc::new(head);
+        let mut heads = self.heads.write();
+        if heads.len() >= HEADS_MAX {
+            heads.retain(|(shard, segment, _), _| *shard != view.shard || is_live(view, *segment));
+        }
+        heads.insert(key, Arc::clone(&head));
+        Ok(Some(head))
+    }
+
+    /// Opens and checks every index of a version, so that no request has to.
+    ///
+    /// # Errors
+    /// As [`IndexHeads::head`].
+    pub fn open_all(&self, view: &TrackView) -> Result<()> {
+        for set in view.sets.values() {
+            for segment in &set.segments {
+                if let VectorBody::Sealed(sealed) = &segment.body {
+                    for files in &sealed.indexes {
+                        self.head(view, sealed, files.metric)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_live(view: &TrackView, segment: u64) -> bool {
+    view.sets.values().flat_map(|set| &set.segments).any(|known| u64::from(known.id) == segment)
+}
+
+/// Puts a segment's mapped arrays behind its head.
+///
+/// # Errors
+/// `Corrupt` when they do not fit.
+pub(super) fn open_view<'a>(
+    head: &'a IndexHead,
+    sealed: &'a SealedVectors,
+    files: &'a IndexFiles,
+) -> Result<IndexView<'a>> {
+    let block = |file: &'a segue_storage_format::BlockFile, tag: &str| {
+        file.bytes(tag).map_err(crate::storage::error::damaged)
+    };
+    let slices = IndexSlices {
+        codes: block(&files.codes, "codes")?,
+        factors: block(&files.codes, "factors")?,
+        rows: block(&files.graph, "rows")?,
+    };
+    let view = head.view(slices, rows_of(sealed)?).map_err(|error| damaged(sealed, &error))?;
+    Ok(view)
+}
+
+/// A segment's full-precision vectors.
+pub(super) fn rows_of(sealed: &SealedVectors) -> Result<Rows<'_>> {
+    let (data, stride) = sealed.vectors.raw();
+    Rows::new(data, sealed.vectors.rows(), sealed.vectors.dim(), stride)
+        .map_err(|error| damaged(sealed, &error))
+}
+
+fn damaged(sealed: &SealedVectors, error: &crate::index::IndexError) -> Error {
+    Error::Corrupt(format!("the index of a segment cannot be used. segment=`{}`: {error}", sealed.entry.id))
+}

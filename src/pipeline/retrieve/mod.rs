@@ -1,0 +1,12 @@
+//! Retrieval from one track shard: the nearest allowed rows of a vector set, over all its segments.
+//!
+//! Sealed segments are walked through their index (or scanned when they have none), growing ones are scanned; scores have
+//! the same bits either way, so the lists merge. Absent on purpose: which vectors to ask with (the sources decide).
+
+mod allowed;
+mod heads;
+mod nearest;
+
+pub use allowed::AllowedTracks;
+pub use heads::IndexHeads;
+pub use nearest::{Effort, Found, nearest};

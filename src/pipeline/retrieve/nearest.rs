@@ -1,0 +1,213 @@
+//! The nearest allowed tracks to a query vector.
+
+use std::cell::RefCell;
+
+use super::allowed::AllowedTracks;
+use super::heads::{IndexHeads, open_view, rows_of};
+use crate::error::{Error, Result};
+use crate::index::{self, Allowed, IndexError, Rows, Scratch, SearchParams, SearchPath};
+use crate::storage::track_shard::TrackView;
+use crate::storage::track_shard::vectors::{
+    GrowingVectors, SealedVectors, VectorBody, VectorSegment, VectorSet,
+};
+use crate::types::Metric;
+
+thread_local! {
+    /// Search memory of this thread, grown once.
+    static SCRATCH: RefCell<Scratch> = RefCell::new(Scratch::default());
+}
+
+/// How hard to search.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Effort {
+    /// Results wanted.
+    pub k: usize,
+    /// Nodes a walk keeps; chosen from `k` when absent.
+    pub ef: Option<usize>,
+    /// Look at every allowed row instead of walking the graph.
+    pub exact: bool,
+}
+
+impl Effort {
+    /// The default effort for `k` results, or an exact search.
+    #[must_use]
+    pub fn new(k: usize, exact: bool) -> Self {
+        Self { k, ef: None, exact }
+    }
+}
+
+/// The answer of one shard to one query.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Found {
+    /// Up to `k` `(ordinal, score)`, best first, ties by ordinal.
+    pub hits: Vec<(u32, f32)>,
+    /// Ways the segments were searched: `plain`, `filtered`, `exact`, `escalated`; in that order, joined by `+`.
+    pub path: String,
+    /// Estimated share of the rows that are allowed, over all segments, 0 to 1.
+    pub selectivity: f32,
+}
+
+/// Returns the `k` allowed tracks of a set nearest to `query`. Deterministic for a version of the shard.
+///
+/// # Errors
+/// `InvalidField` for a query of the wrong dimension, not finite, or zero under cosine; `Corrupt`.
+pub fn nearest(
+    heads: &IndexHeads,
+    view: &TrackView,
+    set: &VectorSet,
+    metric: Metric,
+    query: &[f32],
+    effort: Effort,
+    allowed: &AllowedTracks,
+) -> Result<Found> {
+    let mut merge = Merge::default();
+    SCRATCH.with_borrow_mut(|scratch| {
+        for segment in &set.segments {
+            let search = SegmentSearch { heads, view, segment, metric, query, effort, allowed };
+            search.run(scratch, &mut merge)?;
+        }
+        Ok::<(), Error>(())
+    })?;
+    Ok(merge.finish(effort.k))
+}
+
+#[derive(Default)]
+struct Merge {
+    hits: Vec<(u32, f32)>,
+    paths: Vec<SearchPath>,
+    rows: f64,
+    allowed_rows: f64,
+}
+
+impl Merge {
+    fn add(&mut self, path: SearchPath, rows: usize, selectivity: f32) {
+        if !self.paths.contains(&path) {
+            self.paths.push(path);
+        }
+        self.rows += rows as f64;
+        self.allowed_rows += rows as f64 * f64::from(selectivity);
+    }
+
+    /// Drops hits that cannot be among the best `k`, once they pile up.
+    fn shrink(&mut self, k: usize) {
+        if self.hits.len() > 8 * k + 1_024 {
+            self.hits.select_nth_unstable_by(k, best_first);
+            self.hits.truncate(k);
+        }
+    }
+
+    fn finish(mut self, k: usize) -> Found {
+        self.hits.sort_unstable_by(best_first);
+        self.hits.truncate(k);
+        let order = [SearchPath::Plain, SearchPath::Filtered, SearchPath::Exact, SearchPath::Escalated];
+        let names: Vec<&str> =
+            order.into_iter().filter(|path| self.paths.contains(path)).map(SearchPath::as_str).collect();
+        let selectivity = if self.rows > 0.0 { (self.allowed_rows / self.rows) as f32 } else { 0.0 };
+        Found { hits: self.hits, path: names.join("+"), selectivity }
+    }
+}
+
+fn best_first(a: &(u32, f32), b: &(u32, f32)) -> std::cmp::Ordering {
+    b.1.total_cmp(&a.1).then(a.0.cmp(&b.0))
+}
+
+/// One query against one segment.
+struct SegmentSearch<'a> {
+    heads: &'a IndexHeads,
+    view: &'a TrackView,
+    segment: &'a VectorSegment,
+    metric: Metric,
+    query: &'a [f32],
+    effort: Effort,
+    allowed: &'a AllowedTracks,
+}
+
+impl SegmentSearch<'_> {
+    fn run(&self, scratch: &mut Scratch, merge: &mut Merge) -> Result<()> {
+        match &self.segment.body {
+            VectorBody::Memory(rows) => self.growing(rows, scratch, merge),
+            VectorBody::Sealed(sealed) => self.sealed(sealed, scratch, merge),
+        }
+    }
+
+    fn sealed(&self, sealed: &SealedVectors, scratch: &mut Scratch, merge: &mut Merge) -> Result<()> {
+        let ordinals = sealed.ordinals()?;
+        let live = self.live_bits(ordinals.len());
+        let mut allowed = Allowed::all()
+            .with_ordinals(ordinals)
+            .with_base(self.allowed.base.words())
+            .with_excluded(&self.allowed.excluded);
+        if let Some(live) = &live {
+            allowed = allowed.with_live(live);
+        }
+        let head = if self.effort.exact { None } else { self.heads.head(self.view, sealed, self.metric)? };
+        let files = sealed.indexes.iter().find(|files| files.metric == self.metric);
+        if let (Some(head), Some(files)) = (head, files) {
+            let params = SearchParams { k: self.effort.k, ef: self.effort.ef };
+            let index = open_view(&head, sealed, files)?;
+            let outcome = index.search(self.query, &params, &allowed, scratch).map_err(query_error)?;
+            merge
+                .hits
+                .extend(outcome.hits.iter().map(|(offset, score)| (ordinals[offset.0 as usize], *score)));
+            merge.add(outcome.path, ordinals.len(), outcome.selectivity);
+            return Ok(());
+        }
+        let rows = rows_of(sealed)?;
+        let hits = index::exact::search(&rows, self.metric, self.query, self.effort.k, &allowed, scratch);
+        merge.hits.extend(
+            hits.map_err(query_error)?.iter().map(|(offset, score)| (ordinals[offset.0 as usize], *score)),
+        );
+        let share = allowed.estimated_count(ordinals.len()) as f32 / ordinals.len().max(1) as f32;
+        merge.add(SearchPath::Exact, ordinals.len(), share);
+        Ok(())
+    }
+
+    fn growing(&self, growing: &GrowingVectors, scratch: &mut Scratch, merge: &mut Merge) -> Result<()> {
+        let mut first = 0_u32;
+        let mut allowed_rows = 0_usize;
+        for chunk in growing.chunks() {
+            let n = chunk.ordinals.len();
+            let dim = chunk.data.len() / n.max(1);
+            let rows = Rows::new(&chunk.data, n, dim, dim).map_err(query_error)?;
+            let live = [(0..n as u32)
+                .filter(|at| !self.segment.dead.contains(first + at))
+                .fold(0_u64, |bits, at| bits | 1 << at)];
+            let allowed = Allowed::all()
+                .with_ordinals(&chunk.ordinals)
+                .with_live(&live)
+                .with_base(self.allowed.base.words())
+                .with_excluded(&self.allowed.excluded);
+            let hits = index::exact::search(&rows, self.metric, self.query, self.effort.k, &allowed, scratch);
+            merge.hits.extend(
+                hits.map_err(query_error)?.iter().map(|(at, score)| (chunk.ordinals[at.0 as usize], *score)),
+            );
+            merge.shrink(self.effort.k);
+            allowed_rows += allowed.estimated_count(n);
+            first += u32::try_from(n).expect("a chunk has 64 rows");
+        }
+        let rows = growing.rows();
+        merge.add(SearchPath::Exact, rows, allowed_rows as f32 / rows.max(1) as f32);
+        Ok(())
+    }
+
+    /// One bit a row that was not replaced or deleted; `None` when all are live.
+    fn live_bits(&self, rows: usize) -> Option<Vec<u64>> {
+        if self.segment.dead.is_empty() {
+            return None;
+        }
+        let mut words = vec![u64::MAX; rows.div_ceil(64)];
+        for offset in self.segment.dead.iter() {
+            if let Some(word) = words.get_mut(offset as usize / 64) {
+                *word &= !(1 << (offset % 64));
+            }
+        }
+        Some(words)
+    }
+}
+
+fn query_error(error: IndexError) -> Error {
+    match error {
+        IndexError::Damaged { .. } => Error::Corrupt(error.to_string()),
+        other => Error::invalid("vector", other.to_string()),
+    }
+}

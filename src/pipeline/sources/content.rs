@@ -1,0 +1,38 @@
+//! Content: up to eight medoids of what the listener likes, in the track space, by cosine.
+//!
+//! Medoids rather than one average: the average of a listener with two tastes lies in neither.
+
+use super::{Retrieved, SourceRequest, SpaceQuery, ask, depth, join_points, points, share_of};
+use crate::error::Result;
+use crate::pipeline::reader::Reader;
+use crate::pipeline::recipe::{Source, SourceSpec};
+use crate::pipeline::retrieve::{AllowedTracks, Effort};
+use crate::pipeline::spaces::track_cf;
+use crate::types::{Metric, TrackRef};
+
+/// Up to `depth` tracks, best first by cosine to the nearest medoid; nothing without favourites that have vectors.
+pub(super) fn content(
+    reader: &Reader<'_>,
+    request: &SourceRequest<'_>,
+    spec: &SourceSpec,
+    allowed: &[AllowedTracks],
+    retrieved: &mut Retrieved,
+) -> Result<Vec<(TrackRef, f64)>> {
+    let Some(generation) = reader.generation else { return Ok(Vec::new()) };
+    let space = track_cf();
+    let points = points(reader, request, &space, generation);
+    let k = share_of(depth(spec), points.len(), 2);
+    let mut answers = Vec::with_capacity(points.len());
+    for point in &points {
+        let query = SpaceQuery {
+            source: Source::Content.as_str(),
+            space: &space,
+            generation,
+            metric: Metric::Cosine,
+            query: &point.vector,
+            effort: Effort::new(k, request.exact),
+        };
+        answers.push(ask(reader, &query, allowed, &mut retrieved.reports)?);
+    }
+    Ok(join_points(&points, answers, depth(spec), &mut retrieved.because))
+}

@@ -1,0 +1,146 @@
+//! Trending: what is popular where the listener lives, and what is breaking (PIPELINE.md §3).
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::error::{Error, Result};
+use crate::pipeline::reader::Reader;
+use crate::pipeline::retrieve::AllowedTracks;
+use crate::storage::track_shard::TrackView;
+use crate::types::{Region, ShardId, Timestamp, TrackOrdinal, TrackRef};
+
+/// Plays in the last week a track needs before it can be breaking.
+const BREAKING_PLAYS_MIN: u64 = 5;
+/// How much faster than in the four weeks before a track must be played to be breaking.
+const BREAKING_LIFT_MIN: f64 = 2.0;
+/// Catalogue popularity from which a track is known, not breaking.
+const BREAKING_POPULARITY_MAX: f32 = 60.0;
+/// Applied entries of the user shard after which trends are counted again.
+const RECOUNT_ENTRIES: u64 = 1_024;
+/// Tracks of a shard kept by popularity; a request whose exclusions use them up looks at all tracks.
+const POPULAR_KEPT: usize = 4_096;
+
+/// A track and how popular it is, 0 to 1.
+type Ranked = Vec<(TrackRef, f64)>;
+
+/// Popularity of tracks by region, recounted now and then: eventually consistent by declaration.
+#[derive(Default)]
+pub struct TrendCache {
+    trends: Mutex<HashMap<(Option<Region>, i32), (u64, Arc<Ranked>)>>,
+    popular: Mutex<HashMap<ShardId, (u64, Arc<Vec<(u32, f32)>>)>>,
+}
+
+impl TrendCache {
+    /// Every track with counted plays in the last five weeks, best first: by its plays of the last week in the region
+    /// against the most played track's, or by how much faster it is played than before if it is breaking.
+    fn ranked(&self, reader: &Reader<'_>, region: Option<Region>, as_of: Timestamp) -> Result<Arc<Ranked>> {
+        let (key, count) = ((region, as_of.day()), reader.users.applied().index / RECOUNT_ENTRIES);
+        if let Some((at, ranked)) = self.trends.lock().get(&key)
+            && *at == count
+        {
+            return Ok(Arc::clone(ranked));
+        }
+        let day = as_of.day();
+        let week = reader.users.trend_counts(region, day - 6, day).map_err(Error::from)?;
+        let before = reader.users.trend_counts(region, day - 34, day - 7).map_err(Error::from)?;
+        let before: HashMap<TrackRef, u64> = before.into_iter().collect();
+        let most = week.iter().map(|(_, plays)| *plays).max().unwrap_or(1).max(1) as f64;
+        let mut ranked = Vec::with_capacity(week.len());
+        for (track, plays) in week {
+            let earlier = before.get(&track).copied().unwrap_or(0);
+            let lift = (plays as f64 / 7.0) / ((earlier as f64 + 1.0) / 28.0);
+            let popularity = reader.view(track.shard)?.hot(track.ordinal.0).popularity;
+            let breaking = plays >= BREAKING_PLAYS_MIN
+                && lift >= BREAKING_LIFT_MIN
+                && (popularity.is_nan() || popularity < BREAKING_POPULARITY_MAX);
+            let share = plays as f64 / most;
+            ranked.push((track, if breaking { share.max(lift / (lift + 8.0)) } else { share }));
+        }
+        ranked.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        let ranked = Arc::new(ranked);
+        let mut trends = self.trends.lock();
+        if trends.len() > 1_024 {
+            trends.clear();
+        }
+        trends.insert(key, (count, Arc::clone(&ranked)));
+        Ok(ranked)
+    }
+
+    /// The catalogue's most popular tracks of a shard, best first, ties by ordinal.
+    fn popular(&self, view: &TrackView) -> Arc<Vec<(u32, f32)>> {
+        if let Some((epoch, popular)) = self.popular.lock().get(&view.shard)
+            && *epoch == view.epoch
+        {
+            return Arc::clone(popular);
+        }
+        let mut all: Vec<(u32, f32)> = (0_u32..)
+            .zip(view.all_hot())
+            .filter(|(_, hot)| hot.live)
+            .map(|(ordinal, hot)| (ordinal, if hot.popularity.is_nan() { -1.0 } else { hot.popularity }))
+            .collect();
+        all.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        all.truncate(POPULAR_KEPT);
+        let popular = Arc::new(all);
+        self.popular.lock().insert(view.shard, (view.epoch, Arc::clone(&popular)));
+        popular
+    }
+}
+
+/// Up to `depth` tracks popular or breaking in the listener's region, best first; where too few were played, the
+/// catalogue's popularity fills up, always below what is really played.
+///
+/// # Errors
+/// Damaged files.
+pub fn trending(
+    reader: &Reader<'_>,
+    region: Option<Region>,
+    as_of: Timestamp,
+    depth: usize,
+    allowed: &[AllowedTracks],
+) -> Result<Ranked> {
+    let may = |track: TrackRef| {
+        let at = reader.tracks.iter().position(|view| view.shard == track.shard);
+        at.is_some_and(|at| allowed[at].contains(track.ordinal.0))
+    };
+    let ranked = reader.caches.trends.ranked(reader, region, as_of)?;
+    let mut hits: Ranked = ranked.iter().filter(|(track, _)| may(*track)).take(depth).copied().collect();
+    if hits.len() < depth {
+        let ceiling = hits.last().map_or(1.0, |(_, score)| *score);
+        let taken: std::collections::HashSet<TrackRef> = hits.iter().map(|(track, _)| *track).collect();
+        let popular = most_popular(reader, depth, allowed);
+        let more = popular.into_iter().filter(|(track, _)| !taken.contains(track));
+        hits.extend(more.map(|(track, popularity)| (track, ceiling * popularity / 100.0)));
+        hits.truncate(depth);
+    }
+    Ok(hits)
+}
+
+/// The `k` allowed tracks with the highest catalogue popularity (0 to 100; unknown counts as 0), best first. Looks at
+/// every allowed track when exclusions use up the kept ones.
+pub fn most_popular(reader: &Reader<'_>, k: usize, allowed: &[AllowedTracks]) -> Ranked {
+    let mut hits = Vec::new();
+    for (view, allowed) in reader.tracks.iter().zip(allowed) {
+        let place = |ordinal| TrackRef { shard: view.shard, ordinal: TrackOrdinal(ordinal) };
+        let kept = reader.caches.trends.popular(view);
+        let found: Vec<(u32, f32)> =
+            kept.iter().filter(|(ordinal, _)| allowed.contains(*ordinal)).take(k).copied().collect();
+        let found = if found.len() < k && view.live_tracks() > kept.len() as u64 {
+            let known = |popularity: f32| if popularity.is_nan() { -1.0 } else { popularity };
+            let mut all: Vec<(u32, f32)> =
+                allowed.iter().map(|ordinal| (ordinal, known(view.hot(ordinal).popularity))).collect();
+            all.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+            all.truncate(k);
+            all
+        } else {
+            found
+        };
+        hits.extend(
+            found.into_iter().map(|(ordinal, popularity)| (place(ordinal), f64::from(popularity.max(0.0)))),
+        );
+    }
+    hits.sort_by(|a: &(TrackRef, f64), b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+    hits.truncate(k);
+    hits
+}
