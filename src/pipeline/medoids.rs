@@ -249,6 +249,29 @@ mod tests {
         assert_eq!(merge_by_share(&[(0.5, close), (0.5, vec![(0, 1.5)])], 20).len(), 10);
     }
 
+    /// `cargo test --release -p segue --lib -- --ignored --nocapture medoids_speed`
+    #[test]
+    #[ignore = "a measurement, for the release profile"]
+    fn medoids_speed() {
+        let mut rng = SplitMix64::new(1);
+        for count in [50_usize, 200] {
+            let mut rows = UnitRows::new(128);
+            for _ in 0..count {
+                let vector: Vec<f32> = (0..128).map(|_| rng.normal() as f32).collect();
+                rows.push(Some(&vector));
+            }
+            let weights: Vec<f64> = (0..count).map(|_| rng.uniform()).collect();
+            let mut times = Vec::new();
+            for _ in 0..101 {
+                let start = std::time::Instant::now();
+                assert!(!std::hint::black_box(medoids(&rows, &weights, 8)).is_empty());
+                times.push(start.elapsed());
+            }
+            times.sort_unstable();
+            println!("medoids of {count} rows x 128 d: median {:?}", times[50]);
+        }
+    }
+
     proptest! {
         #[test]
         fn groups_cover_every_usable_row_once(seed in any::<u64>(), count in 1_usize..60, k in 1_usize..12) {

@@ -63,6 +63,22 @@ impl UnitRows {
         present.then(|| &self.data[row * self.dim..(row + 1) * self.dim])
     }
 
+    /// The rows in another order (or some of them): row `i` of the result is row `order[i]` of these. Places out of
+    /// range become absent rows.
+    #[must_use]
+    pub fn select(&self, order: &[usize]) -> Self {
+        let mut selected = Self::with_capacity(self.dim, order.len());
+        for &row in order {
+            let start = selected.data.len();
+            match self.row(row) {
+                Some(vector) => selected.data.extend_from_slice(vector),
+                None => selected.data.resize(start + self.dim, 0.0),
+            }
+            selected.present.push(self.row(row).is_some());
+        }
+        selected
+    }
+
     /// Cosine of two rows; `None` when one is absent.
     #[must_use]
     pub fn cosine(&self, a: usize, b: usize) -> Option<f32> {
@@ -154,6 +170,9 @@ mod tests {
         assert_eq!(rows.row(0), Some(&[0.6, 0.8][..]));
         assert!((1..6).all(|row| rows.row(row).is_none()));
         assert_eq!((rows.len(), rows.cosine(0, 1)), (5, None));
+        let selected = rows.select(&[2, 0, 9]);
+        assert_eq!((selected.len(), selected.row(0), selected.row(2)), (3, None, None));
+        assert_eq!(selected.row(1), rows.row(0));
     }
 
     #[test]

@@ -10,7 +10,7 @@ mod place;
 mod rate;
 
 pub use choose::{Arm, ChoicePolicy, Chosen, PoolTrack, choose};
-pub use place::{SAFE_SLOTS, exploration_count, place};
+pub use place::{SAFE_SLOTS, exploration_count, fill_slots, place};
 pub use rate::{ExplorationFactors, exploration_rate};
 
 use crate::types::SplitMix64;

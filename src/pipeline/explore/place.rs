@@ -35,3 +35,22 @@ pub fn place(n: usize, count: usize, seed: u64) -> Vec<bool> {
     }
     slots
 }
+
+/// The order of a list that is not sequenced: `main` and `explored`, each in its own order, in the slots [`place`]
+/// gave. When one of them ends early, the other fills the rest.
+#[must_use]
+pub fn fill_slots<T: Copy>(main: &[T], explored: &[T], slots: &[bool]) -> Vec<T> {
+    let (mut main, mut explored) = (main.iter().copied(), explored.iter().copied());
+    let mut list: Vec<T> = slots
+        .iter()
+        .map_while(|&slot| {
+            if slot {
+                explored.next().or_else(|| main.next())
+            } else {
+                main.next().or_else(|| explored.next())
+            }
+        })
+        .collect();
+    list.extend(main.chain(explored));
+    list
+}

@@ -80,6 +80,14 @@ fn slots_are_spread_and_every_open_slot_gets_its_turn() {
     assert!(served[3..].iter().all(|&count| count > 800), "{served:?}");
 }
 
+#[test]
+fn lists_that_are_not_sequenced_keep_order_and_slots() {
+    let slots = [false, false, false, true, false, true];
+    assert_eq!(fill_slots(&[1, 2, 3, 4], &[-1, -2], &slots), [1, 2, 3, -1, 4, -2]);
+    assert_eq!(fill_slots(&[1, 2, 3, 4, 5], &[-1], &slots), [1, 2, 3, -1, 4, 5]);
+    assert_eq!(fill_slots(&[1, 2], &[-1, -2, -3], &slots), [1, 2, -1, -2, -3]);
+}
+
 fn pool(tracks: &[TrackFacts]) -> Vec<PoolTrack<'_>> {
     let arm = Arm { source: Source::Audio, genre_cluster: 0 };
     tracks.iter().zip(0..).map(|(facts, value)| PoolTrack { facts, arm, value: f64::from(value) }).collect()

@@ -145,3 +145,29 @@ proptest! {
         }
     }
 }
+
+/// `cargo test --release -p segue --lib -- --ignored --nocapture profile_speed`
+#[test]
+#[ignore = "a measurement, for the release profile"]
+fn profile_speed() {
+    let mut rng = crate::types::SplitMix64::new(1);
+    let tracks: Vec<TrackFacts> =
+        (0..500).map(|i| track_of(i, rng.below(300), &[rng.below(60), rng.below(60)], 0.5)).collect();
+    for count in [1_000_i64, 10_000] {
+        let events: Vec<HeardEvent<'_>> = (0..count)
+            .map(|i| {
+                let mut event = play(&tracks[rng.below(500) as usize], 0);
+                event.at = Timestamp(now().0 - i * 700_000);
+                event
+            })
+            .collect();
+        let mut times = Vec::new();
+        for _ in 0..101 {
+            let start = std::time::Instant::now();
+            assert_eq!(std::hint::black_box(profile(events.iter().copied())).plays, count as u32);
+            times.push(start.elapsed());
+        }
+        times.sort_unstable();
+        println!("profile of {count} events: median {:?}", times[50]);
+    }
+}
