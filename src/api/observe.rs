@@ -14,12 +14,13 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use metrics::{SharedString, counter, gauge, histogram};
 use prost::Message;
+use tonic::Status;
 use tonic::body::Body;
-use tonic::{Code, Status};
 use tower::{Layer, Service};
 use tracing::{Instrument, debug, debug_span, error};
 
 use super::proto;
+use super::status::{Outcome, outcome};
 
 /// The requests in flight, and the known methods.
 #[derive(Clone)]
@@ -50,7 +51,7 @@ impl Observer {
         let method = self.0.methods.get(path)?.clone();
         let before = self.0.in_flight.fetch_add(1, Ordering::AcqRel);
         gauge!("segue_grpc_in_flight_requests").set((before + 1) as f64);
-        Some(InFlight { known: Arc::clone(&self.0), method, start: Instant::now(), code: None })
+        Some(InFlight { known: Arc::clone(&self.0), method, start: Instant::now(), outcome: None })
     }
 }
 
@@ -75,58 +76,31 @@ struct InFlight {
     known: Arc<Known>,
     method: Method,
     start: Instant,
-    code: Option<Code>,
+    outcome: Option<Outcome>,
 }
 
 impl InFlight {
     fn see(&mut self, headers: &HeaderMap) {
-        if let Some(status) = Status::from_header_map(headers) {
-            self.code = Some(status.code());
-        }
+        self.outcome = outcome(headers).or(self.outcome);
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        // Without a status the caller went away before the reply was complete.
-        let code = self.code.unwrap_or(Code::Cancelled);
-        let (service, method, name) =
-            (self.method.service.clone(), self.method.name.clone(), code_name(code));
+        let Outcome { code, failed } = self.outcome.unwrap_or(Outcome::GONE);
+        let (service, method) = (self.method.service.clone(), self.method.name.clone());
         let seconds = self.start.elapsed().as_secs_f64();
         let before = self.known.in_flight.fetch_sub(1, Ordering::AcqRel);
         gauge!("segue_grpc_in_flight_requests").set(before.saturating_sub(1) as f64);
-        counter!("segue_grpc_requests_total", "service" => service.clone(), "method" => method.clone(), "code" => name)
+        counter!("segue_grpc_requests_total", "service" => service.clone(), "method" => method.clone(), "code" => code)
             .increment(1);
-        histogram!("segue_grpc_request_duration_seconds", "service" => service, "method" => method, "code" => name)
+        histogram!("segue_grpc_request_duration_seconds", "service" => service, "method" => method, "code" => code)
             .record(seconds);
-        match code {
-            Code::Internal | Code::DataLoss => {
-                error!(method = %self.method.name, code = name, seconds, "request failed")
-            }
-            _ => debug!(method = %self.method.name, code = name, seconds, "request ended"),
+        if failed {
+            error!(method = %self.method.name, code, seconds, "request failed");
+        } else {
+            debug!(method = %self.method.name, code, seconds, "request ended");
         }
-    }
-}
-
-fn code_name(code: Code) -> &'static str {
-    match code {
-        Code::Ok => "ok",
-        Code::Cancelled => "cancelled",
-        Code::Unknown => "unknown",
-        Code::InvalidArgument => "invalid_argument",
-        Code::DeadlineExceeded => "deadline_exceeded",
-        Code::NotFound => "not_found",
-        Code::AlreadyExists => "already_exists",
-        Code::PermissionDenied => "permission_denied",
-        Code::ResourceExhausted => "resource_exhausted",
-        Code::FailedPrecondition => "failed_precondition",
-        Code::Aborted => "aborted",
-        Code::OutOfRange => "out_of_range",
-        Code::Unimplemented => "unimplemented",
-        Code::Internal => "internal",
-        Code::Unavailable => "unavailable",
-        Code::DataLoss => "data_loss",
-        Code::Unauthenticated => "unauthenticated",
     }
 }
 

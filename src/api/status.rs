@@ -9,6 +9,7 @@ use std::fmt::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ::http::HeaderMap;
 use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
@@ -134,6 +135,48 @@ fn message(error: &Error) -> String {
         let _ = write!(text, ": {source}");
     }
     text
+}
+
+/// How a request ended, for logs and metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Outcome {
+    /// The code's name, such as `not_found`.
+    pub(super) code: &'static str,
+    /// Whether an operator should look: damage or a bug.
+    pub(super) failed: bool,
+}
+
+impl Outcome {
+    /// The caller went away before the reply was complete.
+    pub(super) const GONE: Self = Self { code: "cancelled", failed: false };
+}
+
+/// How a request ended, from a reply's headers or trailers; `None` when they do not say.
+pub(super) fn outcome(headers: &HeaderMap) -> Option<Outcome> {
+    let code = Status::from_header_map(headers)?.code();
+    Some(Outcome { code: name(code), failed: matches!(code, Code::Internal | Code::DataLoss) })
+}
+
+fn name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "ok",
+        Code::Cancelled => "cancelled",
+        Code::Unknown => "unknown",
+        Code::InvalidArgument => "invalid_argument",
+        Code::DeadlineExceeded => "deadline_exceeded",
+        Code::NotFound => "not_found",
+        Code::AlreadyExists => "already_exists",
+        Code::PermissionDenied => "permission_denied",
+        Code::ResourceExhausted => "resource_exhausted",
+        Code::FailedPrecondition => "failed_precondition",
+        Code::Aborted => "aborted",
+        Code::OutOfRange => "out_of_range",
+        Code::Unimplemented => "unimplemented",
+        Code::Internal => "internal",
+        Code::Unavailable => "unavailable",
+        Code::DataLoss => "data_loss",
+        Code::Unauthenticated => "unauthenticated",
+    }
 }
 
 /// The error a status was made from; for a status of another origin (a proxy, the transport) the closest one.

@@ -1,5 +1,6 @@
 //! `segue bench recommend`: threads that ask for lists of listeners drawn with a seed, for some seconds.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
@@ -10,6 +11,7 @@ use super::output::{note, print, print_json};
 use crate::error::{Error, Result};
 use crate::pipeline::recipe::{DEFAULT, Recipe};
 use crate::pipeline::request::RecommendRequest;
+use crate::telemetry;
 use crate::types::{SplitMix64, Surface, Timestamp, UserId};
 
 /// Listeners asked for; the benchmark draws from the first so many.
@@ -40,6 +42,9 @@ pub struct BenchRecommendArgs {
     /// Decides which listeners are asked for
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     seed: u64,
+    /// Also the mean time of each stage of the pipeline; needs --data
+    #[arg(long, conflicts_with = "endpoint")]
+    stages: bool,
     #[command(flatten)]
     output: OutputArgs,
     #[command(flatten)]
@@ -67,6 +72,8 @@ impl BenchRecommendArgs {
                 format!("must be above 0, at most 86400. seconds=`{}`", self.seconds),
             ));
         }
+        // Metrics are recorded from here on, before the first request.
+        telemetry::metrics()?;
         let backend = Backend::open(&self.backend)?;
         let users = listeners(&backend)?;
         let n = match self.n {
@@ -104,10 +111,15 @@ impl BenchRecommendArgs {
         }
         let qps = latencies.len() as f64 / elapsed.as_secs_f64();
         let [p50, p95, p99] = [0.50, 0.95, 0.99].map(|share| percentile_ms(&latencies, share));
+        let stages = if self.stages { telemetry::stage_means()? } else { BTreeMap::new() };
         if !self.output.json {
             let ms = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |ms| format!("{ms:.2} ms"));
+            let stages: String = stages
+                .iter()
+                .map(|(stage, (count, mean_ms))| format!("{stage:>20} {mean_ms:>9.3} ms, {count} times\n"))
+                .collect();
             return print(&format!(
-                "{qps:.0} lists/s with {} clients: p50 {}, p95 {}, p99 {}, {errors} errors, {short_lists} short lists\n",
+                "{qps:.0} lists/s with {} clients: p50 {}, p95 {}, p99 {}, {errors} errors, {short_lists} short lists\n{stages}",
                 self.concurrency,
                 ms(p50),
                 ms(p95),
@@ -126,6 +138,11 @@ impl BenchRecommendArgs {
         document.insert("short_lists".into(), json!(short_lists));
         if local {
             document.insert("recall".into(), Value::Object(Map::new()));
+        }
+        if self.stages {
+            let means =
+                stages.into_iter().map(|(stage, (_, mean_ms))| (stage, json!(round(mean_ms)))).collect();
+            document.insert("stages_mean_ms".into(), Value::Object(means));
         }
         print_json(&document)
     }
