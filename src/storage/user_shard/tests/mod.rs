@@ -1,8 +1,11 @@
 //! Tests of the shard through its public surface.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod crash;
+mod damage;
 mod events;
 mod figures;
+mod model;
 mod trends;
 mod users;
 mod vectors;
