@@ -1,7 +1,7 @@
 //! A user's history: for each day of event time one small sorted array of everything done on it.
 //!
-//! Why days and not one row an event: measured (docs/adr/0006), a read of 50,000 events is several times faster
-//! and the files are half as large; and the row of a day makes events idempotent for ever, for free.
+//! Why days and not one row an event: a long history is read faster (docs/adr/0006 has figures), and the row of a
+//! day makes events idempotent for ever, for free.
 //!
 //! A day is stored in parts of at most [`PART_ROWS`] rows so that a listener (or a robot) with thousands of events
 //! a day does not rewrite them all for each new one. Part 0 knows how many parts there are.
