@@ -10,10 +10,10 @@ use crate::types::{ArtistId, Date, Region, TrackId};
 #[derive(Debug, Clone, clap::Args)]
 pub struct BackendArgs {
     /// A running server, such as http://127.0.0.1:7700
-    #[arg(long, value_name = "URL", conflicts_with = "data", help_heading = "Database")]
+    #[arg(long, value_name = "URL", conflicts_with = "data", help_heading = "Database", global = true)]
     pub endpoint: Option<String>,
     /// A data directory, opened in-process (no server may have it open)
-    #[arg(long, value_name = "DIR", help_heading = "Database")]
+    #[arg(long, value_name = "DIR", help_heading = "Database", global = true)]
     pub data: Option<PathBuf>,
 }
 
@@ -21,7 +21,7 @@ pub struct BackendArgs {
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub struct OutputArgs {
     /// Print exactly one JSON document
-    #[arg(long)]
+    #[arg(long, global = true)]
     pub json: bool,
 }
 

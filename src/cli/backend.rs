@@ -150,7 +150,7 @@ impl Backend {
     pub fn loading(&self, load_id: &str, done: LoadProgress) -> Loading {
         match self {
             Self::Local(engine) => Loading::Local(engine.clone(), load_id.to_owned(), done),
-            Self::Remote(client) => Loading::Remote(client.loader(load_id, done)),
+            Self::Remote(client) => Loading::Remote(Box::new(client.loader(load_id, done))),
         }
     }
 
@@ -253,7 +253,7 @@ pub enum Loading {
     /// Into this process.
     Local(Segue, String, LoadProgress),
     /// To a server.
-    Remote(Loader),
+    Remote(Box<Loader>),
 }
 
 impl Loading {

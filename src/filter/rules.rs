@@ -42,10 +42,13 @@ impl RuleClass {
     }
 }
 
+/// The bits of each class of a shard, with the catalogue epoch they are true for.
+type ClassBits = HashMap<(ShardId, RuleClass), (u64, Arc<DenseBits>)>;
+
 /// The bits of each class in use, brought up to date when the catalogue changes.
 #[derive(Default)]
 pub struct RuleCache {
-    classes: Mutex<HashMap<(ShardId, RuleClass), (u64, Arc<DenseBits>)>>,
+    classes: Mutex<ClassBits>,
 }
 
 impl RuleCache {

@@ -60,10 +60,13 @@ struct Key {
     utc_offset_min: i32,
 }
 
+/// A listener's stored state, what the rest depends on, and what was derived.
+type Entries = HashMap<UserId, (Arc<UserView>, Key, Arc<Listener>)>;
+
 /// Derived state of active listeners.
 #[derive(Default)]
 pub struct ListenerCache {
-    entries: Mutex<HashMap<UserId, (Arc<UserView>, Key, Arc<Listener>)>>,
+    entries: Mutex<Entries>,
 }
 
 impl Listener {

@@ -137,6 +137,7 @@ impl std::str::FromStr for Date {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed test may panic")]
 mod tests {
     use super::*;
 

@@ -25,11 +25,16 @@ const POPULAR_KEPT: usize = 4_096;
 /// A track and how popular it is, 0 to 1.
 type Ranked = Vec<(TrackRef, f64)>;
 
+/// By region and day: the count they are true for, and the tracks.
+type Trends = HashMap<(Option<Region>, i32), (u64, Arc<Ranked>)>;
+/// By shard: the catalogue epoch they are true for, and `(ordinal, popularity)` best first.
+type Popular = HashMap<ShardId, (u64, Arc<Vec<(u32, f32)>>)>;
+
 /// Popularity of tracks by region, recounted now and then: eventually consistent by declaration.
 #[derive(Default)]
 pub struct TrendCache {
-    trends: Mutex<HashMap<(Option<Region>, i32), (u64, Arc<Ranked>)>>,
-    popular: Mutex<HashMap<ShardId, (u64, Arc<Vec<(u32, f32)>>)>>,
+    trends: Mutex<Trends>,
+    popular: Mutex<Popular>,
 }
 
 impl TrendCache {
