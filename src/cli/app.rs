@@ -7,8 +7,8 @@ use clap::{Parser, Subcommand};
 
 use super::output::print_error;
 use super::{
-    bench, estimate, explain, feedback, generation, inspect, load, recipe, recommend, search, serve, similar,
-    verify,
+    bench, estimate, eval, explain, feedback, generation, inspect, load, recipe, recommend, search, serve,
+    similar, verify,
 };
 use crate::error::Result;
 
@@ -47,6 +47,8 @@ pub enum Command {
     Explain(explain::ExplainArgs),
     /// Record what a listener did
     Feedback(feedback::FeedbackArgs),
+    /// Judge a recipe on held-out listening
+    Eval(eval::EvalArgs),
     /// Measure speed
     Bench(bench::BenchArgs),
     /// Print what a file of the database holds
@@ -75,6 +77,7 @@ impl App {
             Command::Search(args) => args.run(),
             Command::Explain(args) => args.run(),
             Command::Feedback(args) => args.run(),
+            Command::Eval(args) => args.run(),
             Command::Bench(args) => args.run(),
             Command::Inspect(args) => args.run(),
             Command::Verify(args) => args.run(),

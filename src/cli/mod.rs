@@ -11,6 +11,7 @@ mod bench;
 pub mod bench_ann;
 mod bench_recommend;
 pub mod estimate;
+mod eval;
 mod explain;
 mod feedback;
 mod generation;

@@ -1,3 +1,6 @@
-//! Judging lists: the measures that `segue eval` and the reference tests share.
+//! Judging lists: the measures that `segue eval` and the reference tests share, and the evaluation of a recipe.
 
 pub mod metrics;
+mod run;
+
+pub use run::{EvalReport, EvalRequest, JudgedList, evaluate};

@@ -128,7 +128,8 @@ fn ordinals_live_rows_requirements_and_exclusions_all_count() {
         .with_excluded(&excluded);
     for offset in 0..n as u32 {
         let o = ordinals[offset as usize];
-        let expected = offset >= 64 && base[o as usize / 64] >> (o % 64) & 1 == 1 && o < 9000 && !o.is_multiple_of(6);
+        let expected =
+            offset >= 64 && base[o as usize / 64] >> (o % 64) & 1 == 1 && o < 9000 && !o.is_multiple_of(6);
         assert_eq!(allowed.contains(offset), expected, "{offset}");
     }
     assert!(fixture.recall(SearchParams::new(10), &allowed) >= 0.95);

@@ -19,10 +19,13 @@ mod user;
 mod vector;
 mod write;
 
+mod pairs;
+
 pub use cell::RowError;
 pub(crate) use columns::{Column, ColumnSpec, Kind, column_names};
 pub use file::content_id;
 pub(crate) use file::{BATCH_ROWS, open_parquet};
+pub use pairs::read_pairs;
 pub use play::{PlayRows, PlayTable, PlayWriter};
 pub use rows::{RowOutcome, Rows, Table};
 pub(crate) use scan::scan;

@@ -13,6 +13,7 @@ use super::stage::Stage;
 use super::worker::Worker;
 use crate::config::Settings;
 use crate::error::{Error, Result};
+use crate::eval::{EvalRequest, JudgedList};
 use crate::maintenance::IndexChoice;
 use crate::pipeline::reader::Caches;
 use crate::pipeline::recipe::Recipe;
@@ -375,6 +376,22 @@ impl Segue {
     /// `NotFound`.
     pub fn activate_recipe(&self, name: &str, version: u32) -> Result<Recipe> {
         self.serving()?.activate_recipe(name, version)
+    }
+
+    /// One listener's list for evaluation, with what it is judged by.
+    ///
+    /// # Errors
+    /// As [`Segue::recommend`].
+    pub(crate) fn judge(&self, user: &UserId, items: &[TrackId], asked: &EvalRequest) -> Result<JudgedList> {
+        self.serving()?.judge(user, items, asked)
+    }
+
+    /// Tracks that exist and are not taken down.
+    ///
+    /// # Errors
+    /// `Unavailable` while shutting down.
+    pub fn live_tracks(&self) -> Result<usize> {
+        Ok(usize::try_from(self.serving()?.tracks.shard.view().live_tracks()).unwrap_or(usize::MAX))
     }
 
     /// Whether writes and reads are served.

@@ -3,6 +3,7 @@
 mod catalog;
 mod engine;
 mod group;
+mod judge;
 mod listeners;
 mod load;
 mod meta;

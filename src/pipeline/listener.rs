@@ -178,9 +178,15 @@ impl Listener {
         Ok(blocked)
     }
 
-    /// Ordinals of one shard heard inside the window, with all versions of their recordings.
+    /// Ordinals of one shard heard inside the window, with all versions of their recordings if `versions`.
     #[must_use]
-    pub fn heard(&self, view: &TrackView, as_of: Timestamp, window: HeardWindow) -> RoaringBitmap {
+    pub fn heard(
+        &self,
+        view: &TrackView,
+        as_of: Timestamp,
+        window: HeardWindow,
+        versions: bool,
+    ) -> RoaringBitmap {
         let days = match window {
             HeardWindow::Allowed => return RoaringBitmap::new(),
             HeardWindow::Days(days) => Some(days),
@@ -192,7 +198,7 @@ impl Listener {
         let rows = heard.tracks[from..].iter().zip(&heard.last[from..]);
         rows.take_while(|(track, _)| track.shard == view.shard)
             .filter(|(_, last)| **last > since)
-            .flat_map(|(track, _)| view.versions(track.ordinal.0))
+            .flat_map(|(track, _)| view.versions(track.ordinal.0).take(if versions { usize::MAX } else { 1 }))
             .collect()
     }
 

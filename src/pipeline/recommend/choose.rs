@@ -93,7 +93,11 @@ fn select(plan: &Plan, ranking: &Ranking<'_>, set: &mut ChosenSet, relax: bool) 
     let params = MmrParams {
         n: plan.n,
         lambda: recipe.mmr_lambda,
-        limits: CapLimits { artist: recipe.artist_cap, album: recipe.album_cap, one_a_recording: true },
+        limits: CapLimits {
+            artist: recipe.artist_cap,
+            album: recipe.album_cap,
+            one_a_recording: recipe.rules,
+        },
         relax,
     };
     let similarity = PairSimilarity { audio: &ranking.audio, track: &ranking.track };

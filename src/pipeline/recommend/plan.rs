@@ -87,8 +87,8 @@ impl Plan {
             shards.push(ShardRules {
                 base: compile(view, &reader.caches.rules, class, &filter)?,
                 hard: Arc::new(hard),
-                heard: listener.heard(view, as_of, recipe.heard),
-                heard_collaborative: stricter.map(|window| listener.heard(view, as_of, window)),
+                heard: listener.heard(view, as_of, recipe.heard, recipe.rules),
+                heard_collaborative: stricter.map(|window| listener.heard(view, as_of, window, recipe.rules)),
                 served: listener.served(view, as_of, recipe.served_weeks),
             });
         }
