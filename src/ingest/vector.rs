@@ -11,8 +11,7 @@ use super::columns::{Batch, ColumnSpec, Kind, column_names};
 use super::rows::{Rows, Table};
 use super::write::{Encode, TableWriter};
 use crate::error::{Error, Result};
-use crate::node::VectorRow;
-use crate::types::{Entity, TrackId, UserId};
+use crate::types::{Entity, TrackId, UserId, VectorRow};
 
 /// The vectors table of one entity and dimension.
 #[derive(Debug)]

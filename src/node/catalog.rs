@@ -1,6 +1,6 @@
 //! Writes and reads of tracks and their vectors.
 
-use super::engine::{Inner, VectorRow};
+use super::engine::Inner;
 use crate::error::{Error, Result};
 use crate::pipeline::request::WriteToken;
 use crate::storage::track_shard::command::{TrackCommand, TrackReply, VectorSetSpec};
@@ -8,6 +8,7 @@ use crate::storage::track_shard::{decode_reply, encode};
 use crate::storage::user_shard::UserOp;
 use crate::types::{
     Entity, GenerationId, Metric, SpaceName, SpaceSpec, Track, TrackId, TrackOrdinal, TrackRef, UserId,
+    VectorRow,
 };
 
 impl Inner {

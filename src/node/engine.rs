@@ -24,16 +24,7 @@ use crate::pipeline::request::{
 use crate::storage::meta::{GenerationInfo, GramData, MetaStore};
 use crate::storage::track_shard::TrackShard;
 use crate::storage::user_shard::UserShard;
-use crate::types::{FeedbackEvent, GenerationId, Play, SpaceName, Track, TrackId, User, UserId};
-
-/// One vector to store: the id of its track or user, and its components.
-#[derive(Debug, Clone, PartialEq)]
-pub struct VectorRow {
-    /// Track id or user id, by the space's entity.
-    pub id: String,
-    /// Components; the dimension of the space in its generation.
-    pub vector: Vec<f32>,
-}
+use crate::types::{FeedbackEvent, GenerationId, Play, SpaceName, Track, TrackId, User, UserId, VectorRow};
 
 /// What a bulk load brings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

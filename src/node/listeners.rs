@@ -1,7 +1,7 @@
 //! Writes and reads of users, their vectors and what they do.
 
 use super::catalog::user_error;
-use super::engine::{Inner, VectorRow};
+use super::engine::Inner;
 use crate::error::{Error, Result};
 use crate::pipeline::request::WriteToken;
 use crate::storage::user_shard::{
@@ -9,7 +9,7 @@ use crate::storage::user_shard::{
 };
 use crate::types::{
     Action, FeedbackEvent, GenerationId, SpaceName, Surface, Timestamp, TrackId, TrackOrdinal, TrackRef,
-    User, UserId,
+    User, UserId, VectorRow,
 };
 
 impl Inner {

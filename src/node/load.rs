@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::catalog::{check_rows, user_error};
-use super::engine::{Inner, LoadKind, LoadProgress, VectorRow};
+use super::engine::{Inner, LoadKind, LoadProgress};
 use super::listeners::{completed, user_rows};
 use super::stage::{Stage, StageHeader, StagedRows};
 use crate::error::{Error, Result};
@@ -16,6 +16,7 @@ use crate::storage::track_shard::command::{
 use crate::storage::user_shard::{EventTrack, LoadStep, PlayBatch, PlayRow, UserCommand, UserOp, UserReply};
 use crate::types::{
     Entity, GenerationId, Play, ShardId, SpaceName, Track, TrackId, TrackOrdinal, TrackRef, User, UserId,
+    VectorRow,
 };
 
 /// Rows in one log entry of a load: keeps entries well under the log's limit of 8 MiB.

@@ -13,4 +13,5 @@ mod replica;
 mod stage;
 mod worker;
 
-pub use engine::{LoadKind, LoadProgress, OpenReport, Segue, VectorRow};
+pub use crate::types::VectorRow;
+pub use engine::{LoadKind, LoadProgress, OpenReport, Segue};

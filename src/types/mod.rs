@@ -21,7 +21,7 @@ pub use ids::{
 pub use metric::Metric;
 pub use placement::{SLOTS, SegmentOffset, ShardId, Slot, TrackOrdinal, TrackRef};
 pub use rng::SplitMix64;
-pub use space::{Entity, SpaceSpec};
+pub use space::{Entity, SpaceSpec, VectorRow};
 pub use time::{DAY_MS, Date, HOUR_MS, InvalidTime, Timestamp};
 pub use track::{Artist, AudioFeatures, GenreTag, Region, RegionSet, Track};
 pub use user::User;

@@ -47,3 +47,12 @@ impl SpaceSpec {
         ]
     }
 }
+
+/// One vector to store: the id of its track or user, and its components.
+#[derive(Debug, Clone, PartialEq)]
+pub struct VectorRow {
+    /// Track id or user id, by the space's entity.
+    pub id: String,
+    /// Components; the dimension of the space in its generation.
+    pub vector: Vec<f32>,
+}
