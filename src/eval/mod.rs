@@ -3,4 +3,5 @@
 pub mod metrics;
 mod run;
 
-pub use run::{EvalReport, EvalRequest, JudgedList, evaluate};
+pub use crate::pipeline::judge::EvalRequest;
+pub use run::{EvalReport, evaluate};

@@ -9,21 +9,8 @@ use super::metrics::RankingEval;
 use crate::error::{Error, Result};
 use crate::ingest::read_pairs;
 use crate::node::Segue;
-use crate::types::{Timestamp, TrackId, UserId};
-
-/// What to evaluate.
-#[derive(Debug, Clone)]
-pub struct EvalRequest {
-    /// A recipe by `name` or `name@version`.
-    pub recipe: String,
-    /// List length that is judged.
-    pub k: u32,
-    /// The time of the requests.
-    pub as_of: Timestamp,
-    /// Whether the listeners' hard rules hold, heard *recordings* are masked, and disallowed items leave the test set.
-    /// Without: exactly the heard tracks are masked and nothing else.
-    pub rules: bool,
-}
+use crate::pipeline::judge::EvalRequest;
+use crate::types::{TrackId, UserId};
 
 /// Means over users with held-out items.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -76,15 +63,4 @@ pub fn evaluate(engine: &Segue, test: &Path, request: &EvalRequest) -> Result<Ev
         violations,
         short_lists: report.short_lists,
     })
-}
-
-/// One listener's list and what it is judged by.
-#[derive(Debug, Clone)]
-pub struct JudgedList {
-    /// The list, best first.
-    pub listed: Vec<TrackId>,
-    /// Held-out items the listener may hear (all of them with rules off).
-    pub allowed_items: Vec<TrackId>,
-    /// Listed tracks that break a hard rule.
-    pub violations: u64,
 }

@@ -13,8 +13,8 @@ use super::stage::Stage;
 use super::worker::Worker;
 use crate::config::Settings;
 use crate::error::{Error, Result};
-use crate::eval::{EvalRequest, JudgedList};
 use crate::maintenance::IndexChoice;
+use crate::pipeline::judge::{EvalRequest, JudgedList};
 use crate::pipeline::reader::Caches;
 use crate::pipeline::recipe::Recipe;
 use crate::pipeline::request::{

@@ -1,12 +1,9 @@
 //! What evaluation asks of the engine: a list with the rules on or off, and who breaks them.
 
-use std::sync::Arc;
-
 use super::engine::Inner;
 use crate::error::Result;
-use crate::eval::{EvalRequest, JudgedList};
 use crate::filter::RuleClass;
-use crate::pipeline::recipe::Recipe;
+use crate::pipeline::judge::{EvalRequest, JudgedList};
 use crate::pipeline::recommend;
 use crate::pipeline::request::RecommendRequest;
 use crate::storage::track_shard::TrackView;
@@ -21,14 +18,9 @@ impl Inner {
     ) -> Result<JudgedList> {
         let mut reader = self.reader(None)?;
         let surface = Surface::new("evaluation")?;
-        let recipe = reader.recipes.resolve(&surface, Some(&asked.recipe))?.clone();
-        if !asked.rules {
-            let mut book = (*reader.recipes).clone();
-            book.insert(Recipe { ..recipe.clone().without_rules() });
-            reader.recipes = Arc::new(book);
-        }
+        reader.rules = asked.rules;
         let mut request = RecommendRequest::new(user_id.clone(), surface);
-        request.recipe = Some(recipe.reference());
+        request.recipe = Some(asked.recipe.clone());
         request.n = Some(asked.k);
         request.as_of = Some(asked.as_of);
         request.request_id = Some(format!("evaluation/{user_id}"));

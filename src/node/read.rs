@@ -34,6 +34,7 @@ impl Inner {
             generation,
             gram: generation.and_then(|id| meta.gram(id).cloned()).map(Arc::new),
             impression_key: self.impression_key()?,
+            rules: true,
             caches: &self.caches,
             applied,
         })

@@ -19,6 +19,7 @@ pub mod facts;
 pub mod gather;
 pub mod hydrate;
 pub mod impression;
+pub mod judge;
 pub mod listener;
 pub mod medoids;
 pub mod profile;

@@ -44,6 +44,8 @@ pub struct Reader<'a> {
     pub gram: Option<Arc<GramData>>,
     /// The key impression tokens are signed with.
     pub impression_key: [u8; 32],
+    /// Whether listeners' hard rules hold; only evaluation switches them off.
+    pub rules: bool,
     /// Shared memory.
     pub caches: &'a Caches,
     /// Applied log index of each group read.

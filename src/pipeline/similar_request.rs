@@ -44,7 +44,8 @@ pub fn similar(
         .filter_map(|(track, weight)| Some((reader.vector(&space.name, generation, *track)?, *weight)));
     let Some(query) = similar_query(vectors) else {
         let first = request.seeds.first().map_or("", |(id, _)| id.as_str());
-        return Err(Error::not_found("track with a usable vector", first));
+        let known = request.seeds.iter().any(|(id, _)| reader.find(id).is_some());
+        return Err(Error::not_found(if known { "vector" } else { "track" }, first));
     };
     let listener = match &request.user_id {
         Some(user) => Some(Listener::load(reader, user, as_of, &RequestContext::default())?),

@@ -29,7 +29,9 @@ impl Acknowledged {
     /// Takes note of a line of a child; other lines are ignored.
     pub fn note(&mut self, line: &str) {
         let mut words = line.split(' ');
-        let (Some(lane), Some(number)) = (words.next().and_then(Lane::from_letter), words.next()) else { return };
+        let (Some(lane), Some(number)) = (words.next().and_then(Lane::from_letter), words.next()) else {
+            return;
+        };
         let number: u64 = number.parse().expect("the child counts in numbers");
         let count = &mut self.counts[lane_index(lane)];
         assert_eq!(*count, number, "the child skipped an operation of {lane:?}");
@@ -73,10 +75,12 @@ fn model(seed: u64, count: u64) -> HashMap<u64, Expected> {
     for number in 0..count {
         match script::catalog_op(seed, number) {
             CatalogOp::Tracks { first, version } => {
-                (first..first + BATCH).for_each(|track| state.entry(track).or_default().track = Some(version));
+                (first..first + BATCH)
+                    .for_each(|track| state.entry(track).or_default().track = Some(version));
             }
             CatalogOp::Vectors { first, version } => {
-                (first..first + BATCH).for_each(|track| state.entry(track).or_default().vector = Some(version));
+                (first..first + BATCH)
+                    .for_each(|track| state.entry(track).or_default().vector = Some(version));
             }
             CatalogOp::Delete { number } => *state.entry(number).or_default() = Expected::default(),
         }
@@ -100,10 +104,14 @@ fn check_catalog(engine: &Segue, seed: u64, count: u64) -> usize {
         &done
     } else {
         let difference = differences(&found, &done);
-        assert!(matches(&found, &begun), "tracks differ after {count} acknowledged operations:\n{difference}");
+        assert!(
+            matches(&found, &begun),
+            "tracks differ after {count} acknowledged operations:\n{difference}"
+        );
         &begun
     };
-    let live: Vec<u64> = state.iter().filter(|(_, expected)| expected.track.is_some()).map(|(number, _)| *number).collect();
+    let live: Vec<u64> =
+        state.iter().filter(|(_, expected)| expected.track.is_some()).map(|(number, _)| *number).collect();
     assert_eq!(found.len(), live.len(), "tracks");
     check_vectors(engine, &done, &begun);
     check_recall(engine, &begun, seed ^ count);
@@ -141,7 +149,11 @@ fn differences(found: &HashMap<TrackId, Track>, state: &HashMap<u64, Expected>) 
     for (number, expected) in state {
         let (is, should) = (found.get(&script::track_id(*number)), expected_track(*number, expected));
         if is != should.as_ref() {
-            lines.push(format!("t{number}: is {:?}, should be {:?}", is.map(|track| &track.title), should.map(|track| track.title)));
+            lines.push(format!(
+                "t{number}: is {:?}, should be {:?}",
+                is.map(|track| &track.title),
+                should.map(|track| track.title)
+            ));
         }
     }
     lines.sort();
@@ -177,7 +189,8 @@ fn nearest(engine: &Segue, vector: Vec<f32>, exact: bool) -> Vec<TrackId> {
 
 /// A vector's own query finds it first, and the graphs find what an exact scan finds.
 fn check_recall(engine: &Segue, state: &HashMap<u64, Expected>, seed: u64) {
-    let mut stored: Vec<u64> = state.iter().filter(|(_, expected)| expected.vector.is_some()).map(|(number, _)| *number).collect();
+    let mut stored: Vec<u64> =
+        state.iter().filter(|(_, expected)| expected.vector.is_some()).map(|(number, _)| *number).collect();
     if stored.len() < 100 {
         return;
     }
@@ -186,9 +199,16 @@ fn check_recall(engine: &Segue, state: &HashMap<u64, Expected>, seed: u64) {
     let (mut hits, mut wanted) = (0, 0);
     for _ in 0..QUERIES {
         let number = stored[rng.below(stored.len() as u64) as usize];
-        let Ok(vector) = engine.vector(&space("audio"), Some(STATIC), script::track_id(number).as_str()) else { continue };
+        let Ok(vector) = engine.vector(&space("audio"), Some(STATIC), script::track_id(number).as_str())
+        else {
+            continue;
+        };
         let exact = nearest(engine, vector.clone(), true);
-        assert_eq!(exact.first(), Some(&script::track_id(number)), "the exact search for t{number} finds {exact:?}");
+        assert_eq!(
+            exact.first(),
+            Some(&script::track_id(number)),
+            "the exact search for t{number} finds {exact:?}"
+        );
         let graph = nearest(engine, vector, false);
         hits += graph.iter().filter(|track| exact.contains(track)).count();
         wanted += exact.len();
@@ -223,7 +243,8 @@ fn check_listeners(engine: &Segue, seed: u64, count: u64) -> usize {
 
 /// Rows of a load that were acknowledged need not be sent again; those of finished loads are there.
 fn check_load(engine: &Segue, count: u64) -> u64 {
-    let Some(generation) = engine.generations().expect("generations are listed").first().map(|info| info.id) else {
+    let Some(generation) = engine.generations().expect("generations are listed").first().map(|info| info.id)
+    else {
         assert_eq!(count, 0, "the generation is lost");
         return 0;
     };
@@ -231,8 +252,12 @@ fn check_load(engine: &Segue, count: u64) -> u64 {
         let (name, first_row) = script::load_piece(count - 1);
         let progress = engine.load_progress(&name).expect("progress is known");
         let least = first_row + LOAD_ROWS;
-        assert!(progress.rows_done >= least, "{name}: acknowledged {least} rows, kept {}", progress.rows_done);
-        let finished = count % LOAD_PIECES == 0;
+        assert!(
+            progress.rows_done >= least,
+            "{name}: acknowledged {least} rows, kept {}",
+            progress.rows_done
+        );
+        let finished = count.is_multiple_of(LOAD_PIECES);
         assert!(progress.finished || !finished, "{name} was finished");
     }
     let complete = count / LOAD_PIECES * LOAD_PIECES;

@@ -23,7 +23,12 @@ const NEXT: &str = "SEGUE_CRASH_NEXT";
 /// The command that starts this binary again in a role.
 pub fn command(role: &str, dir: &std::path::Path) -> Command {
     let mut command = Command::new(std::env::current_exe().expect("a running program has a path"));
-    command.env(ROLE, role).env(DIR, dir).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+    command
+        .env(ROLE, role)
+        .env(DIR, dir)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::inherit());
     command
 }
 
@@ -106,7 +111,9 @@ fn run(engine: &Segue, lane: Lane, seed: u64, number: u64, generation: Generatio
         match done {
             Ok(()) => return,
             // Back-pressure is no failure: the same operation again.
-            Err(error) if error.kind() == segue::ErrorKind::Exhausted => std::thread::sleep(Duration::from_millis(5)),
+            Err(error) if error.kind() == segue::ErrorKind::Exhausted => {
+                std::thread::sleep(Duration::from_millis(5))
+            }
             Err(error) => panic!("{lane:?} {number}: {error}"),
         }
     }
@@ -114,7 +121,9 @@ fn run(engine: &Segue, lane: Lane, seed: u64, number: u64, generation: Generatio
 
 fn catalog(engine: &Segue, op: CatalogOp) -> segue::Result<()> {
     match op {
-        CatalogOp::Tracks { first, version } => engine.upsert_tracks(script::tracks(first, version)).map(drop),
+        CatalogOp::Tracks { first, version } => {
+            engine.upsert_tracks(script::tracks(first, version)).map(drop)
+        }
         CatalogOp::Vectors { first, version } => {
             engine.upsert_vectors(&space("audio"), STATIC, script::vectors(first, version)).map(drop)
         }

@@ -67,7 +67,13 @@ pub fn no_damaged_byte_goes_unnoticed() -> String {
             Err(what) => faults.push(format!("{} {damage:?}: {what}", file.display())),
         }
     }
-    assert!(faults.is_empty(), "{} of {} cases, such as\n{}", faults.len(), cases.len(), faults[..faults.len().min(25)].join("\n"));
+    assert!(
+        faults.is_empty(),
+        "{} of {} cases, such as\n{}",
+        faults.len(),
+        cases.len(),
+        faults[..faults.len().min(25)].join("\n")
+    );
     format!("{} cases over {} files: {tally:?}", cases.len(), files.len())
 }
 
@@ -76,7 +82,12 @@ fn build(dir: &Path) {
     let (engine, _) = Segue::open(dir, small_segments()).expect("an empty directory opens");
     let world = World::generate(21, 260, 12);
     let (sealed, logged) = world.tracks.split_at(200);
-    let first = World { tracks: sealed.to_vec(), users: world.users.clone(), plays: world.plays.clone(), ..partial(&world, 200) };
+    let first = World {
+        tracks: sealed.to_vec(),
+        users: world.users.clone(),
+        plays: world.plays.clone(),
+        ..partial(&world, 200)
+    };
     first.load(&engine);
     engine.checkpoint().expect("a checkpoint works");
     engine.upsert_tracks(logged.to_vec()).expect("writes work");
@@ -85,8 +96,11 @@ fn build(dir: &Path) {
 
 /// The vectors of the first tracks only.
 fn partial(world: &World, tracks: usize) -> World {
-    let known: std::collections::HashSet<&str> = world.tracks[..tracks].iter().map(|track| track.track_id.as_str()).collect();
-    let of_known = |rows: &[segue::node::VectorRow]| rows.iter().filter(|row| known.contains(row.id.as_str())).cloned().collect();
+    let known: std::collections::HashSet<&str> =
+        world.tracks[..tracks].iter().map(|track| track.track_id.as_str()).collect();
+    let of_known = |rows: &[segue::node::VectorRow]| {
+        rows.iter().filter(|row| known.contains(row.id.as_str())).cloned().collect()
+    };
     World {
         tracks: Vec::new(),
         users: Vec::new(),
@@ -200,7 +214,11 @@ fn judge(baseline: &Answers, found: &Found) -> Result<&'static str, String> {
     }
     if let Some(error) = &found.error {
         let precise = matches!(error.kind.as_str(), "Corrupt" | "Io");
-        return if precise { Ok("refused") } else { Err(format!("refused as {}: {}", error.kind, error.message)) };
+        return if precise {
+            Ok("refused")
+        } else {
+            Err(format!("refused as {}: {}", error.kind, error.message))
+        };
     }
     for (what, error) in &found.errors {
         if !matches!(error.kind.as_str(), "Corrupt" | "Io") {
@@ -215,7 +233,9 @@ fn judge(baseline: &Answers, found: &Found) -> Result<&'static str, String> {
             // What was dropped is missing, and lists are made of what is left; but no record is another one.
             None if !silent => {}
             Some(_) if !silent && what.starts_with("list ") => {}
-            other => return Err(format!("{what} is {other:?} and was {expected}; repairs {:?}", found.repairs)),
+            other => {
+                return Err(format!("{what} is {other:?} and was {expected}; repairs {:?}", found.repairs));
+            }
         }
     }
     if let Some(what) = found.answers.keys().find(|what| !baseline.contains_key(*what)) {
@@ -255,7 +275,12 @@ impl Opener {
     }
 
     /// Makes a fresh copy, damages it, and has it opened.
-    fn open(&mut self, pristine: &Path, broken: &Path, case: Option<(&Path, Damage)>) -> Result<Found, String> {
+    fn open(
+        &mut self,
+        pristine: &Path,
+        broken: &Path,
+        case: Option<(&Path, Damage)>,
+    ) -> Result<Found, String> {
         if broken.exists() {
             std::fs::remove_dir_all(broken).map_err(|error| error.to_string())?;
         }
@@ -267,8 +292,12 @@ impl Opener {
         asked.map_err(|error| format!("the child is gone: {error}"))?;
         match self.lines.recv_timeout(CASE_LIMIT) {
             Ok(line) => serde_json::from_str(&line).map_err(|error| format!("{error}: {line}")),
-            Err(std::sync::mpsc::RecvTimeoutError::Timeout) => Err(format!("hangs: no answer in {CASE_LIMIT:?}")),
-            Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => Err(format!("the process died: {:?}", self.process.wait())),
+            Err(std::sync::mpsc::RecvTimeoutError::Timeout) => {
+                Err(format!("hangs: no answer in {CASE_LIMIT:?}"))
+            }
+            Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => {
+                Err(format!("the process died: {:?}", self.process.wait()))
+            }
         }
     }
 }

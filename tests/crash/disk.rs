@@ -29,7 +29,8 @@ impl SmallDisk {
     fn mount() -> Option<Self> {
         let folder = tempfile::tempdir().expect("a temporary directory");
         let size = format!("size={DISK_MIB}m");
-        let status = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(folder.path()).status();
+        let status =
+            Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(folder.path()).status();
         status.is_ok_and(|status| status.success()).then_some(Self { folder })
     }
 
@@ -104,7 +105,8 @@ fn write(engine: &Segue, batch: u64) -> segue::Result<()> {
 fn reads_go_on(engine: &Segue, acknowledged: u64) {
     for batch in 0..acknowledged {
         let number = batch * script::BATCH + batch % script::BATCH;
-        let track = engine.track(&script::track_id(number)).unwrap_or_else(|error| panic!("t{number}: {error}"));
+        let track =
+            engine.track(&script::track_id(number)).unwrap_or_else(|error| panic!("t{number}: {error}"));
         assert!(track.title.len() > 1_000, "t{number} is not whole");
     }
 }

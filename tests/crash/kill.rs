@@ -12,7 +12,7 @@ use segue::types::SplitMix64;
 use crate::check::{Acknowledged, check};
 use crate::script::Lane;
 use crate::support::{env_number, seed};
-use crate::{child, check::opened};
+use crate::{check::opened, child};
 
 /// The longest a child may take to open the directory.
 const OPEN_LIMIT: Duration = Duration::from_secs(60);
@@ -27,8 +27,13 @@ pub fn no_acknowledged_write_is_lost() -> String {
     for round in 0..rounds {
         // Mostly in the middle of work; sometimes while the directory is still being opened.
         let while_opening = rng.below(5) == 0;
-        let moment = Duration::from_millis(if while_opening { rng.below(60) } else { 200 + rng.below(2_300) });
-        eprintln!("round {round}: kill {} ms {}", moment.as_millis(), if while_opening { "into opening" } else { "into work" });
+        let moment =
+            Duration::from_millis(if while_opening { rng.below(60) } else { 200 + rng.below(2_300) });
+        eprintln!(
+            "round {round}: kill {} ms {}",
+            moment.as_millis(),
+            if while_opening { "into opening" } else { "into work" }
+        );
         kill_writer(folder.path(), seed, while_opening, moment, &mut acknowledged);
         if rng.below(3) == 0 {
             kill_while_recovering(folder.path(), Duration::from_millis(rng.below(80)));
@@ -46,7 +51,13 @@ pub fn no_acknowledged_write_is_lost() -> String {
 }
 
 /// Starts a writer and kills it; what it acknowledged is added to `acknowledged`.
-fn kill_writer(dir: &Path, seed: u64, while_opening: bool, moment: Duration, acknowledged: &mut Acknowledged) {
+fn kill_writer(
+    dir: &Path,
+    seed: u64,
+    while_opening: bool,
+    moment: Duration,
+    acknowledged: &mut Acknowledged,
+) {
     let mut process = child::writer(dir, seed, acknowledged.next()).spawn().expect("the child starts");
     let lines = lines_of(&mut process);
     wait_for(&lines, "opening", &mut process);
@@ -102,7 +113,10 @@ fn wait_for(lines: &Receiver<String>, start: &str, process: &mut Child) {
         Ok(line) if line.starts_with(start) => {}
         other => {
             let _ = process.kill();
-            panic!("expected `{start}` from the child within {OPEN_LIMIT:?}, got {other:?}; status {:?}", process.wait());
+            panic!(
+                "expected `{start}` from the child within {OPEN_LIMIT:?}, got {other:?}; status {:?}",
+                process.wait()
+            );
         }
     }
 }
@@ -111,4 +125,3 @@ fn wait_for(lines: &Receiver<String>, start: &str, process: &mut Child) {
 pub fn lane_index(lane: Lane) -> usize {
     Lane::ALL.iter().position(|other| *other == lane).expect("every lane is listed")
 }
-

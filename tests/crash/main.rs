@@ -2,6 +2,7 @@
 //!
 //! This binary has no test harness of its own: it starts itself again as the process that is killed or that opens
 //! damaged files. `cargo test --test crash [FILTER]`; the long forms are in docs/TESTING.md.
+#![allow(clippy::unwrap_used, reason = "a failed test may panic")]
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -21,7 +22,10 @@ type Case = (&'static str, fn() -> String);
 const CASES: [Case; 3] = [
     ("kill::no_acknowledged_write_is_lost", kill::no_acknowledged_write_is_lost),
     ("damage::no_damaged_byte_goes_unnoticed", damage::no_damaged_byte_goes_unnoticed),
-    ("disk::a_full_disk_refuses_writes_and_keeps_reading", disk::a_full_disk_refuses_writes_and_keeps_reading),
+    (
+        "disk::a_full_disk_refuses_writes_and_keeps_reading",
+        disk::a_full_disk_refuses_writes_and_keeps_reading,
+    ),
 ];
 
 fn main() {
@@ -36,7 +40,8 @@ fn main() {
     }
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let filters: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
-    let wanted = |name: &str| filters.is_empty() || filters.iter().any(|filter| name.contains(filter.as_str()));
+    let wanted =
+        |name: &str| filters.is_empty() || filters.iter().any(|filter| name.contains(filter.as_str()));
     if arguments.iter().any(|argument| argument == "--list") {
         CASES.iter().for_each(|(name, _)| println!("{name}: test"));
         return;

@@ -141,12 +141,18 @@ fn missing<T: std::fmt::Debug>(case: &str, result: segue::Result<T>, expected: &
 
 #[test]
 fn ids_are_refused_before_they_reach_the_database() {
-    for (case, text) in [("empty", String::new()), ("10 MB", "x".repeat(10 << 20)), ("control", "a\u{0}b".to_owned())] {
+    for (case, text) in
+        [("empty", String::new()), ("10 MB", "x".repeat(10 << 20)), ("control", "a\u{0}b".to_owned())]
+    {
         assert_eq!(TrackId::new(text.clone()).map_err(|error| error.field()), Err("track_id"), "{case}");
         assert_eq!(UserId::new(text.clone()).map_err(|error| error.field()), Err("user_id"), "{case}");
         assert_eq!(ArtistId::new(text.clone()).map_err(|error| error.field()), Err("artist_id"), "{case}");
         let message = TrackId::new(text).unwrap_err().to_string();
-        assert!(message.len() < 200, "{case}: an error must not repeat ten megabytes: {} bytes", message.len());
+        assert!(
+            message.len() < 200,
+            "{case}: an error must not repeat ten megabytes: {} bytes",
+            message.len()
+        );
     }
 }
 
@@ -173,16 +179,32 @@ fn wrong_vectors_are_refused_whole() {
     for (case, bad) in cases {
         let error = refused(case, write(vec![good(0), good(1), bad.clone()]), "vector");
         assert_eq!(row(&error), Some(2), "{case}: {error}");
-        refused(case, bench.engine.load_vectors("bad", 0, &space("audio"), STATIC, vec![good(0), bad]), "vector");
+        refused(
+            case,
+            bench.engine.load_vectors("bad", 0, &space("audio"), STATIC, vec![good(0), bad]),
+            "vector",
+        );
     }
     refused("wrong dimension throughout", write(vec![with(0, vec![0.5; DIM * 2])]), "vector");
     refused("empty id", write(vec![VectorRow { id: String::new(), vector: vec![0.5; DIM] }]), "track_id");
-    refused("long id", write(vec![VectorRow { id: "x".repeat(10 << 20), vector: vec![0.5; DIM] }]), "track_id");
+    refused(
+        "long id",
+        write(vec![VectorRow { id: "x".repeat(10 << 20), vector: vec![0.5; DIM] }]),
+        "track_id",
+    );
     missing("unknown track", write(vec![good(0), with(99_999, vec![0.5; DIM])]), "track");
     missing("unknown space", bench.engine.upsert_vectors(&space("nowhere"), STATIC, vec![good(0)]), "space");
     let nowhere = GenerationId(77);
-    missing("unknown generation", bench.engine.upsert_vectors(&space("track_cf"), nowhere, vec![good(0)]), "generation");
-    refused("generation of a static space", bench.engine.upsert_vectors(&space("audio"), nowhere, vec![good(0)]), "generation");
+    missing(
+        "unknown generation",
+        bench.engine.upsert_vectors(&space("track_cf"), nowhere, vec![good(0)]),
+        "generation",
+    );
+    refused(
+        "generation of a static space",
+        bench.engine.upsert_vectors(&space("audio"), nowhere, vec![good(0)]),
+        "generation",
+    );
     assert_eq!(bench.contents(), before);
 }
 
@@ -190,6 +212,7 @@ fn wrong_vectors_are_refused_whole() {
 fn wrong_tracks_are_refused_whole() {
     let bench = Bench::new();
     let before = bench.contents();
+    #[expect(clippy::type_complexity, reason = "a table: what is wrong, how to make it so, the field named")]
     let cases: [(&str, fn(&mut Track), &str); 9] = [
         ("tempo 0", |t| t.audio.tempo = Some(0.0), "audio.tempo"),
         ("tempo NaN", |t| t.audio.tempo = Some(f32::NAN), "audio.tempo"),
@@ -228,9 +251,17 @@ fn wrong_listeners_and_events_are_refused_whole() {
         ("no artist", feedback(Action::BlockArtist), "artist_id"),
         ("no query", feedback(Action::Search), "query"),
         ("no impression", feedback(Action::Served), "impression"),
-        ("forged impression", FeedbackEvent { impression: Some("AAAA".to_owned()), ..feedback(Action::Served) }, "impression"),
+        (
+            "forged impression",
+            FeedbackEvent { impression: Some("AAAA".to_owned()), ..feedback(Action::Served) },
+            "impression",
+        ),
         ("end of time", FeedbackEvent { at: Some(Timestamp(i64::MIN)), ..feedback(Action::Play) }, "at"),
-        ("10 MB query", FeedbackEvent { query: Some("x".repeat(10 << 20)), ..feedback(Action::Search) }, "query"),
+        (
+            "10 MB query",
+            FeedbackEvent { query: Some("x".repeat(10 << 20)), ..feedback(Action::Search) },
+            "query",
+        ),
     ];
     for (case, bad, expected) in cases {
         let hide = FeedbackEvent { user_id: id("u2"), ..feedback(Action::HideTrack) };
@@ -248,19 +279,47 @@ fn wrong_recommend_requests_name_their_field() {
     let ask = |request: RecommendRequest| bench.engine.recommend(request);
     refused("n 0", ask(RecommendRequest { n: Some(0), ..recommend() }), "n");
     refused("n huge", ask(RecommendRequest { n: Some(u32::MAX), ..recommend() }), "n");
-    refused("duplicate seeds", ask(RecommendRequest { seeds: vec![id("t1"), id("t1")], ..recommend() }), "seeds");
+    refused(
+        "duplicate seeds",
+        ask(RecommendRequest { seeds: vec![id("t1"), id("t1")], ..recommend() }),
+        "seeds",
+    );
     let many = (0..51).map(|number| id(format!("t{number}"))).collect();
     refused("51 seeds", ask(RecommendRequest { seeds: many, ..recommend() }), "seeds");
     refused("time", ask(RecommendRequest { as_of: Some(Timestamp(i64::MAX)), ..recommend() }), "as_of");
     missing("recipe", ask(RecommendRequest { recipe: Some("nothing".to_owned()), ..recommend() }), "recipe");
-    missing("version", ask(RecommendRequest { recipe: Some("radio@99".to_owned()), ..recommend() }), "recipe");
+    missing(
+        "version",
+        ask(RecommendRequest { recipe: Some("radio@99".to_owned()), ..recommend() }),
+        "recipe",
+    );
     missing("user", ask(RecommendRequest { user_id: id("nobody"), ..recommend() }), "user");
-    missing("generation", ask(RecommendRequest { generation: Some(GenerationId(77)), ..recommend() }), "generation");
+    missing(
+        "generation",
+        ask(RecommendRequest { generation: Some(GenerationId(77)), ..recommend() }),
+        "generation",
+    );
     let patches = [
-        ("lambda", RecipePatch { mmr_lambda: Some(f64::NAN), ..RecipePatch::default() }, "overrides.mmr_lambda"),
-        ("rate", RecipePatch { exploration_rate: Some(0.9), ..RecipePatch::default() }, "overrides.exploration_rate"),
-        ("window", RecipePatch { heard: Some(HeardWindow::Days(0)), ..RecipePatch::default() }, "overrides.heard"),
-        ("no source", RecipePatch { sources: Some(Vec::new()), ..RecipePatch::default() }, "overrides.sources"),
+        (
+            "lambda",
+            RecipePatch { mmr_lambda: Some(f64::NAN), ..RecipePatch::default() },
+            "overrides.mmr_lambda",
+        ),
+        (
+            "rate",
+            RecipePatch { exploration_rate: Some(0.9), ..RecipePatch::default() },
+            "overrides.exploration_rate",
+        ),
+        (
+            "window",
+            RecipePatch { heard: Some(HeardWindow::Days(0)), ..RecipePatch::default() },
+            "overrides.heard",
+        ),
+        (
+            "no source",
+            RecipePatch { sources: Some(Vec::new()), ..RecipePatch::default() },
+            "overrides.sources",
+        ),
         (
             "depth",
             RecipePatch {
@@ -300,7 +359,11 @@ fn wrong_filters_name_their_field() {
         ("too many", TrackFilter { albums: vec!["b".into(); 10_001], ..none() }, "filter"),
     ];
     for (case, filter, expected) in cases {
-        refused(case, bench.engine.recommend(RecommendRequest { filter: filter.clone(), ..recommend() }), expected);
+        refused(
+            case,
+            bench.engine.recommend(RecommendRequest { filter: filter.clone(), ..recommend() }),
+            expected,
+        );
         refused(case, bench.engine.similar(SimilarRequest { filter: filter.clone(), ..similar() }), expected);
         refused(case, bench.engine.search(SearchRequest { filter, ..search() }), expected);
     }
@@ -313,7 +376,11 @@ fn wrong_similar_and_search_requests_name_their_field() {
     refused("k 0", ask(SimilarRequest { k: 0, ..similar() }), "k");
     refused("k huge", ask(SimilarRequest { k: u32::MAX, ..similar() }), "k");
     refused("no seeds", ask(SimilarRequest { seeds: Vec::new(), ..similar() }), "seeds");
-    refused("duplicate", ask(SimilarRequest { seeds: vec![(id("t1"), 1.0), (id("t1"), 0.5)], ..similar() }), "seeds");
+    refused(
+        "duplicate",
+        ask(SimilarRequest { seeds: vec![(id("t1"), 1.0), (id("t1"), 0.5)], ..similar() }),
+        "seeds",
+    );
     refused("weight", ask(SimilarRequest { seeds: vec![(id("t1"), f32::NAN)], ..similar() }), "seeds.weight");
     refused("only negative", ask(SimilarRequest { seeds: vec![(id("t1"), -1.0)], ..similar() }), "seeds");
     missing("unknown seed", ask(SimilarRequest { seeds: vec![(id("t99999"), 1.0)], ..similar() }), "track");
@@ -333,7 +400,11 @@ fn wrong_similar_and_search_requests_name_their_field() {
     refused("NaN", ask(SearchRequest { vector: Some(vec![f32::NAN; DIM]), ..search() }), "vector");
     refused("infinity", ask(SearchRequest { vector: Some(vec![f32::INFINITY; DIM]), ..search() }), "vector");
     refused("zero by cosine", ask(SearchRequest { vector: Some(vec![0.0; DIM]), ..search() }), "vector");
-    refused("metric without vector", ask(SearchRequest { vector: None, metric: Some(Metric::Ip), ..search() }), "metric");
+    refused(
+        "metric without vector",
+        ask(SearchRequest { vector: None, metric: Some(Metric::Ip), ..search() }),
+        "metric",
+    );
     missing("unknown space", ask(SearchRequest { space: space("nowhere"), ..search() }), "space");
 
     let users = |user: &str, k| SimilarUsersRequest { user_id: id(user), k, generation: None };
@@ -353,7 +424,10 @@ fn generations_refuse_the_wrong_order() {
     let error = bench.engine.activate_generation(empty.id).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Conflict, "an empty generation must not serve: {error}");
     let active = bench.engine.generations().unwrap();
-    assert!(active.iter().any(|info| info.id == bench.generation && format!("{:?}", info.state) == "Active"), "{active:?}");
+    assert!(
+        active.iter().any(|info| info.id == bench.generation && format!("{:?}", info.state) == "Active"),
+        "{active:?}"
+    );
 }
 
 #[test]

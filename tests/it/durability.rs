@@ -109,7 +109,8 @@ fn a_write_token_makes_the_next_read_see_the_write() {
             positions: Vec::new(),
         };
         let (_, token) = engine.feedback(vec![hide]).unwrap();
-        let reply = engine.recommend(RecommendRequest { min_token: Some(token.clone()), ..request("u2") }).unwrap();
+        let reply =
+            engine.recommend(RecommendRequest { min_token: Some(token.clone()), ..request("u2") }).unwrap();
         for (group, index) in &token.applied {
             let applied = reply.applied.iter().find(|(name, _)| name == group).map(|(_, applied)| *applied);
             assert!(applied >= Some(*index), "{group}: read at {applied:?}, written at {index}");
@@ -142,7 +143,9 @@ fn sealed_vectors_are_found_through_the_graph() {
     let numbers: Vec<u64> = (0..4_000).collect();
     for part in numbers.chunks(1_000) {
         engine.upsert_tracks(part.iter().map(|&number| track(number, 0)).collect()).unwrap();
-        let rows = part.iter().map(|&number| VectorRow { id: format!("t{number}"), vector: audio_vector(number, 0) });
+        let rows = part
+            .iter()
+            .map(|&number| VectorRow { id: format!("t{number}"), vector: audio_vector(number, 0) });
         engine.upsert_vectors(&space("audio"), STATIC, rows.collect()).unwrap();
         engine.checkpoint().unwrap();
     }
@@ -235,7 +238,12 @@ fn generations_survive_and_never_mix() {
     // The second run has other axes: mixed with the first it would be noise.
     let second = engine.create_generation(DIM as u32, None).unwrap().id;
     let flip = |rows: &[VectorRow]| -> Vec<VectorRow> {
-        rows.iter().map(|row| VectorRow { id: row.id.clone(), vector: row.vector.iter().rev().map(|x| -x).collect() }).collect()
+        rows.iter()
+            .map(|row| VectorRow {
+                id: row.id.clone(),
+                vector: row.vector.iter().rev().map(|x| -x).collect(),
+            })
+            .collect()
     };
     engine.upsert_vectors(&space("track_cf"), second, flip(&world.track_vectors)).unwrap();
     engine.upsert_vectors(&space("user_cf"), second, flip(&world.user_vectors)).unwrap();

@@ -1,4 +1,5 @@
 //! Whole features through the program and the public interface, one module a topic.
+#![allow(clippy::unwrap_used, reason = "a failed test may panic")]
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -7,7 +7,9 @@ use std::collections::{HashMap, HashSet};
 
 use segue::Segue;
 use segue::pipeline::recipe::{HeardWindow, Recipe, Source, built_in};
-use segue::pipeline::request::{RecommendRequest, Recommendation, RecommendedTrack, SimilarRequest, TrackFilter};
+use segue::pipeline::request::{
+    RecommendRequest, Recommendation, RecommendedTrack, SimilarRequest, TrackFilter,
+};
 use segue::types::{
     Action, ArtistId, DAY_MS, FeedbackEvent, RecordingId, RegionSet, Surface, Timestamp, Track, TrackId, User,
 };
@@ -34,7 +36,8 @@ impl Court {
         let world = World::generate(seed(0x51), tracks, users);
         world.load(&engine);
         let by_id = world.tracks.iter().map(|track| (track.track_id.clone(), track.clone())).collect();
-        let heard = world.last_heard().into_iter().map(|((user, recording), at)| ((user.to_string(), recording), at));
+        let heard =
+            world.last_heard().into_iter().map(|((user, recording), at)| ((user.to_string(), recording), at));
         let heard = heard.collect();
         Self { _folder: folder, engine, tracks: by_id, heard, world }
     }
@@ -64,23 +67,30 @@ impl Court {
 
     /// Whether the recipe's window forbids a track that these sources offered.
     fn inside_window(&self, user: &User, track: &Track, recipe: &Recipe, sources: &[String]) -> bool {
-        let Some(last) = self.heard.get(&(user.user_id.to_string(), track.recording_id.clone())) else { return false };
+        let Some(last) = self.heard.get(&(user.user_id.to_string(), track.recording_id.clone())) else {
+            return false;
+        };
         let within = |window: HeardWindow| match window {
             HeardWindow::Allowed => false,
             HeardWindow::Days(days) => last.0 > AS_OF.0 - i64::from(days) * DAY_MS,
             HeardWindow::Ever => true,
         };
         // A source with a stricter window must not be the only one that offered the track.
-        within(recipe.heard) || (sources == ["collaborative"] && within(recipe.heard_for(Source::Collaborative)))
+        within(recipe.heard)
+            || (sources == ["collaborative"] && within(recipe.heard_for(Source::Collaborative)))
     }
 
     /// Recordings that the hard rules and the recipe's release window leave to a listener.
     fn allowed(&self, user: &User, recipe: &Recipe) -> usize {
         let fresh = |track: &&Track| {
             let days = i32::from(recipe.released_within_days);
-            days == 0 || track.release_date.is_some_and(|date| date.0 > AS_OF.day() - days - 1 && date.0 <= AS_OF.day())
+            days == 0
+                || track
+                    .release_date
+                    .is_some_and(|date| date.0 > AS_OF.day() - days - 1 && date.0 <= AS_OF.day())
         };
-        let allowed = self.tracks.values().filter(|track| self.forbidden(user, track).is_none()).filter(fresh);
+        let allowed =
+            self.tracks.values().filter(|track| self.forbidden(user, track).is_none()).filter(fresh);
         allowed.map(|track| &track.recording_id).collect::<HashSet<_>>().len()
     }
 
@@ -168,7 +178,12 @@ fn no_list_breaks_a_rule_or_stays_short() {
             faults.extend(court.judge(user, &recipe_of(surface), &list));
         }
     }
-    assert!(faults.is_empty(), "{} faults in {listed} tracks, such as\n{}", faults.len(), faults[..faults.len().min(20)].join("\n"));
+    assert!(
+        faults.is_empty(),
+        "{} faults in {listed} tracks, such as\n{}",
+        faults.len(),
+        faults[..faults.len().min(20)].join("\n")
+    );
     assert!(listed > 80 * 7 * 8, "the lists were nearly empty: {listed} tracks");
 }
 
@@ -182,7 +197,12 @@ fn sealed_segments_obey_the_same_rules() {
             faults.extend(court.judge(user, &recipe_of(surface), &court.ask(user, surface)));
         }
     }
-    assert!(faults.is_empty(), "{} faults, such as\n{}", faults.len(), faults[..faults.len().min(20)].join("\n"));
+    assert!(
+        faults.is_empty(),
+        "{} faults, such as\n{}",
+        faults.len(),
+        faults[..faults.len().min(20)].join("\n")
+    );
 }
 
 #[test]
@@ -202,7 +222,9 @@ fn a_callers_filter_comes_on_top_of_the_rules() {
                 && track.popularity.is_some_and(|popularity| popularity >= 10.0)
         };
         let mut allowed = HashSet::new();
-        for track in court.tracks.values().filter(|track| wanted(track) && court.forbidden(user, track).is_none()) {
+        for track in
+            court.tracks.values().filter(|track| wanted(track) && court.forbidden(user, track).is_none())
+        {
             allowed.insert(&track.recording_id);
         }
         for listed in &list.tracks {
@@ -247,12 +269,16 @@ fn a_hidden_track_takes_its_other_versions_along_and_comes_back_when_unhidden() 
         let recording = &court.tracks[&first.track_id].recording_id;
         for surface in SURFACES {
             let list = court.ask(user, surface);
-            let back = list.tracks.iter().find(|listed| court.tracks[&listed.track_id].recording_id == *recording);
+            let back =
+                list.tracks.iter().find(|listed| court.tracks[&listed.track_id].recording_id == *recording);
             assert_eq!(back.map(|listed| &listed.track_id), None, "{} {surface}", user.user_id);
         }
         let later = Some(Timestamp(AS_OF.0 + 1));
-        let unhide =
-            FeedbackEvent { track_id: Some(first.track_id.clone()), at: later, ..event(user, Action::UnhideTrack) };
+        let unhide = FeedbackEvent {
+            track_id: Some(first.track_id.clone()),
+            at: later,
+            ..event(user, Action::UnhideTrack)
+        };
         court.engine.feedback(vec![unhide]).unwrap();
         let list = court.ask(user, "top_mixes");
         seen_back += usize::from(list.tracks.iter().any(|listed| listed.track_id == first.track_id));
@@ -265,8 +291,11 @@ fn changes_of_the_catalogue_and_the_listener_are_obeyed_at_once() {
     let court = Court::new(600, 10);
     for user in &court.world.users {
         let list = court.ask(user, "top_mixes");
-        let [taken_down, locked, explicit] = [0, 1, 2].map(|at| list.tracks.get(at).map(|listed| &court.tracks[&listed.track_id]));
-        let (Some(taken_down), Some(locked), Some(explicit)) = (taken_down, locked, explicit) else { continue };
+        let [taken_down, locked, explicit] =
+            [0, 1, 2].map(|at| list.tracks.get(at).map(|listed| &court.tracks[&listed.track_id]));
+        let (Some(taken_down), Some(locked), Some(explicit)) = (taken_down, locked, explicit) else {
+            continue;
+        };
         let (known, _) = court.engine.delete_tracks(std::slice::from_ref(&taken_down.track_id)).unwrap();
         assert_eq!(known, 1);
         let locked = Track { regions: RegionSet::Only(Vec::new()), ..locked.clone() };
@@ -275,9 +304,19 @@ fn changes_of_the_catalogue_and_the_listener_are_obeyed_at_once() {
         court.engine.upsert_users(vec![User { filter_explicit: true, ..user.clone() }]).unwrap();
         for surface in SURFACES {
             for listed in court.ask(user, surface).tracks {
-                assert_ne!(listed.track_id, taken_down.track_id, "taken down: {}", describe(user, surface, &listed));
+                assert_ne!(
+                    listed.track_id,
+                    taken_down.track_id,
+                    "taken down: {}",
+                    describe(user, surface, &listed)
+                );
                 assert_ne!(listed.track_id, locked.track_id, "locked: {}", describe(user, surface, &listed));
-                assert_ne!(listed.track_id, explicit.track_id, "explicit: {}", describe(user, surface, &listed));
+                assert_ne!(
+                    listed.track_id,
+                    explicit.track_id,
+                    "explicit: {}",
+                    describe(user, surface, &listed)
+                );
             }
         }
         // The next listener starts from the catalogue as it was.
@@ -319,14 +358,24 @@ fn a_shown_list_stays_away_for_its_weeks() {
     let court = Court::new(1_500, 12);
     for user in &court.world.users {
         let first = court.ask(user, "discover_weekly");
-        let shown = FeedbackEvent { impression: Some(first.impression.clone()), ..event(user, Action::Served) };
+        let shown =
+            FeedbackEvent { impression: Some(first.impression.clone()), ..event(user, Action::Served) };
         court.engine.feedback(vec![shown.clone()]).unwrap();
         let next_week = Timestamp(AS_OF.0 + 7 * DAY_MS);
         let again = RecommendRequest { as_of: Some(next_week), ..request(user, "discover_weekly") };
         let again = court.engine.recommend(again).unwrap();
-        let recordings: HashSet<_> = first.tracks.iter().map(|listed| &court.tracks[&listed.track_id].recording_id).collect();
-        let repeated = again.tracks.iter().filter(|listed| recordings.contains(&court.tracks[&listed.track_id].recording_id)).count();
-        assert!(repeated == 0 || !again.relaxed.is_empty(), "{}: {repeated} shown again, and nothing said", user.user_id);
+        let recordings: HashSet<_> =
+            first.tracks.iter().map(|listed| &court.tracks[&listed.track_id].recording_id).collect();
+        let repeated = again
+            .tracks
+            .iter()
+            .filter(|listed| recordings.contains(&court.tracks[&listed.track_id].recording_id))
+            .count();
+        assert!(
+            repeated == 0 || !again.relaxed.is_empty(),
+            "{}: {repeated} shown again, and nothing said",
+            user.user_id
+        );
         let (new, _) = court.engine.feedback(vec![shown]).unwrap();
         assert_eq!(new, [false], "the same impression counts once");
     }

@@ -1,4 +1,5 @@
 //! What the test binaries share: a small made-up catalogue, and settings under which sealing and merging are frequent.
+#![allow(dead_code, unused_imports, reason = "every test binary uses its own part")]
 
 mod world;
 
@@ -36,7 +37,8 @@ pub fn seed(default: u64) -> u64 {
 
 /// A number from the environment, for the long forms of tests.
 pub fn env_number(name: &str, default: u64) -> u64 {
-    std::env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} must be a number")))
+    std::env::var(name)
+        .map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} must be a number")))
 }
 
 /// A built-in space.

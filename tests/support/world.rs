@@ -88,8 +88,10 @@ impl World {
         let mut rng = SplitMix64::new(seed);
         let artists: Vec<Vec<f32>> = (0..40).map(|_| random_vector(&mut rng, DIM)).collect();
         let tracks: Vec<Track> = (0..tracks).map(|number| some_track(number, &mut rng)).collect();
-        let users: Vec<User> = (0..users).map(|number| some_user(number, tracks.len() as u64, &mut rng)).collect();
-        let plays = users.iter().enumerate().flat_map(|(at, user)| some_plays(at, user, &tracks, &mut rng)).collect();
+        let users: Vec<User> =
+            (0..users).map(|number| some_user(number, tracks.len() as u64, &mut rng)).collect();
+        let plays =
+            users.iter().enumerate().flat_map(|(at, user)| some_plays(at, user, &tracks, &mut rng)).collect();
         let vector_of = |track: &Track, noise, rng: &mut SplitMix64| {
             let artist: usize = track.artists[0].id.as_str()[1..].parse().unwrap();
             VectorRow { id: track.track_id.to_string(), vector: near(&artists[artist], noise, rng) }
@@ -101,7 +103,10 @@ impl World {
         // One listener in ten has no vector.
         let trained = users.iter().enumerate().filter(|(at, _)| at % 10 != 9);
         let user_vectors = trained
-            .map(|(at, user)| VectorRow { id: user.user_id.to_string(), vector: near(&artists[at % 40], 0.3, &mut rng) })
+            .map(|(at, user)| VectorRow {
+                id: user.user_id.to_string(),
+                vector: near(&artists[at % 40], 0.3, &mut rng),
+            })
             .collect();
         Self { tracks, users, plays, track_vectors, user_vectors, audio_vectors }
     }
@@ -212,7 +217,8 @@ fn some_plays(at: usize, user: &User, tracks: &[Track], rng: &mut SplitMix64) ->
             track_id: track.track_id.clone(),
             played_at: Timestamp(AS_OF.0 - days * DAY_MS - 1 - rng.below(3_600_000) as i64),
             listened_ms: rng.below(200_000) as u32,
-            action: [PlayAction::Play, PlayAction::Play, PlayAction::Save, PlayAction::Skip][rng.below(4) as usize],
+            action: [PlayAction::Play, PlayAction::Play, PlayAction::Save, PlayAction::Skip]
+                [rng.below(4) as usize],
         }
     };
     (0..count).map(|_| play(rng)).collect()

@@ -28,7 +28,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("api", &["node", "pipeline", "storage"]),
     (
         "cli",
-        &["api", "node", "pipeline", "index", "storage", "ingest", "train", "generate", "eval", "bench", "filter"],
+        &[
+            "api", "node", "pipeline", "index", "storage", "ingest", "train", "generate", "eval", "bench",
+            "filter",
+        ],
     ),
 ];
 
@@ -75,10 +78,14 @@ fn judge(layer: &str, target: &str) -> Option<String> {
         return None;
     }
     if COMMON.contains(&layer) {
-        return Some(format!("`{layer}` is used by every layer and may not import `{target}`; move what is shared into src/types"));
+        return Some(format!(
+            "`{layer}` is used by every layer and may not import `{target}`; move what is shared into src/types"
+        ));
     }
     match LAYERS.iter().find(|(folder, _)| *folder == layer) {
-        None => Some(format!("`{layer}` is a new folder: give it a row in tests/tidy/layers.rs and docs/ARCHITECTURE.md")),
+        None => Some(format!(
+            "`{layer}` is a new folder: give it a row in tests/tidy/layers.rs and docs/ARCHITECTURE.md"
+        )),
         Some((_, allowed)) if allowed.contains(&target) => None,
         Some(_) => Some(format!(
             "`{layer}` may not import `{target}`; pass what it needs as an argument, or move the shared noun into src/types"
@@ -89,7 +96,8 @@ fn judge(layer: &str, target: &str) -> Option<String> {
 /// The top-level modules a source names, by line: after `crate::`, and after enough `super::` to reach the root.
 fn targets(source: &Source) -> Vec<(usize, String)> {
     let mut found = Vec::new();
-    let depth = source.path.matches('/').count().saturating_sub(usize::from(source.path.ends_with("/mod.rs")));
+    let depth =
+        source.path.matches('/').count().saturating_sub(usize::from(source.path.ends_with("/mod.rs")));
     for (line, code) in joined(&source.lines) {
         let words = words(&code);
         for (at, &(column, word)) in words.iter().enumerate() {
@@ -148,10 +156,13 @@ pub fn crates(repository: &Repository) -> Vec<String> {
         for (line, code) in source.lines.code.iter().enumerate() {
             for (column, word) in words(code) {
                 let path = code[column + word.len()..].starts_with("::") && !code[..column].ends_with("::");
-                let Some((_, places)) = CRATES.iter().find(|(name, _)| path && *name == word) else { continue };
+                let Some((_, places)) = CRATES.iter().find(|(name, _)| path && *name == word) else {
+                    continue;
+                };
                 if !places.iter().any(|place| source.path.starts_with(place)) {
                     let at = source.at(line);
-                    violations.push(format!("{at}: `{word}` belongs to {}; wrap it there", places.join(", ")));
+                    violations
+                        .push(format!("{at}: `{word}` belongs to {}; wrap it there", places.join(", ")));
                 }
             }
         }
@@ -180,13 +191,17 @@ pub fn files_in_index(repository: &Repository) -> Vec<String> {
 /// gRPC codes named outside the one file that maps errors to them.
 pub fn grpc_codes(repository: &Repository) -> Vec<String> {
     let mut violations = Vec::new();
-    for source in repository.sources.iter().filter(|source| source.path.starts_with("src/") && !source.is_test()) {
+    for source in
+        repository.sources.iter().filter(|source| source.path.starts_with("src/") && !source.is_test())
+    {
         // The second names codes as labels of metrics and maps no error.
         if matches!(source.path.as_str(), "src/api/status.rs" | "src/api/observe.rs") {
             continue;
         }
         for (line, code) in source.lines.code.iter().enumerate() {
-            if code.contains("Code::") && words(code).iter().any(|(_, word)| *word == "Code") || code.contains("tonic::Code") {
+            if code.contains("Code::") && words(code).iter().any(|(_, word)| *word == "Code")
+                || code.contains("tonic::Code")
+            {
                 violations.push(format!("{}: map errors and codes in src/api/status.rs", source.at(line)));
             }
         }
@@ -197,7 +212,7 @@ pub fn grpc_codes(repository: &Repository) -> Vec<String> {
 #[test]
 fn a_group_of_imports_is_taken_apart() {
     assert_eq!(group("error::{Error, Result}, types::Track}; rest"), ["error", "types"]);
-    assert_eq!(judge("storage", "index").is_some(), true);
+    assert!(judge("storage", "index").is_some());
     assert_eq!(judge("pipeline", "index"), None);
-    assert_eq!(judge("types", "storage").is_some(), true);
+    assert!(judge("types", "storage").is_some());
 }

@@ -14,8 +14,12 @@ const MODULE_LINES_MAX: usize = 220;
 const LONGER: &[(&str, &str)] = &[
     ("src/node/engine.rs", "every operation of the library with its documentation, and nothing else"),
     ("src/storage/track_shard/apply.rs", "all that changes a track shard, to be read as one"),
-    ("src/storage/track_shard/segment.rs", "a segment in memory, as columns, and the way between, side by side"),
+    (
+        "src/storage/track_shard/segment.rs",
+        "a segment in memory, as columns, and the way between, side by side",
+    ),
     ("src/storage/user_shard/apply.rs", "all that changes a user shard, to be read as one"),
+    ("tests/it/bad_input.rs", "every wrong request of the public interface, a table a kind"),
     ("src/api/convert/tests.rs", "a generator for each domain type, and what must come back"),
 ];
 
@@ -37,7 +41,8 @@ pub fn length(repository: &Repository) -> Vec<String> {
             ));
         }
         if lines <= LINES_MAX && reason.is_some() {
-            violations.push(format!("{}: short again; remove it from LONGER in tests/tidy/rules.rs", source.path));
+            violations
+                .push(format!("{}: short again; remove it from LONGER in tests/tidy/rules.rs", source.path));
         }
     }
     violations
@@ -63,7 +68,8 @@ pub fn unsafe_blocks(repository: &Repository) -> Vec<String> {
     }
     for path in listed.split('`').filter(|word| word.ends_with(".rs")) {
         if !repository.sources.iter().any(|source| source.path == path && !unsafe_lines(source).is_empty()) {
-            violations.push(format!("docs/UNSAFE.md: `{path}` has no unsafe code (any more); remove its row"));
+            violations
+                .push(format!("docs/UNSAFE.md: `{path}` has no unsafe code (any more); remove its row"));
         }
     }
     violations
@@ -75,7 +81,8 @@ fn unsafe_lines(source: &Source) -> Vec<usize> {
         let mut words = words(code).into_iter().map(|(_, word)| word).peekable();
         let mut public = false;
         while let Some(word) = words.next() {
-            let private_function = !public && words.peek().is_some_and(|next| matches!(*next, "fn" | "extern"));
+            let private_function =
+                !public && words.peek().is_some_and(|next| matches!(*next, "fn" | "extern"));
             if word == "unsafe" && !private_function {
                 return true;
             }
@@ -117,7 +124,10 @@ pub fn unfinished(repository: &Repository) -> Vec<String> {
             for (column, word) in words(code) {
                 let is_macro = code[column + word.len()..].starts_with('!');
                 if is_macro && matches!(word, "todo" | "unimplemented" | "dbg") {
-                    violations.push(format!("{}: finish it, or return an error that says what to do", source.at(line)));
+                    violations.push(format!(
+                        "{}: finish it, or return an error that says what to do",
+                        source.at(line)
+                    ));
                 }
             }
         }
@@ -167,7 +177,10 @@ pub fn module_docs(repository: &Repository) -> Vec<String> {
     let sources = repository.sources.iter().filter(missing);
     sources
         .map(|source| {
-            format!("{}: begin with `//!`: what it is, its invariants, what is absent on purpose", source.path)
+            format!(
+                "{}: begin with `//!`: what it is, its invariants, what is absent on purpose",
+                source.path
+            )
         })
         .collect()
 }
@@ -175,7 +188,9 @@ pub fn module_docs(repository: &Repository) -> Vec<String> {
 /// `mod.rs` files that are more than a map of their folder and its main steps.
 pub fn thin_modules(repository: &Repository) -> Vec<String> {
     let mut violations = Vec::new();
-    for source in repository.sources.iter().filter(|source| source.path.ends_with("/mod.rs") && !source.is_test()) {
+    for source in
+        repository.sources.iter().filter(|source| source.path.ends_with("/mod.rs") && !source.is_test())
+    {
         let lines = source.text.lines().count();
         if lines > MODULE_LINES_MAX {
             violations.push(format!(
@@ -203,16 +218,20 @@ fn unwanted(name: &str) -> Option<String> {
     let path = Path::new(name);
     let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
     if DATA_ENDINGS.contains(&ending) {
-        return Some(format!("{name}: bulk data is generated (`segue generate`) or stays outside; git rm --cached it"));
+        return Some(format!(
+            "{name}: bulk data is generated (`segue generate`) or stays outside; git rm --cached it"
+        ));
     }
     let bytes = std::fs::symlink_metadata(root().join(name)).map_or(0, |meta| meta.len());
-    (bytes > COMMITTED_BYTES_MAX)
-        .then(|| format!("{name}: {bytes} bytes, at most {COMMITTED_BYTES_MAX}; generate it in the test instead"))
+    (bytes > COMMITTED_BYTES_MAX).then(|| {
+        format!("{name}: {bytes} bytes, at most {COMMITTED_BYTES_MAX}; generate it in the test instead")
+    })
 }
 
 /// Relative links of the documents that lead to no file.
 pub fn links() -> Vec<String> {
-    let mut documents = vec![root().join("README.md"), root().join("CONTRIBUTING.md"), root().join("CHANGELOG.md")];
+    let mut documents =
+        vec![root().join("README.md"), root().join("CONTRIBUTING.md"), root().join("CHANGELOG.md")];
     for folder in ["docs", "docs/adr", "storage-format", "cluster"] {
         let Ok(entries) = std::fs::read_dir(root().join(folder)) else { continue };
         documents.extend(entries.flatten().map(|entry| entry.path()));

@@ -71,6 +71,7 @@ impl Plan {
         };
         let recipe = reader.recipes.resolve(&request.surface, request.recipe.as_deref())?;
         let recipe = recipe.patched(&request.overrides, request.n)?;
+        let recipe = if reader.rules { recipe } else { recipe.without_rules() };
         let listener = Listener::load(reader, &request.user_id, as_of, &request.context)?;
         let class = if recipe.rules { listener.rule_class() } else { RuleClass::Live };
         let seeds: Vec<TrackRef> = request.seeds.iter().filter_map(|id| reader.find(id)).collect();
