@@ -5,6 +5,7 @@ use crate::error::Result;
 use crate::pipeline::candidate::Candidate;
 use crate::pipeline::explain::{ReasonFacts, TrackName, reason as sentence};
 use crate::pipeline::reader::Reader;
+use crate::pipeline::recipe::Source;
 use crate::pipeline::sources::Retrieved;
 
 /// One sentence a listener understands.
@@ -31,7 +32,8 @@ pub(super) fn reason(
         plan.listener.profile.genre_share(crate::types::GenreKey::of(&genre.genre)) > 0.0
     };
     Ok(sentence(&ReasonFacts {
-        source: candidate.main_source(),
+        // What no source offered was taken by its popularity, to fill the list.
+        source: candidate.main_source().or(Some(Source::Trending)),
         explored,
         seed: name,
         seeds_requested: !plan.seeds.is_empty(),
