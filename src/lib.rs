@@ -6,6 +6,7 @@ pub mod config;
 pub mod error;
 pub mod eval;
 pub mod filter;
+pub mod generate;
 pub mod index;
 pub mod ingest;
 pub mod maintenance;

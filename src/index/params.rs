@@ -106,7 +106,7 @@ impl SearchParams {
         Self { ef: Some(ef), ..self }
     }
 
-    /// The effort that reached recall 0.95 at every `k` on the data it was measured on (`docs/adr/0003-index.md`).
+    /// A first guess at the effort that reaches recall 0.95 at every `k`; not yet measured on all data (docs/STATUS.md).
     #[must_use]
     pub fn default_ef(k: usize) -> usize {
         (128 + k).max(2 * k)
