@@ -5,8 +5,8 @@
 //! primary genre; tracks that sound like their genre and artist; listeners with one to three tastes, which decide nine plays in
 //! ten; Zipf popularity; recency, repeats, skips (more outside the tastes) and saves.
 //!
-//! Tracks, listeners, their plays and their vectors are computed from small tables when they are asked for, so a million tracks
-//! need about 100 MB. Absent on purpose: real names (all are put together from the tables here), and any clock.
+//! Tracks, listeners, their plays and their vectors are computed from small tables when they are asked for, so a large
+//! catalogue needs little memory. Absent on purpose: real names (all are put together from the tables here), and any clock.
 
 mod artists;
 mod audio;

@@ -72,7 +72,7 @@ fn singular_values_fall_by_the_stated_power() {
     let audio = exponent(&made.audio_vectors().collect::<Vec<_>>());
     let cf = exponent(&made.track_vectors().collect::<Vec<_>>());
     assert!((audio - 0.5).abs() < 0.12, "audio {audio}");
-    assert!((cf - 0.38).abs() < 0.12, "cf {cf}");
+    assert!((cf - 0.5).abs() < 0.12, "cf {cf}");
 }
 
 #[test]
@@ -116,5 +116,6 @@ fn a_listeners_vector_points_at_the_planted_tastes() {
             hits += usize::from(tastes.iter().any(|taste| taste == genres[at]));
         }
     }
-    assert!(hits * 10 > shown * 6, "{hits} of {shown}");
+    // By chance it would be the share of one to three genres of sixty: under a tenth.
+    assert!(hits * 2 > shown, "{hits} of {shown}");
 }
