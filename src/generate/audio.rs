@@ -4,7 +4,7 @@ use super::catalogue::Catalogue;
 use super::draw::{Purpose, stream};
 use super::shape::{Space, add};
 use super::tracks::true_sound;
-use crate::node::VectorRow;
+use crate::types::VectorRow;
 
 /// The standard deviation along axis `j` is proportional to `(j + 1)^−0.5`.
 const SPECTRUM: f64 = 0.5;

@@ -10,7 +10,7 @@ use super::params::GenerateParams;
 use super::plays;
 use super::tracks::{self, TrackRow, rank_weight};
 use crate::error::Result;
-use crate::node::VectorRow;
+use crate::types::VectorRow;
 use crate::types::{Artist, Play, Track, User};
 
 /// The artists of a genre, to draw from by how much they are played.

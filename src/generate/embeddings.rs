@@ -8,7 +8,7 @@ use super::draw::{Purpose, stream};
 use super::listeners::user_id;
 use super::shape::{Space, add};
 use super::tracks::track_id;
-use crate::node::VectorRow;
+use crate::types::VectorRow;
 
 const SPECTRUM: f64 = 0.38;
 const GENRE: f32 = 0.8;

@@ -1,7 +1,7 @@
 use nalgebra::DMatrix;
 
 use super::*;
-use crate::node::VectorRow;
+use crate::types::VectorRow;
 
 fn dot(a: &[f32], b: &[f32]) -> f32 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
