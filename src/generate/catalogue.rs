@@ -130,6 +130,24 @@ impl Catalogue {
         (0..self.params.listeners).flat_map(|number| plays::of_listener(self, number))
     }
 
+    /// Plays of one listener, by their place in the order of ids, in the order of time; none past the last listener.
+    #[must_use]
+    pub fn plays_by(&self, listener: u32) -> Vec<Play> {
+        if listener < self.params.listeners { plays::of_listener(self, listener) } else { Vec::new() }
+    }
+
+    /// How many plays a listener has. Does not make them.
+    #[must_use]
+    pub fn play_count(&self, listener: u32) -> u64 {
+        if listener < self.params.listeners { self.plays_of(listener) } else { 0 }
+    }
+
+    /// How many artists have released something.
+    #[must_use]
+    pub fn artist_count(&self) -> usize {
+        self.artists.len()
+    }
+
     /// Unit audio vectors of all tracks, `params.audio_dim` components each.
     pub fn audio_vectors(&self) -> impl Iterator<Item = VectorRow> + '_ {
         let mut audio = AudioVectors::new(self);
