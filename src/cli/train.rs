@@ -167,18 +167,20 @@ fn described(shape: PlaysShape, data: &Interactions) -> String {
 
 fn train(params: &AlsParams, input: &Input, out: &Path, json: bool) -> Result<()> {
     let (model, losses, seconds) = sweep(params, &input.data)?;
-    model.write(out)?;
+    let written = model.write(out)?;
     if json {
         let mut document = document(params, input, &losses, seconds);
         document["out"] = json!(out.display().to_string());
+        document["user_vectors"] = json!(written.users);
+        document["track_vectors"] = json!(written.tracks);
         return print_json(&document);
     }
     let out = out.display();
     print(&format!(
         "trained {} user and {} track vectors of {} dimensions in {seconds:.1} s: {out}\nnext: segue generation load {out} \
          --activate --data ./segue-data\n",
-        count(model.user_ids.len() as u64),
-        count(model.track_ids.len() as u64),
+        count(written.users),
+        count(written.tracks),
         params.dim
     ))
 }

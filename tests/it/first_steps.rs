@@ -55,7 +55,8 @@ fn a_kept_demo_can_be_asked_and_is_never_written_over() {
     let shown = demo(&["--keep", dir]);
     assert!(shown.contains(&format!("serve --data '{dir}'")), "{shown}");
     let user = shown.split("Listener ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap();
-    let list = json(&["recommend", "--user", user, "--surface", "discover_weekly", "--n", "5", "--data", dir]);
+    let list =
+        json(&["recommend", "--user", user, "--surface", "discover_weekly", "--n", "5", "--data", dir]);
     assert_eq!(list["tracks"].as_array().map(Vec::len), Some(5));
     let again = Command::new(env!("CARGO_BIN_EXE_segue")).args(["demo", "--keep", dir]).output().unwrap();
     assert_eq!((again.status.code(), again.stdout.as_slice()), (Some(1), &[][..]));
@@ -66,7 +67,8 @@ fn a_kept_demo_can_be_asked_and_is_never_written_over() {
 fn loaded(folder: &Path) -> (String, String) {
     let path = |name: &str| folder.join(name).display().to_string();
     let (files, data) = (path("files"), path("data"));
-    let made = json(&["generate", "--tracks", "600", "--listeners", "60", "--audio-dim", "16", "--out", &files]);
+    let made =
+        json(&["generate", "--tracks", "600", "--listeners", "60", "--audio-dim", "16", "--out", &files]);
     assert_eq!(made["plays"], 12_000);
     let names: Vec<&str> =
         made["files"].as_array().unwrap().iter().map(|file| file["name"].as_str().unwrap()).collect();
@@ -99,7 +101,8 @@ fn what_generate_writes_is_trained_on_loaded_and_recommended_from() {
     assert!(loss.len() == 3 && loss[2] <= loss[1] && loss[1] <= loss[0], "{loss:?}");
     let generation = json(&["generation", "load", &model, "--activate", "--data", &data]);
     assert_eq!((&generation["state"], &generation["fold_in"]), (&"active".into(), &true.into()));
-    assert_eq!((&generation["users"], &generation["tracks"]), (&trained["users"], &trained["tracks"]));
+    let vectors = (&trained["user_vectors"], &trained["track_vectors"]);
+    assert_eq!((&generation["users"], &generation["tracks"]), vectors);
     let request = ["--user", "u000000", "--surface", "discover_weekly", "--as-of", "2026-11-01T00:00:00Z"];
     let list = json(&[&["recommend"], &request[..], &["--data", &data]].concat());
     assert_eq!(list["cold_start"], "user_vector");
