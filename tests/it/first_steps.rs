@@ -38,8 +38,9 @@ fn demo(arguments: &[&str]) -> String {
 fn the_demo_shows_three_listeners_and_is_the_same_for_the_same_seed() {
     let first = demo(&["--seed", "3"]);
     assert_eq!(first.matches("\nListener u").count(), 3, "{first}");
-    assert_eq!(first.matches("  checked: nothing by ").count(), 3, "{first}");
-    assert_eq!(first.matches("its artist is blocked").count() / 3, 1, "{first}");
+    assert_eq!(first.matches("  checked: 8 tracks, nothing blocked").count(), 3, "{first}");
+    assert!(first.matches("  artist blocked\n").count() >= 3, "{first}");
+    assert_eq!(first.matches("  skipped\n").count(), 6, "{first}");
     for line in first.lines() {
         assert!(console::measure_text_width(line) <= 80, "{line}");
     }

@@ -47,7 +47,7 @@ pub fn run(built: &Built, number: u32) -> Result<()> {
     check(built, &listener, later, &after, &feedback)?;
     print(&show::again(&listener.user.user_id, &said, &after, &marks(&before, &after)))?;
     print(&show::gone(&gone(built, &before, &after, &feedback)?))?;
-    print(&show::obeyed(&after, &said))
+    print(&show::obeyed(&after))
 }
 
 /// The list, with a request id of its own, so that both lists differ by the feedback alone.
@@ -177,7 +177,7 @@ fn gone(
         let track = built.db.track(&listed.track_id)?;
         let blocked = track.artists.iter().any(|artist| feedback.blocked.as_ref() == Some(&artist.id));
         let why = match (blocked, feedback.skipped.contains(&listed.track_id)) {
-            (true, _) => "its artist is blocked",
+            (true, _) => "artist blocked",
             (_, true) => "skipped",
             _ => "less wanted now",
         };

@@ -136,6 +136,9 @@ pub fn name(track: &RecommendedTrack) -> String {
 }
 
 fn line(place: usize, mark: &str, name: &str, aside: &str) -> String {
+    if aside.is_empty() {
+        return format!("  {place:>2} {mark} {}\n", cut(name, NAME));
+    }
     format!("  {place:>2} {mark} {}  {}\n", left(name, NAME), style(right(&cut(aside, ASIDE), ASIDE)).dim())
 }
 
@@ -175,13 +178,16 @@ pub fn similar(favourite: &Track, list: &Recommendation, genres: &[String]) -> S
 
 /// The second list, marked.
 pub fn again(user: &UserId, said: &Said, list: &Recommendation, marks: &[Mark]) -> String {
-    let mut did = Vec::new();
-    did.extend(said.blocked.as_ref().map(|artist| format!("blocks {}", artist.name)));
-    if !said.skipped.is_empty() {
-        did.push(format!("skips {}", said.skipped.join(" and ")));
+    let mut text = heading(&format!("the same request again, after {user}"));
+    let mut did = |what: &str, whom: &str| {
+        text.push_str(&format!("     {} {}\n", style(what).dim(), cut(whom, COLUMNS - 12)));
+    };
+    if let Some(artist) = &said.blocked {
+        did("blocks", &artist.name);
     }
-    let what = format!("{user} {}; the same request again", did.join(", "));
-    let mut text = heading(&cut(&what, COLUMNS - 2));
+    for title in &said.skipped {
+        did("skips ", title);
+    }
     for (place, (track, mark)) in list.tracks.iter().zip(marks).enumerate() {
         let (sign, aside) = match mark {
             Mark::Same => (" ".to_owned(), String::new()),
@@ -204,14 +210,15 @@ pub fn gone(tracks: &[(String, &str)]) -> String {
 }
 
 /// That the list keeps what was promised.
-pub fn obeyed(list: &Recommendation, said: &Said) -> String {
-    let mut parts = Vec::new();
-    parts.extend(said.blocked.as_ref().map(|artist| format!("nothing by {}", artist.name)));
-    if !said.skipped.is_empty() {
-        parts.push("nothing skipped".to_owned());
-    }
-    parts.push(format!("region, explicit and heard rules hold, {} tracks", list.tracks.len()));
-    format!("  {} {}\n", style("checked:").green().bold(), cut(&parts.join(", "), COLUMNS - 11))
+pub fn obeyed(list: &Recommendation) -> String {
+    let tracks = match list.tracks.len() {
+        1 => "1 track".to_owned(),
+        number => format!("{number} tracks"),
+    };
+    format!(
+        "  {} {tracks}, nothing blocked, nothing skipped, no rule broken\n",
+        style("checked:").green().bold()
+    )
 }
 
 /// How long it took, and what next.
@@ -219,9 +226,7 @@ pub fn farewell(place: &Place, listener: Option<&UserId>, elapsed: Duration) -> 
     let rule = style("─".repeat(COLUMNS)).dim();
     let total = style(format!("Done in {}.", seconds(elapsed))).bold();
     if !place.is_kept() {
-        return format!(
-            "\n{rule}\n{total} The directory was temporary and is gone; `segue demo --keep DIR` leaves it.\n"
-        );
+        return format!("\n{rule}\n{total} Its directory was temporary and is gone; --keep DIR leaves it.\n");
     }
     let program = program();
     let dir = quoted(&place.database().display().to_string());
