@@ -13,13 +13,13 @@ use crate::generate::{Catalogue, GenerateParams, GeneratedFile, WriteOptions, ge
 use crate::types::Timestamp;
 
 const EXAMPLES: &str = "\
-Writes tracks.parquet, users.parquet, plays.parquet and track_audio.parquet (docs/DATA.md has the columns), which `segue
-load` and `segue train` read. The same seed and sizes give the same files. Memory: about 100 bytes a track, 16 a listener,
-and one piece of the file being written.
+Writes tracks.parquet, users.parquet, plays.parquet and track_audio.parquet (docs/DATA.md has the
+columns), which `segue load` and `segue train` read. The same seed and sizes give the same files.
+Memory: about 100 bytes a track, 16 a listener, and the piece of a file being written.
 
---vectors also writes track_cf.parquet and user_cf.parquet, made directly instead of trained, for sizes nobody wants to
-train: singular values fall as (j + 1)^-0.5, genres and artists are clusters, track norms are 0.10 at 1 %, 0.51 at the
-median and 1.50 at 99 %, growing with popularity.
+--vectors also writes track_cf.parquet and user_cf.parquet, made directly instead of trained, for
+sizes nobody wants to train: singular values fall as (j + 1)^-0.5, genres and artists are clusters,
+track norms are 0.10 at 1 %, 0.51 at the median and 1.50 at 99 %, growing with popularity.
 
 Examples:
   segue generate --out ./made

@@ -18,14 +18,14 @@ use crate::train::{
 use crate::types::Timestamp;
 
 const EXAMPLES: &str = "\
-FILE is Parquet: listening events, play counts or bare pairs, told apart by their columns (docs/DATA.md). DIR gets
-user_cf.parquet, track_cf.parquet and gram.json. The result depends on the rows, the parameters and the seed alone, never
-on the order of the rows or the number of threads.
+FILE is Parquet: listening events, play counts or bare pairs, told apart by their columns
+(docs/DATA.md). DIR gets user_cf.parquet, track_cf.parquet and gram.json. The result depends on the
+rows, the parameters and the seed alone, never on the order of the rows or the number of threads.
 
 Examples:
   segue train als --plays plays.parquet --tracks tracks.parquet --out ./model
   segue generation load ./model --activate --data ./segue-data
-  segue train als --plays plays.parquet --hold-out --lambda 0.02        (how good would it be? writes nothing)";
+  segue train als --plays plays.parquet --hold-out --lambda 0.02  (how good? writes nothing)";
 
 /// List length that a hold-out is judged at.
 const HOLD_OUT_K: usize = 10;
