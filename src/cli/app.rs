@@ -7,8 +7,8 @@ use clap::{Parser, Subcommand};
 
 use super::output::print_error;
 use super::{
-    bench, estimate, eval, explain, feedback, generation, inspect, load, recipe, recommend, search, serve,
-    similar, verify,
+    bench, contents, estimate, eval, explain, feedback, generation, inspect, load, recipe, recommend, search,
+    serve, similar, verify,
 };
 use crate::error::Result;
 
@@ -43,6 +43,8 @@ pub enum Command {
     Similar(similar::SimilarArgs),
     /// The most popular tracks under a filter, or those nearest to a vector
     Search(search::SearchArgs),
+    /// The stored tracks, listeners or vectors, page by page
+    List(contents::ListArgs),
     /// Why a track is, or is not, in a listener's list
     Explain(explain::ExplainArgs),
     /// Record what a listener did
@@ -75,6 +77,7 @@ impl App {
             Command::Recommend(args) => args.run(),
             Command::Similar(args) => args.run(),
             Command::Search(args) => args.run(),
+            Command::List(args) => args.run(),
             Command::Explain(args) => args.run(),
             Command::Feedback(args) => args.run(),
             Command::Eval(args) => args.run(),

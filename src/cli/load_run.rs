@@ -110,7 +110,7 @@ impl Job<'_> {
         to_batch: impl Fn(Vec<R>) -> Batch,
         summary: &mut Summary,
     ) -> Result<()> {
-        let bar = Progress::new(&self.label, self.total_rows);
+        let bar = Progress::new(&self.label, self.total_rows, "rows");
         let mut loading = self.backend.loading(&self.load_id, done);
         for chunk in chunks {
             let mut chunk = chunk?;
@@ -181,33 +181,43 @@ fn read<R>(mut next: impl FnMut() -> Result<Vec<RowOutcome<R>>>, sender: &Sender
 }
 
 /// A bar on a terminal, a line now and then elsewhere.
-struct Progress {
+pub(super) struct Progress {
     bar: ProgressBar,
     label: String,
+    unit: &'static str,
     told: parking_lot::Mutex<Instant>,
 }
 
 impl Progress {
-    fn new(label: &str, rows: u64) -> Self {
-        Self::with(label, rows, "{msg:>9} {bar:24} {human_pos}/{human_len} rows {per_sec} {eta} left")
+    /// Counts to `length` in a unit.
+    pub(super) fn new(label: &str, length: u64, unit: &'static str) -> Self {
+        let template =
+            format!("{{msg:>9}} {{bar:24}} {{human_pos}}/{{human_len}} {unit} {{per_sec}} {{eta}} left");
+        Self::with(label, length, unit, &template)
     }
 
     fn indexing(label: &str) -> Self {
-        Self::with(label, 1_000, "{msg:>9} {bar:24} {percent} % indexed {eta} left")
+        Self::with(label, 1_000, "indexed", "{msg:>9} {bar:24} {percent} % indexed {eta} left")
     }
 
-    fn with(label: &str, length: u64, template: &str) -> Self {
+    fn with(label: &str, length: u64, unit: &'static str, template: &str) -> Self {
         let bar = ProgressBar::new(length).with_message(label.to_owned());
         bar.set_style(
             ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()),
         );
-        Self { bar, label: label.to_owned(), told: parking_lot::Mutex::new(Instant::now()) }
+        Self { bar, label: label.to_owned(), unit, told: parking_lot::Mutex::new(Instant::now()) }
     }
 
     fn rows(&self, rows: u64) {
         self.bar.set_position(rows);
         let total = self.bar.length().unwrap_or(rows);
-        self.tell(|| format!("{} of {} rows", count(rows), count(total)));
+        self.tell(|| format!("{} of {} {}", count(rows), count(total), self.unit));
+    }
+
+    /// Stands at `done` of `total`.
+    pub(super) fn of(&self, done: u64, total: u64) {
+        self.bar.set_length(total);
+        self.rows(done);
     }
 
     fn share(&self, share: f64) {
@@ -231,7 +241,8 @@ impl Progress {
         self.bar.suspend(|| note(text));
     }
 
-    fn end(&self) {
+    /// Takes the bar away.
+    pub(super) fn end(&self) {
         self.bar.finish_and_clear();
     }
 }
