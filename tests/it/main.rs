@@ -5,6 +5,10 @@
 mod support;
 
 mod bad_input;
+mod bad_input_cli;
 mod command_line;
 mod durability;
+mod reads;
 mod rules;
+mod running;
+mod server;
