@@ -10,9 +10,9 @@ use std::time::Instant;
 use metrics::{counter, gauge, histogram};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::deadline::Deadline;
 use crate::config::Limits;
 use crate::error::{Error, Result};
+use crate::types::Deadline;
 
 /// The kinds of requests that are admitted separately.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,7 +131,7 @@ mod tests {
     use crate::error::ErrorKind;
 
     fn deadline(ms: u64) -> Deadline {
-        Deadline::of(&tonic::metadata::MetadataMap::new(), Some(Duration::from_millis(ms)))
+        Deadline::after(Duration::from_millis(ms))
     }
 
     #[tokio::test]

@@ -4,7 +4,7 @@ use tonic::{Request, Response, Status, Streaming, async_trait};
 
 use super::admission::Lane;
 use super::core::Core;
-use super::deadline::Deadline;
+use super::deadline::deadline_of;
 use super::proto as pb;
 use super::status::to_status;
 use super::streams::next;
@@ -43,7 +43,7 @@ impl CatalogService {
         request: Request<Streaming<P>>,
         upsert: fn(&Core, P) -> Result<(u64, WriteToken)>,
     ) -> Reply<pb::UpsertReply> {
-        let deadline = Deadline::of(request.metadata(), None);
+        let deadline = deadline_of(request.metadata(), None);
         let mut input = request.into_inner();
         let (mut rows, mut token) = (0, WriteToken::default());
         while let Some(batch) = next(&self.0, &mut input).await {

@@ -8,11 +8,12 @@ use tonic::metadata::MetadataMap;
 use tonic::{Response, Status};
 
 use super::admission::{Admission, Lane};
-use super::deadline::Deadline;
+use super::deadline::deadline_of;
 use super::status::to_status;
 use crate::config::Limits;
 use crate::error::{Error, Result};
 use crate::node::Segue;
+use crate::types::Deadline;
 
 /// What all services share; cheap to clone.
 #[derive(Clone)]
@@ -74,7 +75,7 @@ impl Core {
 
     /// The deadline of one request.
     pub(super) fn deadline(&self, metadata: &MetadataMap) -> Deadline {
-        Deadline::of(metadata, Some(Duration::from_millis(self.0.limits.request_timeout_ms)))
+        deadline_of(metadata, Some(Duration::from_millis(self.0.limits.request_timeout_ms)))
     }
 
     /// Runs `work` (conversion, checks and the engine's call) on a blocking thread when its turn comes.
@@ -90,8 +91,8 @@ impl Core {
     /// The same with the domain's error, for streams.
     ///
     /// # Errors
-    /// Those of `work`; `Exhausted` and `Timeout` of admission. After a timeout the work goes on (an engine call
-    /// cannot be interrupted) and keeps its place in the lane until it ends.
+    /// Those of `work`; `Exhausted` and `Timeout` of admission. After a timeout the work goes on until it next
+    /// looks at its own deadline (a write does not: it is never half done) and keeps its place in the lane until it ends.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         lane: Lane,

@@ -1,49 +1,27 @@
 //! Until when a caller waits: `grpc-timeout`, else the server's own limit.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tonic::metadata::MetadataMap;
 
-use crate::error::Error;
+use crate::types::Deadline;
 
 /// The share of a caller's patience left for the reply's way back.
 const REPLY_SHARE: u32 = 20;
 
-/// Until when a caller waits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Deadline {
-    start: Instant,
-    timeout: Option<Duration>,
+/// The caller's deadline, or `default` when it has none; the earlier of both.
+///
+/// A caller's timeout is shortened by a twentieth (at most 10 ms), so that the error that names it still arrives.
+pub(super) fn deadline_of(metadata: &MetadataMap, default: Option<Duration>) -> Deadline {
+    timeout_of(metadata, default).map_or(Deadline::NEVER, Deadline::after)
 }
 
-impl Deadline {
-    /// The caller's deadline, or `default` when it has none; the earlier of both.
-    ///
-    /// A caller's timeout is shortened by a twentieth (at most 10 ms), so that the error that names it still arrives.
-    pub(super) fn of(metadata: &MetadataMap, default: Option<Duration>) -> Self {
-        let given = metadata.get("grpc-timeout").and_then(|value| value.to_str().ok()).and_then(parse);
-        let given = given.map(|timeout| timeout - (timeout / REPLY_SHARE).min(Duration::from_millis(10)));
-        let timeout = match (given, default) {
-            (Some(given), Some(default)) => Some(given.min(default)),
-            (given, default) => given.or(default),
-        };
-        Self { start: Instant::now(), timeout }
-    }
-
-    /// What is left; `None` = no limit.
-    pub(super) fn left(&self) -> Option<Duration> {
-        self.timeout.map(|timeout| timeout.saturating_sub(self.start.elapsed()))
-    }
-
-    /// Whether it has passed.
-    pub(super) fn passed(&self) -> bool {
-        self.left().is_some_and(|left| left.is_zero())
-    }
-
-    /// The error that says so.
-    pub(super) fn error(&self) -> Error {
-        let ms = self.timeout.map_or(0, |timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX));
-        Error::Timeout { ms }
+fn timeout_of(metadata: &MetadataMap, default: Option<Duration>) -> Option<Duration> {
+    let given = metadata.get("grpc-timeout").and_then(|value| value.to_str().ok()).and_then(parse);
+    let given = given.map(|timeout| timeout - (timeout / REPLY_SHARE).min(Duration::from_millis(10)));
+    match (given, default) {
+        (Some(given), Some(default)) => Some(given.min(default)),
+        (given, default) => given.or(default),
     }
 }
 
@@ -84,11 +62,11 @@ mod tests {
         let with = |timeout: &'static str, default_ms: u64| {
             let mut metadata = MetadataMap::new();
             metadata.insert("grpc-timeout", tonic::metadata::MetadataValue::from_static(timeout));
-            Deadline::of(&metadata, Some(Duration::from_millis(default_ms))).timeout
+            timeout_of(&metadata, Some(Duration::from_millis(default_ms)))
         };
         assert_eq!(with("1S", 5_000), Some(Duration::from_millis(990)));
         assert_eq!(with("1S", 500), Some(Duration::from_millis(500)));
         assert_eq!(with("nonsense", 500), Some(Duration::from_millis(500)));
-        assert_eq!(Deadline::of(&MetadataMap::new(), None).left(), None);
+        assert_eq!(deadline_of(&MetadataMap::new(), None), Deadline::NEVER);
     }
 }

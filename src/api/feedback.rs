@@ -7,7 +7,7 @@ use super::border::stamp_events;
 use super::core::Core;
 use super::proto as pb;
 use super::streams::{Replies, answer_each};
-use super::{convert, deadline::Deadline};
+use super::{convert, deadline::deadline_of};
 use crate::error::Result;
 
 type Reply<T> = std::result::Result<Response<T>, Status>;
@@ -34,7 +34,7 @@ impl pb::feedback_server::Feedback for FeedbackService {
         &self,
         request: Request<Streaming<pb::RecordRequest>>,
     ) -> Reply<Self::RecordStreamStream> {
-        let deadline = Deadline::of(request.metadata(), None);
+        let deadline = deadline_of(request.metadata(), None);
         let core = self.0.clone();
         Ok(answer_each(self.0.clone(), request.into_inner(), move |batch| {
             let core = core.clone();

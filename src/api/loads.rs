@@ -10,7 +10,7 @@ use tracing::Instrument;
 use super::admission::Lane;
 use super::convert::{self, Batch};
 use super::core::Core;
-use super::deadline::Deadline;
+use super::deadline::deadline_of;
 use super::proto as pb;
 use super::status::to_status;
 use super::streams::{Replies, answer_each};
@@ -60,7 +60,7 @@ impl pb::loads_server::Loads for LoadsService {
     }
 
     async fn push(&self, request: Request<Streaming<pb::PushRequest>>) -> Reply<Self::PushStream> {
-        let deadline = Deadline::of(request.metadata(), None);
+        let deadline = deadline_of(request.metadata(), None);
         let core = self.0.clone();
         Ok(answer_each(self.0.clone(), request.into_inner(), move |batch| {
             let core = core.clone();
@@ -69,7 +69,7 @@ impl pb::loads_server::Loads for LoadsService {
     }
 
     async fn finish(&self, request: Request<pb::FinishLoadRequest>) -> Reply<Self::FinishStream> {
-        let deadline = Deadline::of(request.metadata(), None);
+        let deadline = deadline_of(request.metadata(), None);
         let request = request.into_inner();
         let (replies, receiver) = mpsc::channel(16);
         let core = self.0.clone();

@@ -32,4 +32,6 @@ pub use loads::push_batch;
 pub use server::Server;
 
 #[cfg(test)]
+mod bad_input_tests;
+#[cfg(test)]
 mod tests;

@@ -19,8 +19,8 @@ type Reply<T> = Result<Response<T>, Status>;
 impl pb::recommender_server::Recommender for RecommenderService {
     async fn recommend(&self, request: Request<pb::RecommendRequest>) -> Reply<pb::Recommendation> {
         let deadline = self.0.deadline(request.metadata());
-        let work = |core: &Core| {
-            let request = RecommendRequest::try_from(request.into_inner())?;
+        let work = move |core: &Core| {
+            let request = RecommendRequest { deadline, ..request.into_inner().try_into()? };
             request.validate(core.limits())?;
             Ok(core.engine()?.recommend(stamp_recommend(request))?.into())
         };
@@ -29,8 +29,8 @@ impl pb::recommender_server::Recommender for RecommenderService {
 
     async fn similar(&self, request: Request<pb::SimilarRequest>) -> Reply<pb::Recommendation> {
         let deadline = self.0.deadline(request.metadata());
-        let work = |core: &Core| {
-            let request = SimilarRequest::try_from(request.into_inner())?;
+        let work = move |core: &Core| {
+            let request = SimilarRequest { deadline, ..request.into_inner().try_into()? };
             request.validate(core.limits())?;
             Ok(core.engine()?.similar(stamp_similar(request))?.into())
         };
@@ -39,7 +39,7 @@ impl pb::recommender_server::Recommender for RecommenderService {
 
     async fn similar_users(&self, request: Request<pb::SimilarUsersRequest>) -> Reply<pb::SimilarUsersReply> {
         let deadline = self.0.deadline(request.metadata());
-        let work = |core: &Core| {
+        let work = move |core: &Core| {
             let request = SimilarUsersRequest::try_from(request.into_inner())?;
             request.validate(core.limits())?;
             let users = core.engine()?.similar_users(request)?;
@@ -50,8 +50,8 @@ impl pb::recommender_server::Recommender for RecommenderService {
 
     async fn search(&self, request: Request<pb::SearchRequest>) -> Reply<pb::Recommendation> {
         let deadline = self.0.deadline(request.metadata());
-        let work = |core: &Core| {
-            let request = SearchRequest::try_from(request.into_inner())?;
+        let work = move |core: &Core| {
+            let request = SearchRequest { deadline, ..request.into_inner().try_into()? };
             request.validate(core.limits())?;
             Ok(core.engine()?.search(request)?.into())
         };
@@ -60,10 +60,10 @@ impl pb::recommender_server::Recommender for RecommenderService {
 
     async fn explain(&self, request: Request<pb::ExplainRequest>) -> Reply<pb::Explanation> {
         let deadline = self.0.deadline(request.metadata());
-        let work = |core: &Core| {
+        let work = move |core: &Core| {
             let mut request = ExplainRequest::try_from(request.into_inner())?;
             request.validate(core.limits())?;
-            request.request = stamp_recommend(request.request);
+            request.request = stamp_recommend(RecommendRequest { deadline, ..request.request });
             Ok(core.engine()?.explain(request)?.into())
         };
         self.0.answer(Lane::Query, deadline, work).await

@@ -79,7 +79,20 @@ async fn hostile_bytes_get_an_answer_from_every_method() {
     let seed = std::env::var("SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(0x5e90e);
     println!("SEED={seed}");
     let mut rng = SplitMix64::new(seed);
-    let (_health, routes) = routes(&Core::new(Limits::default())).expect("the descriptors are valid");
+    let served = super::bad_input_tests::Served::new();
+    for core in [Core::new(Limits::default()), served.core.clone()] {
+        assault(&core, &mut rng).await;
+    }
+    let user = UserId::new("u").expect("valid");
+    assert!(served.engine.user(&user).is_ok_and(|kept| kept.user_id == user), "the database still answers");
+    let list =
+        served.engine.recommend(RecommendRequest { user_id: user, ..request(None) }).expect("answered");
+    assert_eq!(list.tracks.len(), 10);
+}
+
+/// Sends every method of the services random bytes.
+async fn assault(core: &Core, rng: &mut SplitMix64) {
+    let (_health, routes) = routes(core).expect("the descriptors are valid");
     let mut service = routes.prepare();
     let files = prost_types::FileDescriptorSet::decode(proto::DESCRIPTORS).expect("valid").file;
     let mut methods = 0;
@@ -90,7 +103,7 @@ async fn hostile_bytes_get_an_answer_from_every_method() {
                 let path = format!("/segue.v1.{}/{}", service_proto.name(), method.name());
                 let request = Request::post(path)
                     .header("content-type", "application/grpc")
-                    .body(Body::new(http_body_util::Full::new(hostile(&mut rng).into())))
+                    .body(Body::new(http_body_util::Full::new(hostile(rng).into())))
                     .expect("a request");
                 let response = service.call(request).await.expect("services are infallible");
                 assert_eq!(response.status(), 200);

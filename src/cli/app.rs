@@ -7,8 +7,8 @@ use clap::{Parser, Subcommand};
 
 use super::output::print_error;
 use super::{
-    bench, demo, estimate, eval, explain, feedback, generate, generation, inspect, load, recipe, recommend,
-    search, serve, similar, train, verify,
+    bench, contents, demo, estimate, eval, explain, feedback, generate, generation, inspect, load, recipe,
+    recommend, search, serve, similar, train, verify,
 };
 use crate::error::Result;
 
@@ -50,6 +50,8 @@ pub enum Command {
     Similar(similar::SimilarArgs),
     /// The most popular tracks under a filter, or those nearest to a vector
     Search(search::SearchArgs),
+    /// The stored tracks, listeners or vectors, page by page
+    List(contents::ListArgs),
     /// Why a track is, or is not, in a listener's list
     Explain(explain::ExplainArgs),
     /// Record what a listener did
@@ -85,6 +87,7 @@ impl App {
             Command::Recommend(args) => args.run(),
             Command::Similar(args) => args.run(),
             Command::Search(args) => args.run(),
+            Command::List(args) => args.run(),
             Command::Explain(args) => args.run(),
             Command::Feedback(args) => args.run(),
             Command::Eval(args) => args.run(),

@@ -1,10 +1,11 @@
 //! Flags that several commands share.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::pipeline::request::TrackFilter;
-use crate::types::{ArtistId, Date, Region, TrackId};
+use crate::pipeline::request::{TrackFilter, WriteToken};
+use crate::types::{ArtistId, Date, Deadline, Region, TrackId};
 
 /// Which database is asked.
 #[derive(Debug, Clone, clap::Args)]
@@ -84,6 +85,28 @@ impl From<FilterArgs> for TrackFilter {
             energy: args.energy,
         }
     }
+}
+
+/// What a read demands of the state and of the time it takes.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct ReadArgs {
+    /// The state must be at least this new: the `token` of a write's --json reply
+    #[arg(long, value_name = "JSON", value_parser = token)]
+    pub min_token: Option<WriteToken>,
+    /// Give up after so long, with no answer rather than a part of one [default: the server's limit]
+    #[arg(long, value_name = "N")]
+    pub timeout_ms: Option<u64>,
+}
+
+impl ReadArgs {
+    /// Until when the answer is waited for, from now.
+    pub fn deadline(&self) -> Deadline {
+        self.timeout_ms.map_or(Deadline::NEVER, |ms| Deadline::after(Duration::from_millis(ms)))
+    }
+}
+
+fn token(text: &str) -> std::result::Result<WriteToken, String> {
+    serde_json::from_str(text).map_err(|error| error.to_string())
 }
 
 fn ends<'a>(text: &'a str, example: &str) -> std::result::Result<(&'a str, &'a str), String> {

@@ -14,7 +14,7 @@ use crate::pipeline::request::{
     ExplainRequest, Explanation, RecommendRequest, Recommendation, SearchRequest, SimilarRequest, WriteToken,
 };
 use crate::storage::meta::{GenerationInfo, GramData};
-use crate::types::{FeedbackEvent, GenerationId, User, UserId};
+use crate::types::{FeedbackEvent, GenerationId, SpaceName, Track, User, UserId, VectorRow};
 
 /// The variable that names the server when no flag names a database.
 const ENDPOINT: &str = "SEGUE_ENDPOINT";
@@ -134,6 +134,34 @@ impl Backend {
         match self {
             Self::Local(engine) => engine.list_users(cursor, limit as usize),
             Self::Remote(client) => client.list_users(cursor, limit),
+        }
+    }
+
+    /// See [`Segue::list_tracks`].
+    ///
+    /// # Errors
+    /// As above.
+    pub fn list_tracks(&self, cursor: Option<u64>, limit: u32) -> Result<(Vec<Track>, Option<u64>)> {
+        match self {
+            Self::Local(engine) => engine.list_tracks(cursor, limit as usize),
+            Self::Remote(client) => client.list_tracks(cursor, limit),
+        }
+    }
+
+    /// See [`Segue::list_vectors`].
+    ///
+    /// # Errors
+    /// As above.
+    pub fn list_vectors(
+        &self,
+        space: &SpaceName,
+        generation: Option<GenerationId>,
+        page: Option<&str>,
+        limit: u32,
+    ) -> Result<(Vec<VectorRow>, Option<String>)> {
+        match self {
+            Self::Local(engine) => engine.list_vectors(space, generation, page, limit as usize),
+            Self::Remote(client) => client.list_vectors(space, generation, page, limit),
         }
     }
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::args::{BackendArgs, OutputArgs};
 use super::backend::Backend;
+use super::eval_rules::RulesArgs;
 use super::output::print_json;
 use crate::error::{Error, Result};
 use crate::eval::{EvalRequest, evaluate};
@@ -12,15 +13,18 @@ use crate::types::Timestamp;
 const EXAMPLES: &str = "\
 Examples:
   segue eval --data ./segue-data --test split_test.parquet --recipe collaborative_only --as-of 2026-11-01T00:00:00Z
-  segue eval --data ./segue-data --test split_test.parquet --recipe default --rules off --k 20 --json";
+  segue eval --data ./segue-data --test split_test.parquet --recipe default --rules off --k 20 --json
+  segue eval rules --data ./segue-data --as-of 2026-11-01T00:00:00Z --json";
 
-/// Judge a recipe on held-out listening.
+/// Judge a recipe on held-out listening, or every list by the rules.
 #[derive(Debug, Clone, clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, subcommand_negates_reqs = true)]
 pub struct EvalArgs {
+    #[command(subcommand)]
+    command: Option<EvalCommand>,
     /// Parquet file of held-out pairs: user_id, track_id
-    #[arg(long, value_name = "FILE")]
-    test: PathBuf,
+    #[arg(long, value_name = "FILE", required = true)]
+    test: Option<PathBuf>,
     /// The recipe, by name or name@version
     #[arg(long, value_name = "NAME", default_value = "collaborative_only")]
     recipe: String,
@@ -39,6 +43,13 @@ pub struct EvalArgs {
     backend: BackendArgs,
 }
 
+/// What else can be judged.
+#[derive(Debug, Clone, clap::Subcommand)]
+enum EvalCommand {
+    /// Ask for the lists of all listeners and look for broken rules
+    Rules(RulesArgs),
+}
+
 impl EvalArgs {
     /// Runs the command.
     ///
@@ -51,13 +62,18 @@ impl EvalArgs {
                 "evaluation runs in-process: stop the server and use --data DIR",
             ));
         };
+        if let Some(EvalCommand::Rules(rules)) = self.command {
+            rules.run(&engine, self.output.json)?;
+            return engine.shutdown();
+        }
+        let Some(test) = self.test else { return Err(Error::invalid("test", "must be given")) };
         let request = EvalRequest {
             recipe: self.recipe,
             k: self.k,
             as_of: self.as_of.unwrap_or_else(Timestamp::now),
             rules: self.rules == "on",
         };
-        let report = evaluate(&engine, &self.test, &request)?;
+        let report = evaluate(&engine, &test, &request)?;
         if self.output.json {
             return print_json(&report);
         }

@@ -31,6 +31,12 @@ impl Progress {
         Self::with(label, SHARE_STEPS, "{msg:>12} {bar:24} {percent} % indexed {eta} left")
     }
 
+    /// Lists, whose number [`Progress::at_list`] brings.
+    #[must_use]
+    pub fn lists(label: &str) -> Self {
+        Self::with(label, 0, "{msg:>12} {bar:24} {human_pos}/{human_len} lists {per_sec} {eta} left")
+    }
+
     /// Passes over the data.
     #[must_use]
     pub fn sweeps(label: &str, sweeps: u32) -> Self {
@@ -67,6 +73,13 @@ impl Progress {
         self.bar.set_position(u64::from(sweep));
         let total = self.bar.length().unwrap_or_default();
         self.tell(|| format!("sweep {sweep} of {total}"));
+    }
+
+    /// So many lists of `total` are done.
+    pub fn at_list(&self, done: u64, total: u64) {
+        self.bar.set_length(total);
+        self.bar.set_position(done);
+        self.tell(|| format!("{} of {} lists", count(done), count(total)));
     }
 
     fn tell(&self, state: impl FnOnce() -> String) {

@@ -1,6 +1,6 @@
 //! `segue recommend`.
 
-use super::args::{BackendArgs, FilterArgs, OutputArgs};
+use super::args::{BackendArgs, FilterArgs, OutputArgs, ReadArgs};
 use super::backend::Backend;
 use super::list::print_list;
 use crate::error::Result;
@@ -57,6 +57,8 @@ pub struct RequestArgs {
     #[arg(long, value_name = "NUMBER")]
     pub generation: Option<u32>,
     #[command(flatten)]
+    pub read: ReadArgs,
+    #[command(flatten)]
     pub filter: FilterArgs,
 }
 
@@ -81,6 +83,8 @@ impl From<RequestArgs> for RecommendRequest {
             },
             exact: args.exact,
             generation: args.generation.map(GenerationId),
+            deadline: args.read.deadline(),
+            min_token: args.read.min_token,
             ..Self::new(args.user, args.surface)
         }
     }

@@ -1,6 +1,6 @@
 //! `segue search`.
 
-use super::args::{BackendArgs, FilterArgs, OutputArgs};
+use super::args::{BackendArgs, FilterArgs, OutputArgs, ReadArgs};
 use super::backend::Backend;
 use super::list::print_list;
 use crate::error::Result;
@@ -42,6 +42,8 @@ pub struct SearchArgs {
     #[arg(long, value_name = "NUMBER")]
     generation: Option<u32>,
     #[command(flatten)]
+    read: ReadArgs,
+    #[command(flatten)]
     filter: FilterArgs,
     #[command(flatten)]
     output: OutputArgs,
@@ -74,6 +76,8 @@ impl SearchArgs {
             filter: self.filter.into(),
             exact: self.exact,
             generation: self.generation.map(GenerationId),
+            deadline: self.read.deadline(),
+            min_token: self.read.min_token,
         })?;
         print_list(&list, self.output.json)?;
         backend.close()

@@ -1,6 +1,6 @@
 //! `segue similar`.
 
-use super::args::{BackendArgs, FilterArgs, OutputArgs, weighted_seed};
+use super::args::{BackendArgs, FilterArgs, OutputArgs, ReadArgs, weighted_seed};
 use super::backend::Backend;
 use super::list::print_list;
 use crate::error::Result;
@@ -39,6 +39,8 @@ pub struct SimilarArgs {
     #[arg(long, value_name = "NUMBER")]
     generation: Option<u32>,
     #[command(flatten)]
+    read: ReadArgs,
+    #[command(flatten)]
     filter: FilterArgs,
     #[command(flatten)]
     output: OutputArgs,
@@ -62,6 +64,8 @@ impl SimilarArgs {
             as_of: self.as_of,
             exact: self.exact,
             generation: self.generation.map(GenerationId),
+            deadline: self.read.deadline(),
+            min_token: self.read.min_token,
         })?;
         print_list(&list, self.output.json)?;
         backend.close()

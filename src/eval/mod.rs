@@ -3,7 +3,9 @@
 
 pub mod hold_out;
 pub mod metrics;
+mod rules;
 mod run;
 
 pub use crate::pipeline::judge::EvalRequest;
+pub use rules::{Example, Repeats, RulesReport, RulesRequest, ShortLists, Violations, check_rules};
 pub use run::{EvalReport, evaluate};

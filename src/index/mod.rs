@@ -16,6 +16,7 @@
 //! | [`allowed`], [`plan`] | filters, and which way of searching suits them |
 //! | [`walk`], [`scan`], [`search`] | walking the graph, scanning codes, and putting both together |
 //! | [`exact`] | exact scan of plain vectors |
+//! | [`sizes`] | what an index will take |
 //! | [`kernels`] | the loops, per instruction set |
 //!
 //! Invariants: the same vectors, parameters and seed give the same bytes at any number of threads; the same index, query
@@ -45,6 +46,7 @@ mod rows;
 mod scan;
 mod scratch;
 mod search;
+mod sizes;
 mod top;
 mod view;
 mod walk;
@@ -63,4 +65,5 @@ pub use resident::ResidentIndex;
 pub use rows::Rows;
 pub use scratch::{Counts, Scratch};
 pub use search::{SearchOutcome, SearchPath};
+pub use sizes::IndexRowBytes;
 pub use view::IndexView;

@@ -197,6 +197,51 @@ impl Inner {
         };
         found.ok_or_else(|| Error::not_found("vector", id))
     }
+
+    /// Pages are those of the space's tracks or listeners: ids without a vector are passed over.
+    pub(super) fn list_vectors(
+        &self,
+        space: &SpaceName,
+        generation: Option<GenerationId>,
+        page: Option<&str>,
+        limit: usize,
+    ) -> Result<(Vec<VectorRow>, Option<String>)> {
+        let spec = self.space(space)?;
+        let generation = Some(self.generation_for(&spec, generation)?);
+        let (ids, next): (Vec<String>, Option<String>) = match spec.entity {
+            Entity::Track => {
+                let cursor = page.map(ordinal_page).transpose()?;
+                let (tracks, next) = self.list_tracks(cursor, limit)?;
+                (
+                    tracks.into_iter().map(|track| track.track_id.into()).collect(),
+                    next.map(|at| at.to_string()),
+                )
+            }
+            Entity::User => {
+                let cursor = page.map(UserId::new).transpose()?;
+                let (users, next) = self.list_users(cursor, limit)?;
+                (users.into_iter().map(|user| user.user_id.into()).collect(), next.map(String::from))
+            }
+        };
+        let mut rows = Vec::with_capacity(ids.len());
+        for id in ids {
+            match self.vector(space, generation, &id) {
+                Ok(vector) => rows.push(VectorRow { id, vector }),
+                // Without a vector, or removed since the page was read.
+                Err(Error::NotFound { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok((rows, next))
+    }
+}
+
+/// A page of tracks is the last ordinal of the page before.
+fn ordinal_page(page: &str) -> Result<u64> {
+    page.parse().map_err(|_| {
+        let shown: String = page.chars().take(80).collect();
+        Error::invalid("page", format!("is not a page of this list. page=`{shown}`"))
+    })
 }
 
 /// What the user shard's errors mean to callers.

@@ -98,7 +98,7 @@ impl Segue {
         Ok((Self(inner), report))
     }
 
-    fn serving(&self) -> Result<&Inner> {
+    pub(super) fn serving(&self) -> Result<&Inner> {
         if self.0.closing.load(Ordering::Acquire) {
             return Err(Error::Unavailable("the database is shutting down".to_owned()));
         }
@@ -201,6 +201,21 @@ impl Segue {
     /// `NotFound`.
     pub fn vector(&self, space: &SpaceName, generation: Option<GenerationId>, id: &str) -> Result<Vec<f32>> {
         self.serving()?.vector(space, generation, id)
+    }
+
+    /// Vectors of a space in the order of its tracks or listeners, at most `limit` ids a call, those without a vector left
+    /// out; and the page to go on with, if there is more.
+    ///
+    /// # Errors
+    /// `NotFound` space or generation; `InvalidField` for a page of another list; damaged files.
+    pub fn list_vectors(
+        &self,
+        space: &SpaceName,
+        generation: Option<GenerationId>,
+        page: Option<&str>,
+        limit: usize,
+    ) -> Result<(Vec<VectorRow>, Option<String>)> {
+        self.serving()?.list_vectors(space, generation, page, limit)
     }
 
     /// Records events; visible to the next request of those users. One outcome an event: `true` = new, `false` = seen

@@ -43,14 +43,15 @@ impl Inner {
         first_row: u64,
         tracks: Vec<Track>,
     ) -> Result<LoadProgress> {
+        // All rows first: an entry is a part of the batch, and a wrong row must leave none of it.
+        for (row, track) in tracks.iter().enumerate() {
+            track.validate().map_err(|error| error.at_row(row))?;
+        }
         let progress = self.load_progress(load_id)?;
         let mut tracks = unseen(progress, first_row, tracks)?;
         let mut rows_done = progress.rows_done;
         while !tracks.is_empty() {
             let rest = tracks.split_off(tracks.len().min(ENTRY_ROWS));
-            for (row, track) in tracks.iter().enumerate() {
-                track.validate().map_err(|error| Error::InvalidRow { row, source: Box::new(error) })?;
-            }
             rows_done += tracks.len() as u64;
             let new = self.new_track_ids(&tracks);
             let load = Some(LoadMark { load_id: load_id.to_owned(), rows_done, finished: false });
@@ -63,14 +64,14 @@ impl Inner {
     }
 
     pub(super) fn load_users(&self, load_id: &str, first_row: u64, users: Vec<User>) -> Result<LoadProgress> {
+        for (row, user) in users.iter().enumerate() {
+            user.validate().map_err(|error| error.at_row(row))?;
+        }
         let progress = self.load_progress(load_id)?;
         let mut users = unseen(progress, first_row, users)?;
         let mut rows_done = progress.rows_done;
         while !users.is_empty() {
             let rest = users.split_off(users.len().min(ENTRY_ROWS));
-            for (row, user) in users.iter().enumerate() {
-                user.validate().map_err(|error| Error::InvalidRow { row, source: Box::new(error) })?;
-            }
             rows_done = self.load_step(load_id, rows_done, users.len(), UserOp::UpsertUsers(users))?;
             users = rest;
         }
@@ -78,6 +79,9 @@ impl Inner {
     }
 
     pub(super) fn load_plays(&self, load_id: &str, first_row: u64, plays: Vec<Play>) -> Result<LoadProgress> {
+        for (row, play) in plays.iter().enumerate() {
+            play.validate().map_err(|error| error.at_row(row))?;
+        }
         let progress = self.load_progress(load_id)?;
         let plays = unseen(progress, first_row, plays)?;
         let mut rows_done = progress.rows_done;

@@ -1,5 +1,6 @@
 //! Wiring: the only folder that knows every layer. [`Segue`] is the database in one process.
 
+mod audit;
 mod catalog;
 mod engine;
 mod group;

@@ -10,7 +10,7 @@ use crate::pipeline::request::{
     SimilarUser, SimilarUsersRequest, WriteToken,
 };
 use crate::pipeline::{explain_request, recommend, search, similar_request, spaces};
-use crate::types::{GenerationId, Timestamp};
+use crate::types::{Deadline, GenerationId, Timestamp};
 
 impl Inner {
     /// One version of everything. What was acknowledged before is in it: a write is acknowledged only once it is applied
@@ -35,9 +35,23 @@ impl Inner {
             gram: generation.and_then(|id| meta.gram(id).cloned()).map(Arc::new),
             impression_key: self.impression_key()?,
             rules: true,
+            deadline: Deadline::NEVER,
             caches: &self.caches,
             applied,
         })
+    }
+
+    /// The same for one request: at least as new as its token, and watched by its deadline.
+    fn reader_for(
+        &self,
+        generation: Option<GenerationId>,
+        min_token: Option<&WriteToken>,
+        deadline: Deadline,
+    ) -> Result<Reader<'_>> {
+        deadline.check()?;
+        let reader = Reader { deadline, ..self.reader(generation)? };
+        self.check_token(&reader, min_token)?;
+        Ok(reader)
     }
 
     /// Where every group stands now.
@@ -73,8 +87,7 @@ impl Inner {
     pub(super) fn recommend(&self, mut request: RecommendRequest) -> Result<Recommendation> {
         request.validate(&self.settings.limits)?;
         self.complete(&mut request);
-        let reader = self.reader(request.generation)?;
-        self.check_token(&reader, request.min_token.as_ref())?;
+        let reader = self.reader_for(request.generation, request.min_token.as_ref(), request.deadline)?;
         recommend::recommend(&reader, &request)
     }
 
@@ -102,7 +115,8 @@ impl Inner {
         request.as_of.get_or_insert_with(Timestamp::now);
         let space = self.space(request.space.as_ref().unwrap_or(&spaces::track_cf()))?;
         let generation = self.generation_for(&space, request.generation)?;
-        similar_request::similar(&self.reader(request.generation)?, &space, generation, &request)
+        let reader = self.reader_for(request.generation, request.min_token.as_ref(), request.deadline)?;
+        similar_request::similar(&reader, &space, generation, &request)
     }
 
     pub(super) fn similar_users(&self, request: SimilarUsersRequest) -> Result<Vec<SimilarUser>> {
@@ -127,13 +141,15 @@ impl Inner {
         } else {
             GenerationId::STATIC
         };
-        search::search(&self.reader(request.generation)?, &space, generation, &request, Timestamp::now())
+        let reader = self.reader_for(request.generation, request.min_token.as_ref(), request.deadline)?;
+        search::search(&reader, &space, generation, &request, Timestamp::now())
     }
 
     pub(super) fn explain(&self, mut request: ExplainRequest) -> Result<Explanation> {
         request.request.validate(&self.settings.limits)?;
         self.complete(&mut request.request);
-        let reader = self.reader(request.request.generation)?;
+        let asked = &request.request;
+        let reader = self.reader_for(asked.generation, asked.min_token.as_ref(), asked.deadline)?;
         explain_request::explain(&reader, &request)
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! The stages are pure functions of their inputs: no storage, no clock, no thread, and no order that a hash map
 //! could decide. In the order a request meets them: [`recipe`] chooses the parameters; [`profile`] and [`signals`]
-//! describe the listener; [`cold_start`], [`medoids`] and [`similar`] make queries, [`compatible`] checks what the
+//! describe the listener; [`cold_start`], [`prior`], [`medoids`] and [`similar`] make queries, [`compatible`] checks what the
 //! audio source found; [`blend`] joins the sources' scores; [`session_rank`] bends them to the moment; [`explore`]
 //! sets slots aside for discovery; [`diversify`] chooses the set; [`sequence`] orders it; [`explain`] says why; and
 //! [`impression`] remembers what was shown.
@@ -22,6 +22,7 @@ pub mod impression;
 pub mod judge;
 pub mod listener;
 pub mod medoids;
+pub mod prior;
 pub mod profile;
 pub mod reader;
 pub mod recipe;

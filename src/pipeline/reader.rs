@@ -5,6 +5,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::listener::ListenerCache;
+use super::prior::PriorCache;
 use super::recipe::RecipeBook;
 use super::retrieve::IndexHeads;
 use super::sources::trending::TrendCache;
@@ -13,7 +14,7 @@ use crate::filter::RuleCache;
 use crate::storage::meta::GramData;
 use crate::storage::track_shard::TrackView;
 use crate::storage::user_shard::UserShard;
-use crate::types::{GenerationId, ShardId, SpaceName, TrackId, TrackOrdinal, TrackRef};
+use crate::types::{Deadline, GenerationId, ShardId, SpaceName, TrackId, TrackOrdinal, TrackRef};
 
 /// Memory that requests share: nothing in it decides an answer, only how soon it comes.
 #[derive(Default)]
@@ -24,6 +25,8 @@ pub struct Caches {
     pub heads: IndexHeads,
     /// What was derived of active listeners.
     pub listeners: ListenerCache,
+    /// Mean vectors of listeners by region and age band.
+    pub priors: PriorCache,
     /// Popularity and trend by region.
     pub trends: TrendCache,
     /// Sum of the shards' catalogue epochs, and how many genres there are then.
@@ -46,6 +49,8 @@ pub struct Reader<'a> {
     pub impression_key: [u8; 32],
     /// Whether listeners' hard rules hold; only evaluation switches them off.
     pub rules: bool,
+    /// Until when the caller waits: looked at between stages and segments.
+    pub deadline: Deadline,
     /// Shared memory.
     pub caches: &'a Caches,
     /// Applied log index of each group read.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 pub use crate::filter::TrackFilter;
 
 use super::recipe::RecipePatch;
-use crate::types::{GenerationId, Metric, SpaceName, Surface, Timestamp, TrackId, UserId};
+use crate::types::{Deadline, GenerationId, Metric, SpaceName, Surface, Timestamp, TrackId, UserId};
 
 /// Proof of a write, to be handed to a later read that must see it: one `(group, index)` a group written.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -45,6 +45,8 @@ pub struct RecommendRequest {
     pub generation: Option<GenerationId>,
     /// The state must be at least this new.
     pub min_token: Option<WriteToken>,
+    /// Until when the caller waits.
+    pub deadline: Deadline,
 }
 
 impl RecommendRequest {
@@ -66,6 +68,7 @@ impl RecommendRequest {
             exact: false,
             generation: None,
             min_token: None,
+            deadline: Deadline::NEVER,
         }
     }
 }
@@ -101,6 +104,29 @@ pub struct SimilarRequest {
     pub exact: bool,
     /// The generation to use; the active one when absent.
     pub generation: Option<GenerationId>,
+    /// The state must be at least this new.
+    pub min_token: Option<WriteToken>,
+    /// Until when the caller waits.
+    pub deadline: Deadline,
+}
+
+impl SimilarRequest {
+    /// A request for ten tracks with every other option at its default.
+    #[must_use]
+    pub fn new(seeds: Vec<(TrackId, f32)>) -> Self {
+        Self {
+            seeds,
+            space: None,
+            k: 10,
+            filter: TrackFilter::default(),
+            user_id: None,
+            as_of: None,
+            exact: false,
+            generation: None,
+            min_token: None,
+            deadline: Deadline::NEVER,
+        }
+    }
 }
 
 /// Asks for listeners like one listener.
@@ -144,6 +170,30 @@ pub struct SearchRequest {
     pub exact: bool,
     /// The generation to use; the active one when absent.
     pub generation: Option<GenerationId>,
+    /// The state must be at least this new.
+    pub min_token: Option<WriteToken>,
+    /// Until when the caller waits.
+    pub deadline: Deadline,
+}
+
+impl SearchRequest {
+    /// A request for ten tracks of a space with every other option at its default.
+    #[must_use]
+    pub fn new(space: SpaceName) -> Self {
+        Self {
+            space,
+            vector: None,
+            metric: None,
+            text: None,
+            k: 10,
+            ef: None,
+            filter: TrackFilter::default(),
+            exact: false,
+            generation: None,
+            min_token: None,
+            deadline: Deadline::NEVER,
+        }
+    }
 }
 
 /// A finished list.

@@ -13,11 +13,14 @@ use crate::filter::{DenseBits, RuleClass, compile};
 use crate::storage::track_shard::TrackView;
 use crate::types::{GenerationId, Metric, SpaceSpec, Timestamp};
 
+/// Tracks whose words are looked at between two looks at the deadline.
+const WORDS_CHECKED: usize = 4_096;
+
 /// Returns up to `k` tracks that pass the filter and the words: nearest to the vector, or, without one, most popular
 /// first. Words are looked for in every allowed track's title and artist names, O(allowed tracks).
 ///
 /// # Errors
-/// `InvalidField` for a vector that does not fit the space; damaged files.
+/// `InvalidField` for a vector that does not fit the space; `Timeout`; damaged files.
 pub fn search(
     reader: &Reader<'_>,
     space: &SpaceSpec,
@@ -29,7 +32,7 @@ pub fn search(
     for view in &reader.tracks {
         let mut base = compile(view, &reader.caches.rules, RuleClass::Live, &request.filter)?;
         if let Some(text) = request.text.as_deref().filter(|text| !text.trim().is_empty()) {
-            base = with_words(view, &base, text)?.into();
+            base = with_words(reader, view, &base, text)?.into();
         }
         allowed.push(AllowedTracks { base, excluded: RoaringBitmap::new().into() });
     }
@@ -66,10 +69,13 @@ pub fn search(
 }
 
 /// The members of `base` whose title and artist names hold all words, whatever their case.
-fn with_words(view: &TrackView, base: &DenseBits, text: &str) -> Result<DenseBits> {
+fn with_words(reader: &Reader<'_>, view: &TrackView, base: &DenseBits, text: &str) -> Result<DenseBits> {
     let words: Vec<String> = text.split_whitespace().map(str::to_lowercase).collect();
     let mut found = RoaringBitmap::new();
-    for ordinal in base.iter() {
+    for (count, ordinal) in base.iter().enumerate() {
+        if count % WORDS_CHECKED == 0 {
+            reader.deadline.check()?;
+        }
         let row = view.row(ordinal)?;
         let mut line = row.track.title.to_lowercase();
         for artist in &row.track.artists {

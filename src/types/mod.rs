@@ -1,6 +1,7 @@
 //! The nouns of Segue, shared by every layer: identifiers, placement, time, tracks, users, events,
 //! generations. Plain data with validation at the border; no behaviour of any layer lives here.
 
+mod deadline;
 mod event;
 mod hash;
 mod ids;
@@ -13,6 +14,7 @@ mod track;
 mod user;
 mod validate;
 
+pub use deadline::Deadline;
 pub use event::{Action, FeedbackEvent, Play, PlayAction};
 pub use hash::{AlbumKey, ArtistKey, GenreKey, key_of, slot_of};
 pub use ids::{

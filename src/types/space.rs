@@ -49,7 +49,7 @@ impl SpaceSpec {
 }
 
 /// One vector to store: the id of its track or user, and its components.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct VectorRow {
     /// Track id or user id, by the space's entity.
     pub id: String,

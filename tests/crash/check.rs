@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use segue::Segue;
 use segue::node::OpenReport;
-use segue::pipeline::request::{SearchRequest, TrackFilter};
+use segue::pipeline::request::SearchRequest;
 use segue::types::{Metric, SplitMix64, Track, TrackId};
 
 use crate::kill::lane_index;
@@ -175,15 +175,10 @@ fn check_vectors(engine: &Segue, done: &HashMap<u64, Expected>, begun: &HashMap<
 
 fn nearest(engine: &Segue, vector: Vec<f32>, exact: bool) -> Vec<TrackId> {
     let request = SearchRequest {
-        space: space("audio"),
         vector: Some(vector),
         metric: Some(Metric::Cosine),
-        text: None,
-        k: 10,
-        ef: None,
-        filter: TrackFilter::default(),
         exact,
-        generation: None,
+        ..SearchRequest::new(space("audio"))
     };
     let reply = engine.search(request).expect("search works after a crash");
     reply.tracks.into_iter().map(|listed| listed.track_id).collect()

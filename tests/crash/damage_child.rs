@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, Write};
 use std::sync::Mutex;
 
-use segue::pipeline::request::{RecommendRequest, SearchRequest, TrackFilter};
+use segue::pipeline::request::{RecommendRequest, SearchRequest};
 use segue::types::{Metric, Surface, key_of};
 use segue::{Error, Segue};
 use serde::{Deserialize, Serialize};
@@ -123,15 +123,10 @@ fn lists(engine: &Segue, found: &mut Found) {
         vector[at] = 1.0;
         for exact in [true, false] {
             let request = SearchRequest {
-                space: space("audio"),
                 vector: Some(vector.clone()),
                 metric: Some(Metric::Cosine),
-                text: None,
-                k: 10,
-                ef: None,
-                filter: TrackFilter::default(),
                 exact,
-                generation: None,
+                ..SearchRequest::new(space("audio"))
             };
             let answer = engine.search(request).map(|list| list.tracks);
             note(found, format!("list near axis {at}, exact {exact}"), answer);

@@ -69,29 +69,14 @@ fn recommend() -> RecommendRequest {
 
 fn similar() -> SimilarRequest {
     SimilarRequest {
-        seeds: vec![(id("t1"), 1.0)],
         space: Some(space("audio")),
-        k: 10,
-        filter: TrackFilter::default(),
-        user_id: None,
         as_of: Some(AS_OF),
-        exact: false,
-        generation: None,
+        ..SimilarRequest::new(vec![(id("t1"), 1.0)])
     }
 }
 
 fn search() -> SearchRequest {
-    SearchRequest {
-        space: space("audio"),
-        vector: Some(vec![1.0; DIM]),
-        metric: None,
-        text: None,
-        k: 10,
-        ef: None,
-        filter: TrackFilter::default(),
-        exact: false,
-        generation: None,
-    }
+    SearchRequest { vector: Some(vec![1.0; DIM]), ..SearchRequest::new(space("audio")) }
 }
 
 fn feedback(action: Action) -> FeedbackEvent {
@@ -232,6 +217,35 @@ fn wrong_tracks_are_refused_whole() {
         refused(case, bench.engine.load_tracks("bad", 0, tracks), expected);
         assert_eq!(bench.engine.load_progress("bad").unwrap().rows_done, 0, "{case}");
     }
+    assert_eq!(bench.contents(), before);
+}
+
+/// A batch is larger than one log entry: what is wrong late in it must leave nothing of its beginning either.
+#[test]
+fn a_wrong_row_at_the_end_of_a_long_load_leaves_nothing() {
+    let bench = Bench::new();
+    let before = bench.contents();
+    let last = 9_000;
+    let mut tracks: Vec<Track> = (0..=last).map(|number| track(10_000 + number as u64, 1)).collect();
+    tracks[last].audio.tempo = Some(0.0);
+    let error = refused("tracks", bench.engine.load_tracks("long", 0, tracks), "audio.tempo");
+    assert_eq!(row(&error), Some(last), "{error}");
+    let mut users: Vec<User> = (0..=last).map(|number| User::unknown(id(format!("n{number}")))).collect();
+    users[last].registered_at = Some(Timestamp(i64::MAX));
+    let error = refused("users", bench.engine.load_users("long", 0, users), "registered_at");
+    assert_eq!(row(&error), Some(last), "{error}");
+    let play = |at| segue::types::Play {
+        user_id: id("u1"),
+        track_id: id("t1"),
+        played_at: at,
+        listened_ms: 1,
+        action: segue::types::PlayAction::Play,
+    };
+    let mut plays = vec![play(AS_OF); 20_000];
+    plays.push(play(Timestamp(i64::MIN)));
+    let error = refused("plays", bench.engine.load_plays("long", 0, plays), "played_at");
+    assert_eq!(row(&error), Some(20_000), "{error}");
+    assert_eq!(bench.engine.load_progress("long").unwrap().rows_done, 0);
     assert_eq!(bench.contents(), before);
 }
 

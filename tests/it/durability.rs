@@ -3,7 +3,7 @@
 
 use segue::node::{LoadKind, VectorRow};
 use segue::pipeline::recipe::built_in;
-use segue::pipeline::request::{RecommendRequest, SearchRequest, TrackFilter};
+use segue::pipeline::request::{RecommendRequest, SearchRequest};
 use segue::types::{Action, FeedbackEvent, GenerationId, Metric, Surface, Timestamp, TrackId};
 use segue::{ErrorKind, Segue};
 
@@ -26,15 +26,10 @@ fn request(user: &str) -> RecommendRequest {
 
 fn nearest(engine: &Segue, vector: Vec<f32>, exact: bool) -> Vec<TrackId> {
     let request = SearchRequest {
-        space: space("audio"),
         vector: Some(vector),
         metric: Some(Metric::Cosine),
-        text: None,
-        k: 10,
-        ef: None,
-        filter: TrackFilter::default(),
         exact,
-        generation: None,
+        ..SearchRequest::new(space("audio"))
     };
     engine.search(request).unwrap().tracks.into_iter().map(|listed| listed.track_id).collect()
 }

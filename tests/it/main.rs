@@ -5,7 +5,11 @@
 mod support;
 
 mod bad_input;
+mod bad_input_cli;
 mod command_line;
 mod durability;
 mod first_steps;
+mod reads;
 mod rules;
+mod running;
+mod server;

@@ -331,14 +331,11 @@ fn similar_obeys_the_rules_of_the_listener_it_is_asked_for() {
     for user in &court.world.users {
         let seed_track = &court.world.tracks[7];
         let similar = SimilarRequest {
-            seeds: vec![(seed_track.track_id.clone(), 1.0)],
             space: Some(crate::support::space("audio")),
             k: 50,
-            filter: TrackFilter::default(),
             user_id: Some(user.user_id.clone()),
             as_of: Some(AS_OF),
-            exact: false,
-            generation: None,
+            ..SimilarRequest::new(vec![(seed_track.track_id.clone(), 1.0)])
         };
         let list = court.engine.similar(similar).unwrap();
         for listed in &list.tracks {

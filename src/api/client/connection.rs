@@ -9,6 +9,7 @@ use tonic::{Request, Response, Status};
 
 use crate::api::status::{RETRY_AFTER_MS, from_status};
 use crate::error::{Error, ErrorKind, Result};
+use crate::types::Deadline;
 
 /// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -70,10 +71,11 @@ impl Client {
         Ok(Self { runtime: Arc::new(runtime), channel })
     }
 
-    /// Sends a request until it is answered or not worth another try.
+    /// Sends a request until it is answered, not worth another try, or too late.
     pub(super) fn call<P: Clone, R, F>(
         &self,
         again: Again,
+        deadline: Deadline,
         message: P,
         send: impl Fn(Request<P>) -> F,
     ) -> Result<R>
@@ -84,7 +86,8 @@ impl Client {
             let mut pauses = Pauses::new();
             loop {
                 let mut request = Request::new(message.clone());
-                request.set_timeout(REQUEST_TIMEOUT);
+                deadline.check()?;
+                request.set_timeout(deadline.left().unwrap_or(REQUEST_TIMEOUT).min(REQUEST_TIMEOUT));
                 match send(request).await {
                     Ok(response) => return Ok(response.into_inner()),
                     Err(status) => pauses.before_another_try(&status, again).await?,

@@ -12,6 +12,7 @@ use crate::api::proto as pb;
 use crate::error::Result;
 use crate::node::{LoadKind, LoadProgress};
 use crate::pipeline::request::WriteToken;
+use crate::types::Deadline;
 
 /// Batches on the way before the sender waits for an answer.
 const ON_THE_WAY_MAX: usize = 3;
@@ -37,7 +38,7 @@ impl Client {
     /// The server's, and `Unavailable` when it cannot be reached.
     pub fn load_progress(&self, load_id: &str) -> Result<LoadProgress> {
         let message = pb::GetProgressRequest { load_id: load_id.to_owned() };
-        let reply = self.call(Again::Yes, message, |message| {
+        let reply = self.call(Again::Yes, Deadline::NEVER, message, |message| {
             let mut service = self.loads_stub();
             async move { service.get_progress(message).await }
         })?;

@@ -13,7 +13,7 @@ use crate::pipeline::request::{
     SimilarUser, SimilarUsersRequest, WriteToken,
 };
 use crate::storage::meta::{GenerationInfo, GramData};
-use crate::types::{FeedbackEvent, GenerationId, SpaceName, Track, TrackId, User, UserId};
+use crate::types::{Deadline, FeedbackEvent, GenerationId, SpaceName, Track, TrackId, User, UserId};
 
 /// The largest reply accepted.
 const REPLY_BYTES_MAX: usize = 256 << 20;
@@ -30,7 +30,10 @@ macro_rules! service {
 /// One call of one method, with retries.
 macro_rules! call {
     ($client:ident, $again:expr, $service:ident.$method:ident($message:expr)) => {
-        $client.call($again, $message, |message| {
+        call!($client, $again, Deadline::NEVER, $service.$method($message))
+    };
+    ($client:ident, $again:expr, $deadline:expr, $service:ident.$method:ident($message:expr)) => {
+        $client.call($again, $deadline, $message, |message| {
             let mut service = $client.$service();
             async move { service.$method(message).await }
         })
@@ -55,8 +58,9 @@ impl Client {
     /// # Errors
     /// The server's, and `Unavailable` when it cannot be reached; the same holds for all operations.
     pub fn recommend(&self, request: RecommendRequest) -> Result<Recommendation> {
+        let deadline = request.deadline;
         let message = pb::RecommendRequest::from(stamp_recommend(request));
-        call!(self, Again::Yes, recommender_stub.recommend(message))?.try_into()
+        call!(self, Again::Yes, deadline, recommender_stub.recommend(message))?.try_into()
     }
 
     /// See [`crate::Segue::similar`].
@@ -64,8 +68,9 @@ impl Client {
     /// # Errors
     /// As above.
     pub fn similar(&self, request: SimilarRequest) -> Result<Recommendation> {
+        let deadline = request.deadline;
         let message = pb::SimilarRequest::from(stamp_similar(request));
-        call!(self, Again::Yes, recommender_stub.similar(message))?.try_into()
+        call!(self, Again::Yes, deadline, recommender_stub.similar(message))?.try_into()
     }
 
     /// See [`crate::Segue::similar_users`].
@@ -83,8 +88,9 @@ impl Client {
     /// # Errors
     /// As above.
     pub fn search(&self, request: SearchRequest) -> Result<Recommendation> {
+        let deadline = request.deadline;
         let message = pb::SearchRequest::from(request);
-        call!(self, Again::Yes, recommender_stub.search(message))?.try_into()
+        call!(self, Again::Yes, deadline, recommender_stub.search(message))?.try_into()
     }
 
     /// See [`crate::Segue::explain`].
@@ -93,8 +99,9 @@ impl Client {
     /// As above.
     pub fn explain(&self, mut request: ExplainRequest) -> Result<Explanation> {
         request.request = stamp_recommend(request.request);
+        let deadline = request.request.deadline;
         let message = pb::ExplainRequest::from(request);
-        call!(self, Again::Yes, recommender_stub.explain(message))?.try_into()
+        call!(self, Again::Yes, deadline, recommender_stub.explain(message))?.try_into()
     }
 
     /// See [`crate::Segue::feedback`]. Events without a time get one here, so that a retry does not count twice.
@@ -198,6 +205,40 @@ impl Client {
         let generation = generation.map(|id| id.0);
         let message = pb::GetVectorRequest { space: space.to_string(), generation, id: id.to_owned() };
         Ok(call!(self, Again::Yes, catalog_stub.get_vector(message))?.vector)
+    }
+
+    /// See [`crate::Segue::list_tracks`].
+    ///
+    /// # Errors
+    /// As above.
+    pub fn list_tracks(&self, cursor: Option<u64>, limit: u32) -> Result<(Vec<Track>, Option<u64>)> {
+        let page = cursor.map(|cursor| cursor.to_string()).unwrap_or_default();
+        let reply = call!(self, Again::Yes, catalog_stub.list_tracks(pb::ListTracksRequest { page, limit }))?;
+        let tracks = reply.tracks.into_iter().map(TryInto::try_into).collect::<Result<_>>()?;
+        let next = crate::api::convert::page_of_tracks(&reply.next_page)?;
+        Ok((tracks, next))
+    }
+
+    /// See [`crate::Segue::list_vectors`].
+    ///
+    /// # Errors
+    /// As above.
+    pub fn list_vectors(
+        &self,
+        space: &SpaceName,
+        generation: Option<GenerationId>,
+        page: Option<&str>,
+        limit: u32,
+    ) -> Result<(Vec<VectorRow>, Option<String>)> {
+        let message = pb::ListVectorsRequest {
+            space: space.to_string(),
+            generation: generation.map(|id| id.0),
+            page: page.unwrap_or_default().to_owned(),
+            limit,
+        };
+        let reply = call!(self, Again::Yes, catalog_stub.list_vectors(message))?;
+        let rows = reply.rows.into_iter().map(TryInto::try_into).collect::<Result<_>>()?;
+        Ok((rows, Some(reply.next_page).filter(|page| !page.is_empty())))
     }
 
     /// See [`crate::Segue::create_generation`]. Tried once: a second try would create a second generation.

@@ -1,4 +1,4 @@
-//! Questions. Replies are in `replies`.
+//! Questions. Replies are in `replies`. Deadlines travel beside the messages: the service puts them in.
 
 use super::catalog::ids;
 use super::common::{metric, metric_to_proto, required};
@@ -8,7 +8,7 @@ use crate::pipeline::request::{
     ExplainRequest, RecommendRequest, RequestContext, SearchRequest, SimilarRequest, SimilarUsersRequest,
     TrackFilter, WriteToken,
 };
-use crate::types::{GenerationId, SpaceName, Surface, Timestamp, TrackId, UserId};
+use crate::types::{Deadline, GenerationId, SpaceName, Surface, Timestamp, TrackId, UserId};
 
 /// The space a search without a space is in.
 const DEFAULT_SPACE: &str = "track_cf";
@@ -30,9 +30,14 @@ impl TryFrom<pb::RecommendRequest> for RecommendRequest {
             explain: proto.explain,
             exact: proto.exact,
             generation: proto.generation.map(GenerationId),
-            min_token: proto.min_token.map(WriteToken::try_from).transpose()?,
+            min_token: token(proto.min_token)?,
+            deadline: Deadline::NEVER,
         })
     }
+}
+
+fn token(proto: Option<pb::WriteToken>) -> Result<Option<WriteToken>> {
+    proto.map(WriteToken::try_from).transpose()
 }
 
 fn filter(proto: Option<pb::TrackFilter>) -> Result<TrackFilter> {
@@ -77,6 +82,8 @@ impl TryFrom<pb::SimilarRequest> for SimilarRequest {
             as_of: proto.as_of_ms.map(Timestamp),
             exact: proto.exact,
             generation: proto.generation.map(GenerationId),
+            min_token: token(proto.min_token)?,
+            deadline: Deadline::NEVER,
         })
     }
 }
@@ -93,6 +100,7 @@ impl From<SimilarRequest> for pb::SimilarRequest {
             as_of_ms: request.as_of.map(|at| at.0),
             exact: request.exact,
             generation: request.generation.map(|id| id.0),
+            min_token: request.min_token.map(Into::into),
         }
     }
 }
@@ -125,6 +133,8 @@ impl TryFrom<pb::SearchRequest> for SearchRequest {
             filter: filter(proto.filter)?,
             exact: proto.exact,
             generation: proto.generation.map(GenerationId),
+            min_token: token(proto.min_token)?,
+            deadline: Deadline::NEVER,
         })
     }
 }
@@ -141,6 +151,7 @@ impl From<SearchRequest> for pb::SearchRequest {
             filter: Some(request.filter.into()),
             exact: request.exact,
             generation: request.generation.map(|id| id.0),
+            min_token: request.min_token.map(Into::into),
         }
     }
 }

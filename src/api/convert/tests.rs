@@ -15,9 +15,9 @@ use crate::pipeline::request::{
     SimilarRequest, SourceScore, TrackExplanation, TrackFilter, WriteToken,
 };
 use crate::types::{
-    Action, AlbumId, Artist, ArtistId, AudioFeatures, Date, EventId, FeedbackEvent, GenerationId, GenreTag,
-    Metric, Play, PlayAction, RecordingId, Region, RegionSet, SpaceName, Surface, Timestamp, Track, TrackId,
-    User, UserId,
+    Action, AlbumId, Artist, ArtistId, AudioFeatures, Date, Deadline, EventId, FeedbackEvent, GenerationId,
+    GenreTag, Metric, Play, PlayAction, RecordingId, Region, RegionSet, SpaceName, Surface, Timestamp, Track,
+    TrackId, User, UserId,
 };
 
 const MS: std::ops::Range<i64> = -62_000_000_000_000..253_000_000_000_000;
@@ -260,6 +260,7 @@ fn recommend() -> impl Strategy<Value = RecommendRequest> {
                 exact: flags[1],
                 generation: options.3.map(GenerationId),
                 min_token,
+                deadline: Deadline::NEVER,
             }
         })
 }
@@ -412,6 +413,8 @@ fn searches_and_similar_requests_round_trip() {
         filter: TrackFilter::default(),
         exact: true,
         generation: None,
+        min_token: Some(WriteToken { applied: vec![("tracks-0".into(), 7)] }),
+        deadline: Deadline::NEVER,
     };
     assert_eq!(SearchRequest::try_from(pb::SearchRequest::from(search.clone())).expect("valid"), search);
     let similar = SimilarRequest {
@@ -423,6 +426,8 @@ fn searches_and_similar_requests_round_trip() {
         as_of: Some(Timestamp(3)),
         exact: false,
         generation: Some(GenerationId(1)),
+        min_token: Some(WriteToken { applied: vec![("users-0".into(), 9)] }),
+        deadline: Deadline::NEVER,
     };
     assert_eq!(SimilarRequest::try_from(pb::SimilarRequest::from(similar.clone())).expect("valid"), similar);
 }

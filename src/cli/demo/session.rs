@@ -6,9 +6,7 @@ use super::promises::{Feedback, Promises};
 use super::show::{self, Mark};
 use crate::cli::output::print;
 use crate::error::Result;
-use crate::pipeline::request::{
-    RecommendRequest, Recommendation, RecommendedTrack, SimilarRequest, TrackFilter,
-};
+use crate::pipeline::request::{RecommendRequest, Recommendation, RecommendedTrack, SimilarRequest};
 use crate::types::{Action, Artist, FeedbackEvent, Surface, Timestamp, Track, TrackId, UserId};
 
 /// The surface shown.
@@ -82,14 +80,10 @@ fn check(
 
 fn similar(built: &Built, user: &UserId, favourite: &Track, as_of: Timestamp) -> Result<()> {
     let list = built.db.similar(SimilarRequest {
-        seeds: vec![(favourite.track_id.clone(), 1.0)],
-        space: None,
         k: SIMILAR,
-        filter: TrackFilter::default(),
         user_id: Some(user.clone()),
         as_of: Some(as_of),
-        exact: false,
-        generation: None,
+        ..SimilarRequest::new(vec![(favourite.track_id.clone(), 1.0)])
     })?;
     print(&show::similar(favourite, &list, &genres(built, &list)?))
 }

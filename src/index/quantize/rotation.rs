@@ -11,6 +11,11 @@ use crate::types::SplitMix64;
 /// Rounds of signs and transform.
 const ROUNDS: usize = 4;
 
+/// The dimension of rotated vectors: `dim` rounded up to a multiple of 64.
+pub fn padded_dim(dim: usize) -> usize {
+    dim.next_multiple_of(64)
+}
+
 /// A random rotation of vectors of one dimension, made again from its seed.
 #[derive(Clone, Debug)]
 pub struct Rotation {
@@ -23,7 +28,7 @@ pub struct Rotation {
 impl Rotation {
     /// Makes the rotation of `seed` for vectors of `dim` numbers.
     pub fn new(dim: usize, seed: u64) -> Self {
-        let padded_dim = dim.next_multiple_of(64);
+        let padded_dim = padded_dim(dim);
         let mut random = SplitMix64::new(seed ^ 0x5EED_0F20_7A7E_0001);
         let signs =
             (0..ROUNDS * padded_dim).map(|_| if random.next_u64() >> 63 == 0 { 1.0 } else { -1.0 }).collect();

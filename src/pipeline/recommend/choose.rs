@@ -76,6 +76,7 @@ pub fn choose<'a>(
         if set.len() >= plan.n {
             break;
         }
+        reader.deadline.check()?;
         let facts = reader.facts(fill::more(reader, plan, step, ranking))?;
         let before = set.len();
         ranking.append(reader, cell.get_or_init(|| facts));

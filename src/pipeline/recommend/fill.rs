@@ -1,13 +1,13 @@
 //! Filling a short list: deeper, then with looser caps, then with looser windows; hard rules never yield.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::plan::{Plan, Windows};
 use super::rank::Ranking;
 use crate::pipeline::reader::Reader;
 use crate::pipeline::recipe::Source;
 use crate::pipeline::sources::trending::most_popular;
-use crate::types::{TrackOrdinal, TrackRef};
+use crate::types::{Timestamp, TrackOrdinal, TrackRef};
 
 /// Tracks fetched for every missing one, since caps and versions rule some out.
 const FETCH_FACTOR: usize = 8;
@@ -68,17 +68,20 @@ pub fn more(reader: &Reader<'_>, plan: &Plan, step: FillStep, ranking: &Ranking<
     tracks
 }
 
-/// Heard tracks that hard rules allow, longest not heard first; at most a few a missing place.
+/// Versions of heard recordings that hard rules allow, longest not heard first; at most a few a missing place. The window
+/// keeps every version away, so every version may come back: the one that was heard may be another.
 fn oldest_heard(reader: &Reader<'_>, plan: &Plan) -> Vec<TrackRef> {
     let mut tracks = Vec::new();
     for (view, allowed) in reader.tracks.iter().zip(plan.allowed(Source::Trending, Windows::None)) {
-        let oldest = plan.listener.heard_oldest_first(view.shard);
-        tracks.extend(
-            oldest
-                .into_iter()
-                .filter(|(_, ordinal)| allowed.contains(*ordinal))
-                .map(|(at, ordinal)| (at, TrackRef { shard: view.shard, ordinal: TrackOrdinal(ordinal) })),
-        );
+        let heard = plan.listener.heard_oldest_first(view.shard);
+        // Later entries are newer: the last word on a recording is when it was last heard.
+        let last: BTreeMap<u32, Timestamp> =
+            heard.iter().map(|(at, ordinal)| (view.hot(*ordinal).recording, *at)).collect();
+        let versions: BTreeSet<u32> = heard.iter().flat_map(|(_, ordinal)| view.versions(*ordinal)).collect();
+        tracks.extend(versions.into_iter().filter(|ordinal| allowed.contains(*ordinal)).map(|ordinal| {
+            let at = last.get(&view.hot(ordinal).recording).copied();
+            (at, TrackRef { shard: view.shard, ordinal: TrackOrdinal(ordinal) })
+        }));
     }
     tracks.sort_unstable();
     tracks.truncate(FETCH_FACTOR * plan.n);

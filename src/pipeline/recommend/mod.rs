@@ -61,7 +61,8 @@ pub struct Ranked {
 /// Returns a finished list. `request.as_of` and `request.request_id` must be set: the border fills them in.
 ///
 /// # Errors
-/// `NotFound` for an unknown user, recipe or seed; `InvalidField`; damaged files.
+/// `NotFound` for an unknown user, recipe or seed; `InvalidField`; `Timeout` at the first stage or segment that begins
+/// after the deadline; damaged files.
 pub fn recommend(reader: &Reader<'_>, request: &RecommendRequest) -> Result<Recommendation> {
     run(reader, request, false).map(|outcome| outcome.reply)
 }
@@ -72,10 +73,13 @@ pub fn recommend(reader: &Reader<'_>, request: &RecommendRequest) -> Result<Reco
 /// As [`recommend`].
 pub fn run(reader: &Reader<'_>, request: &RecommendRequest, traced: bool) -> Result<Outcome> {
     let plan = Plan::make(reader, request)?;
+    reader.deadline.check()?;
     let vector = user_vector::user_vector(reader, &plan)?;
     let retrieved = candidates(reader, request, &plan, vector.components.as_deref())?;
+    reader.deadline.check()?;
     let facts = rank::gather(reader, &retrieved)?;
     let mut ranking = rank::rank(reader, &plan, &retrieved, &facts);
+    reader.deadline.check()?;
     let cells: choose::FillFacts = std::array::from_fn(|_| OnceCell::new());
     let set = choose::choose(reader, &plan, vector.step, &mut ranking, &cells)?;
     let (reply, listed) = finish::finish(reader, request, &plan, &retrieved, &ranking, &set, &vector)?;

@@ -22,8 +22,8 @@ pub struct UserVector {
     pub step: ColdStart,
 }
 
-/// The listener's vector: trained, folded in from their plays, or the centroid of what they chose when signing up.
-/// There is no prior of region and age band yet: the chain goes on to popularity.
+/// The listener's vector: trained, folded in from their plays, the centroid of what they chose when signing up, or the
+/// mean of listeners of their region and age band.
 ///
 /// # Errors
 /// Damaged files.
@@ -41,20 +41,25 @@ pub fn user_vector(reader: &Reader<'_>, plan: &Plan) -> Result<UserVector> {
     };
     let chosen =
         if trained.is_none() && solved.is_none() { onboarding(reader, plan, generation)? } else { None };
+    let prior = match (&trained, &solved, &chosen) {
+        (None, None, None) => reader.prior(generation, &state.user)?,
+        _ => None,
+    };
     let evidence = ColdStartEvidence {
         trained_vector: trained.is_some(),
         untrained_plays,
         plays_with_vector: u32::from(solved.is_some()),
         fold_in_possible: solved.is_some(),
         onboarding_centroids: u32::from(chosen.is_some()),
-        ..ColdStartEvidence::default()
+        prior: prior.is_some(),
     };
     let step = cold_start(&evidence);
     let components = match step {
         ColdStart::UserVector => trained,
         ColdStart::FoldIn => solved,
         ColdStart::Onboarding => chosen,
-        ColdStart::RegionAgePrior | ColdStart::Popularity => None,
+        ColdStart::RegionAgePrior => prior,
+        ColdStart::Popularity => None,
     };
     Ok(UserVector { components, step })
 }

@@ -6,6 +6,7 @@ use super::allowed::AllowedTracks;
 use super::heads::{IndexHeads, open_view, rows_of};
 use crate::error::{Error, Result};
 use crate::index::{self, Allowed, IndexError, Rows, Scratch, SearchParams, SearchPath};
+use crate::pipeline::reader::Reader;
 use crate::storage::track_shard::TrackView;
 use crate::storage::track_shard::vectors::{
     GrowingVectors, SealedVectors, VectorBody, VectorSegment, VectorSet,
@@ -50,9 +51,10 @@ pub struct Found {
 /// Returns the `k` allowed tracks of a set nearest to `query`. Deterministic for a version of the shard.
 ///
 /// # Errors
-/// `InvalidField` for a query of the wrong dimension, not finite, or zero under cosine; `Corrupt`.
+/// `InvalidField` for a query of the wrong dimension, not finite, or zero under cosine; `Timeout` before the first segment
+/// that the deadline leaves no time for; `Corrupt`.
 pub fn nearest(
-    heads: &IndexHeads,
+    reader: &Reader<'_>,
     view: &TrackView,
     set: &VectorSet,
     metric: Metric,
@@ -62,7 +64,9 @@ pub fn nearest(
 ) -> Result<Found> {
     let mut merge = Merge::default();
     SCRATCH.with_borrow_mut(|scratch| {
+        let heads = &reader.caches.heads;
         for segment in &set.segments {
+            reader.deadline.check()?;
             let search = SegmentSearch { heads, view, segment, metric, query, effort, allowed };
             search.run(scratch, &mut merge)?;
         }

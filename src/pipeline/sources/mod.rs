@@ -55,10 +55,11 @@ pub struct Retrieved {
 /// Asks every source of a recipe.
 ///
 /// # Errors
-/// Damaged files.
+/// `Timeout`; damaged files.
 pub fn retrieve(reader: &Reader<'_>, recipe: &Recipe, request: &SourceRequest<'_>) -> Result<Retrieved> {
     let mut retrieved = Retrieved::default();
     for spec in &recipe.sources {
+        reader.deadline.check()?;
         let allowed = (request.allowed)(spec.source);
         let hits = match spec.source {
             Source::Collaborative => {
@@ -95,7 +96,7 @@ pub(super) struct SpaceQuery<'a> {
 /// Asks every shard and merges: the `k` best, ties by track. Says how it searched.
 ///
 /// # Errors
-/// `InvalidField` for a query that does not fit the space; damaged files.
+/// `InvalidField` for a query that does not fit the space; `Timeout`; damaged files.
 pub(super) fn ask(
     reader: &Reader<'_>,
     query: &SpaceQuery<'_>,
@@ -105,8 +106,7 @@ pub(super) fn ask(
     let mut hits: Vec<(TrackRef, f64)> = Vec::new();
     for (view, allowed) in reader.tracks.iter().zip(allowed) {
         let Some(set) = view.set(query.space, query.generation) else { continue };
-        let found =
-            nearest(&reader.caches.heads, view, set, query.metric, query.query, query.effort, allowed)?;
+        let found = nearest(reader, view, set, query.metric, query.query, query.effort, allowed)?;
         let place = |ordinal| TrackRef { shard: view.shard, ordinal: TrackOrdinal(ordinal) };
         hits.extend(found.hits.iter().map(|&(ordinal, score)| (place(ordinal), f64::from(score))));
         note(reports, query, found.path, found.selectivity);

@@ -25,16 +25,8 @@ fn track(id: &str) -> TrackId {
 }
 
 fn similar_with(seeds: &[(&str, f32)], k: u32) -> String {
-    let request = SimilarRequest {
-        seeds: seeds.iter().map(|(id, weight)| (track(id), *weight)).collect(),
-        space: None,
-        k,
-        filter: TrackFilter::default(),
-        user_id: None,
-        as_of: None,
-        exact: false,
-        generation: None,
-    };
+    let seeds = seeds.iter().map(|(id, weight)| (track(id), *weight)).collect();
+    let request = SimilarRequest { k, ..SimilarRequest::new(seeds) };
     field(request.validate(&Limits::default()))
 }
 

@@ -151,6 +151,32 @@ impl UserShard {
         Ok(Some(vector.collect()))
     }
 
+    /// The first `max` users with a vector, in key order, and their vectors. Keys begin with the slot, a hash of the id:
+    /// the first ones are as good a sample as any, and the same one for the same state.
+    ///
+    /// # Errors
+    /// Damage, I/O.
+    pub fn vector_sample(
+        &self,
+        space: &SpaceName,
+        generation: GenerationId,
+        max: usize,
+    ) -> Result<Vec<(UserId, Vec<f32>)>> {
+        let snapshot = self.engine().snapshot();
+        let mut found = Vec::new();
+        if max == 0 || !live(&snapshot, space, generation)? {
+            return Ok(found);
+        }
+        let prefix = keys::vectors(space, generation.0);
+        snapshot.scan_prefix(&prefix, |key, value| {
+            let vector = decode_vector(value).map_err(|what| damaged(key, what))?;
+            let user = key.get(prefix.len()..).and_then(keys::user_id_of);
+            found.push((user.ok_or_else(|| damaged(key, "key is malformed"))?, vector.collect()));
+            Ok(if found.len() < max { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+        })?;
+        Ok(found)
+    }
+
     /// How many users have a vector.
     ///
     /// # Errors
