@@ -8,3 +8,4 @@ mod bad_input;
 mod command_line;
 mod durability;
 mod rules;
+mod verify;
