@@ -54,5 +54,7 @@ pub use node::ClusterNode;
 pub use open::OpenReport;
 pub use state_machine::{AppliedState, ApplyError, CommittedEntry, StateMachine};
 pub use status::{GroupStatus, Role};
-pub use verify::{Description, FileDamage, NodeCheck, VisitEntry, describe_file, verify_node};
+pub use verify::{
+    Description, DirectoryHold, FileDamage, NodeCheck, VisitEntry, describe_file, hold_directory, verify_node,
+};
 pub use wait::Pending;

@@ -16,7 +16,7 @@ use crate::closed;
 use crate::config::NodeConfig;
 use crate::env::Env;
 use crate::error::{LogError, OpenError};
-use crate::files;
+use crate::files::{self, DirLock};
 use crate::group::entry::EntryKind;
 use crate::identity::{GroupMark, Identity, IdentityFile};
 use crate::ids::GroupId;
@@ -52,13 +52,26 @@ pub struct NodeCheck {
     pub damage: Vec<FileDamage>,
     /// Last writes that a crash cut short: no damage, the next start drops them.
     pub torn_tails: Vec<TornTail>,
+    /// The last stop was orderly: nothing can have been cut short.
+    pub closed_orderly: bool,
+}
+
+/// Keeps a data directory from being opened; given up when dropped.
+pub struct DirectoryHold(#[expect(dead_code, reason = "held, not read")] Option<DirLock>);
+
+/// Holds the directory `dir` for a check, without making a file in it.
+///
+/// # Errors
+/// `InUse` when it is open; `Io`.
+pub fn hold_directory(dir: &Path) -> Result<DirectoryHold, OpenError> {
+    files::lock_existing(dir).map(DirectoryHold)
 }
 
 /// Is given every committed entry that a group's state machine lacks, in order; returns what is wrong with
 /// one, and is given no more of that group then.
 pub type VisitEntry<'a> = dyn FnMut(GroupId, &CommittedEntry) -> Result<(), String> + Send + 'a;
 
-/// Checks the directory `dir`, which must not be open.
+/// Checks the directory `dir`, which the caller holds ([`hold_directory`]).
 ///
 /// * `scratch`: an empty directory of the caller's, removed by the caller.
 /// * `states`: where the groups' state machines stand by their own files; a group without one is checked
@@ -67,27 +80,26 @@ pub type VisitEntry<'a> = dyn FnMut(GroupId, &CommittedEntry) -> Result<(), Stri
 /// Cost: reads the log twice.
 ///
 /// # Errors
-/// `InUse`; `Io` when something cannot be read or `scratch` cannot be written.
+/// `Io` when something cannot be read or `scratch` cannot be written.
 pub fn verify_node(
     dir: &Path,
     scratch: &Path,
     states: &BTreeMap<GroupId, AppliedState>,
     visit: &mut VisitEntry<'_>,
 ) -> Result<NodeCheck, OpenError> {
-    let _lock = files::lock_existing(dir)?;
     let mut check = NodeCheck::default();
     let identity = check.identity(&dir.join(IDENTITY))?;
     let raft = dir.join(RAFT);
     for bytes in scan::file_lengths(&raft)?.into_values() {
         check.count(bytes);
     }
-    let closed_orderly = check.mark(&dir.join(CLOSED), &raft)?;
+    check.closed_orderly = check.mark(&dir.join(CLOSED), &raft)?;
     let (damage, torn) = scan::survey(&raft)?;
     for error in damage {
         check.log_error(&raft, &error);
     }
     for tail in torn {
-        if closed_orderly {
+        if check.closed_orderly {
             let what = "last record is damaged: the directory was closed in good order after it";
             check.add(&tail.file, Some(tail.offset), what);
         } else {

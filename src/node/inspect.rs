@@ -63,6 +63,9 @@ fn user_file(path: &Path) -> Result<Option<FileText>> {
     let store =
         path.ancestors().skip(1).take(3).find(|folder| folder.file_name().is_some_and(|name| name == "tree"));
     let Some(store) = store.and_then(Path::parent) else { return Ok(None) };
+    if !store.file_name().is_some_and(|name| name.to_string_lossy().starts_with("users-")) {
+        return Ok(None);
+    }
     let kind = if path.parent().is_some_and(|folder| folder.ends_with("tables")) {
         "table of a user store"
     } else {

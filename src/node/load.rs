@@ -121,16 +121,23 @@ impl Inner {
     }
 
     /// One entry of a load into the user shard; returns the new progress.
-    fn load_step(&self, load_id: &str, rows_done: u64, rows: usize, op: UserOp) -> Result<u64> {
+    ///
+    /// # Errors
+    /// `Conflict` when another call has loaded some of these rows but not all: they are in nobody's entry.
+    pub(super) fn load_step(&self, load_id: &str, rows_done: u64, rows: usize, op: UserOp) -> Result<u64> {
         let step = LoadStep {
             load_id: load_id.to_owned(),
             first_row: rows_done,
             rows_done: rows_done + rows as u64,
             finished: false,
         };
+        let end = step.rows_done;
         match self.propose_users(UserCommand { load: Some(step), op })?.0 {
-            UserReply::AlreadyLoaded(state) => Ok(state.rows_done),
-            _ => Ok(rows_done + rows as u64),
+            UserReply::AlreadyLoaded(state) if state.rows_done < end => Err(Error::Conflict(format!(
+                "another call loads the same: ask for the load's progress and go on there. first_row=`{rows_done}`, rows_done=`{}`",
+                state.rows_done
+            ))),
+            _ => Ok(end),
         }
     }
 

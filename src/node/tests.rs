@@ -6,7 +6,9 @@ use std::path::Path;
 use super::engine::{LoadKind, Segue};
 use super::stage::Stage;
 use crate::config::Settings;
+use crate::error::ErrorKind;
 use crate::storage::track_shard::command::TrackCommand;
+use crate::storage::user_shard::UserOp;
 use crate::types::{
     Action, AudioFeatures, EventId, FeedbackEvent, GenerationId, Play, PlayAction, RecordingId, RegionSet,
     SpaceName, Timestamp, Track, TrackId, User, UserId, VectorRow,
@@ -144,4 +146,21 @@ fn the_stage_of_a_load_whose_segment_is_live_is_removed_at_the_start() {
     let (progress, _) = engine.finish_load("open", LoadKind::Vectors, &|_| {}).unwrap();
     assert_eq!((progress.rows_done, Stage::all(&staging).unwrap().len()), (10, 0));
     assert_eq!(engine.vector(&audio, None, "t15").unwrap(), [1.0, 15.0]);
+}
+
+#[test]
+fn a_call_that_overlaps_another_of_the_same_load_is_refused_instead_of_losing_rows() {
+    let folder = tempfile::tempdir().unwrap();
+    let (engine, _) = open(folder.path());
+    let user = |number: u64| User::unknown(UserId::new(format!("u{number}")).unwrap());
+    engine.load_users("users", 0, (0..100).map(user).collect()).unwrap();
+    // A slower call that began at row 50 and goes to 150: the rows from 100 on are not there yet.
+    let op = UserOp::UpsertUsers((50..150).map(user).collect());
+    let late = engine.inner().load_step("users", 50, 100, op);
+    assert_eq!(late.unwrap_err().kind(), ErrorKind::Conflict);
+    assert_eq!(engine.load_progress("users").unwrap().rows_done, 100);
+    let whole = engine.inner().load_step("users", 20, 30, UserOp::UpsertUsers((20..50).map(user).collect()));
+    assert_eq!(whole.unwrap(), 50, "rows that are all there need not be sent again");
+    engine.load_users("users", 50, (50..150).map(user).collect()).unwrap();
+    assert_eq!(engine.list_users(None, 1_000).unwrap().0.len(), 150);
 }

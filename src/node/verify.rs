@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use segue_cluster::{CommittedEntry, FileDamage, GroupId, StateMachine, verify_node};
+use segue_cluster::{CommittedEntry, FileDamage, GroupId, StateMachine, hold_directory, verify_node};
 use segue_storage_format::verify::{Damage, VerifyProgress, VerifyReport, verify_shard_with};
 use segue_storage_format::{Verify, manifest::segment_folder};
 
@@ -60,6 +60,7 @@ pub fn verify(dir: &Path, progress: &mut dyn FnMut(VerifyProgress)) -> Result<Di
     if !["identity", "raft", "tracks-0"].iter().any(|name| dir.join(name).exists()) {
         return Err(Error::not_found("data directory", dir.display()));
     }
+    let _hold = hold_directory(dir).map_err(open_error)?;
     let scratch = tempfile::tempdir()
         .map_err(|source| Error::io("make a scratch folder", std::env::temp_dir(), source))?;
     let mut report = DirectoryReport::default();
@@ -67,8 +68,8 @@ pub fn verify(dir: &Path, progress: &mut dyn FnMut(VerifyProgress)) -> Result<Di
     report.meta(&parts.meta, scratch.path(), &mut machines)?;
     report.tracks(&parts.tracks, &mut machines, progress);
     report.users(&parts.users, scratch.path(), &mut machines);
-    report.staging(&dir.join("staging"))?;
-    report.log(dir, scratch.path(), &mut machines)?;
+    let was_closed = report.log(dir, scratch.path(), &mut machines)?;
+    report.staging(&dir.join("staging"), was_closed)?;
     if report.checked.is_clean() {
         report.state(&parts, &machines)?;
     }
@@ -142,26 +143,30 @@ impl DirectoryReport {
         }
     }
 
-    fn staging(&mut self, folder: &Path) -> Result<()> {
+    fn staging(&mut self, folder: &Path, was_closed: bool) -> Result<()> {
         for path in Stage::all(folder)? {
             self.checked.files += 1;
             self.checked.bytes += path.metadata().map_or(0, |metadata| metadata.len());
             let found = Stage::check(&path)?;
-            if found.torn_bytes > 0 {
+            let mut damage = found.damage;
+            if found.torn_bytes > 0 && was_closed {
+                let end = path.metadata().map_or(0, |metadata| metadata.len()) - found.torn_bytes;
+                damage = Some((end, "the end is damaged: it was whole at the last stop".to_owned()));
+            } else if found.torn_bytes > 0 {
                 self.notes.push(format!(
                     "the last rows staged by a load were cut short, they are sent again. path=`{}`, bytes=`{}`",
                     path.display(),
                     found.torn_bytes
                 ));
             }
-            let damage = found.damage.map(|(at, what)| Damage { file: path, offset: Some(at), what });
+            let damage = damage.map(|(at, what)| Damage { file: path, offset: Some(at), what });
             self.checked.damage.extend(damage);
         }
         Ok(())
     }
 
-    /// Checks identity and log, and applies what the log has to the machines.
-    fn log(&mut self, dir: &Path, scratch: &Path, machines: &mut Machines) -> Result<()> {
+    /// Checks identity and log, and applies what the log has to the machines; whether the last stop was orderly.
+    fn log(&mut self, dir: &Path, scratch: &Path, machines: &mut Machines) -> Result<bool> {
         let mut states = BTreeMap::new();
         let mut running: BTreeMap<GroupId, &mut dyn StateMachine> = BTreeMap::new();
         if let Some((machine, _)) = &mut machines.meta {
@@ -195,7 +200,7 @@ impl DirectoryReport {
                 tail.bytes
             )
         }));
-        Ok(())
+        Ok(found.closed_orderly)
     }
 
     /// Checks the state that a start would come to.
