@@ -57,14 +57,16 @@ pub struct NodeCheck {
 }
 
 /// Keeps a data directory from being opened; given up when dropped.
-pub struct DirectoryHold(#[expect(dead_code, reason = "held, not read")] Option<DirLock>);
+pub struct DirectoryHold {
+    _lock: Option<DirLock>,
+}
 
 /// Holds the directory `dir` for a check, without making a file in it.
 ///
 /// # Errors
 /// `InUse` when it is open; `Io`.
 pub fn hold_directory(dir: &Path) -> Result<DirectoryHold, OpenError> {
-    files::lock_existing(dir).map(DirectoryHold)
+    files::lock_existing(dir).map(|lock| DirectoryHold { _lock: lock })
 }
 
 /// Is given every committed entry that a group's state machine lacks, in order; returns what is wrong with
