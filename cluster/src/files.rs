@@ -44,16 +44,52 @@ pub(crate) fn read(path: &Path) -> Result<Option<Vec<u8>>, OpenError> {
     }
 }
 
-/// Locks a data directory for this process. The lock ends with the returned file, or the process.
+/// Name of the lock's file in a data directory.
+const LOCK: &str = "lock";
+
+/// The lock on a data directory; given up when this is dropped, and with the process.
+///
+/// Given up by name, not by closing the file: a process that this one starts holds a copy of every open
+/// file between `fork` and `exec`, and the lock would live on in it.
+pub(crate) struct DirLock(File);
+
+impl Drop for DirLock {
+    fn drop(&mut self) {
+        if let Err(error) = self.0.unlock() {
+            tracing::warn!(%error, "the lock of a data directory was not given up by name");
+        }
+    }
+}
+
+/// Locks a data directory for this process.
 ///
 /// # Errors
 /// `InUse` when it is locked already, also by this process.
-pub(crate) fn lock_dir(dir: &Path) -> Result<File, OpenError> {
-    let path = dir.join("lock");
+pub(crate) fn lock_dir(dir: &Path) -> Result<DirLock, OpenError> {
+    let path = dir.join(LOCK);
     let error = |source| OpenError::Io { action: "lock data directory", path: path.clone(), source };
     let file = File::options().write(true).create(true).truncate(false).open(&path).map_err(error)?;
+    lock_file(file, dir)
+}
+
+/// Locks a data directory without making a file in it; `None` when it has none to lock.
+///
+/// # Errors
+/// As [`lock_dir`].
+pub(crate) fn lock_existing(dir: &Path) -> Result<Option<DirLock>, OpenError> {
+    let path = dir.join(LOCK);
+    match File::open(&path) {
+        Ok(file) => lock_file(file, dir).map(Some),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(OpenError::Io { action: "lock data directory", path, source }),
+    }
+}
+
+fn lock_file(file: File, dir: &Path) -> Result<DirLock, OpenError> {
+    let path = dir.join(LOCK);
+    let error = |source| OpenError::Io { action: "lock data directory", path, source };
     match file.try_lock() {
-        Ok(()) => Ok(file),
+        Ok(()) => Ok(DirLock(file)),
         Err(TryLockError::WouldBlock) => Err(OpenError::InUse { dir: dir.to_owned() }),
         Err(TryLockError::Error(source)) => Err(error(source)),
     }
@@ -83,4 +119,25 @@ pub(crate) fn checked(bytes: &[u8]) -> Option<&str> {
     let (body, line) = text.split_at(start);
     let expected = format!("checksum={}\n", blake3::hash(body.as_bytes()));
     (line == expected).then_some(body)
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn a_lock_that_a_copy_of_its_file_outlives_is_given_up_all_the_same() {
+        let dir = tempfile::tempdir().unwrap();
+        let lock = lock_dir(dir.path()).unwrap();
+        assert!(matches!(lock_dir(dir.path()), Err(OpenError::InUse { .. })));
+        // What a child holds between fork and exec: the same open file, under another number.
+        let inherited = lock.0.try_clone().unwrap();
+        drop(lock);
+        let second = lock_dir(dir.path()).unwrap();
+        drop(inherited);
+        assert!(matches!(lock_dir(dir.path()), Err(OpenError::InUse { .. })));
+        drop(second);
+    }
 }

@@ -16,6 +16,7 @@
 //! | `log` | the durable log of all groups, on `raft-engine`; what is checked before it is used |
 //! | `driver` | the threads |
 //! | `identity` | who a data directory is |
+//! | `verify` | checks the files of a directory that is not open, and prints them |
 //! | [`env`](mod@env) | time, random numbers, free disk space: what a simulation replaces |
 //!
 //! Absent so far: other nodes. Groups have one member; transport, membership changes, snapshots and the
@@ -39,6 +40,7 @@ mod panic;
 mod raft_log_bridge;
 mod state_machine;
 mod status;
+mod verify;
 mod wait;
 
 pub use config::{ENTRY_BYTES_LIMIT, InvalidConfig, NodeConfig};
@@ -52,4 +54,7 @@ pub use node::ClusterNode;
 pub use open::OpenReport;
 pub use state_machine::{AppliedState, ApplyError, CommittedEntry, StateMachine};
 pub use status::{GroupStatus, Role};
+pub use verify::{
+    Description, DirectoryHold, FileDamage, NodeCheck, VisitEntry, describe_file, hold_directory, verify_node,
+};
 pub use wait::Pending;

@@ -8,7 +8,7 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -25,7 +25,7 @@ use crate::driver::raft_thread::{RaftThread, State};
 use crate::driver::writer::Writer;
 use crate::env::{self, Env};
 use crate::error::{GroupError, OpenError};
-use crate::files;
+use crate::files::{self, DirLock};
 use crate::group::core::GroupLimits;
 use crate::group::handle::GroupHandle;
 use crate::group::shared::GroupShared;
@@ -54,7 +54,7 @@ pub struct ClusterNode {
     log: Arc<EngineLog>,
     threads: Vec<JoinHandle<()>>,
     // Last: the lock is given up when everything else is gone.
-    lock: File,
+    lock: Option<DirLock>,
 }
 
 impl ClusterNode {
@@ -121,7 +121,7 @@ impl ClusterNode {
             metrics,
             log,
             threads,
-            lock,
+            lock: Some(lock),
         })
     }
 
@@ -225,8 +225,8 @@ impl ClusterNode {
     pub fn shutdown(mut self) -> Result<(), OpenError> {
         self.stop(true);
         let (dir, failed) = (self.dir.clone(), self.log.failed());
-        // Held until the mark is there; the node gives up its own hold with everything else.
-        let lock = self.lock.try_clone();
+        // Held until the mark is there.
+        let lock = self.lock.take();
         // The last owner of the log cuts its files to their used length.
         drop(self);
         if failed {

@@ -18,7 +18,7 @@ use crate::log::scan::{self, TornTail};
 use crate::log::store::{GroupWrite, LogStore};
 
 /// Names in a data directory.
-const IDENTITY: &str = "identity";
+pub(crate) const IDENTITY: &str = "identity";
 pub(crate) const RAFT: &str = "raft";
 pub(crate) const CLOSED: &str = "closed";
 

@@ -121,7 +121,7 @@ pub fn merge(
     shard.stage(&new, Verify::Structure)?;
     let origin = SegmentOrigin::Merged(plan.inputs.iter().map(|&id| u64::from(id)).collect());
     let reply = propose(&TrackCommand::AddSegments { segments: vec![new], origin, load: None });
-    shard.unstage(id);
+    shard.unstage([id], &reply);
     Ok(matches!(reply?, TrackReply::Done(_)))
 }
 

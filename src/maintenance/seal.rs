@@ -66,7 +66,7 @@ fn finish(
         let ids: Vec<u64> = segments.iter().map(|new| new.entry.id).collect();
         let origin = SegmentOrigin::Sealed(capture.applied_index);
         let reply = propose(&TrackCommand::AddSegments { segments, origin, load: None });
-        ids.into_iter().for_each(|id| shard.unstage(id));
+        shard.unstage(ids, &reply);
         // A generation dropped meanwhile makes its segment stale: the checkpoint leaves it out.
         if !matches!(reply?, TrackReply::Done(_) | TrackReply::Stale) {
             return Err(Error::Internal("sealed segments were refused".to_owned()));

@@ -1,5 +1,7 @@
 //! Writes and reads of tracks and their vectors.
 
+use std::sync::atomic::Ordering;
+
 use super::engine::Inner;
 use crate::error::{Error, Result};
 use crate::pipeline::request::WriteToken;
@@ -10,6 +12,9 @@ use crate::types::{
     Entity, GenerationId, Metric, SpaceName, SpaceSpec, Track, TrackId, TrackOrdinal, TrackRef, UserId,
     VectorRow,
 };
+
+/// Tracks that are looked up at once among those that events wait for; also bounds the log entry.
+const WAITING_PAGE: usize = 1_024;
 
 impl Inner {
     /// Proposes to the track shard; the reply once applied, and the token.
@@ -24,8 +29,8 @@ impl Inner {
             track.validate().map_err(|error| Error::InvalidRow { row, source: Box::new(error) })?;
         }
         let new = self.new_track_ids(&tracks);
-        let (_, token) = self.propose_tracks(&TrackCommand::UpsertTracks { tracks, load: None })?;
-        self.resolve_waiting(&new)?;
+        let (_, mut token) = self.propose_tracks(&TrackCommand::UpsertTracks { tracks, load: None })?;
+        token.applied.extend(self.resolve_waiting(&new)?.applied);
         self.wake_worker();
         Ok(token)
     }
@@ -37,8 +42,19 @@ impl Inner {
         new.map(|track| track.track_id.clone()).collect()
     }
 
-    /// Moves events that waited for these tracks into their listeners' histories.
-    pub(super) fn resolve_waiting(&self, ids: &[TrackId]) -> Result<()> {
+    /// Moves events that waited for those of these tracks that are there into their listeners' histories; the token of
+    /// that, empty when there were none.
+    ///
+    /// # Errors
+    /// Retryable refusals; the worker tries again then.
+    pub(super) fn resolve_waiting(&self, ids: &[TrackId]) -> Result<WriteToken> {
+        self.try_resolve_waiting(ids).inspect_err(|_| {
+            self.resolve_due.store(true, Ordering::Release);
+            self.wake_worker();
+        })
+    }
+
+    fn try_resolve_waiting(&self, ids: &[TrackId]) -> Result<WriteToken> {
         let view = self.tracks.shard.view();
         let mut pairs = Vec::new();
         for id in ids {
@@ -48,8 +64,21 @@ impl Inner {
                 pairs.push((id.clone(), TrackRef { shard: view.shard, ordinal: TrackOrdinal(ordinal) }));
             }
         }
-        if !pairs.is_empty() {
-            self.propose_users(UserOp::ResolveTracks(pairs).into())?;
+        if pairs.is_empty() {
+            return Ok(WriteToken::default());
+        }
+        self.propose_users(UserOp::ResolveTracks(pairs).into()).map(|(_, token)| token)
+    }
+
+    /// [`Inner::resolve_waiting`] for every track that anything waits for. Cost: one seek for each.
+    ///
+    /// # Errors
+    /// As there; damage.
+    pub(super) fn resolve_all_waiting(&self) -> Result<()> {
+        let mut ids = self.users.shard.waited_for(None, WAITING_PAGE).map_err(user_error)?;
+        while let Some(last) = ids.last() {
+            self.try_resolve_waiting(&ids)?;
+            ids = self.users.shard.waited_for(Some(last), WAITING_PAGE).map_err(user_error)?;
         }
         Ok(())
     }

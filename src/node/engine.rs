@@ -65,6 +65,8 @@ pub(super) struct Replica<S> {
 pub(super) struct Inner {
     pub dir: PathBuf,
     pub settings: Settings,
+    /// The stop before this start was orderly.
+    pub was_closed: bool,
     /// Taken out on shutdown.
     pub cluster: Mutex<Option<ClusterNode>>,
     pub meta: Replica<MetaStore>,
@@ -77,6 +79,8 @@ pub(super) struct Inner {
     /// Held by whoever seals, merges or builds: one at a time.
     pub maintenance: Mutex<()>,
     pub worker: Mutex<Option<Worker>>,
+    /// Events may be waiting for tracks that are there: the worker looks through all of them.
+    pub resolve_due: AtomicBool,
     pub closing: AtomicBool,
 }
 
@@ -84,7 +88,17 @@ pub(super) struct Inner {
 /// Calls block; an async caller runs them on a blocking thread. Dropping the last clone stops it; nothing acknowledged
 /// is lost.
 #[derive(Clone)]
-pub struct Segue(Arc<Inner>);
+pub struct Segue(Arc<Handle>);
+
+/// What the clones share. The worker holds the node while it works: it must have ended when the last clone is gone, or
+/// the directory would stay in use.
+struct Handle(Arc<Inner>);
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.0.stop_worker();
+    }
+}
 
 impl Segue {
     /// Opens (creating if empty) the database in `dir`; refuses a directory another process has open.
@@ -95,14 +109,20 @@ impl Segue {
         let (inner, report) = super::open::open(dir, settings)?;
         let inner = Arc::new(inner);
         *inner.worker.lock() = Some(Worker::start(Arc::downgrade(&inner))?);
-        Ok((Self(inner), report))
+        Ok((Self(Arc::new(Handle(inner))), report))
+    }
+
+    #[cfg(test)]
+    pub(super) fn inner(&self) -> &Inner {
+        &self.0.0
     }
 
     pub(super) fn serving(&self) -> Result<&Inner> {
-        if self.0.closing.load(Ordering::Acquire) {
+        let inner = &*self.0.0;
+        if inner.closing.load(Ordering::Acquire) {
             return Err(Error::Unavailable("the database is shutting down".to_owned()));
         }
-        Ok(&self.0)
+        Ok(inner)
     }
 
     /// Adds or replaces tracks; all rows of the batch or none.
@@ -418,35 +438,35 @@ impl Segue {
     pub fn checkpoint(&self) -> Result<()> {
         let inner = self.serving()?;
         inner.seal_now(&|_| {})?;
+        inner.users.shard.persist()?;
         inner.merge_all()
     }
 
-    /// Stops background work and the log, waiting for what is under way; further calls fail with `Unavailable`.
+    /// Stops background work and the log, waiting for what is under way; further calls fail with `Unavailable`. The
+    /// directory can be opened again when all clones are dropped.
     ///
     /// # Errors
     /// Disk errors while closing; nothing acknowledged is lost.
     pub fn shutdown(&self) -> Result<()> {
-        self.0.shutdown()
+        self.0.0.shutdown()
     }
 }
 
 impl Inner {
-    pub(super) fn shutdown(&self) -> Result<()> {
-        self.closing.store(true, Ordering::Release);
-        let worker = self.worker.lock().take();
-        if let Some(worker) = worker {
-            worker.stop();
-        }
-        match self.cluster.lock().take() {
+    fn shutdown(&self) -> Result<()> {
+        self.stop_worker();
+        let cluster = self.cluster.lock().take();
+        match cluster {
             Some(cluster) => cluster.shutdown().map_err(|error| Error::Unavailable(error.to_string())),
             None => Ok(()),
         }
     }
-}
 
-impl Drop for Inner {
-    fn drop(&mut self) {
-        if let Some(worker) = self.worker.lock().take() {
+    /// Waits until the worker has finished what it is at; no call is served from here on.
+    fn stop_worker(&self) {
+        self.closing.store(true, Ordering::Release);
+        let worker = self.worker.lock().take();
+        if let Some(worker) = worker {
             worker.stop();
         }
     }

@@ -70,17 +70,31 @@ impl Inner {
             let event = event.validate().and_then(|()| self.resolve_event(event));
             resolved.push(event.map_err(|error| Error::InvalidRow { row, source: Box::new(error) })?);
         }
-        if resolved.is_empty() {
+        self.record_events(resolved)
+    }
+
+    /// Records looked-up events. A track that came between the look-up and now is looked up once more: whoever brought it
+    /// found nothing waiting.
+    pub(super) fn record_events(&self, events: Vec<ResolvedEvent>) -> Result<(Vec<bool>, WriteToken)> {
+        if events.is_empty() {
             return Ok((Vec::new(), WriteToken::default()));
         }
-        match self.propose_users(UserOp::Record(resolved).into())? {
-            (UserReply::Recorded(new), token) => Ok((new, token)),
+        let unknown = events.iter().filter_map(|event| match &event.track {
+            Some(EventTrack::Unknown(id)) => Some(id.clone()),
+            _ => None,
+        });
+        let unknown: Vec<TrackId> = unknown.collect();
+        match self.propose_users(UserOp::Record(events).into())? {
+            (UserReply::Recorded(new), mut token) => {
+                token.applied.extend(self.resolve_waiting(&unknown)?.applied);
+                Ok((new, token))
+            }
             (other, _) => Err(Error::Internal(format!("unexpected reply of a user shard: {other:?}"))),
         }
     }
 
     /// Looks the track of an event up, once, at write time.
-    fn resolve_event(&self, event: FeedbackEvent) -> Result<ResolvedEvent> {
+    pub(super) fn resolve_event(&self, event: FeedbackEvent) -> Result<ResolvedEvent> {
         if self.users.shard.user(&event.user_id).map_err(user_error)?.is_none() {
             return Err(Error::not_found("user", &event.user_id));
         }

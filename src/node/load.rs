@@ -87,7 +87,12 @@ impl Inner {
         let mut rows_done = progress.rows_done;
         for rows in plays.chunks(ENTRY_ROWS * 4) {
             let batch = self.play_batch(rows);
+            let mut unknown: Vec<TrackId> = batch.unknown.iter().map(|(id, _)| id.clone()).collect();
             rows_done = self.load_step(load_id, rows_done, rows.len(), UserOp::RecordPlays(batch))?;
+            // Tracks that came between the look-up and now found nothing waiting.
+            unknown.sort_unstable();
+            unknown.dedup();
+            self.resolve_waiting(&unknown)?;
         }
         Ok(LoadProgress { rows_done, finished: progress.finished })
     }
@@ -120,16 +125,23 @@ impl Inner {
     }
 
     /// One entry of a load into the user shard; returns the new progress.
-    fn load_step(&self, load_id: &str, rows_done: u64, rows: usize, op: UserOp) -> Result<u64> {
+    ///
+    /// # Errors
+    /// `Conflict` when another call has loaded some of these rows but not all: they are in nobody's entry.
+    pub(super) fn load_step(&self, load_id: &str, rows_done: u64, rows: usize, op: UserOp) -> Result<u64> {
         let step = LoadStep {
             load_id: load_id.to_owned(),
             first_row: rows_done,
             rows_done: rows_done + rows as u64,
             finished: false,
         };
+        let end = step.rows_done;
         match self.propose_users(UserCommand { load: Some(step), op })?.0 {
-            UserReply::AlreadyLoaded(state) => Ok(state.rows_done),
-            _ => Ok(rows_done + rows as u64),
+            UserReply::AlreadyLoaded(state) if state.rows_done < end => Err(Error::Conflict(format!(
+                "another call loads the same: ask for the load's progress and go on there. first_row=`{rows_done}`, rows_done=`{}`",
+                state.rows_done
+            ))),
+            _ => Ok(end),
         }
     }
 
@@ -179,7 +191,7 @@ impl Inner {
         let mut stages = self.stages.lock();
         let stage = match stages.remove(load_id) {
             Some(stage) => stage,
-            None => match Stage::open(&self.staging_folder(), load_id)? {
+            None => match self.open_stage(load_id)? {
                 Some(stage) => stage,
                 None => {
                     let VectorSetSpec { space, generation, dim, .. } = set.clone();
@@ -198,18 +210,32 @@ impl Inner {
                 stage.header.space, stage.header.generation, stage.header.dim
             )));
         }
+        // Another call with the same rows may have been faster.
+        let rows =
+            unseen(LoadProgress { rows_done: stage.rows_done, finished: false }, progress.rows_done, rows)?;
+        if rows.is_empty() {
+            return Ok(LoadProgress { rows_done: stage.rows_done, finished: false });
+        }
         let (ids, vectors): (Vec<String>, Vec<Vec<f32>>) =
             rows.into_iter().map(|VectorRow { id, vector }| (id, vector)).unzip();
-        let first_row = progress.rows_done;
-        stage.push(&StagedRows { first_row, ids, vectors: vectors.concat() })?;
+        let first_row = stage.rows_done;
+        if let Err(error) = stage.push(&StagedRows { first_row, ids, vectors: vectors.concat() }) {
+            // The next call opens the file afresh, and so starts where the durable rows end.
+            stages.remove(load_id);
+            return Err(error);
+        }
         Ok(LoadProgress { rows_done: stage.rows_done, finished: false })
+    }
+
+    fn open_stage(&self, load_id: &str) -> Result<Option<Stage>> {
+        Stage::open(&self.staging_folder(), load_id, self.was_closed)
     }
 
     /// Rows staged for a load, if any.
     fn staged_rows(&self, load_id: &str) -> Result<Option<u64>> {
         let mut stages = self.stages.lock();
         if !stages.contains_key(load_id)
-            && let Some(stage) = Stage::open(&self.staging_folder(), load_id)?
+            && let Some(stage) = self.open_stage(load_id)?
         {
             stages.insert(load_id.to_owned(), stage);
         }
@@ -282,7 +308,7 @@ impl Inner {
             load: Some(load),
         };
         let reply = propose(&command);
-        shard.unstage(id);
+        shard.unstage([id], &reply);
         match reply? {
             TrackReply::Done(_) => Ok(()),
             TrackReply::WrongDim { expected } => Err(Error::invalid(
@@ -347,6 +373,14 @@ impl Inner {
     /// Where staged vectors are kept.
     fn staging_folder(&self) -> std::path::PathBuf {
         self.dir.join("staging")
+    }
+
+    /// Removes what loads have left in the staging folder that needs it no more: rows that are in a segment by now (the
+    /// node died between the two), and files that were only begun. Says so of each.
+    pub(super) fn clean_stages(&self) -> Result<Vec<String>> {
+        let view = self.tracks.shard.view();
+        let is_done = |load_id: &str| view.loads.get(load_id).is_some_and(|mark| mark.finished);
+        Stage::clean(&self.staging_folder(), is_done)
     }
 
     /// Refuses to write when the disk has no more than its reserve left.

@@ -4,7 +4,7 @@ use super::engine::Inner;
 use crate::error::{Error, Result};
 use crate::pipeline::recipe::{Recipe, RecipeBook};
 use crate::storage::meta::{
-    GenerationContents, GenerationInfo, GenerationState, GramData, MetaCommand, MetaReply,
+    GenerationContents, GenerationInfo, GenerationState, GramData, MetaCommand, MetaReply, MetaState,
 };
 use crate::types::{GenerationId, SpaceName, SpaceSpec};
 
@@ -116,18 +116,7 @@ impl Inner {
 
     /// Built-in and stored recipes.
     pub(super) fn recipe_book(&self) -> Result<RecipeBook> {
-        let state = self.meta.shard.state();
-        let mut book = RecipeBook::built_in();
-        for (name, version, document) in state.recipes() {
-            let recipe: Recipe = serde_json::from_str(document).map_err(|error| {
-                Error::Corrupt(format!("a stored recipe cannot be read. recipe=`{name}@{version}`: {error}"))
-            })?;
-            book.insert(Recipe { version, ..recipe });
-        }
-        for (name, version) in state.active_recipes() {
-            book.activate(name, version)?;
-        }
-        Ok(book)
+        recipe_book(&self.meta.shard.state())
     }
 
     pub(super) fn put_recipe(&self, recipe: Recipe) -> Result<Recipe> {
@@ -154,6 +143,24 @@ impl Inner {
             .map(|(recipe, _)| recipe.clone())
             .ok_or_else(|| Error::not_found("recipe", format!("{name}@{version}")))
     }
+}
+
+/// Built-in recipes and those a state stores.
+///
+/// # Errors
+/// `Corrupt` when one cannot be read; when an active one does not exist.
+pub(super) fn recipe_book(state: &MetaState) -> Result<RecipeBook> {
+    let mut book = RecipeBook::built_in();
+    for (name, version, document) in state.recipes() {
+        let recipe: Recipe = serde_json::from_str(document).map_err(|error| {
+            Error::Corrupt(format!("a stored recipe cannot be read. recipe=`{name}@{version}`: {error}"))
+        })?;
+        book.insert(Recipe { version, ..recipe });
+    }
+    for (name, version) in state.active_recipes() {
+        book.activate(name, version)?;
+    }
+    Ok(book)
 }
 
 /// The highest built-in version of a recipe name; 0 if none.

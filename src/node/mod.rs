@@ -3,7 +3,9 @@
 mod audit;
 mod catalog;
 mod engine;
+mod frames;
 mod group;
+mod inspect;
 mod judge;
 mod listeners;
 mod load;
@@ -12,7 +14,12 @@ mod open;
 mod read;
 mod replica;
 mod stage;
+#[cfg(test)]
+mod tests;
+mod verify;
 mod worker;
 
 pub use crate::types::VectorRow;
 pub use engine::{LoadKind, LoadProgress, OpenReport, Segue};
+pub use inspect::{FileText, describe};
+pub use verify::{DirectoryReport, verify};

@@ -10,6 +10,7 @@
 //! ```
 
 use std::path::Path;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -20,7 +21,7 @@ use super::engine::{Inner, OpenReport, Replica};
 use super::group::Group;
 use super::replica::{MetaReplica, TrackReplica, UserReplica};
 use crate::config::Settings;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::maintenance::IndexChoice;
 use crate::pipeline::reader::Caches;
 use crate::storage::meta::MetaStore;
@@ -29,9 +30,9 @@ use crate::storage::user_shard::{UserShard, UserShardOptions};
 use crate::types::ShardId;
 
 /// Raft groups of a node, by number. Track shards count up from [`TRACKS`], user shards from [`USERS`].
-const META: u64 = 1;
-const TRACKS: u64 = 1 << 16;
-const USERS: u64 = 2 << 16;
+pub(super) const META: u64 = 1;
+pub(super) const TRACKS: u64 = 1 << 16;
+pub(super) const USERS: u64 = 2 << 16;
 
 /// How long replaying the log may take before a start is given up.
 const REPLAY_TIMEOUT: Duration = Duration::from_secs(600);
@@ -68,6 +69,7 @@ pub(super) fn open(dir: &Path, settings: Settings) -> Result<(Inner, OpenReport)
     let inner = Inner {
         dir: dir.to_owned(),
         settings,
+        was_closed: cluster.report().closed_orderly,
         cluster: Mutex::new(Some(cluster)),
         meta: Replica { group: meta_group, shard: meta },
         tracks: Replica { group: track_group, shard: tracks },
@@ -77,11 +79,29 @@ pub(super) fn open(dir: &Path, settings: Settings) -> Result<(Inner, OpenReport)
         stages: Mutex::default(),
         maintenance: Mutex::default(),
         worker: Mutex::default(),
+        resolve_due: false.into(),
         closing: false.into(),
     };
     inner.define_built_in()?;
+    resolve_waiting(&inner)?;
+    report.repairs.extend(inner.clean_stages()?);
     inner.caches.heads.open_all(&inner.tracks.shard.view())?;
     Ok((inner, report))
+}
+
+/// Finishes what a stop between a track's entry and that of the events waiting for it has left. A node that cannot write
+/// now (a full disk) opens all the same; its worker tries again.
+fn resolve_waiting(inner: &Inner) -> Result<()> {
+    match inner.resolve_all_waiting() {
+        Err(error)
+            if matches!(error.kind(), ErrorKind::Exhausted | ErrorKind::Timeout | ErrorKind::Unavailable) =>
+        {
+            tracing::warn!(%error, "events still wait for tracks that are there; it is tried again");
+            inner.resolve_due.store(true, Ordering::Release);
+            Ok(())
+        }
+        result => result,
+    }
 }
 
 fn add(cluster: &ClusterNode, id: u64, name: &str, machine: Box<dyn StateMachine>) -> Result<Group> {
@@ -125,7 +145,7 @@ fn log_repairs(cluster: &ClusterNode) -> Vec<String> {
     repairs
 }
 
-fn open_error(error: segue_cluster::OpenError) -> Error {
+pub(super) fn open_error(error: segue_cluster::OpenError) -> Error {
     let text = crate::storage::error::describe(&error);
     match error {
         segue_cluster::OpenError::InUse { .. } => Error::Unavailable(text),

@@ -49,7 +49,6 @@ impl Worker {
     pub(super) fn stop(mut self) {
         let _ = self.stop.try_send(());
         if let Some(thread) = self.thread.take()
-            && thread.thread().id() != std::thread::current().id()
             && thread.join().is_err()
         {
             warn!("the maintenance thread had panicked");
@@ -88,6 +87,8 @@ impl Inner {
     }
 
     fn maintain(&self) -> Result<()> {
+        self.resolve_if_due()?;
+        self.persist_users()?;
         let view = self.tracks.shard.view();
         let grown = growing_rows(&view);
         let behind = view.applied_index.saturating_sub(self.tracks.shard.durable_index());
@@ -95,6 +96,23 @@ impl Inner {
             self.seal_now(&|_| {})?;
         }
         self.merge_all()
+    }
+
+    /// Looks through everything that waits for a track, after a failure to do so when the track came.
+    fn resolve_if_due(&self) -> Result<()> {
+        if !self.resolve_due.swap(false, Ordering::AcqRel) {
+            return Ok(());
+        }
+        self.resolve_all_waiting().inspect_err(|_| self.resolve_due.store(true, Ordering::Release))
+    }
+
+    /// Bounds the log that a start replays into the user shard.
+    fn persist_users(&self) -> Result<()> {
+        let users = &self.users.shard;
+        if users.applied().index.saturating_sub(users.durable_index()) >= LOG_ENTRIES_MAX {
+            users.persist()?;
+        }
+        Ok(())
     }
 
     /// Seals what has grown and publishes a checkpoint.
@@ -113,6 +131,10 @@ impl Inner {
     pub(super) fn merge_all(&self) -> Result<()> {
         let _turn = self.maintenance.lock();
         let propose = |command: &TrackCommand| self.propose_tracks(command).map(|(reply, _)| reply);
+        // A seal that was cut short comes first: a merge would take segments away that its checkpoint names.
+        if self.tracks.shard.pending_checkpoint().is_some() {
+            seal(&self.tracks.shard, &propose, &self.index_choice, &|_| {})?;
+        }
         let mut merged = false;
         while let Some(plan) = plan_merges(&self.tracks.shard.view()).into_iter().next() {
             if self.closing.load(Ordering::Acquire) {

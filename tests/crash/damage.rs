@@ -77,7 +77,8 @@ pub fn no_damaged_byte_goes_unnoticed() -> String {
     format!("{} cases over {} files: {tally:?}", cases.len(), files.len())
 }
 
-/// Every kind of file there is: log, identity, manifest, segments, listeners, meta; some rows sealed, some only logged.
+/// Every kind of file there is: log, identity, manifest, segments, listeners, meta, staged rows; some rows sealed, some only
+/// logged.
 fn build(dir: &Path) {
     let (engine, _) = Segue::open(dir, small_segments()).expect("an empty directory opens");
     let world = World::generate(21, 260, 12);
@@ -91,6 +92,15 @@ fn build(dir: &Path) {
     first.load(&engine);
     engine.checkpoint().expect("a checkpoint works");
     engine.upsert_tracks(logged.to_vec()).expect("writes work");
+    engine
+        .load_vectors(
+            "open",
+            0,
+            &crate::support::space("audio"),
+            crate::support::STATIC,
+            world.audio_vectors[..9].to_vec(),
+        )
+        .expect("rows are staged");
     engine.shutdown().expect("an orderly stop works");
 }
 

@@ -92,6 +92,10 @@ fn records(engine: &Segue, found: &mut Found) {
     let listed = engine.list_tracks(None, 1_000).map(|(tracks, _)| tracks);
     note(found, "list of tracks".to_owned(), listed);
     note(found, "list of users".to_owned(), engine.list_users(None, 1_000));
+    // How far a load has come may be less after damage: it goes on from there.
+    if let Err(error) = engine.load_progress("open") {
+        found.errors.insert("progress of a load".to_owned(), failure(&error));
+    }
     note(found, "list of generations".to_owned(), engine.generations());
     note(found, "list of recipes".to_owned(), engine.recipes());
 }

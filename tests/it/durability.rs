@@ -84,6 +84,39 @@ fn a_folder_is_open_once() {
     assert_eq!(open(folder.path()).track(&id("t1")).unwrap(), track(1, 0));
 }
 
+/// Goal: whatever holds the directory's lock is gone when the last clone is. A process that is being started holds copies of
+/// all open files for a moment, and the maintenance thread uses the engine while it works.
+#[test]
+fn a_folder_can_be_opened_again_at_once_while_processes_start_and_maintenance_works() {
+    let folder = tempfile::tempdir().unwrap();
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    let child = std::process::Command::new("true").status();
+                    assert!(child.is_ok_and(|status| status.success()));
+                }
+            });
+        }
+        let outcome = std::panic::catch_unwind(|| {
+            for round in 0..40_u64 {
+                let engine = open(folder.path());
+                // Enough for a seal, which the maintenance thread begins at once.
+                let rows = round * 1_100..(round + 1) * 1_100;
+                engine.upsert_tracks(rows.map(|number| track(number, 0)).collect()).unwrap();
+                if round % 3 == 0 {
+                    engine.shutdown().unwrap();
+                }
+                drop(engine);
+            }
+        });
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        outcome.unwrap();
+    });
+    assert_eq!(open(folder.path()).live_tracks().unwrap(), 44_000);
+}
+
 #[test]
 fn a_write_token_makes_the_next_read_see_the_write() {
     let folder = tempfile::tempdir().unwrap();

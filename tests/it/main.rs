@@ -13,3 +13,4 @@ mod reads;
 mod rules;
 mod running;
 mod server;
+mod verify;

@@ -46,6 +46,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("raft", &["cluster/"]),
     ("raft_engine", &["cluster/"]),
     ("fjall", &["src/storage/"]),
+    ("lsm_tree", &["src/storage/"]),
+    ("sfa", &["src/storage/"]),
     // Files are mapped in storage-format; the index maps plain memory, for huge pages.
     ("memmap2", &["storage-format/", "src/index/resident.rs"]),
     ("simsimd", &["src/index/"]),

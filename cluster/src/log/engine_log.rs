@@ -71,6 +71,9 @@ impl EngineLog {
             enable_log_recycle: false,
             ..Config::default()
         };
+        // The engine's own lock says nothing beside that of the data directory, which the caller holds;
+        // but a copy of it can live on in a process that is just being started (see `files::DirLock`).
+        remove_stale_lock(dir)?;
         let files = Arc::new(LogFiles::new(failure.clone(), disk));
         let engine = guarded(|| Engine::open_with_file_system(config, files))??;
         // The engine syncs the directory when it begins a new file, but not for the first.
@@ -238,6 +241,16 @@ impl From<raft_engine::Error> for LogError {
             || detail.contains("nospace")
             || detail.contains("StorageFull");
         if no_space { Self::NoSpace { detail } } else { Self::Engine { detail } }
+    }
+}
+
+fn remove_stale_lock(dir: &Path) -> Result<(), LogError> {
+    let path = dir.join("LOCK");
+    match std::fs::remove_file(&path) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+            Err(LogError::Io { action: "remove the engine's old lock", path, source })
+        }
+        _ => Ok(()),
     }
 }
 

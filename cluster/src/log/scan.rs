@@ -60,6 +60,56 @@ pub(crate) fn scan(dir: &Path) -> Result<Vec<TornTail>, LogError> {
     Ok(torn)
 }
 
+/// Checks every record of every log file in `dir`, going on after damage: all damage, and torn last writes.
+///
+/// # Errors
+/// `Io` when a file cannot be read.
+pub(crate) fn survey(dir: &Path) -> Result<(Vec<LogError>, Vec<TornTail>), LogError> {
+    let (mut damage, mut torn) = (Vec::new(), Vec::new());
+    for suffix in SUFFIXES {
+        let files = numbered_files(dir, suffix)?;
+        let mut expected = files.first_key_value().map(|(number, _)| *number);
+        for (number, file) in &files {
+            while expected.is_some_and(|expected| expected < *number) {
+                let name = format!("{:016}{suffix}", expected.unwrap_or_default());
+                damage.push(LogError::MissingFile { file: dir.join(name) });
+                expected = expected.and_then(|expected| expected.checked_add(1));
+            }
+            expected = number.checked_add(1);
+            match scan_file(file, *number, files.last_key_value().map(|(last, _)| last) == Some(number)) {
+                Ok(tail) => torn.extend(tail),
+                Err(error @ LogError::Damaged { .. }) => damage.push(error),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Ok((damage, torn))
+}
+
+/// Returns the offset, length and soundness of every record of a log file, up to the first one that is not intact.
+///
+/// # Errors
+/// `Io` when the file cannot be read; `Damaged` at 0 when its header is none.
+pub(crate) fn records(path: &Path) -> Result<(Vec<(u64, u64)>, u64), LogError> {
+    let number = path.file_stem().and_then(|name| name.to_str()).and_then(|digits| digits.parse().ok());
+    let bytes = fs::read(path).map_err(|source| io_error("read log file", path, source))?;
+    let Some(number) = number.filter(|_| header_is_valid(&bytes)) else {
+        return Err(LogError::Damaged { file: path.to_owned(), offset: 0 });
+    };
+    let (mut found, mut offset) = (Vec::new(), HEADER_BYTES);
+    while let Some(length) = bytes.get(offset..).and_then(|rest| record_bytes(rest, number)) {
+        found.push((offset as u64, length as u64));
+        offset += length;
+    }
+    let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    Ok((found, used.saturating_sub(offset) as u64))
+}
+
+/// Whether bytes begin as a log file does.
+pub(crate) fn is_log_file(start: &[u8]) -> bool {
+    start.starts_with(MAGIC)
+}
+
 /// Returns the log files of `dir` with their lengths, by name.
 ///
 /// # Errors

@@ -18,4 +18,4 @@ mod tests;
 pub use command::{Field, MetaCommand, MetaReply, Named};
 pub use generation::{DIM_MAX, GenerationContents, GenerationInfo, GenerationState, GramData};
 pub use state::MetaState;
-pub use store::{MetaOpened, MetaStore};
+pub use store::{MetaOpened, MetaStore, check_files};

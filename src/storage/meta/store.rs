@@ -8,7 +8,7 @@ use std::{
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use rkyv::{Archive, Deserialize as RkyvDeserialize, Serialize as RkyvSerialize};
-use segue_storage_format::{BlobFile, FormatErrorKind, Verify, publish, write_blob};
+use segue_storage_format::{BlobFile, Damage, FormatErrorKind, Verify, VerifyReport, publish, write_blob};
 
 use super::{
     command::{MetaCommand, MetaReply},
@@ -160,6 +160,23 @@ impl MetaStore {
             self.0.state.store(Arc::new(stored.state));
         }
         Ok(replies)
+    }
+}
+
+/// Checks the files in `dir` without changing them.
+pub fn check_files(dir: &Path, report: &mut VerifyReport) {
+    for path in FILES.map(|name| dir.join(name)) {
+        let Ok(metadata) = path.metadata() else { continue };
+        report.files += 1;
+        report.bytes += metadata.len();
+        let mut add = |offset, what| report.damage.push(Damage { file: path.clone(), offset, what });
+        let opened = BlobFile::open(&path, Verify::Full)
+            .and_then(|file| file.payload_up_to(SCHEMA).map(<[u8]>::to_vec));
+        match opened.map(|payload| codec::decode::<Stored>(VERSION, &payload)) {
+            Err(error) => add(error.offset(), describe(&error)),
+            Ok(Err(error)) => add(None, error.to_string()),
+            Ok(Ok(_)) => {}
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Checkpoints: the state at a `Seal` entry as files and one manifest, so that the log before it can go.
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rkyv::{Archive, Deserialize, Serialize};
@@ -12,9 +13,7 @@ use segue_storage_format::{
 };
 
 use super::command::{LoadMark, VectorSetSpec};
-use super::segment::TrackBody;
 use super::shard::TrackShard;
-use super::vectors::VectorBody;
 use super::view::TrackView;
 use crate::error::{Error, Result};
 use crate::storage::error::damaged;
@@ -47,28 +46,21 @@ impl TrackShard {
         let index = capture.applied_index;
         let mut segments = Vec::new();
         for segment in &capture.segments {
-            let entry =
-                now.segments.iter().find(|known| known.id == segment.id).and_then(|known| {
-                    match &known.body {
-                        TrackBody::Sealed(sealed) => Some(sealed.entry.clone()),
-                        TrackBody::Memory(_) => None,
-                    }
-                });
-            segments.push(self.with_tombstones(entry.ok_or_else(not_sealed)?, &segment.dead, index)?);
+            let sealed_now = || now.segments.iter().find(|known| known.id == segment.id);
+            // What was in files then may have been merged away since; its own files are still the truth of then.
+            let entry = segment.files().or_else(|| sealed_now().and_then(|known| known.files()));
+            let entry = entry.ok_or_else(not_sealed)?.clone();
+            segments.push(self.with_tombstones(entry, &segment.dead, index)?);
         }
         for (key, set) in &capture.sets {
             let now = now.sets.get(key);
             for segment in &set.segments {
-                let entry = now.and_then(|set| set.segment(segment.id)).and_then(|known| match &known.body {
-                    VectorBody::Sealed(sealed) => Some(sealed.entry.clone()),
-                    VectorBody::Memory(_) => None,
-                });
-                let Some(entry) = entry else {
-                    if now.is_none() {
-                        continue; // The generation was dropped meanwhile; the log says so again after a restart.
-                    }
-                    return Err(not_sealed());
+                let Some(now) = now else {
+                    continue; // The generation was dropped meanwhile; the log says so again after a restart.
                 };
+                let entry =
+                    segment.files().or_else(|| now.segment(segment.id).and_then(|known| known.files()));
+                let entry = entry.ok_or_else(not_sealed)?.clone();
                 segments.push(self.with_tombstones(entry, &segment.dead, index)?);
             }
         }
@@ -98,7 +90,7 @@ impl TrackShard {
             None
         } else {
             let folder = segment_folder(&self.folder, entry.id);
-            let name = format!("tombstones-{index:016x}.seg");
+            let name = format!("{TOMBSTONES}{index:016x}.seg");
             Some(write_tombstones(&folder, &name, dead, index).map_err(damaged)?)
         };
         Ok(SegmentEntry { tombstones, ..entry })
@@ -116,22 +108,47 @@ impl TrackShard {
         write_blob(&self.folder, &name, STATE_SCHEMA, &bytes).map_err(damaged)
     }
 
-    /// Removes files that neither a kept manifest nor the current state nor a staged segment refers to; returns bytes
-    /// freed. Must not run beside a build or a checkpoint of the same shard.
+    /// Removes files that neither a kept manifest nor the current state nor a waiting checkpoint nor a staged segment nor a
+    /// log entry after the last checkpoint refers to; returns bytes freed. Must not run beside a build or a checkpoint of the same shard.
     pub fn remove_garbage(&self) -> Result<u64> {
-        let view = self.view();
         let mut keep = self.staged_ids();
-        keep.extend(view.segments.iter().map(|segment| u64::from(segment.id)));
-        keep.extend(view.sets.values().flat_map(|set| &set.segments).map(|segment| u64::from(segment.id)));
-        let garbage = unreferenced(&self.folder, &keep).map_err(damaged)?;
+        keep.extend(self.recent_ids());
+        let mut garbage = unreferenced(&self.folder, &keep).map_err(damaged)?;
+        let live = self.live_folders();
+        // Of live segments only bitmaps of deleted rows go, those that no kept manifest names.
+        garbage
+            .files
+            .retain(|file| file.parent().is_none_or(|folder| !live.contains(folder)) || is_tombstones(file));
+        garbage.folders.retain(|folder| !live.contains(folder));
+        let mut bytes = 0;
         for file in &garbage.files {
+            bytes += file.metadata().map_or(0, |metadata| metadata.len());
             remove(file, std::fs::remove_file(file))?;
         }
         for folder in &garbage.folders {
             remove(folder, std::fs::remove_dir(folder))?;
         }
-        Ok(garbage.bytes)
+        Ok(bytes)
     }
+
+    /// Folders of the segments in the newest state and in a checkpoint that waits to be published.
+    fn live_folders(&self) -> BTreeSet<PathBuf> {
+        let views = self.pending_checkpoint().into_iter().chain([self.view()]);
+        let mut live = BTreeSet::new();
+        for view in views {
+            let vectors = view.sets.values().flat_map(|set| &set.segments).map(|segment| segment.id);
+            let ids = view.segments.iter().map(|segment| segment.id).chain(vectors);
+            live.extend(ids.map(|id| segment_folder(&self.folder, u64::from(id))));
+        }
+        live
+    }
+}
+
+/// What the name of a file of deleted rows starts with; the log index follows.
+const TOMBSTONES: &str = "tombstones-";
+
+fn is_tombstones(file: &Path) -> bool {
+    file.file_name().is_some_and(|name| name.to_string_lossy().starts_with(TOMBSTONES))
 }
 
 fn remove(path: &Path, result: std::io::Result<()>) -> Result<()> {

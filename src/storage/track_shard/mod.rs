@@ -10,12 +10,14 @@
 //! | vectors, one set a space and generation | [`vectors`] |
 //! | the state at a `Seal` entry as files | `checkpoint` |
 //! | opening those files again | `recover` |
+//! | checking what checksums cannot | `check` |
 //!
 //! Invariants: an ordinal, once given to an id, is that id's for ever; of all rows of an ordinal exactly one is not
 //! dead; a version never changes after it was published; offsets of a segment are the same in memory and in files.
 //! Absent on purpose: building graphs (maintenance does, from the frozen rows), deciding when to seal or merge.
 
 mod apply;
+mod check;
 mod checkpoint;
 pub mod command;
 mod cow;

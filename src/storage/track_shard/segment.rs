@@ -115,6 +115,14 @@ impl TrackSegment {
         }
     }
 
+    /// Its files, once it has some.
+    pub fn files(&self) -> Option<&SegmentEntry> {
+        match &self.body {
+            TrackBody::Memory(_) => None,
+            TrackBody::Sealed(sealed) => Some(&sealed.entry),
+        }
+    }
+
     /// The full record of a row.
     pub fn row(&self, offset: u32) -> Result<Arc<TrackRow>> {
         match &self.body {

@@ -1,6 +1,6 @@
 //! A track shard: the state machine behind one log, and what maintenance and readers share with it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,7 +14,7 @@ use super::command::{NewSegment, TrackCommand, TrackReply};
 use super::segment::SealedTracks;
 use super::vectors::SealedVectors;
 use super::view::TrackView;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::types::ShardId;
 
 /// The envelope version of [`TrackCommand`]; a newer one stops the replica instead of being guessed at.
@@ -40,6 +40,9 @@ pub struct TrackShard {
     staged: Mutex<HashMap<u64, OpenedSegment>>,
     /// The state at the last `Seal` entry, until it is a published checkpoint.
     pending: Mutex<Option<Arc<TrackView>>>,
+    /// Segments that entries after the last checkpoint made live, with those entries' indexes. A replay needs their files
+    /// even when a later entry has merged them away.
+    recent: Mutex<BTreeMap<u64, u64>>,
     durable_index: AtomicU64,
 }
 
@@ -71,9 +74,14 @@ impl TrackShard {
         Ok(())
     }
 
-    /// Forgets a staged segment that did not go live.
-    pub fn unstage(&self, id: u64) {
-        self.staged.lock().remove(&id);
+    /// Forgets staged segments once their log entry was answered. After a time-out the entry may still come, and must
+    /// find its files: they stay staged then.
+    pub fn unstage<T>(&self, ids: impl IntoIterator<Item = u64>, reply: &Result<T>) {
+        if matches!(reply, Err(Error::Timeout { .. })) {
+            return;
+        }
+        let mut staged = self.staged.lock();
+        ids.into_iter().for_each(|id| drop(staged.remove(&id)));
     }
 
     /// Segment numbers that are staged now.
@@ -81,8 +89,14 @@ impl TrackShard {
         self.staged.lock().keys().copied().collect()
     }
 
+    /// Segments that a replay of the log after the last checkpoint asks for.
+    pub(super) fn recent_ids(&self) -> Vec<u64> {
+        self.recent.lock().keys().copied().collect()
+    }
+
     pub(super) fn checkpointed(&self, capture: &Arc<TrackView>) {
         self.durable_index.store(capture.applied_index, Ordering::Release);
+        self.recent.lock().retain(|_, index| *index > capture.applied_index);
         let mut pending = self.pending.lock();
         if pending.as_ref().is_some_and(|pending| Arc::ptr_eq(pending, capture)) {
             *pending = None;
@@ -117,6 +131,7 @@ impl TrackStateMachine {
             published: ArcSwap::from_pointee(state.clone()),
             staged: Mutex::default(),
             pending: Mutex::default(),
+            recent: Mutex::default(),
             durable_index: AtomicU64::new(state.applied_index),
         });
         Ok((Self { shard: shared, state }, repairs))
@@ -151,8 +166,9 @@ impl TrackStateMachine {
     fn apply_one(&mut self, bytes: &[u8]) -> Result<TrackReply> {
         let command: TrackCommand = crate::storage::codec::decode(COMMAND_VERSION, bytes)?;
         let seals = matches!(command, TrackCommand::Seal);
-        if seals && self.shard.pending.lock().is_some() {
-            return Ok(TrackReply::Stale);
+        if let TrackCommand::AddSegments { segments, .. } = &command {
+            let index = self.state.applied_index;
+            self.shard.recent.lock().extend(segments.iter().map(|new| (new.entry.id, index)));
         }
         let shard = Arc::clone(&self.shard);
         let open = |new: &NewSegment| {
@@ -161,6 +177,8 @@ impl TrackStateMachine {
         };
         let reply = self.state.apply(command, &open)?;
         if seals {
+            // A capture that was never published is in this one, too. Whether there was one must not change what a seal
+            // does to the state: a replica, or a replay, may have published more or less than whoever proposed it.
             *self.shard.pending.lock() = Some(Arc::new(self.state.clone()));
         }
         Ok(reply)

@@ -125,6 +125,14 @@ impl VectorSegment {
         }
     }
 
+    /// Its files, once it has some.
+    pub fn files(&self) -> Option<&SegmentEntry> {
+        match &self.body {
+            VectorBody::Memory(_) => None,
+            VectorBody::Sealed(sealed) => Some(&sealed.entry),
+        }
+    }
+
     /// The row at `offset`.
     pub fn row(&self, offset: u32) -> Option<&[f32]> {
         match &self.body {

@@ -27,13 +27,13 @@ pub(super) const SERVED: u8 = 0x03;
 pub(super) const SEARCH: u8 = 0x04;
 pub(super) const PENDING: u8 = 0x05;
 
-const WAITING: u8 = 0xC0;
-const VECTOR: u8 = 0xD0;
+pub(super) const WAITING: u8 = 0xC0;
+pub(super) const VECTOR: u8 = 0xD0;
 pub(super) const DAY_PLAYS: u8 = 0xE0;
-const TOTAL_PLAYS: u8 = 0xE1;
+pub(super) const TOTAL_PLAYS: u8 = 0xE1;
 /// The row of the shard itself.
 pub(super) const SHARD: [u8; 1] = [0xF0];
-const LOAD: u8 = 0xF1;
+pub(super) const LOAD: u8 = 0xF1;
 pub(super) const GENERATION: u8 = 0xF2;
 /// Users lie before this byte.
 pub(super) const USERS_END: [u8; 1] = [0x10];
@@ -134,6 +134,22 @@ pub(super) fn waiting(track: &[u8], prefix: &[u8]) -> Vec<u8> {
     key
 }
 
+/// The first key at which tracks after `track` can be waited for; of all tracks without one.
+pub(super) fn waiting_after(track: Option<&TrackId>) -> Vec<u8> {
+    // Ids hold no control characters: 01 sorts behind all of this track and before any longer id.
+    track.map_or_else(|| vec![WAITING], |track| [&[WAITING], track.as_str().as_bytes(), &[1]].concat())
+}
+
+/// The end of everything that waits for tracks.
+pub(super) const WAITING_END: [u8; 1] = [WAITING + 1];
+
+/// The track in a waiting key.
+pub(super) fn waiting_track(key: &[u8]) -> Option<TrackId> {
+    let id = key.get(1..)?;
+    let end = id.iter().position(|byte| *byte == 0)?;
+    TrackId::new(std::str::from_utf8(&id[..end]).ok()?).ok()
+}
+
 /// The user prefix in a waiting key of a track with this prefix.
 pub(super) fn waiting_user(track_prefix: &[u8], key: &[u8]) -> Option<Vec<u8>> {
     Some([key.get(track_prefix.len()..)?, &[0]].concat())
@@ -149,6 +165,14 @@ pub(super) fn vector(space: &SpaceName, generation: u32, prefix: &[u8]) -> Vec<u
     let mut key = vectors(space, generation);
     key.extend_from_slice(prefix.strip_suffix(&[0]).unwrap_or(prefix));
     key
+}
+
+/// Space and generation in a vector's key.
+pub(super) fn vector_generation(key: &[u8]) -> Option<(String, u32)> {
+    let rest = key.get(1..)?;
+    let end = rest.iter().position(|byte| *byte == 0)?;
+    let generation = rest.get(end + 1..)?.first_chunk::<4>()?;
+    Some((std::str::from_utf8(&rest[..end]).ok()?.to_owned(), u32::from_be_bytes(*generation)))
 }
 
 /// The key of a generation's row.
@@ -281,6 +305,9 @@ mod tests {
         assert_eq!(pending_track(&prefix, &pending(&prefix, &track, Timestamp(1), 2)), Some(&b"t"[..]));
         let wait = waiting(b"t", &prefix);
         assert_eq!(waiting_user(&waiting_of_track(b"t"), &wait), Some(prefix.clone()));
+        assert_eq!(waiting_track(&wait), Some(track.clone()));
+        let (after, longer) = (waiting_after(Some(&track)), waiting(b"t ", &prefix));
+        assert!(waiting_after(None) < wait && wait < after && after < longer && longer[..] < WAITING_END[..]);
         let space = SpaceName::new("user_cf").unwrap();
         assert_eq!(parse_generation(&generation(&space, 7)), Some((space, 7)));
         let at = TrackRef { shard: ShardId(3), ordinal: TrackOrdinal(70_000) };

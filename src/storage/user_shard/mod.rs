@@ -22,6 +22,7 @@
 
 mod apply;
 mod cache;
+mod check;
 mod command;
 mod engine;
 mod error;

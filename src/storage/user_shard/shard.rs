@@ -260,6 +260,27 @@ impl UserShard {
         Ok(waiting)
     }
 
+    /// Unknown tracks that events wait for, in order of id after `cursor`, at most `limit`. Cost: a seek for each.
+    ///
+    /// # Errors
+    /// Damage, I/O.
+    pub fn waited_for(&self, cursor: Option<&TrackId>, limit: usize) -> Result<Vec<TrackId>> {
+        let snapshot = self.0.engine.snapshot();
+        let mut from = keys::waiting_after(cursor);
+        let mut tracks = Vec::new();
+        while tracks.len() < limit {
+            let mut found = None;
+            snapshot.scan(&from, &keys::WAITING_END, |key, _| {
+                found = Some(keys::waiting_track(key).ok_or_else(|| damaged(key, "key is malformed"))?);
+                Ok(ControlFlow::Break(()))
+            })?;
+            let Some(track) = found else { break };
+            from = keys::waiting_after(Some(&track));
+            tracks.push(track);
+        }
+        Ok(tracks)
+    }
+
     /// Where a load stands; never heard of = at 0.
     ///
     /// # Errors
@@ -301,6 +322,10 @@ impl UserShard {
 
     pub(super) fn days(&self) -> &SnapshotCache<DayKey, DayPlays> {
         &self.0.days
+    }
+
+    pub(super) fn row(&self) -> ShardRow {
+        *self.0.row.read()
     }
 
     pub(super) fn newest_day(&self) -> Option<i32> {

@@ -14,5 +14,6 @@ mod read;
 mod store;
 mod worker;
 
+pub(super) use files::{check_tree, overlay, tables};
 pub(super) use read::Snapshot;
 pub(super) use store::{Engine, EngineOptions, WriteSet};

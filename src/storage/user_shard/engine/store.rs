@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    fs::File,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::{
@@ -80,7 +79,7 @@ pub(in crate::storage::user_shard) struct Engine {
     memtable_bytes: u64,
     flush: Waker,
     _workers: Workers,
-    _lock: File,
+    _lock: files::DirLock,
 }
 
 impl Engine {

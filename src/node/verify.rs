@@ -1,0 +1,312 @@
+//! Checks a whole data directory that is not open: every file's checksums, every group's log, and what they all say about
+//! each other. Nothing in the directory is changed.
+//!
+//! Files first. Where they are whole, the start is rehearsed: each state machine is opened at its checkpoint (those that
+//! write, on links and copies in a scratch folder), is given what the log has for it, and the state that comes of it is
+//! checked row by row.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use segue_cluster::{CommittedEntry, FileDamage, GroupId, StateMachine, hold_directory, verify_node};
+use segue_storage_format::verify::{Damage, VerifyProgress, VerifyReport, verify_shard_with};
+use segue_storage_format::{Verify, manifest::segment_folder};
+
+use super::meta::recipe_book;
+use super::open::{META, TRACKS, USERS, open_error};
+use super::replica::{MetaReplica, TrackReplica, UserReplica};
+use super::stage::Stage;
+use crate::error::{Error, Result};
+use crate::storage::error::describe;
+use crate::storage::meta::{self, GenerationState, MetaState, MetaStore};
+use crate::storage::track_shard::{TrackStateMachine, TrackView};
+use crate::storage::user_shard::{UserShard, UserShardOptions};
+use crate::types::{Entity, GenerationId, ShardId, TrackRef};
+
+/// Memory for the user store while it is rehearsed.
+const CACHE_BYTES: usize = 16 << 20;
+
+/// What a check of a data directory found.
+#[derive(Debug, Default)]
+pub struct DirectoryReport {
+    /// Files, bytes and damage.
+    pub checked: VerifyReport,
+    /// What is no damage but worth knowing, as sentences: a write cut short that the next start drops.
+    pub notes: Vec<String>,
+}
+
+/// Where the parts of a data directory are.
+struct Parts {
+    meta: PathBuf,
+    tracks: PathBuf,
+    users: PathBuf,
+}
+
+/// Opened state machines, where their files are whole.
+#[derive(Default)]
+struct Machines {
+    meta: Option<(MetaReplica, MetaStore)>,
+    tracks: Option<TrackReplica>,
+    users: Option<(UserReplica, UserShard)>,
+}
+
+/// Checks the data directory `dir`; `progress` is told of the files of the track shard, the largest. Cost: reads
+/// everything once, the log twice, and decodes every record.
+///
+/// # Errors
+/// `NotFound` when it is no data directory, `Unavailable` when it is open, disk errors. Damage is in the report.
+pub fn verify(dir: &Path, progress: &mut dyn FnMut(VerifyProgress)) -> Result<DirectoryReport> {
+    let parts = Parts { meta: dir.join("meta"), tracks: dir.join("tracks-0"), users: dir.join("users-0") };
+    if !["identity", "raft", "tracks-0"].iter().any(|name| dir.join(name).exists()) {
+        return Err(Error::not_found("data directory", dir.display()));
+    }
+    let _hold = hold_directory(dir).map_err(open_error)?;
+    let scratch = tempfile::tempdir()
+        .map_err(|source| Error::io("make a scratch folder", std::env::temp_dir(), source))?;
+    let mut report = DirectoryReport::default();
+    let mut machines = Machines::default();
+    report.meta(&parts.meta, scratch.path(), &mut machines)?;
+    report.tracks(&parts.tracks, &mut machines, progress);
+    report.users(&parts.users, scratch.path(), &mut machines);
+    let was_closed = report.log(dir, scratch.path(), &mut machines)?;
+    report.staging(&dir.join("staging"), was_closed)?;
+    if report.checked.is_clean() {
+        report.state(&parts, &machines)?;
+    }
+    Ok(report)
+}
+
+impl DirectoryReport {
+    fn add(&mut self, file: &Path, what: impl Into<String>) {
+        self.checked.damage.push(Damage { file: file.to_owned(), offset: None, what: what.into() });
+    }
+
+    /// Runs one check of files; whether it found no damage.
+    fn whole(&mut self, check: impl FnOnce(&mut VerifyReport)) -> bool {
+        let before = self.checked.damage.len();
+        check(&mut self.checked);
+        self.checked.damage.len() == before
+    }
+
+    fn meta(&mut self, folder: &Path, scratch: &Path, machines: &mut Machines) -> Result<()> {
+        if !folder.exists() || !self.whole(|report| meta::check_files(folder, report)) {
+            return Ok(());
+        }
+        let copy = scratch.join("meta");
+        copy_files(folder, &copy).map_err(|source| Error::io("copy the meta state", &copy, source))?;
+        match MetaStore::open(&copy) {
+            Ok(opened) => {
+                machines.meta = Some((MetaReplica::new(opened.store.clone(), opened.applied), opened.store));
+            }
+            Err(error) => self.add(folder, describe(&error)),
+        }
+        Ok(())
+    }
+
+    fn tracks(&mut self, folder: &Path, machines: &mut Machines, progress: &mut dyn FnMut(VerifyProgress)) {
+        if !folder.exists() {
+            return;
+        }
+        let published = has_manifest(folder);
+        let whole = !published
+            || self.whole(|report| {
+                let shard = verify_shard_with(folder, progress);
+                report.files += shard.files;
+                report.bytes += shard.bytes;
+                report.damage.extend(shard.damage);
+            });
+        if whole {
+            // Opening a track shard writes nothing, nor does applying entries to it.
+            match TrackStateMachine::open(folder, ShardId(0), Verify::Structure) {
+                Ok((machine, _)) => machines.tracks = Some(TrackReplica(machine)),
+                Err(error) => self.add(folder, describe(&error)),
+            }
+        }
+    }
+
+    fn users(&mut self, folder: &Path, scratch: &Path, machines: &mut Machines) {
+        if !folder.exists() || !self.whole(|report| UserShard::check_files(folder, report)) {
+            return;
+        }
+        let target = scratch.join("users-0");
+        let options = UserShardOptions {
+            view_cache_bytes: CACHE_BYTES,
+            block_cache_bytes: CACHE_BYTES as u64,
+            trend_cache_bytes: CACHE_BYTES,
+            ..UserShardOptions::default()
+        };
+        match UserShard::overlay(folder, &target).and_then(|()| UserShard::open(&target, &options)) {
+            Ok((shard, applied)) => {
+                machines.users = Some((UserReplica::new(shard.clone(), applied), shard));
+            }
+            Err(error) => self.add(folder, describe(&error)),
+        }
+    }
+
+    fn staging(&mut self, folder: &Path, was_closed: bool) -> Result<()> {
+        for path in Stage::all(folder)? {
+            self.checked.files += 1;
+            self.checked.bytes += path.metadata().map_or(0, |metadata| metadata.len());
+            let found = Stage::check(&path)?;
+            let mut damage = found.damage;
+            if found.torn_bytes > 0 && was_closed {
+                let end = path.metadata().map_or(0, |metadata| metadata.len()) - found.torn_bytes;
+                damage = Some((end, "the end is damaged: it was whole at the last stop".to_owned()));
+            } else if found.torn_bytes > 0 {
+                self.notes.push(format!(
+                    "the last rows staged by a load were cut short, they are sent again. path=`{}`, bytes=`{}`",
+                    path.display(),
+                    found.torn_bytes
+                ));
+            }
+            let damage = damage.map(|(at, what)| Damage { file: path, offset: Some(at), what });
+            self.checked.damage.extend(damage);
+        }
+        Ok(())
+    }
+
+    /// Checks identity and log, and applies what the log has to the machines; whether the last stop was orderly.
+    fn log(&mut self, dir: &Path, scratch: &Path, machines: &mut Machines) -> Result<bool> {
+        let mut states = BTreeMap::new();
+        let mut running: BTreeMap<GroupId, &mut dyn StateMachine> = BTreeMap::new();
+        if let Some((machine, _)) = &mut machines.meta {
+            running.insert(GroupId(META), machine);
+        }
+        if let Some(machine) = &mut machines.tracks {
+            running.insert(GroupId(TRACKS), machine);
+        }
+        if let Some((machine, _)) = &mut machines.users {
+            running.insert(GroupId(USERS), machine);
+        }
+        for (group, machine) in &running {
+            states.insert(*group, machine.recovered());
+        }
+        let mut visit = |group: GroupId, entry: &CommittedEntry| match running.get_mut(&group) {
+            Some(machine) => {
+                machine.apply(std::slice::from_ref(entry)).map(drop).map_err(|error| describe(&error))
+            }
+            None => Err("no part of the directory belongs to this group".to_owned()),
+        };
+        let found = verify_node(dir, scratch, &states, &mut visit).map_err(open_error)?;
+        self.checked.files += found.files;
+        self.checked.bytes += found.bytes;
+        let damage = |FileDamage { file, offset, what }| Damage { file, offset, what };
+        self.checked.damage.extend(found.damage.into_iter().map(damage));
+        self.notes.extend(found.torn_tails.iter().map(|tail| {
+            format!(
+                "the log ends in a write that was cut short and never acknowledged. path=`{}`, offset=`{}`, bytes=`{}`",
+                tail.file.display(),
+                tail.offset,
+                tail.bytes
+            )
+        }));
+        Ok(found.closed_orderly)
+    }
+
+    /// Checks the state that a start would come to.
+    fn state(&mut self, parts: &Parts, machines: &Machines) -> Result<()> {
+        let view = machines.tracks.as_ref().map(|replica| replica.0.shard().view());
+        if let Some(view) = &view {
+            match view.check() {
+                Ok(problems) => {
+                    for (segment, what) in problems {
+                        let folder = segment_folder(&parts.tracks, u64::from(segment));
+                        self.add(if folder.exists() { &folder } else { &parts.tracks }, what);
+                    }
+                }
+                Err(error) => self.add(&parts.tracks, describe(&error)),
+            }
+        }
+        if let Some((_, users)) = &machines.users {
+            let exists = |track: TrackRef| {
+                view.as_ref()
+                    .is_none_or(|view| track.shard == view.shard && track.ordinal.0 < view.ordinals())
+            };
+            match users.check_rows(&exists) {
+                Ok(problems) => problems.into_iter().for_each(|what| self.add(&parts.users, what)),
+                Err(error) => self.add(&parts.users, describe(&error)),
+            }
+        }
+        if let Some((_, store)) = &machines.meta {
+            let users = machines.users.as_ref().map(|(_, users)| users);
+            for what in meta_problems(&store.state(), view.as_deref(), users)? {
+                self.add(&parts.meta, what);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Recipes that can be read; spaces and generations against what the shards hold of them.
+fn meta_problems(
+    state: &MetaState,
+    tracks: Option<&TrackView>,
+    users: Option<&UserShard>,
+) -> Result<Vec<String>> {
+    let mut problems = Vec::new();
+    if let Err(error) = recipe_book(state) {
+        problems.push(error.to_string());
+    }
+    let mut held: Vec<(Entity, String, GenerationId, u32, u64)> = Vec::new();
+    if let Some(view) = tracks {
+        let sets = view.sets.values();
+        held.extend(sets.map(|set| {
+            let spec = &set.spec;
+            (Entity::Track, spec.space.to_string(), spec.generation, spec.dim, set.live)
+        }));
+    }
+    if let Some(users) = users {
+        let generations = users.generations()?;
+        held.extend(
+            generations
+                .into_iter()
+                .map(|(space, id, dim, rows)| (Entity::User, space.to_string(), id, dim, rows)),
+        );
+    }
+    for (entity, space, id, dim, rows) in &held {
+        let Some(known) = state.spaces().find(|known| known.name.as_str() == space) else {
+            problems.push(format!("there are vectors of a space that is not defined. space=`{space}`"));
+            continue;
+        };
+        let generation = state.generation(*id);
+        let what = if known.entity != *entity {
+            "vectors of a space belong to something else than it says"
+        } else if known.generational == (*id == GenerationId::STATIC)
+            || known.generational && generation.is_none()
+        {
+            "there are vectors of a generation that there is not"
+        } else if *rows > 0 && generation.is_some_and(|info| info.dim != *dim) {
+            "vectors have another dimension than their generation"
+        } else {
+            continue;
+        };
+        problems.push(format!("{what}. space=`{space}`, generation=`{id}`, dim=`{dim}`"));
+    }
+    for info in state.generations().filter(|info| info.state == GenerationState::Active) {
+        for (entity, seen) in [(Entity::Track, tracks.is_some()), (Entity::User, users.is_some())] {
+            if seen && !held.iter().any(|(of, _, id, ..)| *of == entity && *id == info.id) {
+                problems.push(format!(
+                    "the active generation has no vectors. generation=`{}`, of=`{entity:?}`",
+                    info.id
+                ));
+            }
+        }
+    }
+    Ok(problems)
+}
+
+fn has_manifest(folder: &Path) -> bool {
+    let is_manifest = |entry: std::fs::DirEntry| entry.file_name().to_string_lossy().starts_with("MANIFEST-");
+    std::fs::read_dir(folder).is_ok_and(|mut entries| entries.any(|entry| entry.is_ok_and(is_manifest)))
+}
+
+fn copy_files(from: &Path, to: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        if entry.file_type()?.is_file() {
+            std::fs::copy(entry.path(), to.join(entry.file_name()))?;
+        }
+    }
+    Ok(())
+}
