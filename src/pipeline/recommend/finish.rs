@@ -5,13 +5,14 @@ use super::plan::Plan;
 use super::rank::Ranking;
 use super::user_vector::UserVector;
 use crate::error::{Error, Result};
+use crate::pipeline::blend::SourceList;
 use crate::pipeline::candidate::Candidate;
 use crate::pipeline::diversify::Pick;
 use crate::pipeline::explain::{explanation, shortfall};
 use crate::pipeline::explore::place;
 use crate::pipeline::hydrate::reply_of;
 use crate::pipeline::reader::Reader;
-use crate::pipeline::request::{RecommendRequest, Recommendation, RecommendedTrack};
+use crate::pipeline::request::{RecommendRequest, Recommendation, RecommendedTrack, SourceOffer};
 use crate::pipeline::sequence::{SequenceTrack, sequence};
 use crate::pipeline::sources::Retrieved;
 use crate::types::TrackRef;
@@ -65,6 +66,7 @@ pub(super) fn finish(
         searches: retrieved.reports.clone(),
         impression: super::token::token(reader, request, plan, ranking, set, &slots),
         tracks,
+        offers: if request.offers { offers(reader, retrieved)? } else { Vec::new() },
         ..reply_of(reader, plan.as_of, reader.generation)
     };
     Ok((reply, listed))
@@ -100,6 +102,18 @@ fn order(plan: &Plan, ranking: &Ranking<'_>, set: &ChosenSet, relaxed: &mut Vec<
         first.pop().or_else(|| second.pop())
     };
     places.into_iter().filter_map(next).collect()
+}
+
+/// What each source offered, by the callers' ids.
+fn offers(reader: &Reader<'_>, retrieved: &Retrieved) -> Result<Vec<SourceOffer>> {
+    let name = |&(track, score): &(TrackRef, f64)| {
+        Ok((reader.view(track.shard)?.row(track.ordinal.0)?.track.track_id.clone(), score))
+    };
+    let offer = |list: &SourceList| {
+        let tracks = list.hits.iter().map(name).collect::<Result<_>>()?;
+        Ok(SourceOffer { source: list.source.as_str().to_owned(), tracks })
+    };
+    retrieved.lists.iter().map(offer).collect()
 }
 
 /// A track as the caller sees it. The rules are asked once more, of the row itself.

@@ -13,6 +13,7 @@ use crate::pipeline::recipe::{HeardWindow, Recipe, Source, request_seed};
 use crate::pipeline::request::{RecommendRequest, RequestContext};
 use crate::pipeline::retrieve::AllowedTracks;
 use crate::storage::track_shard::TrackView;
+use crate::telemetry::StageClock;
 use crate::types::{Date, Timestamp, TrackOrdinal, TrackRef};
 
 /// Which soft windows hold. Hard rules always do.
@@ -65,14 +66,16 @@ impl Plan {
     ///
     /// # Errors
     /// `NotFound` for an unknown user, recipe, or when none of the seeds exists; `InvalidField`.
-    pub fn make(reader: &Reader<'_>, request: &RecommendRequest) -> Result<Self> {
+    pub fn make(reader: &Reader<'_>, request: &RecommendRequest, clock: &mut StageClock) -> Result<Self> {
         let (Some(as_of), Some(request_id)) = (request.as_of, request.request_id.clone()) else {
             return Err(Error::Internal("as_of and request_id are filled in at the border".to_owned()));
         };
         let recipe = reader.recipes.resolve(&request.surface, request.recipe.as_deref())?;
         let recipe = recipe.patched(&request.overrides, request.n)?;
         let recipe = if reader.rules { recipe } else { recipe.without_rules() };
+        clock.end("recipe");
         let listener = Listener::load(reader, &request.user_id, as_of, &request.context)?;
+        clock.end("listener");
         let class = if recipe.rules { listener.rule_class() } else { RuleClass::Live };
         let seeds: Vec<TrackRef> = request.seeds.iter().filter_map(|id| reader.find(id)).collect();
         if let (true, Some(missing)) = (seeds.is_empty(), request.seeds.first()) {
@@ -93,6 +96,7 @@ impl Plan {
                 served: listener.served(view, as_of, recipe.served_weeks),
             });
         }
+        clock.end("exclusions");
         Ok(Self {
             n: recipe.n as usize,
             seed: request_seed(&request_id, &recipe.reference()),

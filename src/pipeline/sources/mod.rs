@@ -20,6 +20,7 @@ use super::request::SearchReport;
 use super::retrieve::{AllowedTracks, Effort, nearest};
 use super::vectors::UnitRows;
 use crate::error::Result;
+use crate::telemetry::StageClock;
 use crate::types::{GenerationId, Metric, SpaceName, Timestamp, TrackOrdinal, TrackRef};
 
 /// How many points a listener's taste is asked with, at most.
@@ -56,7 +57,12 @@ pub struct Retrieved {
 ///
 /// # Errors
 /// Damaged files.
-pub fn retrieve(reader: &Reader<'_>, recipe: &Recipe, request: &SourceRequest<'_>) -> Result<Retrieved> {
+pub fn retrieve(
+    reader: &Reader<'_>,
+    recipe: &Recipe,
+    request: &SourceRequest<'_>,
+    clock: &mut StageClock,
+) -> Result<Retrieved> {
     let mut retrieved = Retrieved::default();
     for spec in &recipe.sources {
         let allowed = (request.allowed)(spec.source);
@@ -72,6 +78,7 @@ pub fn retrieve(reader: &Reader<'_>, recipe: &Recipe, request: &SourceRequest<'_
             }
         };
         retrieved.lists.push(SourceList { source: spec.source, hits });
+        clock.end(spec.source.as_str());
     }
     Ok(retrieved)
 }
