@@ -155,7 +155,8 @@ impl BenchRecommendArgs {
         document.insert("p99_ms".into(), json!(p99));
         document.insert("errors".into(), json!(errors));
         document.insert("short_lists".into(), json!(short_lists));
-        let recall = sample.recall.iter().map(|(source, recall)| (source.clone(), json!(round(*recall)))).collect();
+        let recall =
+            sample.recall.iter().map(|(source, recall)| (source.clone(), json!(round(*recall)))).collect();
         document.insert("recall".into(), Value::Object(recall));
         document.insert("recall_requests".into(), json!(self.recall_requests));
         document.insert("sample_digest".into(), json!(sample.digest));

@@ -1,10 +1,13 @@
 //! Spaces, generations and recipes: what the meta group decides.
 
+use std::sync::Arc;
+
 use super::engine::Inner;
 use crate::error::{Error, Result};
+use crate::pipeline::reader::MetaRead;
 use crate::pipeline::recipe::{Recipe, RecipeBook};
 use crate::storage::meta::{
-    GenerationContents, GenerationInfo, GenerationState, GramData, MetaCommand, MetaReply,
+    GenerationContents, GenerationInfo, GenerationState, GramData, MetaCommand, MetaReply, MetaState,
 };
 use crate::types::{GenerationId, SpaceName, SpaceSpec};
 
@@ -114,20 +117,17 @@ impl Inner {
         Ok(GenerationContents { users, user_dim, tracks, track_dim })
     }
 
-    /// Built-in and stored recipes.
-    pub(super) fn recipe_book(&self) -> Result<RecipeBook> {
-        let state = self.meta.shard.state();
-        let mut book = RecipeBook::built_in();
-        for (name, version, document) in state.recipes() {
-            let recipe: Recipe = serde_json::from_str(document).map_err(|error| {
-                Error::Corrupt(format!("a stored recipe cannot be read. recipe=`{name}@{version}`: {error}"))
-            })?;
-            book.insert(Recipe { version, ..recipe });
-        }
-        for (name, version) in state.active_recipes() {
-            book.activate(name, version)?;
-        }
-        Ok(book)
+    /// What requests need of the meta group's state; made anew when that has changed.
+    pub(super) fn meta_read(&self, state: &Arc<MetaState>) -> Result<Arc<MetaRead>> {
+        self.caches.meta.read(state, |state| {
+            let ids = state.generations().map(|info| info.id);
+            let grams = ids.filter_map(|id| Some((id, Arc::new(state.gram(id)?.clone())))).collect();
+            Ok(MetaRead { recipes: Arc::new(recipe_book(state)?), grams })
+        })
+    }
+
+    fn recipe_book(&self) -> Result<Arc<RecipeBook>> {
+        Ok(Arc::clone(&self.meta_read(&self.meta.shard.state())?.recipes))
     }
 
     pub(super) fn put_recipe(&self, recipe: Recipe) -> Result<Recipe> {
@@ -154,6 +154,21 @@ impl Inner {
             .map(|(recipe, _)| recipe.clone())
             .ok_or_else(|| Error::not_found("recipe", format!("{name}@{version}")))
     }
+}
+
+/// Built-in and stored recipes.
+fn recipe_book(state: &MetaState) -> Result<RecipeBook> {
+    let mut book = RecipeBook::built_in();
+    for (name, version, document) in state.recipes() {
+        let recipe: Recipe = serde_json::from_str(document).map_err(|error| {
+            Error::Corrupt(format!("a stored recipe cannot be read. recipe=`{name}@{version}`: {error}"))
+        })?;
+        book.insert(Recipe { version, ..recipe });
+    }
+    for (name, version) in state.active_recipes() {
+        book.activate(name, version)?;
+    }
+    Ok(book)
 }
 
 /// The highest built-in version of a recipe name; 0 if none.

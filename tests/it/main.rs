@@ -5,6 +5,7 @@
 mod support;
 
 mod bad_input;
+mod caches;
 mod command_line;
 mod durability;
 mod rules;

@@ -3,6 +3,7 @@
 use super::choose::ChosenSet;
 use super::plan::Plan;
 use super::rank::Ranking;
+use super::reason::Reasons;
 use super::user_vector::UserVector;
 use crate::error::{Error, Result};
 use crate::pipeline::blend::SourceList;
@@ -43,9 +44,10 @@ pub(super) fn finish(
     let mut relaxed = set.relaxed.clone();
     let slots = order(plan, ranking, set, &mut relaxed);
     let mut tracks = Vec::with_capacity(slots.len());
+    let mut reasons = Reasons::new(reader, plan, retrieved);
     for slot in &slots {
         let candidate = &ranking.candidates[slot.row];
-        tracks.push(shown(reader, request, plan, retrieved, set, slot, candidate)?);
+        tracks.push(shown(reader, request, plan, set, slot, candidate, &mut reasons)?);
     }
     let mut degraded: Vec<String> = retrieved
         .lists
@@ -121,10 +123,10 @@ fn shown(
     reader: &Reader<'_>,
     request: &RecommendRequest,
     plan: &Plan,
-    retrieved: &Retrieved,
     set: &ChosenSet,
     slot: &Slot,
     candidate: &Candidate<'_>,
+    reasons: &mut Reasons<'_>,
 ) -> Result<RecommendedTrack> {
     let track = candidate.track();
     let row = reader.view(track.shard)?.row(track.ordinal.0)?;
@@ -146,7 +148,7 @@ fn shown(
         score: candidate.score,
         sources: candidate.parts.iter().map(|part| part.source.as_str().to_owned()).collect(),
         explored: explored.is_some(),
-        reason: super::reason::reason(reader, plan, retrieved, candidate, explored.is_some())?,
+        reason: reasons.of(candidate, &row, explored.is_some())?,
         explanation,
     })
 }
