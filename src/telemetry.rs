@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
@@ -53,6 +53,27 @@ const STAGE_SECONDS: &str = "segue_recommend_stage_seconds";
 /// Records how long one stage of one request took. Costs a look-up in the recorder; nothing without one.
 pub fn record_stage(stage: &'static str, took: Duration) {
     metrics::histogram!(STAGE_SECONDS, "stage" => stage).record(took);
+}
+
+/// Times the stages of one request, one after the other.
+#[derive(Debug)]
+pub struct StageClock {
+    last: Instant,
+}
+
+impl StageClock {
+    /// Starts with the first stage.
+    #[must_use]
+    pub fn start() -> Self {
+        Self { last: Instant::now() }
+    }
+
+    /// Ends a stage, records how long it took, and starts the next one.
+    pub fn end(&mut self, stage: &'static str) {
+        let now = Instant::now();
+        record_stage(stage, now - self.last);
+        self.last = now;
+    }
 }
 
 /// How often each stage ran in this process and how long it took on average, in milliseconds, by name.

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::args::{BackendArgs, OutputArgs};
 use super::backend::Backend;
+use super::bench_recall::{Sample, sample};
 use super::output::{note, print, print_json};
 use crate::error::{Error, Result};
 use crate::pipeline::recipe::{DEFAULT, Recipe};
@@ -42,6 +43,9 @@ pub struct BenchRecommendArgs {
     /// Decides which listeners are asked for
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     seed: u64,
+    /// Requests asked again, exactly, after measuring, for the recall of each vector source; 0 for none
+    #[arg(long, value_name = "COUNT", default_value_t = 50)]
+    recall_requests: u32,
     /// Also the mean time of each stage of the pipeline; needs --data
     #[arg(long, conflicts_with = "endpoint")]
     stages: bool,
@@ -96,11 +100,22 @@ impl BenchRecommendArgs {
         });
         let elapsed = start.elapsed();
         let seen = seen.map_err(|_| Error::Internal("a client of the benchmark failed".to_owned()))?;
-        self.report(seen, elapsed, matches!(backend, Backend::Local(_)))?;
+        // Read before the exact requests, which are no part of what is measured.
+        let stages = if self.stages { telemetry::stage_means()? } else { BTreeMap::new() };
+        let first = &mut SplitMix64::new(self.seed.wrapping_add(1));
+        let requests = (0..self.recall_requests).map(|_| client.draw(first));
+        let sample = sample(&backend, requests)?;
+        self.report(seen, elapsed, &stages, &sample)?;
         backend.close()
     }
 
-    fn report(&self, seen: Vec<Seen>, elapsed: Duration, local: bool) -> Result<()> {
+    fn report(
+        &self,
+        seen: Vec<Seen>,
+        elapsed: Duration,
+        stages: &BTreeMap<String, (u64, f64)>,
+        sample: &Sample,
+    ) -> Result<()> {
         let mut latencies: Vec<Duration> =
             seen.iter().flat_map(|seen| seen.latencies.iter().copied()).collect();
         latencies.sort_unstable();
@@ -111,15 +126,19 @@ impl BenchRecommendArgs {
         }
         let qps = latencies.len() as f64 / elapsed.as_secs_f64();
         let [p50, p95, p99] = [0.50, 0.95, 0.99].map(|share| percentile_ms(&latencies, share));
-        let stages = if self.stages { telemetry::stage_means()? } else { BTreeMap::new() };
         if !self.output.json {
             let ms = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |ms| format!("{ms:.2} ms"));
             let stages: String = stages
                 .iter()
                 .map(|(stage, (count, mean_ms))| format!("{stage:>20} {mean_ms:>9.3} ms, {count} times\n"))
                 .collect();
+            let recall: String = sample
+                .recall
+                .iter()
+                .map(|(source, recall)| format!("{source:>20} {recall:>9.4} recall against exact search\n"))
+                .collect();
             return print(&format!(
-                "{qps:.0} lists/s with {} clients: p50 {}, p95 {}, p99 {}, {errors} errors, {short_lists} short lists\n{stages}",
+                "{qps:.0} lists/s with {} clients: p50 {}, p95 {}, p99 {}, {errors} errors, {short_lists} short lists\n{recall}{stages}",
                 self.concurrency,
                 ms(p50),
                 ms(p95),
@@ -136,12 +155,14 @@ impl BenchRecommendArgs {
         document.insert("p99_ms".into(), json!(p99));
         document.insert("errors".into(), json!(errors));
         document.insert("short_lists".into(), json!(short_lists));
-        if local {
-            document.insert("recall".into(), Value::Object(Map::new()));
-        }
+        let recall =
+            sample.recall.iter().map(|(source, recall)| (source.clone(), json!(round(*recall)))).collect();
+        document.insert("recall".into(), Value::Object(recall));
+        document.insert("recall_requests".into(), json!(self.recall_requests));
+        document.insert("sample_digest".into(), json!(sample.digest));
         if self.stages {
             let means =
-                stages.into_iter().map(|(stage, (_, mean_ms))| (stage, json!(round(mean_ms)))).collect();
+                stages.iter().map(|(stage, (_, mean_ms))| (stage.clone(), json!(round(*mean_ms)))).collect();
             document.insert("stages_mean_ms".into(), Value::Object(means));
         }
         print_json(&document)
@@ -163,13 +184,7 @@ impl Client<'_> {
         let mut rng = SplitMix64::new(seed);
         let mut seen = Seen::default();
         while Instant::now() < end {
-            let user = &self.users[usize::try_from(rng.below(self.users.len() as u64)).unwrap_or(0)];
-            let request = RecommendRequest {
-                n: Some(self.n),
-                as_of: Some(self.as_of),
-                request_id: Some(format!("bench-{:016x}", rng.next_u64())),
-                ..RecommendRequest::new(user.clone(), self.surface.clone())
-            };
+            let request = self.draw(&mut rng);
             let start = Instant::now();
             match self.backend.recommend(request) {
                 Ok(list) => {
@@ -183,6 +198,17 @@ impl Client<'_> {
             }
         }
         seen
+    }
+
+    /// The next request of a client.
+    fn draw(&self, rng: &mut SplitMix64) -> RecommendRequest {
+        let user = &self.users[usize::try_from(rng.below(self.users.len() as u64)).unwrap_or(0)];
+        RecommendRequest {
+            n: Some(self.n),
+            as_of: Some(self.as_of),
+            request_id: Some(format!("bench-{:016x}", rng.next_u64())),
+            ..RecommendRequest::new(user.clone(), self.surface.clone())
+        }
     }
 }
 

@@ -108,6 +108,7 @@ mod tests {
                 reason: "because you played X".into(),
                 explanation: None,
             }],
+            offers: Vec::new(),
         }
     }
 

@@ -9,6 +9,7 @@ mod args;
 mod backend;
 mod bench;
 pub mod bench_ann;
+mod bench_recall;
 mod bench_recommend;
 mod contents;
 mod demo;

@@ -1,7 +1,10 @@
 //! Spaces, generations and recipes: what the meta group decides.
 
+use std::sync::Arc;
+
 use super::engine::Inner;
 use crate::error::{Error, Result};
+use crate::pipeline::reader::MetaRead;
 use crate::pipeline::recipe::{Recipe, RecipeBook};
 use crate::storage::meta::{
     GenerationContents, GenerationInfo, GenerationState, GramData, MetaCommand, MetaReply, MetaState,
@@ -114,9 +117,17 @@ impl Inner {
         Ok(GenerationContents { users, user_dim, tracks, track_dim })
     }
 
-    /// Built-in and stored recipes.
-    pub(super) fn recipe_book(&self) -> Result<RecipeBook> {
-        recipe_book(&self.meta.shard.state())
+    /// What requests need of the meta group's state; made anew when that has changed.
+    pub(super) fn meta_read(&self, state: &Arc<MetaState>) -> Result<Arc<MetaRead>> {
+        self.caches.meta.read(state, |state| {
+            let ids = state.generations().map(|info| info.id);
+            let grams = ids.filter_map(|id| Some((id, Arc::new(state.gram(id)?.clone())))).collect();
+            Ok(MetaRead { recipes: Arc::new(recipe_book(state)?), grams })
+        })
+    }
+
+    fn recipe_book(&self) -> Result<Arc<RecipeBook>> {
+        Ok(Arc::clone(&self.meta_read(&self.meta.shard.state())?.recipes))
     }
 
     pub(super) fn put_recipe(&self, recipe: Recipe) -> Result<Recipe> {

@@ -22,6 +22,7 @@ impl Inner {
             Some(id) => Some(meta.generation(id).ok_or_else(|| Error::not_found("generation", id))?.id),
             None => meta.active().map(|info| info.id),
         };
+        let read = self.meta_read(&meta)?;
         let applied = vec![
             (self.meta.group.name.clone(), self.meta.shard.applied().index),
             (self.tracks.group.name.clone(), tracks.applied_index),
@@ -30,9 +31,9 @@ impl Inner {
         Ok(Reader {
             tracks: vec![tracks],
             users: &self.users.shard,
-            recipes: Arc::new(self.recipe_book()?),
+            recipes: Arc::clone(&read.recipes),
             generation,
-            gram: generation.and_then(|id| meta.gram(id).cloned()).map(Arc::new),
+            gram: generation.and_then(|id| read.grams.get(&id).cloned()),
             impression_key: self.impression_key()?,
             rules: true,
             deadline: Deadline::NEVER,

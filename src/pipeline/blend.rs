@@ -4,8 +4,6 @@
 //! or filters did. A source that returned nothing takes no part: its weight goes to the others, it is not a zero for
 //! everyone. A track that an available source did not return has 0 there.
 
-use std::collections::BTreeMap;
-
 use super::candidate::{SourcePart, best_first};
 use super::recipe::{Maturity, Normalization, Recipe, Source};
 use crate::types::TrackRef;
@@ -115,20 +113,23 @@ pub fn blend(lists: &[SourceList], weights: &[(Source, f64)], normalization: Nor
     let available = available_weights(lists, weights);
     let mut order: Vec<usize> = (0..lists.len()).collect();
     order.sort_by_key(|&list| lists[list].source);
-    let mut tracks: BTreeMap<TrackRef, Vec<SourcePart>> = BTreeMap::new();
+    let mut all: Vec<(TrackRef, SourcePart)> = Vec::new();
     for list in order {
         let scores: Vec<f64> = lists[list].hits.iter().map(|(_, score)| *score).collect();
         let normalized = normalize(&scores, normalization);
         for (rank, (&(track, raw), normalized)) in (0..).zip(lists[list].hits.iter().zip(normalized)) {
             let (source, weight) = (lists[list].source, available[list]);
-            tracks.entry(track).or_default().push(SourcePart { source, raw, normalized, weight, rank });
+            all.push((track, SourcePart { source, raw, normalized, weight, rank }));
         }
     }
-    let mut blended: Vec<Blended> = tracks
-        .into_iter()
-        .map(|(track, parts)| {
+    // Stable: parts of one track stay in source order.
+    all.sort_by_key(|(track, _)| *track);
+    let mut blended: Vec<Blended> = all
+        .chunk_by(|a, b| a.0 == b.0)
+        .map(|of_track| {
+            let parts: Vec<SourcePart> = of_track.iter().map(|(_, part)| *part).collect();
             let base = parts.iter().map(|part| part.weight * part.normalized).sum();
-            Blended { track, base, parts }
+            Blended { track: of_track[0].0, base, parts }
         })
         .collect();
     blended.sort_by(|a, b| best_first((a.base, &a.parts, a.track), (b.base, &b.parts, b.track)));

@@ -53,6 +53,7 @@ pub fn reply_of(reader: &Reader<'_>, as_of: Timestamp, generation: Option<Genera
         searches: Vec::new(),
         impression: String::new(),
         tracks: Vec::new(),
+        offers: Vec::new(),
     }
 }
 

@@ -1,21 +1,19 @@
 //! The listener of a request: their state, and what is derived from it, kept between requests while it stands still.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use roaring::RoaringBitmap;
 
+use super::exclusions::ExclusionSets;
 use super::facts::{HeardEvent, TrackFacts};
-use super::profile::{ProfileContext, Session, TasteProfile};
+use super::profile::{ProfileContext, SESSION_SILENCE_MIN, Session, TasteProfile};
 use super::reader::Reader;
-use super::recipe::HeardWindow;
 use super::request::RequestContext;
 use super::signals::{HALF_LIFE_DAYS, Signal, signal};
+use super::sources::TastePoints;
 use crate::error::{Error, Result};
 use crate::filter::RuleClass;
-use crate::storage::track_shard::TrackView;
-use crate::storage::track_shard::segment::PostingField;
 use crate::storage::user_shard::{PlayRecord, UserView};
 use crate::types::{ArtistKey, HOUR_MS, PlayAction, ShardId, Timestamp, TrackRef, UserId};
 
@@ -46,6 +44,10 @@ pub struct Listener {
     pub favorites: Vec<Favorite>,
     /// Plays up to the moment: maturity.
     pub plays: u32,
+    /// What they must not, or need not, be shown again.
+    pub(super) exclusions: ExclusionSets,
+    /// The points their taste is asked with, by space.
+    pub(super) points: TastePoints,
 }
 
 /// What a listener's derived state depends on, besides the stored state itself.
@@ -106,20 +108,8 @@ impl Listener {
 
     fn derive(reader: &Reader<'_>, state: Arc<UserView>, key: &Key) -> Result<Self> {
         let hour_end = Timestamp(key.hour.saturating_mul(HOUR_MS));
-        let mut places: BTreeMap<TrackRef, usize> = BTreeMap::new();
-        let mut facts = Vec::new();
-        let mut history = Vec::new();
-        for play in state.plays.iter().skip(key.future) {
-            let place = match places.get(&play.track) {
-                Some(place) => *place,
-                None => {
-                    facts.extend(reader.facts([play.track])?);
-                    places.insert(play.track, facts.len() - 1);
-                    facts.len() - 1
-                }
-            };
-            history.push((*play, place));
-        }
+        let (history, tracks) = places(&state, key.future);
+        let facts = reader.facts(tracks)?;
         let context = ProfileContext {
             as_of: hour_end,
             utc_offset_min: key.utc_offset_min,
@@ -133,7 +123,8 @@ impl Listener {
         let future_plays =
             state.plays[..key.future].iter().filter(|play| counts_as_play(play)).count() as u64;
         let plays = u32::try_from(state.plays_total.saturating_sub(future_plays)).unwrap_or(u32::MAX);
-        Ok(Self { state, history, facts, profile, favorites, plays })
+        let (exclusions, points) = (ExclusionSets::default(), TastePoints::default());
+        Ok(Self { state, history, facts, profile, favorites, plays, exclusions, points })
     }
 
     /// The listener's events with facts, newest first.
@@ -144,7 +135,14 @@ impl Listener {
     /// What they are doing now.
     #[must_use]
     pub fn session(&self, as_of: Timestamp) -> Session<'_> {
-        Session::from_history(self.events(), as_of)
+        // Newest first: what lies behind the first silence is not looked at.
+        let mut newer = as_of;
+        let recent = self.events().skip_while(|event| event.at > as_of).take_while(|event| {
+            let silence = newer.0.saturating_sub(event.at.0);
+            newer = event.at;
+            silence <= SESSION_SILENCE_MIN * 60_000
+        });
+        Session::from_history(recent, as_of)
     }
 
     /// Who hears the same tracks by region and explicit filter.
@@ -161,60 +159,6 @@ impl Listener {
         self.state.user.blocked_artists.iter().map(|id| ArtistKey::of(id.as_str()))
     }
 
-    /// Ordinals of one shard that must never be shown: blocked artists (any artist of a track), blocked tracks with all
-    /// versions of their recordings.
-    ///
-    /// # Errors
-    /// Damaged files.
-    pub fn blocked(&self, view: &TrackView) -> Result<RoaringBitmap> {
-        let mut blocked = RoaringBitmap::new();
-        for artist in self.blocked_artists() {
-            blocked |= view.postings(PostingField::Artist, artist.0)?;
-        }
-        let by_id = self.state.user.blocked_tracks.iter().filter_map(|id| view.ordinal_of(id.as_str()));
-        let hidden =
-            self.state.hidden.iter().filter(|track| track.shard == view.shard).map(|track| track.ordinal.0);
-        by_id.chain(hidden).for_each(|ordinal| blocked.extend(view.versions(ordinal)));
-        Ok(blocked)
-    }
-
-    /// Ordinals of one shard heard inside the window, with all versions of their recordings if `versions`.
-    #[must_use]
-    pub fn heard(
-        &self,
-        view: &TrackView,
-        as_of: Timestamp,
-        window: HeardWindow,
-        versions: bool,
-    ) -> RoaringBitmap {
-        let days = match window {
-            HeardWindow::Allowed => return RoaringBitmap::new(),
-            HeardWindow::Days(days) => Some(days),
-            HeardWindow::Ever => None,
-        };
-        let heard = &self.state.heard;
-        let from = heard.tracks.partition_point(|track| track.shard < view.shard);
-        let since = days.map_or(Timestamp(i64::MIN), |days| as_of.minus_days(i64::from(days)));
-        let rows = heard.tracks[from..].iter().zip(&heard.last[from..]);
-        rows.take_while(|(track, _)| track.shard == view.shard)
-            .filter(|(_, last)| **last > since)
-            .flat_map(|(track, _)| view.versions(track.ordinal.0).take(if versions { usize::MAX } else { 1 }))
-            .collect()
-    }
-
-    /// Ordinals of one shard in lists served in the last `weeks`, with all versions of their recordings.
-    #[must_use]
-    pub fn served(&self, view: &TrackView, as_of: Timestamp, weeks: u16) -> RoaringBitmap {
-        if weeks == 0 {
-            return RoaringBitmap::new();
-        }
-        let tracks = self.state.served_within(as_of, weeks.saturating_mul(7));
-        tracks
-            .filter(|track| track.shard == view.shard)
-            .flat_map(|track| view.versions(track.ordinal.0))
-            .collect()
-    }
-
     /// Heard tracks of a shard, longest not heard first: the order in which the window gives way.
     #[must_use]
     pub fn heard_oldest_first(&self, shard: ShardId) -> Vec<(Timestamp, u32)> {
@@ -229,6 +173,26 @@ impl Listener {
         rows.sort_unstable();
         rows
     }
+}
+
+/// The events from the newest that counts on, each with the place of its track in the list of tracks, which stand there
+/// in the order of their newest events.
+fn places(state: &UserView, future: usize) -> (Vec<(PlayRecord, usize)>, Vec<TrackRef>) {
+    const UNSEEN: usize = usize::MAX;
+    let heard = &state.heard.tracks;
+    let mut place_of = vec![UNSEEN; heard.len()];
+    let mut tracks = Vec::new();
+    let mut history = Vec::with_capacity(state.plays.len().saturating_sub(future));
+    for play in state.plays.iter().skip(future) {
+        // Every play is of a heard track: both are made from the same events.
+        let Ok(at) = heard.binary_search(&play.track) else { continue };
+        if place_of[at] == UNSEEN {
+            place_of[at] = tracks.len();
+            tracks.push(play.track);
+        }
+        history.push((*play, place_of[at]));
+    }
+    (history, tracks)
 }
 
 fn heard<'a>(play: &PlayRecord, facts: &'a TrackFacts) -> HeardEvent<'a> {

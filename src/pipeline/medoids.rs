@@ -73,28 +73,31 @@ pub fn centroid(rows: &UnitRows, weights: &[f64], medoid: &Medoid) -> Option<Vec
 /// stays empty is filled by score. A track of several lists has its largest score. Best first, ties by id.
 #[must_use]
 pub fn merge_by_share<T: Copy + Ord>(lists: &[(f64, Vec<(T, f64)>)], depth: usize) -> Vec<(T, f64)> {
-    let mut best: std::collections::BTreeMap<T, f64> = std::collections::BTreeMap::new();
-    for &(track, score) in lists.iter().flat_map(|(_, hits)| hits) {
-        let kept = best.entry(track).or_insert(score);
-        *kept = kept.max(score);
-    }
-    let mut taken = std::collections::BTreeSet::new();
+    let mut best: Vec<(T, f64)> = lists.iter().flat_map(|(_, hits)| hits).copied().collect();
+    best.sort_unstable_by(|a, b| a.0.cmp(&b.0).then(b.1.total_cmp(&a.1)));
+    best.dedup_by_key(|(track, _)| *track);
+    let mut taken = vec![false; best.len()];
+    let mut left = depth;
     for (share, hits) in lists {
         let quota = ((share * depth as f64).floor() as usize).max(1);
-        let mut left = quota;
-        for &(track, _) in hits {
-            if left == 0 || taken.len() >= depth {
+        let mut of_list = quota;
+        for (track, _) in hits {
+            if of_list == 0 || left == 0 {
                 break;
             }
-            left -= usize::from(taken.insert(track));
+            let Ok(at) = best.binary_search_by_key(track, |(known, _)| *known) else { continue };
+            if !std::mem::replace(&mut taken[at], true) {
+                (of_list, left) = (of_list - 1, left - 1);
+            }
         }
     }
     let by_score = |a: &(T, f64), b: &(T, f64)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
-    let (mut merged, mut others): (Vec<_>, Vec<_>) =
-        best.into_iter().partition(|(track, _)| taken.contains(track));
-    others.sort_by(by_score);
-    merged.extend(others.into_iter().take(depth.saturating_sub(taken.len())));
-    merged.sort_by(by_score);
+    let side = |wanted: bool| best.iter().zip(&taken).filter(move |(_, taken)| **taken == wanted);
+    let mut others: Vec<(T, f64)> = side(false).map(|(hit, _)| *hit).collect();
+    others.sort_unstable_by(by_score);
+    let mut merged: Vec<(T, f64)> = side(true).map(|(hit, _)| *hit).collect();
+    merged.extend(others.into_iter().take(left));
+    merged.sort_unstable_by(by_score);
     merged
 }
 
@@ -123,21 +126,27 @@ impl Fit {
         self.similarity[i * self.weights.len() + j]
     }
 
-    /// Adds the point that improves `Σ weight · best similarity` most, until `k` or too little is gained.
+    /// Adds the point that improves `Σ weight · best similarity` most, ties to the earlier, until `k` or too little is
+    /// gained.
+    ///
+    /// A gain never grows as points are added (no term of its sum does), so the last one computed bounds it from above
+    /// and most points need no second look (Minoux 1978).
     fn greedy(&self, k: usize) -> Vec<usize> {
         let count = self.weights.len();
         let total: f64 = self.weights.iter().sum();
         let mut best = vec![0.0_f64; count];
+        let mut bounds = vec![f64::INFINITY; count];
         let mut centers = Vec::new();
         while centers.len() < k {
-            let gain = |center: usize| -> f64 {
-                (0..count).map(|i| self.weights[i] * (self.of(center, i) - best[i]).max(0.0)).sum()
-            };
             let mut most: Option<(f64, usize)> = None;
-            for center in 0..count {
-                let gain = gain(center);
-                if most.is_none_or(|(largest, _)| gain > largest) {
-                    most = Some((gain, center));
+            let promising = (0..count).reduce(|a, b| if bounds[b] > bounds[a] { b } else { a });
+            for center in promising.into_iter().chain(0..count) {
+                let wins = |gain: f64, most: Option<(f64, usize)>| {
+                    most.is_none_or(|(largest, at)| gain > largest || (gain == largest && center < at))
+                };
+                if wins(bounds[center], most) {
+                    bounds[center] = self.gain(center, &best);
+                    most = if wins(bounds[center], most) { Some((bounds[center], center)) } else { most };
                 }
             }
             let Some((_, center)) = most.filter(|(gain, _)| *gain > GAIN_MIN * total) else { break };
@@ -145,6 +154,13 @@ impl Fit {
             best.iter_mut().enumerate().for_each(|(i, best)| *best = best.max(self.of(center, i)));
         }
         centers
+    }
+
+    /// How much `center` would add to the fit.
+    fn gain(&self, center: usize, best: &[f64]) -> f64 {
+        let count = self.weights.len();
+        let row = &self.similarity[center * count..(center + 1) * count];
+        self.weights.iter().zip(row).zip(best).map(|((weight, of), best)| weight * (of - best).max(0.0)).sum()
     }
 
     /// The points nearest to each center, ties to the earlier center.

@@ -12,6 +12,7 @@ pub mod candidate;
 pub mod cold_start;
 pub mod compatible;
 pub mod diversify;
+mod exclusions;
 pub mod explain;
 pub mod explain_request;
 pub mod explore;

@@ -1,5 +1,6 @@
 //! What a request reads: one immutable version of everything, taken once at its start.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -11,7 +12,7 @@ use super::retrieve::IndexHeads;
 use super::sources::trending::TrendCache;
 use crate::error::{Error, Result};
 use crate::filter::RuleCache;
-use crate::storage::meta::GramData;
+use crate::storage::meta::{GramData, MetaState};
 use crate::storage::track_shard::TrackView;
 use crate::storage::user_shard::UserShard;
 use crate::types::{Deadline, GenerationId, ShardId, SpaceName, TrackId, TrackOrdinal, TrackRef};
@@ -29,8 +30,45 @@ pub struct Caches {
     pub priors: PriorCache,
     /// Popularity and trend by region.
     pub trends: TrendCache,
+    /// Recipes and Gram data of the newest meta state that was read.
+    pub meta: MetaCache,
     /// Sum of the shards' catalogue epochs, and how many genres there are then.
     taxonomy: Mutex<Option<(u64, usize)>>,
+}
+
+/// What requests need of the meta group's state, in the form they need it in.
+pub struct MetaRead {
+    /// Stored and built-in recipes.
+    pub recipes: Arc<RecipeBook>,
+    /// What fold-in needs, by generation.
+    pub grams: BTreeMap<GenerationId, Arc<GramData>>,
+}
+
+/// The last [`MetaRead`] and the state it was made from.
+#[derive(Default)]
+pub struct MetaCache {
+    last: Mutex<Option<(Arc<MetaState>, Arc<MetaRead>)>>,
+}
+
+impl MetaCache {
+    /// What `make` makes of this very state; kept until another state is asked for.
+    ///
+    /// # Errors
+    /// Those of `make`.
+    pub fn read(
+        &self,
+        state: &Arc<MetaState>,
+        make: impl FnOnce(&MetaState) -> Result<MetaRead>,
+    ) -> Result<Arc<MetaRead>> {
+        if let Some((of, read)) = &*self.last.lock()
+            && Arc::ptr_eq(of, state)
+        {
+            return Ok(Arc::clone(read));
+        }
+        let read = Arc::new(make(state)?);
+        *self.last.lock() = Some((Arc::clone(state), Arc::clone(&read)));
+        Ok(read)
+    }
 }
 
 /// One version of everything a request reads.

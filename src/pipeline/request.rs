@@ -41,6 +41,8 @@ pub struct RecommendRequest {
     pub explain: bool,
     /// Search exactly instead of through the graph.
     pub exact: bool,
+    /// Whether the reply lists what each source offered.
+    pub offers: bool,
     /// The generation to use; the active one when absent.
     pub generation: Option<GenerationId>,
     /// The state must be at least this new.
@@ -66,6 +68,7 @@ impl RecommendRequest {
             context: RequestContext::default(),
             explain: false,
             exact: false,
+            offers: false,
             generation: None,
             min_token: None,
             deadline: Deadline::NEVER,
@@ -226,6 +229,18 @@ pub struct Recommendation {
     pub impression: String,
     /// The list, first to last.
     pub tracks: Vec<RecommendedTrack>,
+    /// What each source offered, in the recipe's order, when asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub offers: Vec<SourceOffer>,
+}
+
+/// What one source offered before the lists were blended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SourceOffer {
+    /// The source.
+    pub source: String,
+    /// Its tracks with the source's own scores, best first.
+    pub tracks: Vec<(TrackId, f64)>,
 }
 
 /// How one vector search ran.

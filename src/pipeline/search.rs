@@ -7,7 +7,7 @@ use super::reader::Reader;
 use super::request::{Recommendation, SearchRequest};
 use super::retrieve::{AllowedTracks, Effort};
 use super::sources::trending::most_popular;
-use super::sources::{SpaceQuery, ask};
+use super::sources::{SpaceQueries, ask};
 use crate::error::{Error, Result};
 use crate::filter::{DenseBits, RuleClass, compile};
 use crate::storage::track_shard::TrackView;
@@ -34,7 +34,7 @@ pub fn search(
         if let Some(text) = request.text.as_deref().filter(|text| !text.trim().is_empty()) {
             base = with_words(reader, view, &base, text)?.into();
         }
-        allowed.push(AllowedTracks { base, excluded: RoaringBitmap::new().into() });
+        allowed.push(AllowedTracks::new(base, RoaringBitmap::new()));
     }
     let k = request.k as usize;
     let mut searches = Vec::new();
@@ -50,15 +50,15 @@ pub fn search(
                 ));
             }
             let effort = Effort { k, ef: request.ef.map(|ef| ef as usize), exact: request.exact };
-            let query = SpaceQuery {
+            let asked = SpaceQueries {
                 source: "search",
                 space: &space.name,
                 generation,
                 metric,
-                query: vector,
+                queries: &[vector],
                 effort,
             };
-            (ask(reader, &query, &allowed, &mut searches)?, "search")
+            (ask(reader, &asked, &allowed, &mut searches)?.pop().unwrap_or_default(), "search")
         }
     };
     let tracks: Vec<ListTrack> =

@@ -8,7 +8,7 @@ use super::reader::Reader;
 use super::request::{Recommendation, RequestContext, SimilarRequest};
 use super::retrieve::{AllowedTracks, Effort};
 use super::similar::similar_query;
-use super::sources::{SpaceQuery, ask};
+use super::sources::{SpaceQueries, ask};
 use crate::error::{Error, Result};
 use crate::filter::{RuleClass, compile};
 use crate::types::{GenerationId, Metric, SpaceSpec, TrackRef};
@@ -55,27 +55,27 @@ pub fn similar(
     let mut allowed = Vec::with_capacity(reader.tracks.len());
     for view in &reader.tracks {
         let mut excluded = match &listener {
-            Some(listener) => listener.blocked(view)?,
+            Some(listener) => RoaringBitmap::clone(&*listener.blocked(view)?),
             None => RoaringBitmap::new(),
         };
         for (seed, _) in seeds.iter().filter(|(seed, _)| seed.shard == view.shard) {
             excluded.extend(view.versions(seed.ordinal.0));
         }
         let base = compile(view, &reader.caches.rules, class, &request.filter)?;
-        allowed.push(AllowedTracks { base, excluded: excluded.into() });
+        allowed.push(AllowedTracks::new(base, excluded));
     }
     let metric = if space.metrics.contains(&Metric::Cosine) { Metric::Cosine } else { first_metric(space) };
     let k = request.k as usize;
     let mut searches = Vec::new();
-    let query = SpaceQuery {
+    let asked = SpaceQueries {
         source: "similar",
         space: &space.name,
         generation,
         metric,
-        query: &query,
+        queries: &[&query],
         effort: Effort::new(k + k / 4 + VERSIONS_SPARE, request.exact),
     };
-    let hits = ask(reader, &query, &allowed, &mut searches)?;
+    let hits = ask(reader, &asked, &allowed, &mut searches)?.pop().unwrap_or_default();
     let mut recordings = std::collections::BTreeSet::new();
     let mut tracks = Vec::with_capacity(k);
     for (track, score) in hits {

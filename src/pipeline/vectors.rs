@@ -1,6 +1,8 @@
 //! Small sets of unit vectors in memory: what diversity, seeds and medoids compare.
 //!
-//! Dot products use one fixed order of sixteen partial sums, so that every processor gives the same result.
+//! Sums are added in one fixed order, so that every processor gives the same result.
+
+use crate::index::kernels::Kernels;
 
 /// Rows of unit vectors of one dimension, `[rows, dim]`; a row may be absent (a track without a vector).
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -97,30 +99,23 @@ impl<'a> FromIterator<Option<&'a [f32]>> for UnitRows {
     }
 }
 
-/// Dot product over the shorter length; 16 partial sums added in a fixed tree.
+/// Dot product over the shorter length, added in the one order that the index adds in on every processor.
 #[must_use]
 pub fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let mut lanes = [0.0_f32; 16];
-    let (chunks_a, rest_a) = a.as_chunks::<16>();
-    let (chunks_b, rest_b) = b.as_chunks::<16>();
-    for (x, y) in chunks_a.iter().zip(chunks_b) {
-        for lane in 0..16 {
-            lanes[lane] += x[lane] * y[lane];
-        }
-    }
-    let mut width = 8;
-    while width > 0 {
-        for lane in 0..width {
-            lanes[lane] += lanes[lane + width];
-        }
-        width /= 2;
-    }
-    lanes[0] + rest_a.iter().zip(rest_b).map(|(x, y)| x * y).sum::<f32>()
+    let len = a.len().min(b.len());
+    Kernels::get().dot_f32(&a[..len], &b[..len])
 }
 
 /// One over the Euclidean length, in f64; `None` for a zero vector or one that is not finite.
 pub(crate) fn inverse_norm(vector: &[f32]) -> Option<f64> {
-    let squares: f64 = vector.iter().map(|&x| f64::from(x) * f64::from(x)).sum();
+    let square = |x: f32| f64::from(x) * f64::from(x);
+    // Eight sums side by side, so that an addition need not wait for the one before.
+    let (chunks, rest) = vector.as_chunks::<8>();
+    let mut lanes = [0.0_f64; 8];
+    for chunk in chunks {
+        lanes.iter_mut().zip(chunk).for_each(|(lane, &x)| *lane += square(x));
+    }
+    let squares: f64 = lanes.iter().sum::<f64>() + rest.iter().map(|&x| square(x)).sum::<f64>();
     let scale = 1.0 / squares.sqrt();
     (squares > 0.0 && scale.is_finite() && scale > 0.0).then_some(scale)
 }

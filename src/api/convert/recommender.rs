@@ -29,6 +29,7 @@ impl TryFrom<pb::RecommendRequest> for RecommendRequest {
             context: proto.context.map(RequestContext::from).unwrap_or_default(),
             explain: proto.explain,
             exact: proto.exact,
+            offers: proto.offers,
             generation: proto.generation.map(GenerationId),
             min_token: token(proto.min_token)?,
             deadline: Deadline::NEVER,
@@ -61,6 +62,7 @@ impl From<RecommendRequest> for pb::RecommendRequest {
             exact: request.exact,
             generation: request.generation.map(|id| id.0),
             min_token: request.min_token.map(Into::into),
+            offers: request.offers,
         }
     }
 }

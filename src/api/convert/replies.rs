@@ -4,7 +4,8 @@ use super::common::{applied, applied_to_proto};
 use crate::api::proto as pb;
 use crate::error::{Error, Result};
 use crate::pipeline::request::{
-    Explanation, Recommendation, RecommendedTrack, SearchReport, SimilarUser, SourceScore, TrackExplanation,
+    Explanation, Recommendation, RecommendedTrack, SearchReport, SimilarUser, SourceOffer, SourceScore,
+    TrackExplanation,
 };
 use crate::types::{GenerationId, SpaceName, Timestamp, TrackId, UserId};
 
@@ -24,6 +25,7 @@ impl From<Recommendation> for pb::Recommendation {
             searches: reply.searches.into_iter().map(Into::into).collect(),
             impression: reply.impression,
             tracks: reply.tracks.into_iter().map(Into::into).collect(),
+            offers: reply.offers.into_iter().map(Into::into).collect(),
         }
     }
 }
@@ -45,7 +47,24 @@ impl TryFrom<pb::Recommendation> for Recommendation {
             searches: proto.searches.into_iter().map(TryInto::try_into).collect::<Result<_>>()?,
             impression: proto.impression,
             tracks: proto.tracks.into_iter().map(TryInto::try_into).collect::<Result<_>>()?,
+            offers: proto.offers.into_iter().map(TryInto::try_into).collect::<Result<_>>()?,
         })
+    }
+}
+
+impl From<SourceOffer> for pb::SourceOffer {
+    fn from(offer: SourceOffer) -> Self {
+        let track = |(id, score): (TrackId, f64)| pb::OfferedTrack { track_id: id.into(), score };
+        Self { source: offer.source, tracks: offer.tracks.into_iter().map(track).collect() }
+    }
+}
+
+impl TryFrom<pb::SourceOffer> for SourceOffer {
+    type Error = Error;
+    fn try_from(proto: pb::SourceOffer) -> Result<Self> {
+        let track = |track: pb::OfferedTrack| Ok((TrackId::new(track.track_id)?, track.score));
+        let tracks = proto.tracks.into_iter().map(track).collect::<Result<_>>()?;
+        Ok(Self { source: proto.source, tracks })
     }
 }
 

@@ -12,7 +12,7 @@ use crate::pipeline::recipe::{
 };
 use crate::pipeline::request::{
     RecommendRequest, Recommendation, RecommendedTrack, RequestContext, SearchReport, SearchRequest,
-    SimilarRequest, SourceScore, TrackExplanation, TrackFilter, WriteToken,
+    SimilarRequest, SourceOffer, SourceScore, TrackExplanation, TrackFilter, WriteToken,
 };
 use crate::types::{
     Action, AlbumId, Artist, ArtistId, AudioFeatures, Date, Deadline, EventId, FeedbackEvent, GenerationId,
@@ -258,6 +258,7 @@ fn recommend() -> impl Strategy<Value = RecommendRequest> {
                 context,
                 explain: flags[0],
                 exact: flags[1],
+                offers: flags[0] ^ flags[1],
                 generation: options.3.map(GenerationId),
                 min_token,
                 deadline: Deadline::NEVER,
@@ -396,6 +397,10 @@ fn finished_lists_round_trip() {
             explored: true,
             reason: "because".into(),
             explanation: Some(numbers),
+        }],
+        offers: vec![SourceOffer {
+            source: "audio".into(),
+            tracks: vec![(TrackId::new("t").expect("valid"), 0.5)],
         }],
     };
     assert_eq!(Recommendation::try_from(pb::Recommendation::from(list.clone())).expect("valid"), list);

@@ -65,10 +65,10 @@ pub fn choose(pool: &[PoolTrack<'_>], count: usize, policy: &ChoicePolicy, seed:
     let weights = softmax_weights(pool, policy.temperature);
     let mut rng = rng(seed, Stream::Choice);
     let mut chosen: Vec<Chosen> = Vec::new();
+    let mut doors = Doors::new(pool);
     let mut artist_cap = policy.artist_cap;
     while chosen.len() < count {
-        let open: Vec<usize> =
-            (0..pool.len()).filter(|&row| is_open(pool, &chosen, row, artist_cap)).collect();
+        let open: Vec<usize> = (0..pool.len()).filter(|&row| doors.is_open(row, artist_cap)).collect();
         if open.is_empty() {
             if artist_cap == 0 {
                 break;
@@ -76,22 +76,39 @@ pub fn choose(pool: &[PoolTrack<'_>], count: usize, policy: &ChoicePolicy, seed:
             artist_cap = 0;
             continue;
         }
-        chosen.push(draw(&open, &weights, policy.epsilon.clamp(0.0, 1.0), rng.uniform()));
+        let drawn = draw(&open, &weights, policy.epsilon.clamp(0.0, 1.0), rng.uniform());
+        doors.take(drawn.row);
+        chosen.push(drawn);
     }
     chosen
 }
 
-fn is_open(pool: &[PoolTrack<'_>], chosen: &[Chosen], row: usize, artist_cap: u32) -> bool {
-    let facts = pool[row].facts;
-    let mut of_artist = 0;
-    for other in chosen.iter().map(|chosen| pool[chosen.row].facts) {
-        if other.recording_key() == facts.recording_key() {
-            return false;
-        }
-        let same = facts.primary_artist().is_some() && other.primary_artist() == facts.primary_artist();
-        of_artist += u32::from(same);
+/// What the tracks drawn so far close.
+struct Doors<'p> {
+    pool: &'p [PoolTrack<'p>],
+    /// Whether a version of a row's recording was drawn.
+    taken: Vec<bool>,
+    /// How many tracks of a row's primary artist were drawn.
+    of_artist: Vec<u32>,
+}
+
+impl<'p> Doors<'p> {
+    fn new(pool: &'p [PoolTrack<'p>]) -> Self {
+        Self { pool, taken: vec![false; pool.len()], of_artist: vec![0; pool.len()] }
     }
-    artist_cap == 0 || of_artist < artist_cap
+
+    fn is_open(&self, row: usize, artist_cap: u32) -> bool {
+        !self.taken[row] && (artist_cap == 0 || self.of_artist[row] < artist_cap)
+    }
+
+    fn take(&mut self, drawn: usize) {
+        let facts = self.pool[drawn].facts;
+        for (row, other) in self.pool.iter().map(|track| track.facts).enumerate() {
+            self.taken[row] |= other.recording_key() == facts.recording_key();
+            let same = facts.primary_artist().is_some() && other.primary_artist() == facts.primary_artist();
+            self.of_artist[row] += u32::from(same);
+        }
+    }
 }
 
 /// `exp(value/τ)` of values min-maxed over the pool; the largest has 1. Values that are not finite count as lowest.

@@ -3,15 +3,17 @@
 use super::choose::ChosenSet;
 use super::plan::Plan;
 use super::rank::Ranking;
+use super::reason::Reasons;
 use super::user_vector::UserVector;
 use crate::error::{Error, Result};
+use crate::pipeline::blend::SourceList;
 use crate::pipeline::candidate::Candidate;
 use crate::pipeline::diversify::Pick;
 use crate::pipeline::explain::{explanation, shortfall};
 use crate::pipeline::explore::place;
 use crate::pipeline::hydrate::reply_of;
 use crate::pipeline::reader::Reader;
-use crate::pipeline::request::{RecommendRequest, Recommendation, RecommendedTrack};
+use crate::pipeline::request::{RecommendRequest, Recommendation, RecommendedTrack, SourceOffer};
 use crate::pipeline::sequence::{SequenceTrack, sequence};
 use crate::pipeline::sources::Retrieved;
 use crate::types::TrackRef;
@@ -42,9 +44,10 @@ pub(super) fn finish(
     let mut relaxed = set.relaxed.clone();
     let slots = order(plan, ranking, set, &mut relaxed);
     let mut tracks = Vec::with_capacity(slots.len());
+    let mut reasons = Reasons::new(reader, plan, retrieved);
     for slot in &slots {
         let candidate = &ranking.candidates[slot.row];
-        tracks.push(shown(reader, request, plan, retrieved, set, slot, candidate)?);
+        tracks.push(shown(reader, request, plan, set, slot, candidate, &mut reasons)?);
     }
     let mut degraded: Vec<String> = retrieved
         .lists
@@ -65,6 +68,7 @@ pub(super) fn finish(
         searches: retrieved.reports.clone(),
         impression: super::token::token(reader, request, plan, ranking, set, &slots),
         tracks,
+        offers: if request.offers { offers(reader, retrieved)? } else { Vec::new() },
         ..reply_of(reader, plan.as_of, reader.generation)
     };
     Ok((reply, listed))
@@ -102,15 +106,27 @@ fn order(plan: &Plan, ranking: &Ranking<'_>, set: &ChosenSet, relaxed: &mut Vec<
     places.into_iter().filter_map(next).collect()
 }
 
+/// What each source offered, by the callers' ids.
+fn offers(reader: &Reader<'_>, retrieved: &Retrieved) -> Result<Vec<SourceOffer>> {
+    let name = |&(track, score): &(TrackRef, f64)| {
+        Ok((reader.view(track.shard)?.row(track.ordinal.0)?.track.track_id.clone(), score))
+    };
+    let offer = |list: &SourceList| {
+        let tracks = list.hits.iter().map(name).collect::<Result<_>>()?;
+        Ok(SourceOffer { source: list.source.as_str().to_owned(), tracks })
+    };
+    retrieved.lists.iter().map(offer).collect()
+}
+
 /// A track as the caller sees it. The rules are asked once more, of the row itself.
 fn shown(
     reader: &Reader<'_>,
     request: &RecommendRequest,
     plan: &Plan,
-    retrieved: &Retrieved,
     set: &ChosenSet,
     slot: &Slot,
     candidate: &Candidate<'_>,
+    reasons: &mut Reasons<'_>,
 ) -> Result<RecommendedTrack> {
     let track = candidate.track();
     let row = reader.view(track.shard)?.row(track.ordinal.0)?;
@@ -132,7 +148,7 @@ fn shown(
         score: candidate.score,
         sources: candidate.parts.iter().map(|part| part.source.as_str().to_owned()).collect(),
         explored: explored.is_some(),
-        reason: super::reason::reason(reader, plan, retrieved, candidate, explored.is_some())?,
+        reason: reasons.of(candidate, &row, explored.is_some())?,
         explanation,
     })
 }

@@ -32,6 +32,7 @@ use super::reader::Reader;
 use super::request::{RecommendRequest, Recommendation, TrackExplanation};
 use super::sources::{Retrieved, SourceRequest, retrieve};
 use crate::error::Result;
+use crate::telemetry::StageClock;
 use crate::types::TrackRef;
 
 /// Everything a request computed: the reply, and what explains it.
@@ -72,17 +73,23 @@ pub fn recommend(reader: &Reader<'_>, request: &RecommendRequest) -> Result<Reco
 /// # Errors
 /// As [`recommend`].
 pub fn run(reader: &Reader<'_>, request: &RecommendRequest, traced: bool) -> Result<Outcome> {
-    let plan = Plan::make(reader, request)?;
+    let mut clock = StageClock::start();
+    let plan = Plan::make(reader, request, &mut clock)?;
     reader.deadline.check()?;
     let vector = user_vector::user_vector(reader, &plan)?;
-    let retrieved = candidates(reader, request, &plan, vector.components.as_deref())?;
+    clock.end("user_vector");
+    let retrieved = candidates(reader, request, &plan, vector.components.as_deref(), &mut clock)?;
     reader.deadline.check()?;
     let facts = rank::gather(reader, &retrieved)?;
+    clock.end("facts");
     let mut ranking = rank::rank(reader, &plan, &retrieved, &facts);
+    clock.end("rank");
     reader.deadline.check()?;
     let cells: choose::FillFacts = std::array::from_fn(|_| OnceCell::new());
     let set = choose::choose(reader, &plan, vector.step, &mut ranking, &cells)?;
+    clock.end("choose");
     let (reply, listed) = finish::finish(reader, request, &plan, &retrieved, &ranking, &set, &vector)?;
+    clock.end("finish");
     let candidates = if traced { trace(&ranking, &set) } else { BTreeMap::new() };
     Ok(Outcome { reply, plan, listed, candidates })
 }
@@ -92,6 +99,7 @@ fn candidates(
     request: &RecommendRequest,
     plan: &Plan,
     user_vector: Option<&[f32]>,
+    clock: &mut StageClock,
 ) -> Result<Retrieved> {
     let sources = SourceRequest {
         listener: &plan.listener,
@@ -101,7 +109,7 @@ fn candidates(
         exact: request.exact,
         allowed: &|source| plan.allowed(source, Windows::All),
     };
-    retrieve(reader, &plan.recipe, &sources)
+    retrieve(reader, &plan.recipe, &sources, clock)
 }
 
 fn trace(ranking: &rank::Ranking<'_>, set: &choose::ChosenSet) -> BTreeMap<TrackRef, Ranked> {

@@ -1,5 +1,6 @@
 //! What a request is: recipe, listener, and the tracks each source may show.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 
 use roaring::RoaringBitmap;
@@ -13,6 +14,7 @@ use crate::pipeline::recipe::{HeardWindow, Recipe, Source, request_seed};
 use crate::pipeline::request::{RecommendRequest, RequestContext};
 use crate::pipeline::retrieve::AllowedTracks;
 use crate::storage::track_shard::TrackView;
+use crate::telemetry::StageClock;
 use crate::types::{Date, Timestamp, TrackOrdinal, TrackRef};
 
 /// Which soft windows hold. Hard rules always do.
@@ -54,10 +56,12 @@ struct ShardRules {
     base: Arc<DenseBits>,
     /// Blocked tracks and the seeds: never shown.
     hard: Arc<RoaringBitmap>,
-    heard: RoaringBitmap,
+    heard: Arc<RoaringBitmap>,
     /// The collaborative source's own window, when it is stricter.
-    heard_collaborative: Option<RoaringBitmap>,
-    served: RoaringBitmap,
+    heard_collaborative: Option<Arc<RoaringBitmap>>,
+    served: Arc<RoaringBitmap>,
+    /// What is left while all windows hold: for the collaborative source, and for the others. Made when first asked.
+    left: [OnceCell<AllowedTracks>; 2],
 }
 
 impl Plan {
@@ -65,14 +69,16 @@ impl Plan {
     ///
     /// # Errors
     /// `NotFound` for an unknown user, recipe, or when none of the seeds exists; `InvalidField`.
-    pub fn make(reader: &Reader<'_>, request: &RecommendRequest) -> Result<Self> {
+    pub fn make(reader: &Reader<'_>, request: &RecommendRequest, clock: &mut StageClock) -> Result<Self> {
         let (Some(as_of), Some(request_id)) = (request.as_of, request.request_id.clone()) else {
             return Err(Error::Internal("as_of and request_id are filled in at the border".to_owned()));
         };
         let recipe = reader.recipes.resolve(&request.surface, request.recipe.as_deref())?;
         let recipe = recipe.patched(&request.overrides, request.n)?;
         let recipe = if reader.rules { recipe } else { recipe.without_rules() };
+        clock.end("recipe");
         let listener = Listener::load(reader, &request.user_id, as_of, &request.context)?;
+        clock.end("listener");
         let class = if recipe.rules { listener.rule_class() } else { RuleClass::Live };
         let seeds: Vec<TrackRef> = request.seeds.iter().filter_map(|id| reader.find(id)).collect();
         if let (true, Some(missing)) = (seeds.is_empty(), request.seeds.first()) {
@@ -81,18 +87,19 @@ impl Plan {
         let filter = with_release_window(&request.filter, &recipe, as_of);
         let mut shards = Vec::with_capacity(reader.tracks.len());
         for view in &reader.tracks {
-            let mut hard = if recipe.rules { listener.blocked(view)? } else { RoaringBitmap::new() };
-            let local = seeds.iter().filter(|seed| seed.shard == view.shard);
-            local.for_each(|seed| hard.extend(view.versions(seed.ordinal.0)));
+            let blocked = if recipe.rules { listener.blocked(view)? } else { Arc::default() };
             let stricter = recipe.heard_collaborative.filter(|window| *window != recipe.heard);
+            let heard = |window| listener.heard(view, as_of, window, recipe.rules);
             shards.push(ShardRules {
                 base: compile(view, &reader.caches.rules, class, &filter)?,
-                hard: Arc::new(hard),
-                heard: listener.heard(view, as_of, recipe.heard, recipe.rules),
-                heard_collaborative: stricter.map(|window| listener.heard(view, as_of, window, recipe.rules)),
-                served: listener.served(view, as_of, recipe.served_weeks),
+                hard: with_seeds(blocked, view, &seeds),
+                heard: heard(recipe.heard)?,
+                heard_collaborative: stricter.map(heard).transpose()?,
+                served: listener.served(view, as_of, recipe.served_weeks)?,
+                left: Default::default(),
             });
         }
+        clock.end("exclusions");
         Ok(Self {
             n: recipe.n as usize,
             seed: request_seed(&request_id, &recipe.reference()),
@@ -110,20 +117,7 @@ impl Plan {
     /// What a source may show on each shard while these windows hold.
     #[must_use]
     pub fn allowed(&self, source: Source, windows: Windows) -> Vec<AllowedTracks> {
-        let allowed = self.shards.iter().map(|shard| {
-            let mut excluded = RoaringBitmap::clone(&shard.hard);
-            if windows <= Windows::Heard {
-                excluded |= match (&shard.heard_collaborative, source) {
-                    (Some(stricter), Source::Collaborative) => stricter,
-                    _ => &shard.heard,
-                };
-            }
-            if windows <= Windows::All {
-                excluded |= &shard.served;
-            }
-            AllowedTracks { base: Arc::clone(&shard.base), excluded: Arc::new(excluded) }
-        });
-        allowed.collect()
+        self.shards.iter().map(|shard| shard.allowed(source, windows)).collect()
     }
 
     /// Whether any soft window leaves something out.
@@ -173,6 +167,37 @@ impl Plan {
             None => None,
         })
     }
+}
+
+impl ShardRules {
+    fn allowed(&self, source: Source, windows: Windows) -> AllowedTracks {
+        let stricter = self.heard_collaborative.as_ref().filter(|_| source == Source::Collaborative);
+        let make = || {
+            let mut excluded = RoaringBitmap::clone(&self.hard);
+            if windows <= Windows::Heard {
+                excluded |= &**stricter.unwrap_or(&self.heard);
+            }
+            if windows <= Windows::All {
+                excluded |= &*self.served;
+            }
+            AllowedTracks::new(Arc::clone(&self.base), excluded)
+        };
+        match windows {
+            Windows::All => self.left[usize::from(stricter.is_none())].get_or_init(make).clone(),
+            Windows::Heard | Windows::None => make(),
+        }
+    }
+}
+
+/// Blocked tracks and, on top, the seeds of the request with their versions.
+fn with_seeds(blocked: Arc<RoaringBitmap>, view: &TrackView, seeds: &[TrackRef]) -> Arc<RoaringBitmap> {
+    if seeds.is_empty() {
+        return blocked;
+    }
+    let mut hard = RoaringBitmap::clone(&blocked);
+    let local = seeds.iter().filter(|seed| seed.shard == view.shard);
+    local.for_each(|seed| hard.extend(view.versions(seed.ordinal.0)));
+    Arc::new(hard)
 }
 
 /// The request's filter with the recipe's own limit on release dates.

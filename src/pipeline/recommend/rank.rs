@@ -1,12 +1,11 @@
 //! From lists to one ranking: facts, blend, session.
 
-use std::collections::BTreeMap;
-
 use super::plan::Plan;
 use crate::error::Result;
 use crate::pipeline::blend::{blend, weights_at};
 use crate::pipeline::candidate::Candidate;
 use crate::pipeline::facts::TrackFacts;
+use crate::pipeline::gather::FactTable;
 use crate::pipeline::reader::Reader;
 use crate::pipeline::session_rank::{self, Moment, session_rank};
 use crate::pipeline::sources::Retrieved;
@@ -23,7 +22,7 @@ pub struct Ranking<'a> {
     pub candidates: Vec<Candidate<'a>>,
     /// Audio vectors in the same order.
     pub audio: UnitRows,
-    /// Track-space vectors in the same order.
+    /// Track-space vectors in the same order; none while every candidate has an audio vector to be compared by.
     pub track: UnitRows,
 }
 
@@ -35,10 +34,8 @@ impl<'a> Ranking<'a> {
             candidate.score = -1e-6 * place as f64;
             self.candidates.push(candidate);
             self.audio.push(reader.vector(&audio(), GenerationId::STATIC, facts.track));
-            let vector =
-                reader.generation.and_then(|generation| reader.vector(&track_cf(), generation, facts.track));
-            self.track.push(vector);
         }
+        self.track = track_rows(reader, &self.candidates, &self.audio);
     }
 }
 
@@ -46,14 +43,8 @@ impl<'a> Ranking<'a> {
 ///
 /// # Errors
 /// Damaged files.
-pub fn gather(reader: &Reader<'_>, retrieved: &Retrieved) -> Result<BTreeMap<TrackRef, TrackFacts>> {
-    let mut facts = BTreeMap::new();
-    for (track, _) in retrieved.lists.iter().flat_map(|list| &list.hits) {
-        if !facts.contains_key(track) {
-            facts.extend(reader.facts([*track])?.into_iter().map(|facts| (*track, facts)));
-        }
-    }
-    Ok(facts)
+pub fn gather(reader: &Reader<'_>, retrieved: &Retrieved) -> Result<FactTable> {
+    reader.fact_table(retrieved.lists.iter().flat_map(|list| &list.hits).map(|(track, _)| *track))
 }
 
 /// Blends the lists and bends the scores by session, context and novelty.
@@ -61,7 +52,7 @@ pub fn rank<'a>(
     reader: &Reader<'_>,
     plan: &Plan,
     retrieved: &Retrieved,
-    facts: &'a BTreeMap<TrackRef, TrackFacts>,
+    facts: &'a FactTable,
 ) -> Ranking<'a> {
     let listener = &plan.listener;
     let weights = weights_at(&plan.recipe, listener.plays);
@@ -69,7 +60,7 @@ pub fn rank<'a>(
     blended.truncate(POOL_MAX.max(plan.n));
     let mut candidates: Vec<Candidate<'a>> = blended
         .into_iter()
-        .filter_map(|blended| Some(Candidate::new(facts.get(&blended.track)?, blended.parts, blended.base)))
+        .filter_map(|blended| Some(Candidate::new(facts.get(blended.track)?, blended.parts, blended.base)))
         .collect();
     let session = listener.session(plan.as_of);
     let moment = moment(plan);
@@ -83,15 +74,20 @@ pub fn rank<'a>(
         skip_vectors: &skip_vectors,
         moment: &moment,
     };
-    session_rank(&mut candidates, &audio_rows, &who, plan.recipe.personal_weight);
-    let tracks: Vec<TrackRef> = candidates.iter().map(Candidate::track).collect();
-    Ranking {
-        audio: unit_rows(reader, &audio(), GenerationId::STATIC, &tracks),
-        track: match reader.generation {
-            Some(generation) => unit_rows(reader, &track_cf(), generation, &tracks),
-            None => absent_rows(tracks.len()),
-        },
-        candidates,
+    let order = session_rank(&mut candidates, &audio_rows, &who, plan.recipe.personal_weight);
+    let audio = audio_rows.select(&order);
+    Ranking { track: track_rows(reader, &candidates, &audio), audio, candidates }
+}
+
+/// Track-space vectors of the candidates, if any of them needs to be compared there.
+fn track_rows(reader: &Reader<'_>, candidates: &[Candidate<'_>], audio: &UnitRows) -> UnitRows {
+    let all_heard = (0..candidates.len()).all(|row| audio.row(row).is_some());
+    match reader.generation.filter(|_| !all_heard) {
+        Some(generation) => {
+            let tracks: Vec<TrackRef> = candidates.iter().map(Candidate::track).collect();
+            unit_rows(reader, &track_cf(), generation, &tracks)
+        }
+        None => UnitRows::default(),
     }
 }
 
@@ -115,14 +111,10 @@ pub fn unit_rows(
 ) -> UnitRows {
     let dim = reader.tracks.iter().find_map(|view| Some(view.set(space, generation)?.spec.dim)).unwrap_or(1);
     let mut rows = UnitRows::with_capacity(dim as usize, tracks.len());
+    let sets: Vec<_> = reader.tracks.iter().map(|view| (view.shard, view.set(space, generation))).collect();
     for track in tracks {
-        rows.push(reader.vector(space, generation, *track));
+        let set = sets.iter().find(|(shard, _)| *shard == track.shard).and_then(|(_, set)| *set);
+        rows.push(set.and_then(|set| set.vector(track.ordinal.0)));
     }
-    rows
-}
-
-fn absent_rows(count: usize) -> UnitRows {
-    let mut rows = UnitRows::new(1);
-    (0..count).for_each(|_| rows.push(None));
     rows
 }

@@ -1,5 +1,8 @@
 //! Why a track is in the list: what the sentence may mention, gathered.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use super::plan::Plan;
 use crate::error::Result;
 use crate::pipeline::candidate::Candidate;
@@ -7,37 +10,55 @@ use crate::pipeline::explain::{ReasonFacts, TrackName, reason as sentence};
 use crate::pipeline::reader::Reader;
 use crate::pipeline::recipe::Source;
 use crate::pipeline::sources::Retrieved;
+use crate::storage::track_shard::row::TrackRow;
+use crate::types::{GenreKey, GenreTag, TrackRef};
 
-/// One sentence a listener understands.
-///
-/// # Errors
-/// Damaged files.
-pub(super) fn reason(
-    reader: &Reader<'_>,
-    plan: &Plan,
-    retrieved: &Retrieved,
-    candidate: &Candidate<'_>,
-    explored: bool,
-) -> Result<String> {
-    let seed = match retrieved.because.get(&candidate.track()) {
-        Some(seed) => Some(reader.view(seed.shard)?.row(seed.ordinal.0)?),
-        None => None,
-    };
-    let name = seed.as_ref().map(|row| TrackName {
-        title: &row.track.title,
-        artist: row.track.artists.first().map_or("", |artist| &artist.name),
-    });
-    let row = reader.view(candidate.track().shard)?.row(candidate.track().ordinal.0)?;
-    let liked = |genre: &&crate::types::GenreTag| {
-        plan.listener.profile.genre_share(crate::types::GenreKey::of(&genre.genre)) > 0.0
-    };
-    Ok(sentence(&ReasonFacts {
-        // What no source offered was taken by its popularity, to fill the list.
-        source: candidate.main_source().or(Some(Source::Trending)),
-        explored,
-        seed: name,
-        seeds_requested: !plan.seeds.is_empty(),
-        liked_genre: row.track.genres.iter().find(liked).map(|tag| tag.genre.as_str()),
-        region: plan.listener.state.user.region,
-    }))
+/// The reasons of one list. Few seeds stand behind a list, so their names are read once.
+pub(super) struct Reasons<'a> {
+    reader: &'a Reader<'a>,
+    plan: &'a Plan,
+    retrieved: &'a Retrieved,
+    seeds: BTreeMap<TrackRef, Arc<TrackRow>>,
+}
+
+impl<'a> Reasons<'a> {
+    /// No seed read yet.
+    pub(super) fn new(reader: &'a Reader<'a>, plan: &'a Plan, retrieved: &'a Retrieved) -> Self {
+        Self { reader, plan, retrieved, seeds: BTreeMap::new() }
+    }
+
+    /// One sentence a listener understands of a candidate, whose row is given.
+    ///
+    /// # Errors
+    /// Damaged files.
+    pub(super) fn of(&mut self, candidate: &Candidate<'_>, row: &TrackRow, explored: bool) -> Result<String> {
+        let plan = self.plan;
+        let seed = match self.retrieved.because.get(&candidate.track()) {
+            Some(&seed) => Some(self.seed(seed)?),
+            None => None,
+        };
+        let name = seed.as_ref().map(|row| TrackName {
+            title: &row.track.title,
+            artist: row.track.artists.first().map_or("", |artist| &artist.name),
+        });
+        let liked = |genre: &&GenreTag| plan.listener.profile.genre_share(GenreKey::of(&genre.genre)) > 0.0;
+        Ok(sentence(&ReasonFacts {
+            // What no source offered was taken by its popularity, to fill the list.
+            source: candidate.main_source().or(Some(Source::Trending)),
+            explored,
+            seed: name,
+            seeds_requested: !plan.seeds.is_empty(),
+            liked_genre: row.track.genres.iter().find(liked).map(|tag| tag.genre.as_str()),
+            region: plan.listener.state.user.region,
+        }))
+    }
+
+    fn seed(&mut self, seed: TrackRef) -> Result<Arc<TrackRow>> {
+        if let Some(row) = self.seeds.get(&seed) {
+            return Ok(Arc::clone(row));
+        }
+        let row = self.reader.view(seed.shard)?.row(seed.ordinal.0)?;
+        self.seeds.insert(seed, Arc::clone(&row));
+        Ok(row)
+    }
 }

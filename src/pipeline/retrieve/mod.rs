@@ -9,4 +9,4 @@ mod nearest;
 
 pub use allowed::AllowedTracks;
 pub use heads::IndexHeads;
-pub use nearest::{Effort, Found, nearest};
+pub use nearest::{Effort, Found, Search};

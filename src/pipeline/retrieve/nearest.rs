@@ -6,12 +6,11 @@ use super::allowed::AllowedTracks;
 use super::heads::{IndexHeads, open_view, rows_of};
 use crate::error::{Error, Result};
 use crate::index::{self, Allowed, IndexError, Rows, Scratch, SearchParams, SearchPath};
-use crate::pipeline::reader::Reader;
 use crate::storage::track_shard::TrackView;
 use crate::storage::track_shard::vectors::{
     GrowingVectors, SealedVectors, VectorBody, VectorSegment, VectorSet,
 };
-use crate::types::Metric;
+use crate::types::{Deadline, Metric, SegmentOffset};
 
 thread_local! {
     /// Search memory of this thread, grown once.
@@ -48,31 +47,41 @@ pub struct Found {
     pub selectivity: f32,
 }
 
-/// Returns the `k` allowed tracks of a set nearest to `query`. Deterministic for a version of the shard.
-///
-/// # Errors
-/// `InvalidField` for a query of the wrong dimension, not finite, or zero under cosine; `Timeout` before the first segment
-/// that the deadline leaves no time for; `Corrupt`.
-pub fn nearest(
-    reader: &Reader<'_>,
-    view: &TrackView,
-    set: &VectorSet,
-    metric: Metric,
-    query: &[f32],
-    effort: Effort,
-    allowed: &AllowedTracks,
-) -> Result<Found> {
-    let mut merge = Merge::default();
-    SCRATCH.with_borrow_mut(|scratch| {
-        let heads = &reader.caches.heads;
-        for segment in &set.segments {
-            reader.deadline.check()?;
-            let search = SegmentSearch { heads, view, segment, metric, query, effort, allowed };
-            search.run(scratch, &mut merge)?;
-        }
-        Ok::<(), Error>(())
-    })?;
-    Ok(merge.finish(effort.k))
+/// Searches of one shard's vector set under one filter.
+pub struct Search<'a> {
+    /// Opened indexes.
+    pub heads: &'a IndexHeads,
+    /// When to stop.
+    pub deadline: Deadline,
+    /// The shard's version.
+    pub view: &'a TrackView,
+    /// The set.
+    pub set: &'a VectorSet,
+    /// How to compare.
+    pub metric: Metric,
+    /// What may be returned.
+    pub allowed: &'a AllowedTracks,
+}
+
+impl Search<'_> {
+    /// Returns, for each query, the `k` allowed tracks nearest to it. Deterministic for a version of the shard. What
+    /// does not depend on the query (opening a segment, estimating the filter) is done once for all of them.
+    ///
+    /// # Errors
+    /// `InvalidField` for a query of the wrong dimension, not finite, or zero under cosine; `Timeout` before the first
+    /// segment that the deadline leaves no time for; `Corrupt`.
+    pub fn nearest(&self, queries: &[&[f32]], effort: Effort) -> Result<Vec<Found>> {
+        let mut merges: Vec<Merge> = queries.iter().map(|_| Merge::default()).collect();
+        SCRATCH.with_borrow_mut(|scratch| {
+            for segment in &self.set.segments {
+                self.deadline.check()?;
+                let search = SegmentSearch { search: self, segment, queries, effort };
+                search.run(scratch, &mut merges)?;
+            }
+            Ok::<(), Error>(())
+        })?;
+        Ok(merges.into_iter().map(|merge| merge.finish(effort.k)).collect())
+    }
 }
 
 #[derive(Default)]
@@ -115,60 +124,70 @@ fn best_first(a: &(u32, f32), b: &(u32, f32)) -> std::cmp::Ordering {
     b.1.total_cmp(&a.1).then(a.0.cmp(&b.0))
 }
 
-/// One query against one segment.
+/// All queries against one segment.
 struct SegmentSearch<'a> {
-    heads: &'a IndexHeads,
-    view: &'a TrackView,
+    search: &'a Search<'a>,
     segment: &'a VectorSegment,
-    metric: Metric,
-    query: &'a [f32],
+    queries: &'a [&'a [f32]],
     effort: Effort,
-    allowed: &'a AllowedTracks,
 }
 
 impl SegmentSearch<'_> {
-    fn run(&self, scratch: &mut Scratch, merge: &mut Merge) -> Result<()> {
+    fn run(&self, scratch: &mut Scratch, merges: &mut [Merge]) -> Result<()> {
         match &self.segment.body {
-            VectorBody::Memory(rows) => self.growing(rows, scratch, merge),
-            VectorBody::Sealed(sealed) => self.sealed(sealed, scratch, merge),
+            VectorBody::Memory(rows) => self
+                .queries
+                .iter()
+                .zip(merges)
+                .try_for_each(|(query, merge)| self.growing(rows, query, scratch, merge)),
+            VectorBody::Sealed(sealed) => self.sealed(sealed, scratch, merges),
         }
     }
 
-    fn sealed(&self, sealed: &SealedVectors, scratch: &mut Scratch, merge: &mut Merge) -> Result<()> {
-        let ordinals = sealed.ordinals()?;
+    fn sealed(&self, sealed: &SealedVectors, scratch: &mut Scratch, merges: &mut [Merge]) -> Result<()> {
+        let (search, ordinals) = (self.search, sealed.ordinals()?);
         let live = self.live_bits(ordinals.len());
-        let mut allowed = Allowed::all()
-            .with_ordinals(ordinals)
-            .with_base(self.allowed.base.words())
-            .with_excluded(&self.allowed.excluded);
+        let (base, excluded) = search.allowed.parts();
+        let mut allowed = Allowed::all().with_ordinals(ordinals).with_base(base).with_excluded(excluded);
         if let Some(live) = &live {
             allowed = allowed.with_live(live);
         }
-        let head = if self.effort.exact { None } else { self.heads.head(self.view, sealed, self.metric)? };
-        let files = sealed.indexes.iter().find(|files| files.metric == self.metric);
+        let head =
+            if self.effort.exact { None } else { search.heads.head(search.view, sealed, search.metric)? };
+        let files = sealed.indexes.iter().find(|files| files.metric == search.metric);
+        let owner = |offset: SegmentOffset| ordinals[offset.0 as usize];
         if let (Some(head), Some(files)) = (head, files) {
             let params = SearchParams { k: self.effort.k, ef: self.effort.ef };
             let index = open_view(&head, sealed, files)?;
-            let outcome = index.search(self.query, &params, &allowed, scratch).map_err(query_error)?;
-            merge
-                .hits
-                .extend(outcome.hits.iter().map(|(offset, score)| (ordinals[offset.0 as usize], *score)));
-            merge.add(outcome.path, ordinals.len(), outcome.selectivity);
+            let outcomes =
+                index.search_many(self.queries, &params, &allowed, scratch).map_err(query_error)?;
+            for (merge, outcome) in merges.iter_mut().zip(outcomes) {
+                merge.hits.extend(outcome.hits.iter().map(|&(offset, score)| (owner(offset), score)));
+                merge.add(outcome.path, ordinals.len(), outcome.selectivity);
+            }
             return Ok(());
         }
         let rows = rows_of(sealed)?;
-        let hits = index::exact::search(&rows, self.metric, self.query, self.effort.k, &allowed, scratch);
-        merge.hits.extend(
-            hits.map_err(query_error)?.iter().map(|(offset, score)| (ordinals[offset.0 as usize], *score)),
-        );
         let share = allowed.estimated_count(ordinals.len()) as f32 / ordinals.len().max(1) as f32;
-        merge.add(SearchPath::Exact, ordinals.len(), share);
+        for (query, merge) in self.queries.iter().zip(merges) {
+            let hits = index::exact::search(&rows, search.metric, query, self.effort.k, &allowed, scratch);
+            let hits = hits.map_err(query_error)?;
+            merge.hits.extend(hits.iter().map(|&(offset, score)| (owner(offset), score)));
+            merge.add(SearchPath::Exact, ordinals.len(), share);
+        }
         Ok(())
     }
 
-    fn growing(&self, growing: &GrowingVectors, scratch: &mut Scratch, merge: &mut Merge) -> Result<()> {
+    fn growing(
+        &self,
+        growing: &GrowingVectors,
+        query: &[f32],
+        scratch: &mut Scratch,
+        merge: &mut Merge,
+    ) -> Result<()> {
         let mut first = 0_u32;
         let mut allowed_rows = 0_usize;
+        let (base, excluded) = self.search.allowed.parts();
         for chunk in growing.chunks() {
             let n = chunk.ordinals.len();
             let dim = chunk.data.len() / n.max(1);
@@ -179,9 +198,10 @@ impl SegmentSearch<'_> {
             let allowed = Allowed::all()
                 .with_ordinals(&chunk.ordinals)
                 .with_live(&live)
-                .with_base(self.allowed.base.words())
-                .with_excluded(&self.allowed.excluded);
-            let hits = index::exact::search(&rows, self.metric, self.query, self.effort.k, &allowed, scratch);
+                .with_base(base)
+                .with_excluded(excluded);
+            let metric = self.search.metric;
+            let hits = index::exact::search(&rows, metric, query, self.effort.k, &allowed, scratch);
             merge.hits.extend(
                 hits.map_err(query_error)?.iter().map(|(at, score)| (chunk.ordinals[at.0 as usize], *score)),
             );

@@ -5,7 +5,8 @@
 
 mod context;
 
-pub use context::{Moment, context_fit};
+use context::GenreShares;
+pub use context::{ContextFit, Moment};
 
 use super::candidate::{Candidate, best_first};
 use super::facts::{TrackFacts, finite};
@@ -39,10 +40,12 @@ pub fn session_rank(
     listener: &Listener<'_>,
     gamma: f64,
 ) -> Vec<usize> {
+    let context = ContextFit::new(listener.profile, listener.moment);
+    let shares = GenreShares::new(&listener.profile.genres);
     for (row, candidate) in candidates.iter_mut().enumerate() {
         candidate.session = session_fit(candidate.facts, audio.row(row), listener);
-        candidate.context = context_fit(candidate.facts, listener.profile, listener.moment);
-        candidate.novelty = novelty(candidate.facts, listener.profile);
+        candidate.context = context.of(candidate.facts);
+        candidate.novelty = novelty(candidate.facts, &shares);
         candidate.score = (1.0 - gamma) * candidate.base + gamma * personal(candidate);
     }
     let mut order: Vec<usize> = (0..candidates.len()).collect();
@@ -89,11 +92,11 @@ fn session_fit(facts: &TrackFacts, audio: Option<&[f32]>, listener: &Listener<'_
 }
 
 /// 1 − the share of the listener's plays in the track's genres; 0.5 when the track's genres are unknown.
-fn novelty(facts: &TrackFacts, profile: &TasteProfile) -> f64 {
+fn novelty(facts: &TrackFacts, shares: &GenreShares) -> f64 {
     if facts.genres.is_empty() {
         return NEUTRAL;
     }
-    let share: f64 = facts.genres.iter().map(|&(genre, _)| profile.genre_share(genre)).sum();
+    let share: f64 = facts.genres.iter().map(|&(genre, _)| shares.of(genre)).sum();
     (1.0 - share).clamp(0.0, 1.0)
 }
 

@@ -124,7 +124,7 @@ fn context_follows_the_hour_and_the_activity() {
         ..Moment::default()
     };
     let (morning_track, loud) = (track_of(1, 1, &[1], 0.2), track_of(2, 2, &[1], 0.95));
-    let fit = |facts: &TrackFacts, moment: Moment| context_fit(facts, &profile, &moment);
+    let fit = |facts: &TrackFacts, moment: Moment| ContextFit::new(&profile, &moment).of(facts);
     assert_eq!(fit(&morning_track, at(8, None)), 1.0);
     assert_eq!(fit(&morning_track, at(20, None)), 0.0);
     assert_eq!(fit(&morning_track, at(3, None)), 0.75, "half as sure at an hour without plays");
@@ -136,7 +136,7 @@ fn context_follows_the_hour_and_the_activity() {
 fn novelty_is_what_the_listener_does_not_play() {
     let profile =
         TasteProfile { genres: vec![(GenreKey(1), 0.7), (GenreKey(2), 0.3)], ..TasteProfile::default() };
-    let of = |genres: &[u64]| novelty(&track_of(1, 1, genres, 0.5), &profile);
+    let of = |genres: &[u64]| novelty(&track_of(1, 1, genres, 0.5), &GenreShares::new(&profile.genres));
     assert!((of(&[1]) - 0.3).abs() < 1e-12 && of(&[1, 2]).abs() < 1e-12);
     assert_eq!((of(&[3]), of(&[])), (1.0, 0.5));
 }
@@ -174,7 +174,7 @@ proptest! {
                 let energy = f64::from(t.audio.energy.unwrap());
                 let session = (1.0 - 0.5 * (energy - mood).abs()).clamp(0.0, 1.0);
                 let share = if t.genres[0].0 == GenreKey(1) { 0.6 } else { 0.0 };
-                0.5 * session + 0.3 * context_fit(t, &profile, &moment) + 0.2 * (1.0 - share)
+                0.5 * session + 0.3 * ContextFit::new(&profile, &moment).of(t) + 0.2 * (1.0 - share)
             })
             .collect();
         let mut by_textbook: Vec<usize> = (0..tracks.len()).collect();

@@ -1,13 +1,13 @@
 //! Audio: tracks that sound like what the listener likes, or like the request's seeds, and fit them in tempo and energy.
 
-use super::{Retrieved, SourceRequest, SpaceQuery, ask, depth, join_points, points, share_of};
+use super::{Retrieved, SourceRequest, SpaceQueries, ask, depth, join_points, points::points, share_of};
 use crate::error::Result;
 use crate::pipeline::compatible::compatible;
 use crate::pipeline::reader::Reader;
 use crate::pipeline::recipe::{Source, SourceSpec};
 use crate::pipeline::retrieve::{AllowedTracks, Effort};
 use crate::pipeline::spaces::audio as audio_space;
-use crate::types::{GenerationId, Metric, TrackRef};
+use crate::types::{AudioFeatures, GenerationId, Metric, TrackRef};
 
 /// How many times the depth is fetched, since features rule some out.
 const OVER_FETCH: usize = 3;
@@ -23,25 +23,31 @@ pub(super) fn audio(
     let space = audio_space();
     let points = points(reader, request, &space, GenerationId::STATIC);
     let k = share_of(depth(spec), points.len(), OVER_FETCH);
-    let mut answers = Vec::with_capacity(points.len());
-    for point in &points {
-        let query = SpaceQuery {
-            source: Source::Audio.as_str(),
-            space: &space,
-            generation: GenerationId::STATIC,
-            metric: Metric::Cosine,
-            query: &point.vector,
-            effort: Effort::new(k, request.exact),
-        };
-        let mut hits = ask(reader, &query, allowed, &mut retrieved.reports)?;
-        let reference = reader.view(point.track.shard)?.features(point.track.ordinal.0)?;
+    let queries: Vec<&[f32]> = points.iter().map(|point| point.vector.as_slice()).collect();
+    let asked = SpaceQueries {
+        source: Source::Audio.as_str(),
+        space: &space,
+        generation: GenerationId::STATIC,
+        metric: Metric::Cosine,
+        queries: &queries,
+        effort: Effort::new(k, request.exact),
+    };
+    let mut answers = ask(reader, &asked, allowed, &mut retrieved.reports)?;
+    for (point, hits) in points.iter().zip(&mut answers) {
+        let reference = tempo_and_energy(reader, point.track)?;
         let mut fits = Vec::with_capacity(hits.len());
-        for (track, _) in &hits {
-            fits.push(compatible(&reader.view(track.shard)?.features(track.ordinal.0)?, &reference));
+        for (track, _) in hits.iter() {
+            fits.push(compatible(&tempo_and_energy(reader, *track)?, &reference));
         }
         let mut fits = fits.into_iter();
         hits.retain(|_| fits.next().unwrap_or(false));
-        answers.push(hits);
     }
     Ok(join_points(&points, answers, depth(spec), &mut retrieved.because))
+}
+
+/// What compatibility asks of a track, from the facts in memory.
+fn tempo_and_energy(reader: &Reader<'_>, track: TrackRef) -> Result<AudioFeatures> {
+    let hot = reader.view(track.shard)?.hot(track.ordinal.0);
+    let known = |value: f32| Some(value).filter(|value| !value.is_nan());
+    Ok(AudioFeatures { tempo: known(hot.tempo), energy: known(hot.energy), ..AudioFeatures::default() })
 }

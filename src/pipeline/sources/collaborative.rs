@@ -1,6 +1,6 @@
 //! Collaborative: the listener's vector against the tracks' vectors, maximum inner product.
 
-use super::{Retrieved, SourceRequest, SpaceQuery, ask, depth};
+use super::{Retrieved, SourceRequest, SpaceQueries, ask, depth};
 use crate::error::Result;
 use crate::pipeline::reader::Reader;
 use crate::pipeline::recipe::{Source, SourceSpec};
@@ -19,13 +19,13 @@ pub(super) fn collaborative(
     let (Some(vector), Some(generation)) = (request.user_vector, reader.generation) else {
         return Ok(Vec::new());
     };
-    let query = SpaceQuery {
+    let asked = SpaceQueries {
         source: Source::Collaborative.as_str(),
         space: &track_cf(),
         generation,
         metric: Metric::Ip,
-        query: vector,
+        queries: &[vector],
         effort: Effort::new(depth(spec), request.exact),
     };
-    ask(reader, &query, allowed, &mut retrieved.reports)
+    Ok(ask(reader, &asked, allowed, &mut retrieved.reports)?.pop().unwrap_or_default())
 }

@@ -2,7 +2,7 @@
 //!
 //! Medoids rather than one average: the average of a listener with two tastes lies in neither.
 
-use super::{Retrieved, SourceRequest, SpaceQuery, ask, depth, join_points, points, share_of};
+use super::{Retrieved, SourceRequest, SpaceQueries, ask, depth, join_points, points::points, share_of};
 use crate::error::Result;
 use crate::pipeline::reader::Reader;
 use crate::pipeline::recipe::{Source, SourceSpec};
@@ -22,17 +22,15 @@ pub(super) fn content(
     let space = track_cf();
     let points = points(reader, request, &space, generation);
     let k = share_of(depth(spec), points.len(), 2);
-    let mut answers = Vec::with_capacity(points.len());
-    for point in &points {
-        let query = SpaceQuery {
-            source: Source::Content.as_str(),
-            space: &space,
-            generation,
-            metric: Metric::Cosine,
-            query: &point.vector,
-            effort: Effort::new(k, request.exact),
-        };
-        answers.push(ask(reader, &query, allowed, &mut retrieved.reports)?);
-    }
+    let queries: Vec<&[f32]> = points.iter().map(|point| point.vector.as_slice()).collect();
+    let asked = SpaceQueries {
+        source: Source::Content.as_str(),
+        space: &space,
+        generation,
+        metric: Metric::Cosine,
+        queries: &queries,
+        effort: Effort::new(k, request.exact),
+    };
+    let answers = ask(reader, &asked, allowed, &mut retrieved.reports)?;
     Ok(join_points(&points, answers, depth(spec), &mut retrieved.because))
 }

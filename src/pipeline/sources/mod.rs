@@ -7,7 +7,10 @@
 mod audio;
 mod collaborative;
 mod content;
+mod points;
 pub mod trending;
+
+pub use points::TastePoints;
 
 use std::collections::BTreeMap;
 
@@ -17,13 +20,11 @@ use super::medoids::merge_by_share;
 use super::reader::Reader;
 use super::recipe::{Recipe, Source, SourceSpec};
 use super::request::SearchReport;
-use super::retrieve::{AllowedTracks, Effort, nearest};
-use super::vectors::UnitRows;
+use super::retrieve::{AllowedTracks, Effort, Search};
 use crate::error::Result;
+use crate::telemetry::StageClock;
 use crate::types::{GenerationId, Metric, SpaceName, Timestamp, TrackOrdinal, TrackRef};
-
-/// How many points a listener's taste is asked with, at most.
-const QUERIES_MAX: usize = 8;
+use points::Point;
 
 /// What the sources of one request work from.
 pub struct SourceRequest<'a> {
@@ -56,7 +57,12 @@ pub struct Retrieved {
 ///
 /// # Errors
 /// `Timeout`; damaged files.
-pub fn retrieve(reader: &Reader<'_>, recipe: &Recipe, request: &SourceRequest<'_>) -> Result<Retrieved> {
+pub fn retrieve(
+    reader: &Reader<'_>,
+    recipe: &Recipe,
+    request: &SourceRequest<'_>,
+    clock: &mut StageClock,
+) -> Result<Retrieved> {
     let mut retrieved = Retrieved::default();
     for spec in &recipe.sources {
         reader.deadline.check()?;
@@ -73,12 +79,13 @@ pub fn retrieve(reader: &Reader<'_>, recipe: &Recipe, request: &SourceRequest<'_
             }
         };
         retrieved.lists.push(SourceList { source: spec.source, hits });
+        clock.end(spec.source.as_str());
     }
     Ok(retrieved)
 }
 
-/// A query against one space on every shard.
-pub(super) struct SpaceQuery<'a> {
+/// Queries against one space on every shard, all with the same effort.
+pub(super) struct SpaceQueries<'a> {
     /// Who asks, for the report.
     pub source: &'a str,
     /// The space.
@@ -88,37 +95,49 @@ pub(super) struct SpaceQuery<'a> {
     /// How to compare.
     pub metric: Metric,
     /// With what.
-    pub query: &'a [f32],
+    pub queries: &'a [&'a [f32]],
     /// How hard.
     pub effort: Effort,
 }
 
-/// Asks every shard and merges: the `k` best, ties by track. Says how it searched.
+/// Asks every shard and merges: for each query the `k` best, ties by track. Says how it searched.
 ///
 /// # Errors
 /// `InvalidField` for a query that does not fit the space; `Timeout`; damaged files.
 pub(super) fn ask(
     reader: &Reader<'_>,
-    query: &SpaceQuery<'_>,
+    asked: &SpaceQueries<'_>,
     allowed: &[AllowedTracks],
     reports: &mut Vec<SearchReport>,
-) -> Result<Vec<(TrackRef, f64)>> {
-    let mut hits: Vec<(TrackRef, f64)> = Vec::new();
+) -> Result<Vec<Vec<(TrackRef, f64)>>> {
+    let mut answers: Vec<Vec<(TrackRef, f64)>> = vec![Vec::new(); asked.queries.len()];
     for (view, allowed) in reader.tracks.iter().zip(allowed) {
-        let Some(set) = view.set(query.space, query.generation) else { continue };
-        let found = nearest(reader, view, set, query.metric, query.query, query.effort, allowed)?;
+        let Some(set) = view.set(asked.space, asked.generation) else { continue };
+        let search = Search {
+            heads: &reader.caches.heads,
+            deadline: reader.deadline,
+            view,
+            set,
+            metric: asked.metric,
+            allowed,
+        };
+        let found = search.nearest(asked.queries, asked.effort)?;
         let place = |ordinal| TrackRef { shard: view.shard, ordinal: TrackOrdinal(ordinal) };
-        hits.extend(found.hits.iter().map(|&(ordinal, score)| (place(ordinal), f64::from(score))));
-        note(reports, query, found.path, found.selectivity);
+        for (answer, found) in answers.iter_mut().zip(found) {
+            answer.extend(found.hits.iter().map(|&(ordinal, score)| (place(ordinal), f64::from(score))));
+            note(reports, asked, &found.path, found.selectivity);
+        }
     }
-    sort_hits(&mut hits);
-    hits.truncate(query.effort.k);
-    Ok(hits)
+    for answer in &mut answers {
+        sort_hits(answer);
+        answer.truncate(asked.effort.k);
+    }
+    Ok(answers)
 }
 
 /// One report a source and space: paths joined, the smallest selectivity.
-fn note(reports: &mut Vec<SearchReport>, query: &SpaceQuery<'_>, path: String, selectivity: f32) {
-    let same = |report: &&mut SearchReport| report.source == query.source && report.space == *query.space;
+fn note(reports: &mut Vec<SearchReport>, asked: &SpaceQueries<'_>, path: &str, selectivity: f32) {
+    let same = |report: &&mut SearchReport| report.source == asked.source && report.space == *asked.space;
     match reports.iter_mut().find(same) {
         Some(report) => {
             for name in path.split('+').filter(|name| !name.is_empty()) {
@@ -133,9 +152,9 @@ fn note(reports: &mut Vec<SearchReport>, query: &SpaceQuery<'_>, path: String, s
             report.selectivity = report.selectivity.min(selectivity);
         }
         None => reports.push(SearchReport {
-            source: query.source.to_owned(),
-            space: query.space.clone(),
-            path,
+            source: asked.source.to_owned(),
+            space: asked.space.clone(),
+            path: path.to_owned(),
             selectivity,
         }),
     }
@@ -145,63 +164,27 @@ pub(super) fn sort_hits(hits: &mut [(TrackRef, f64)]) {
     hits.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
 }
 
-/// A point of taste: a track that stands for others, its vector, and their share of the weight.
-pub(super) struct Point {
-    pub track: TrackRef,
-    pub vector: Vec<f32>,
-    pub share: f64,
-}
-
-/// The tracks taste is asked with in a space: at most eight that stand for the seeds, or for the favourites.
-pub(super) fn points(
-    reader: &Reader<'_>,
-    request: &SourceRequest<'_>,
-    space: &SpaceName,
-    generation: GenerationId,
-) -> Vec<Point> {
-    let seeds: Vec<(TrackRef, f64)> = if request.seeds.is_empty() {
-        request.listener.favorites.iter().map(|favorite| (favorite.track, favorite.weight)).collect()
-    } else {
-        request.seeds.iter().map(|&track| (track, 1.0)).collect()
-    };
-    let known: Vec<(TrackRef, f64, &[f32])> = seeds
-        .into_iter()
-        .filter_map(|(track, weight)| Some((track, weight, reader.vector(space, generation, track)?)))
-        .collect();
-    let Some(dim) = known.first().map(|(_, _, vector)| vector.len()) else { return Vec::new() };
-    let mut rows = UnitRows::with_capacity(dim, known.len());
-    known.iter().for_each(|(_, _, vector)| rows.push(Some(vector)));
-    let weights: Vec<f64> = known.iter().map(|(_, weight, _)| *weight).collect();
-    let medoids = super::medoids::medoids(&rows, &weights, QUERIES_MAX);
-    let point = |medoid: &super::medoids::Medoid| Point {
-        track: known[medoid.row].0,
-        vector: known[medoid.row].2.to_vec(),
-        share: medoid.share,
-    };
-    medoids.iter().map(point).collect()
-}
-
 /// Joins the answers to several points, each getting its share of `depth`; notes which point each track was found from.
-pub(super) fn join_points(
+fn join_points(
     points: &[Point],
     answers: Vec<Vec<(TrackRef, f64)>>,
     depth: usize,
     because: &mut BTreeMap<TrackRef, TrackRef>,
 ) -> Vec<(TrackRef, f64)> {
-    let mut best: BTreeMap<TrackRef, (f64, TrackRef)> = BTreeMap::new();
-    for (point, hits) in points.iter().zip(&answers) {
-        for &(track, score) in hits {
-            let entry = best.entry(track).or_insert((score, point.track));
-            if score > entry.0 {
-                *entry = (score, point.track);
-            }
-        }
+    // By track, the largest score first, of equal ones the earlier point's.
+    let mut best: Vec<(TrackRef, f64, usize)> = Vec::new();
+    for (at, hits) in answers.iter().enumerate() {
+        best.extend(hits.iter().map(|&(track, score)| (track, score, at)));
     }
+    best.sort_unstable_by(|a, b| a.0.cmp(&b.0).then(b.1.total_cmp(&a.1)).then(a.2.cmp(&b.2)));
+    best.dedup_by_key(|(track, ..)| *track);
     let lists: Vec<(f64, Vec<(TrackRef, f64)>)> =
         points.iter().map(|point| point.share).zip(answers).collect();
     let hits = merge_by_share(&lists, depth);
     for (track, _) in &hits {
-        because.entry(*track).or_insert(best[track].1);
+        if let Ok(at) = best.binary_search_by_key(track, |(known, ..)| *known) {
+            because.entry(*track).or_insert(points[best[at].2].track);
+        }
     }
     hits
 }

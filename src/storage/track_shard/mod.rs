@@ -7,6 +7,7 @@
 //! | applying them, the only place that changes state | `apply` |
 //! | what readers hold: an immutable version | [`view`] |
 //! | catalogue rows and their postings | [`segment`], [`row`] |
+//! | the columns that stages read | [`columns`] |
 //! | vectors, one set a space and generation | [`vectors`] |
 //! | the state at a `Seal` entry as files | `checkpoint` |
 //! | opening those files again | `recover` |
@@ -19,6 +20,7 @@
 mod apply;
 mod check;
 mod checkpoint;
+pub mod columns;
 pub mod command;
 mod cow;
 mod ids;

@@ -9,11 +9,12 @@ use segue_storage_format::{
     SegmentKind, Verify, manifest::segment_folder,
 };
 
+use super::columns::SealedColumns;
 use super::cow::CowVec;
 use super::row::{TrackHot, TrackRow};
 use crate::error::{Error, Result};
 use crate::storage::error::damaged;
-use crate::types::{ArtistKey, AudioFeatures, GenreKey, Track};
+use crate::types::{ArtistKey, AudioFeatures, Track};
 
 /// File of the columns in a track segment's folder.
 pub const COLUMNS: &str = "columns.seg";
@@ -202,27 +203,15 @@ impl SealedTracks {
         self.postings.field(field.name()).map_or(0, |field| field.cardinality(key))
     }
 
-    /// Artist keys of a row, primary first.
-    pub fn artists(&self, offset: u32) -> Result<&[u64]> {
-        let lists = self.columns.lists::<u64>("artists").map_err(damaged)?;
-        lists.get(offset as usize).ok_or_else(|| out_of_rows(offset))
-    }
-
-    /// Genre keys of a row with their confidences.
-    pub fn genres(&self, offset: u32) -> Result<impl Iterator<Item = (GenreKey, f32)> + '_> {
-        let keys = self.columns.lists::<u64>("genres").map_err(damaged)?;
-        let confidences = self.columns.lists::<u32>("genre_confidences").map_err(damaged)?;
-        let keys = keys.get(offset as usize).ok_or_else(|| out_of_rows(offset))?;
-        let confidences = confidences.get(offset as usize).ok_or_else(|| out_of_rows(offset))?;
-        Ok(keys.iter().zip(confidences).map(|(&key, &bits)| (GenreKey(key), f32::from_bits(bits))))
-    }
-
-    /// How a row's track sounds.
-    pub fn features(&self, offset: u32) -> Result<AudioFeatures> {
-        let columns = self.columns.lists::<u32>("features").map_err(damaged)?;
-        let bits = columns.get(offset as usize).ok_or_else(|| out_of_rows(offset))?;
-        unpack_features(bits)
-            .ok_or_else(|| Error::Corrupt(format!("features are incomplete. offset=`{offset}`")))
+    /// The columns that the stages read.
+    pub(super) fn stage_columns(&self) -> Result<SealedColumns<'_>> {
+        let columns = &self.columns;
+        Ok(SealedColumns {
+            artists: columns.lists("artists").map_err(damaged)?,
+            genres: columns.lists("genres").map_err(damaged)?,
+            confidences: columns.lists("genre_confidences").map_err(damaged)?,
+            features: columns.lists("features").map_err(damaged)?,
+        })
     }
 
     /// The full record of a row.
@@ -292,7 +281,7 @@ fn pack_features(audio: &AudioFeatures) -> [u32; 11] {
     ]
 }
 
-fn unpack_features(words: &[u32]) -> Option<AudioFeatures> {
+pub(super) fn unpack_features(words: &[u32]) -> Option<AudioFeatures> {
     let &[
         tempo,
         key,
@@ -326,7 +315,7 @@ fn unpack_features(words: &[u32]) -> Option<AudioFeatures> {
     })
 }
 
-fn out_of_rows(offset: u32) -> Error {
+pub(super) fn out_of_rows(offset: u32) -> Error {
     Error::Internal(format!("row beyond its segment. offset=`{offset}`"))
 }
 

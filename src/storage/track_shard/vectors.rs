@@ -236,6 +236,12 @@ impl VectorSet {
         self.segment(segment)?.row(offset)
     }
 
+    /// Where the newest vector of a track is: segment and row. Another vector is at another place, so a place stands
+    /// for the vector's content.
+    pub fn location(&self, ordinal: u32) -> Option<(u32, u32)> {
+        self.locations.get(ordinal as usize).copied().filter(|location| *location != NOWHERE)
+    }
+
     /// Whether a track has a vector here.
     pub fn has(&self, ordinal: u32) -> bool {
         self.locations.get(ordinal as usize).is_some_and(|location| *location != NOWHERE)

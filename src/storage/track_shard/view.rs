@@ -12,7 +12,7 @@ use super::row::{TrackHot, TrackRow};
 use super::segment::{PostingField, TrackBody, TrackSegment};
 use super::vectors::VectorSet;
 use crate::error::{Error, Result};
-use crate::types::{ArtistKey, AudioFeatures, GenerationId, GenreKey, ShardId, SpaceName, TrackId};
+use crate::types::{GenerationId, ShardId, SpaceName, TrackId};
 
 /// How many catalogue changes a version remembers one by one.
 const CHANGES_MAX: usize = 4_096;
@@ -142,26 +142,6 @@ impl TrackView {
             .ok_or_else(|| Error::Internal(format!("a track points at no segment. segment=`{id}`")))
     }
 
-    /// Keys of all artists of a track, primary first.
-    pub fn artists(&self, ordinal: u32) -> Result<Vec<ArtistKey>> {
-        let hot = self.hot(ordinal);
-        match &self.track_segment(hot.segment)?.body {
-            TrackBody::Memory(_) => Ok(self.row(ordinal)?.artists.clone()),
-            TrackBody::Sealed(sealed) => {
-                Ok(sealed.artists(hot.offset)?.iter().map(|&key| ArtistKey(key)).collect())
-            }
-        }
-    }
-
-    /// Keys and confidences of a track's genres.
-    pub fn genres(&self, ordinal: u32) -> Result<Vec<(GenreKey, f32)>> {
-        let hot = self.hot(ordinal);
-        match &self.track_segment(hot.segment)?.body {
-            TrackBody::Memory(_) => Ok(self.row(ordinal)?.genres.clone()),
-            TrackBody::Sealed(sealed) => Ok(sealed.genres(hot.offset)?.collect()),
-        }
-    }
-
     /// How many different genres the catalogue names. Cost: one pass over the genres' keys and the growing rows.
     pub fn genre_count(&self) -> Result<usize> {
         let mut genres = std::collections::BTreeSet::new();
@@ -174,15 +154,6 @@ impl TrackView {
             }
         }
         Ok(genres.len())
-    }
-
-    /// How a track sounds.
-    pub fn features(&self, ordinal: u32) -> Result<AudioFeatures> {
-        let hot = self.hot(ordinal);
-        match &self.track_segment(hot.segment)?.body {
-            TrackBody::Memory(_) => Ok(self.row(ordinal)?.track.audio),
-            TrackBody::Sealed(sealed) => sealed.features(hot.offset),
-        }
     }
 
     /// All tracks of the recording that `ordinal` belongs to, itself first.

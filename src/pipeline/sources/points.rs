@@ -1,0 +1,93 @@
+//! The points a listener's taste is asked with in a space: at most eight tracks that stand for the others.
+//!
+//! Choosing them compares every favourite with every other, far more work than one search, so they are kept beside the
+//! listener. They are a function of the favourites and their vectors; a vector's place stands for its content.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::SourceRequest;
+use crate::pipeline::medoids::{Medoid, medoids};
+use crate::pipeline::reader::Reader;
+use crate::pipeline::vectors::UnitRows;
+use crate::types::{GenerationId, SpaceName, TrackRef};
+
+/// How many points a listener's taste is asked with, at most.
+const POINTS_MAX: usize = 8;
+/// Spaces and generations kept of a listener; the oldest goes first.
+const KEPT_MAX: usize = 4;
+
+/// A point of taste: a track that stands for others, its vector, and their share of the weight.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Point {
+    pub track: TrackRef,
+    pub vector: Vec<f32>,
+    pub share: f64,
+}
+
+/// Where the vectors of the favourites were when points were chosen, favourite by favourite.
+type Places = Vec<Option<(u32, u32)>>;
+
+/// The points of one listener, by space and generation.
+#[derive(Default)]
+pub struct TastePoints {
+    kept: Mutex<Vec<(SpaceName, GenerationId, Places, Arc<Vec<Point>>)>>,
+}
+
+/// At most eight points that stand for the request's seeds, or for the listener's favourites.
+pub(super) fn points(
+    reader: &Reader<'_>,
+    request: &SourceRequest<'_>,
+    space: &SpaceName,
+    generation: GenerationId,
+) -> Arc<Vec<Point>> {
+    if !request.seeds.is_empty() {
+        let seeds: Vec<(TrackRef, f64)> = request.seeds.iter().map(|&track| (track, 1.0)).collect();
+        return Arc::new(choose(reader, &seeds, space, generation));
+    }
+    let favorites = &request.listener.favorites;
+    let place = |track: TrackRef| {
+        let view = reader.tracks.iter().find(|view| view.shard == track.shard)?;
+        view.set(space, generation)?.location(track.ordinal.0)
+    };
+    let places: Places = favorites.iter().map(|favorite| place(favorite.track)).collect();
+    let cache = &request.listener.points.kept;
+    let same = |(of, number, known, _): &&(SpaceName, GenerationId, Places, Arc<Vec<Point>>)| {
+        of == space && *number == generation && *known == places
+    };
+    if let Some((.., points)) = cache.lock().iter().find(same) {
+        return Arc::clone(points);
+    }
+    let tracks: Vec<(TrackRef, f64)> =
+        favorites.iter().map(|favorite| (favorite.track, favorite.weight)).collect();
+    let points = Arc::new(choose(reader, &tracks, space, generation));
+    let mut kept = cache.lock();
+    if kept.len() >= KEPT_MAX {
+        kept.remove(0);
+    }
+    kept.push((space.clone(), generation, places, Arc::clone(&points)));
+    points
+}
+
+fn choose(
+    reader: &Reader<'_>,
+    tracks: &[(TrackRef, f64)],
+    space: &SpaceName,
+    generation: GenerationId,
+) -> Vec<Point> {
+    let known: Vec<(TrackRef, f64, &[f32])> = tracks
+        .iter()
+        .filter_map(|&(track, weight)| Some((track, weight, reader.vector(space, generation, track)?)))
+        .collect();
+    let Some(dim) = known.first().map(|(_, _, vector)| vector.len()) else { return Vec::new() };
+    let mut rows = UnitRows::with_capacity(dim, known.len());
+    known.iter().for_each(|(_, _, vector)| rows.push(Some(vector)));
+    let weights: Vec<f64> = known.iter().map(|(_, weight, _)| *weight).collect();
+    let point = |medoid: &Medoid| Point {
+        track: known[medoid.row].0,
+        vector: known[medoid.row].2.to_vec(),
+        share: medoid.share,
+    };
+    medoids(&rows, &weights, POINTS_MAX).iter().map(point).collect()
+}
