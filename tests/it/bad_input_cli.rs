@@ -168,8 +168,7 @@ fn wrong_files_name_column_and_row_and_leave_nothing() {
         file("tempo.parquet", vec![("track_id", texts(&["n1", "n2"])), good.clone(), ("tempo", tempo)]);
     let vectors = |name: &str, ids: &[&str], dim: usize, matrix: &[f32]| {
         let path = place.files.join(name);
-        let ids: Vec<String> = ids.iter().map(|id| (*id).to_owned()).collect();
-        write_vectors(&path, Entity::Track, &ids, dim, matrix).unwrap();
+        write_vectors(&path, Entity::Track, dim, ids.iter().copied().zip(matrix.chunks(dim))).unwrap();
         path.display().to_string()
     };
     let dimension = vectors("dimension.parquet", &["t1", "t2"], DIM + 1, &vec![1.0; 2 * (DIM + 1)]);

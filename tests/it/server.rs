@@ -28,9 +28,8 @@ fn write<T: Encode>(folder: &Path, name: &str, table: T, rows: &[T::Row]) -> Pat
 
 fn write_rows(folder: &Path, name: &str, entity: Entity, rows: &[VectorRow]) -> PathBuf {
     let path = folder.join(format!("{name}.parquet"));
-    let ids: Vec<String> = rows.iter().map(|row| row.id.clone()).collect();
-    let matrix: Vec<f32> = rows.iter().flat_map(|row| row.vector.iter().copied()).collect();
-    write_vectors(&path, entity, &ids, DIM, &matrix).unwrap();
+    write_vectors(&path, entity, DIM, rows.iter().map(|row| (row.id.as_str(), row.vector.as_slice())))
+        .unwrap();
     path
 }
 

@@ -29,10 +29,13 @@ pub(super) struct Point {
 /// Where the vectors of the favourites were when points were chosen, favourite by favourite.
 type Places = Vec<Option<(u32, u32)>>;
 
+/// The points that were chosen in one space and generation.
+type Chosen = (SpaceName, GenerationId, Places, Arc<Vec<Point>>);
+
 /// The points of one listener, by space and generation.
 #[derive(Default)]
 pub struct TastePoints {
-    kept: Mutex<Vec<(SpaceName, GenerationId, Places, Arc<Vec<Point>>)>>,
+    kept: Mutex<Vec<Chosen>>,
 }
 
 /// At most eight points that stand for the request's seeds, or for the listener's favourites.
