@@ -1,5 +1,7 @@
-//! Judging lists: the measures that `segue eval` and the reference tests share, and the evaluation of a recipe.
+//! Judging lists: the measures that `segue eval`, `segue train --hold-out` and the reference tests share, the evaluation of a
+//! recipe, and that of a training run.
 
+pub mod hold_out;
 pub mod metrics;
 mod run;
 

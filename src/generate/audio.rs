@@ -15,7 +15,8 @@ const NOISE: f32 = 0.65;
 /// Numbers that describe a sound.
 const SOUNDS: usize = 9;
 
-/// Makes audio vectors in the order of tracks.
+/// Makes audio vectors, fastest in the order of tracks.
+#[derive(Clone)]
 pub(super) struct AudioVectors<'a> {
     catalogue: &'a Catalogue,
     space: Space,

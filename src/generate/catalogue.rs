@@ -1,5 +1,7 @@
 //! The tables everything is computed from, and the streams of rows.
 
+use rayon::prelude::*;
+
 use super::artists::{self, ArtistRow, genre_weight};
 use super::audio::AudioVectors;
 use super::draw::Cumulative;
@@ -12,6 +14,11 @@ use super::tracks::{self, TrackRow, rank_weight};
 use crate::error::Result;
 use crate::types::VectorRow;
 use crate::types::{Artist, Play, Track, User};
+
+/// Vectors held at once.
+const PIECE_ROWS: usize = 8_192;
+/// Vectors a thread makes at least at a time, so that it meets an artist's tracks together.
+const TASK_ROWS: usize = 512;
 
 /// The artists of a genre, to draw from by how much they are played.
 #[derive(Debug, Clone, Default)]
@@ -93,6 +100,20 @@ fn genre_tables(params: &GenerateParams, artists: &[ArtistRow], by_track: &Cumul
     tables
 }
 
+/// Rows `0..count` in order, each piece made on all threads. A row is a function of its number; what a maker remembers only
+/// saves work.
+fn in_parallel<M: Clone + Send + Sync>(
+    count: usize,
+    maker: M,
+    row: impl Fn(&mut M, usize) -> VectorRow + Sync + Send,
+) -> impl Iterator<Item = VectorRow> {
+    (0..count).step_by(PIECE_ROWS).flat_map(move |first| {
+        let rows = (first..count.min(first + PIECE_ROWS)).into_par_iter().with_min_len(TASK_ROWS);
+        let piece: Vec<VectorRow> = rows.map_init(|| maker.clone(), &row).collect();
+        piece
+    })
+}
+
 fn range_of(artists: &[ArtistRow], tracks: u32, artist: u32) -> std::ops::Range<usize> {
     let first = artists[artist as usize].first_track;
     let end = artists.get(artist as usize + 1).map_or(tracks, |next| next.first_track);
@@ -130,22 +151,37 @@ impl Catalogue {
         (0..self.params.listeners).flat_map(|number| plays::of_listener(self, number))
     }
 
+    /// Plays of one listener, by their place in the order of ids, in the order of time; none past the last listener.
+    #[must_use]
+    pub fn plays_by(&self, listener: u32) -> Vec<Play> {
+        if listener < self.params.listeners { plays::of_listener(self, listener) } else { Vec::new() }
+    }
+
+    /// How many plays a listener has. Does not make them.
+    #[must_use]
+    pub fn play_count(&self, listener: u32) -> u64 {
+        if listener < self.params.listeners { self.plays_of(listener) } else { 0 }
+    }
+
+    /// How many artists have released something.
+    #[must_use]
+    pub fn artist_count(&self) -> usize {
+        self.artists.len()
+    }
+
     /// Unit audio vectors of all tracks, `params.audio_dim` components each.
     pub fn audio_vectors(&self) -> impl Iterator<Item = VectorRow> + '_ {
-        let mut audio = AudioVectors::new(self);
-        (0..self.tracks.len()).map(move |track| audio.row(track))
+        in_parallel(self.tracks.len(), AudioVectors::new(self), AudioVectors::row)
     }
 
     /// Collaborative vectors of all tracks, made without training, `params.cf_dim` components each.
     pub fn track_vectors(&self) -> impl Iterator<Item = VectorRow> + '_ {
-        let mut embeddings = Embeddings::new(self);
-        (0..self.tracks.len()).map(move |track| embeddings.track(track))
+        in_parallel(self.tracks.len(), Embeddings::new(self), Embeddings::track)
     }
 
     /// Collaborative vectors of all listeners, in the space of [`Catalogue::track_vectors`].
     pub fn user_vectors(&self) -> impl Iterator<Item = VectorRow> + '_ {
-        let embeddings = Embeddings::new(self);
-        (0..self.params.listeners).map(move |number| embeddings.user(number))
+        in_parallel(self.params.listeners as usize, Embeddings::new(self), Embeddings::user)
     }
 
     /// The planted tastes of a listener, by their place in the order of ids, largest share first.

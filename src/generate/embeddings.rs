@@ -20,6 +20,7 @@ const POPULARITY: f64 = 0.75;
 const FAVOURITES: usize = 6;
 
 /// Makes collaborative vectors of tracks and listeners in one space.
+#[derive(Clone)]
 pub(super) struct Embeddings<'a> {
     catalogue: &'a Catalogue,
     space: Space,
@@ -55,7 +56,8 @@ impl<'a> Embeddings<'a> {
         VectorRow { id: track_id(track).as_str().to_owned(), vector }
     }
 
-    pub(super) fn user(&self, number: u32) -> VectorRow {
+    pub(super) fn user(&mut self, number: usize) -> VectorRow {
+        let number = u32::try_from(number).expect("listeners are counted in 32 bits");
         let listener = self.catalogue.listener(number);
         let mut rng = stream(self.catalogue.params.seed, Purpose::CfUser, u64::from(number));
         let mut vector = vec![0.0; self.space.dim()];

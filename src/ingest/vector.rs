@@ -150,6 +150,11 @@ impl Encode for VectorTable {
         vector_batch(self.schema(), StringArray::from_iter_values(ids), values)
     }
 
+    /// 64 MiB of components, whatever the dimension.
+    fn row_group_rows(&self) -> usize {
+        ((16 << 20) / self.dim.unwrap_or(1).max(1)).clamp(1 << 10, 1 << 17)
+    }
+
     fn incompressible(&self) -> bool {
         true
     }
@@ -167,23 +172,24 @@ fn vector_batch(schema: SchemaRef, ids: StringArray, values: Vec<f32>) -> Result
     RecordBatch::try_new(schema, columns).map_err(internal)
 }
 
-/// Writes a vectors file from ids and a row-major matrix `[ids.len(), dim]`, whole or not at all.
+/// Writes a vectors file from ids with their vectors, whole or not at all; the number of rows in it.
 ///
 /// # Errors
-/// [`Error::InvalidField`] when the matrix has another size, [`Error::Io`] when the disk refuses.
-pub fn write_vectors(path: &Path, entity: Entity, ids: &[String], dim: usize, matrix: &[f32]) -> Result<()> {
-    if dim == 0 || matrix.len() != ids.len() * dim {
-        let reason = format!("{} numbers are not {} vectors of {dim}", matrix.len(), ids.len());
-        return Err(Error::invalid("vector", reason));
-    }
+/// [`Error::InvalidField`] when a vector has not `dim` components, [`Error::Io`] when the disk refuses.
+pub fn write_vectors<'a>(
+    path: &Path,
+    entity: Entity,
+    dim: usize,
+    rows: impl IntoIterator<Item = (&'a str, &'a [f32])>,
+) -> Result<u64> {
     let mut writer = VectorWriter::create(path, VectorTable::new(entity, dim))?;
-    for (ids, vectors) in ids.chunks(8_192).zip(matrix.chunks(8_192 * dim)) {
-        let rows: Vec<VectorRow> = ids
-            .iter()
-            .zip(vectors.chunks_exact(dim))
-            .map(|(id, vector)| VectorRow { id: id.clone(), vector: vector.to_vec() })
-            .collect();
-        writer.write(&rows)?;
+    let mut rows =
+        rows.into_iter().map(|(id, vector)| VectorRow { id: id.to_owned(), vector: vector.to_vec() });
+    loop {
+        let chunk: Vec<VectorRow> = rows.by_ref().take(8_192).collect();
+        if chunk.is_empty() {
+            return writer.finish();
+        }
+        writer.write(&chunk)?;
     }
-    writer.finish().map(drop)
 }

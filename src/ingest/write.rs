@@ -16,7 +16,7 @@ use tempfile::NamedTempFile;
 
 use crate::error::{Error, Result};
 
-/// Rows of a row group.
+/// Rows of a row group, which is held in memory until it is full.
 const ROW_GROUP_ROWS: usize = 1 << 17;
 
 /// A kind of file that can be written: its columns and how rows become them.
@@ -32,6 +32,11 @@ pub trait Encode {
     /// # Errors
     /// [`Error::InvalidField`] when rows do not fit the schema (vectors of different lengths).
     fn encode(&self, rows: &[Self::Row]) -> Result<RecordBatch>;
+
+    /// Rows that are held in memory and written together.
+    fn row_group_rows(&self) -> usize {
+        ROW_GROUP_ROWS
+    }
 
     /// Whether the columns hold numbers that do not compress.
     fn incompressible(&self) -> bool {
@@ -54,7 +59,8 @@ impl<T: Encode> TableWriter<T> {
     /// [`Error::Io`] when its folder cannot be written.
     pub fn create(path: &Path, table: T) -> Result<Self> {
         let file = NamedTempFile::new_in(folder_of(path)).map_err(|source| failed(path, source))?;
-        let properties = WriterProperties::builder().set_max_row_group_row_count(Some(ROW_GROUP_ROWS));
+        let properties =
+            WriterProperties::builder().set_max_row_group_row_count(Some(table.row_group_rows()));
         let properties = if table.incompressible() {
             properties.set_dictionary_enabled(false).set_compression(Compression::UNCOMPRESSED)
         } else {

@@ -120,6 +120,55 @@ impl Interactions {
         self.disliked
     }
 
+    /// The pairs that `keep(user row, item row)` keeps. Users and items without any are gone, and the rest is renumbered.
+    ///
+    /// # Errors
+    /// [`Error::InvalidField`] (`plays`) when no liked pair is left.
+    pub fn filtered(&self, keep: impl Fn(usize, usize) -> bool) -> Result<Self> {
+        let keep = &keep;
+        let kept =
+            |user: usize| self.by_user.row(user).iter().filter(move |entry| keep(user, entry.other as usize));
+        let mut item_used = vec![false; self.items.len()];
+        let mut user_used = vec![false; self.users.len()];
+        for (user, used) in user_used.iter_mut().enumerate() {
+            for entry in kept(user) {
+                *used = true;
+                item_used[entry.other as usize] = true;
+            }
+        }
+        let (users, user_rows) = renumbered(&self.users, &user_used);
+        let (items, item_rows) = renumbered(&self.items, &item_used);
+        let cells = (0..self.users.len()).flat_map(|user| {
+            let (row, items) = (user_rows[user], &item_rows);
+            kept(user).map(move |entry| (row, Entry { other: items[entry.other as usize], ..*entry }))
+        });
+        Self::new(users, items, cells, self.params)
+    }
+
+    /// The pairs of items with at least so many users.
+    ///
+    /// # Errors
+    /// As [`Interactions::filtered`].
+    pub fn with_listeners(&self, users_min: usize) -> Result<Self> {
+        self.filtered(|_, item| self.by_item.row(item).len() >= users_min)
+    }
+
+    /// From pairs in order of user and item row.
+    fn new(
+        users: Vec<String>,
+        items: Vec<String>,
+        cells: impl Iterator<Item = (u32, Entry)>,
+        params: WeightParams,
+    ) -> Result<Self> {
+        let by_user = Sparse::from_sorted(users.len(), cells);
+        let disliked = by_user.entries.iter().filter(|entry| !entry.liked).count();
+        if disliked == by_user.entries.len() {
+            return Err(Error::invalid("plays", "nothing to train on: no track was played by anyone"));
+        }
+        let by_item = by_user.transposed(items.len());
+        Ok(Self { users, items, by_user, by_item, params, disliked })
+    }
+
     /// The items a user was observed with: `(item row, weight, liked)`, ascending by row.
     pub fn of_user(&self, user: usize) -> impl Iterator<Item = (usize, f64, bool)> + '_ {
         self.by_user
@@ -127,6 +176,17 @@ impl Interactions {
             .iter()
             .map(|entry| (entry.other as usize, f64::from(entry.weight), entry.liked))
     }
+}
+
+/// The ids in use, and the row each old row has among them.
+fn renumbered(ids: &[String], used: &[bool]) -> (Vec<String>, Vec<u32>) {
+    let kept = ids.iter().zip(used).filter(|(_, used)| **used).map(|(id, _)| id.clone()).collect();
+    let rows = used.iter().scan(0, |next, &used| {
+        let row = *next;
+        *next += u32::from(used);
+        Some(row)
+    });
+    (kept, rows.collect())
 }
 
 /// Gives each id a number in order of arrival.
@@ -222,13 +282,7 @@ impl InteractionsBuilder {
             let weight = liked.max(disliked) as f32;
             (cells[0].0, Entry { other: cells[0].1, weight, liked: liked >= disliked })
         });
-        let by_user = Sparse::from_sorted(users.len(), merged);
-        let disliked = by_user.entries.iter().filter(|entry| !entry.liked).count();
-        if disliked == by_user.entries.len() {
-            return Err(Error::invalid("plays", "nothing to train on: no track was played by anyone"));
-        }
-        let by_item = by_user.transposed(items.len());
-        Ok(Interactions { users, items, by_user, by_item, params: self.params, disliked })
+        Interactions::new(users, items, merged, self.params)
     }
 }
 

@@ -33,7 +33,7 @@ mod tests;
 pub use als::{AlsParams, SweepReport, train_als};
 pub use durations::Durations;
 pub use interactions::{Interactions, InteractionsBuilder};
-pub use model::AlsModel;
+pub use model::{AlsModel, Written};
 pub use read::{PlaysShape, read_interactions};
 pub use solve::{Observed, solve_row};
 pub use weight::{DISLIKE_BEFORE_MS, EventWeight, WeightParams};

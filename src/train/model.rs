@@ -42,11 +42,12 @@ impl AlsModel {
     }
 
     /// Writes `user_cf.parquet`, `track_cf.parquet` and `gram.json` into a folder, which is created when absent. Each file is
-    /// whole or absent; `gram.json`, written last, says the folder is complete.
+    /// whole or absent; `gram.json`, written last, says the folder is complete. A row without a liked pair is solved to the
+    /// zero vector, which says nothing and is left out: such a listener is folded in later, such a track is a cold one.
     ///
     /// # Errors
     /// [`Error::Io`] when the disk refuses.
-    pub fn write(&self, folder: &Path) -> Result<()> {
+    pub fn write(&self, folder: &Path) -> Result<Written> {
         let failed = |action: &'static str| {
             move |source| Error::Io { action: action.into(), path: folder.to_owned(), source }
         };
@@ -58,21 +59,25 @@ impl AlsModel {
             }
             _ => {}
         }
-        write_vectors(
-            &folder.join("user_cf.parquet"),
-            Entity::User,
-            &self.user_ids,
-            self.dim(),
-            &self.users,
-        )?;
-        write_vectors(
-            &folder.join("track_cf.parquet"),
-            Entity::Track,
-            &self.track_ids,
-            self.dim(),
-            &self.tracks,
-        )?;
+        let dim = self.dim();
+        let side = |name: &str, entity, ids: &[String], matrix: &[f32]| {
+            let rows = ids.iter().map(String::as_str).zip(matrix.chunks_exact(dim));
+            let told = rows.filter(|(_, vector)| vector.iter().any(|x| *x != 0.0));
+            write_vectors(&folder.join(name), entity, dim, told)
+        };
+        let users = side("user_cf.parquet", Entity::User, &self.user_ids, &self.users)?;
+        let tracks = side("track_cf.parquet", Entity::Track, &self.track_ids, &self.tracks)?;
         let json = serde_json::to_vec(&self.gram).map_err(|error| Error::Internal(error.to_string()))?;
-        write_atomically(&gram, &json)
+        write_atomically(&gram, &json)?;
+        Ok(Written { users, tracks })
     }
+}
+
+/// What [`AlsModel::write`] wrote.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Written {
+    /// User vectors.
+    pub users: u64,
+    /// Track vectors.
+    pub tracks: u64,
 }

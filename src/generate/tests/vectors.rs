@@ -119,3 +119,17 @@ fn a_listeners_vector_points_at_the_planted_tastes() {
     // By chance it would be the share of one to three genres of sixty: under a tenth.
     assert!(hits * 2 > shown, "{hits} of {shown}");
 }
+
+#[test]
+fn vectors_do_not_depend_on_the_number_of_threads() {
+    let made = generate(&GenerateParams { tracks: 9_000, listeners: 50, plays: 0, ..small() }).unwrap();
+    let on = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| -> Vec<VectorRow> {
+            made.audio_vectors().chain(made.track_vectors()).chain(made.user_vectors()).collect()
+        })
+    };
+    let one = on(1);
+    assert_eq!(one.len(), 18_050);
+    assert_eq!(one, on(3));
+}

@@ -136,15 +136,16 @@ fn vectors_come_back_bit_by_bit_and_say_what_they_describe() {
     let path = folder.path().join("user_cf.parquet");
     let ids: Vec<String> = (0..10_000).map(|i| format!("u{i}")).collect();
     let matrix: Vec<f32> = (0..30_000).map(|i| i as f32 * 0.1).collect();
-    write_vectors(&path, Entity::User, &ids, 3, &matrix).unwrap();
-    let rows = VectorRows::open(&path).unwrap();
-    assert_eq!((rows.table().entity(), rows.table().dim()), (Entity::User, Some(3)));
+    let rows = || ids.iter().map(String::as_str).zip(matrix.chunks(3));
+    assert_eq!(write_vectors(&path, Entity::User, 3, rows()).unwrap(), 10_000);
+    let opened = VectorRows::open(&path).unwrap();
+    assert_eq!((opened.table().entity(), opened.table().dim()), (Entity::User, Some(3)));
     let read = good::<VectorTable>(&path);
     for ((row, id), want) in read.iter().zip(&ids).zip(matrix.chunks(3)) {
         assert_eq!((&row.id, &row.vector[..]), (id, want));
     }
     assert_eq!(read.len(), 10_000);
-    assert!(write_vectors(&path, Entity::User, &ids, 4, &matrix).is_err());
+    assert!(write_vectors(&path, Entity::User, 4, rows()).is_err());
     assert_eq!(good::<VectorTable>(&path).len(), 10_000, "a refused write leaves the file as it was");
 }
 

@@ -2,9 +2,9 @@ use super::*;
 
 /// The reference catalogue, or `None` (said loudly) where it is not installed.
 fn catalog(file: &str) -> Option<PathBuf> {
-    let shared = std::env::var_os("SEGUE_SHARED")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"), PathBuf::from);
-    let path = shared.join("data/catalog").join(file);
+    let data = std::env::var_os("SEGUE_DATA")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data"), PathBuf::from);
+    let path = data.join("catalog").join(file);
     if !path.exists() {
         eprintln!("SKIPPED: reference data is absent. path=`{}`", path.display());
         return None;

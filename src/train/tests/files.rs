@@ -151,3 +151,34 @@ fn a_model_is_written_whole_and_reads_back() {
         assert_eq!((&vector.id, &vector.vector[..]), (&model.track_ids[at], model.track(at)));
     }
 }
+
+#[test]
+fn rows_without_a_liked_pair_are_left_out_of_the_files() {
+    let folder = TempDir::new().unwrap();
+    let mut plays = two_tastes(1);
+    plays.push(play(99, 0, PlayAction::Skip, 1_000, 0));
+    plays.push(play(0, 99, PlayAction::Skip, 1_000, 0));
+    let data = Interactions::from_plays(&plays, |_| None, params()).unwrap();
+    let model = train_als(&data, &AlsParams { sweeps: 1, ..small() }, &mut |_| {}).unwrap();
+    assert_eq!((model.user_ids.len(), model.track_ids.len()), (61, 81));
+    assert_eq!(model.write(folder.path()).unwrap(), Written { users: 60, tracks: 80 });
+    let rows: Rows<VectorTable> = VectorRows::open(&folder.path().join("user_cf.parquet")).unwrap();
+    assert_eq!(rows.total_rows(), 60);
+}
+
+#[test]
+fn pairs_that_are_left_out_leave_no_trace() {
+    let data = Interactions::from_plays(&two_tastes(1), |_| None, params()).unwrap();
+    let odd: Vec<Play> =
+        two_tastes(1).into_iter().filter(|play| play.track_id.as_str().ends_with('7')).collect();
+    let fewer = Interactions::from_plays(&odd, |_| None, params()).unwrap();
+    assert_eq!(data.filtered(|_, item| data.items()[item].ends_with('7')).unwrap(), fewer);
+    assert_eq!(data.filtered(|_, _| true).unwrap(), data);
+    assert!(data.filtered(|_, _| false).is_err());
+    let listeners = |data: &Interactions, item: usize| {
+        (0..data.users().len()).filter(|&user| data.of_user(user).any(|(other, ..)| other == item)).count()
+    };
+    let known = data.with_listeners(14).unwrap();
+    assert!(known.items().len() > 10 && known.items().len() < data.items().len(), "{}", known.items().len());
+    assert!((0..known.items().len()).all(|item| listeners(&known, item) >= 14));
+}

@@ -6,14 +6,15 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 
 use super::*;
-use crate::eval::metrics::{RankingEval, RankingReport, in_hash_split_test, top_k};
+use crate::eval::hold_out::HoldOut;
+use crate::eval::metrics::{RankingEval, RankingReport, top_k};
 use crate::ingest::VectorRows;
 
-/// A file of the reference data, or `None` (said loudly) where it is not installed.
+/// A file of the reference data (in `SEGUE_DATA`, as for `.ci/real-data`), or `None` (said loudly) where it is not installed.
 fn shared(file: &str) -> Option<PathBuf> {
-    let folder = std::env::var_os("SEGUE_SHARED")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"), PathBuf::from);
-    let path = folder.join("data").join(file);
+    let folder = std::env::var_os("SEGUE_DATA")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data"), PathBuf::from);
+    let path = folder.join(file);
     if !path.exists() {
         eprintln!("SKIPPED: reference data is absent. path=`{}`", path.display());
         return None;
@@ -56,37 +57,15 @@ fn judge(model: &AlsModel, masked: &Sets, held_out: &Sets) -> RankingReport {
     eval.report(model.track_ids.len())
 }
 
-/// Artists with at least five listeners, split by hash: (training part, held-out items).
-fn lastfm() -> Option<(Interactions, Sets)> {
-    let all = read(&shared("lastfm/user_artists.parquet")?);
-    let mut listeners = vec![0; all.items().len()];
-    (0..all.users().len()).flat_map(|user| all.of_user(user)).for_each(|(item, ..)| listeners[item] += 1);
-    let mut train = InteractionsBuilder::new(WeightParams::timeless()).unwrap();
-    let mut held_out = Sets::new();
-    let (mut pairs, mut users) = (0, HashSet::new());
-    for user in 0..all.users().len() {
-        for (item, count, _) in all.of_user(user).filter(|(item, ..)| listeners[*item] >= 5) {
-            let (user_id, item_id) = (&all.users()[user], &all.items()[item]);
-            pairs += 1;
-            users.insert(user);
-            if in_hash_split_test(user_id.parse().unwrap(), item_id.parse().unwrap()) {
-                held_out.entry(user_id.clone()).or_default().insert(item_id.clone());
-            } else {
-                train.add_liked(user_id, item_id, count);
-            }
-        }
-    }
-    assert_eq!((pairs, users.len()), (71_426, 1_881));
-    assert_eq!(listeners.iter().filter(|&&count| count >= 5).count(), 2_828);
-    Some((train.build().unwrap(), held_out))
-}
-
 #[test]
 fn lastfm_reaches_its_reference_with_the_reference_parameters_and_with_the_defaults() {
-    let Some((train, held_out)) = lastfm() else { return };
+    let Some(path) = shared("lastfm/user_artists.parquet") else { return };
+    let data = read(&path).with_listeners(5).unwrap();
+    assert_eq!((data.pairs(), data.users().len(), data.items().len()), (71_426, 1_881, 2_828));
+    let parts = HoldOut::split(&data).unwrap();
     let ndcg = |params: AlsParams| {
-        let model = train_als(&train, &params, &mut |_| {}).unwrap();
-        let report = judge(&model, &sets(&train), &held_out);
+        let model = train_als(&parts.train, &params, &mut |_| {}).unwrap();
+        let report = parts.judge(&model, 10);
         eprintln!("lastfm {params:?}: {report:?}");
         report.ndcg
     };
