@@ -7,9 +7,10 @@ use serde_json::json;
 
 use super::args::{BackendArgs, OutputArgs, read_text};
 use super::backend::Backend;
-use super::load::{Source, load_vectors_file};
+use super::load::{Source, load_vectors_file, vectors_load_id};
 use super::output::{Align, count, print, print_json, table};
 use crate::error::{Error, Result};
+use crate::ingest::content_id;
 use crate::storage::meta::{GenerationInfo, GenerationState, GramData};
 use crate::types::{GenerationId, SpaceName};
 
@@ -19,8 +20,9 @@ generations are never compared.
 
 Examples:
   segue train als --plays plays.parquet --out ./model
-  segue generation load ./model --data ./segue-data          (creates it and fills it; it stays building)
+  segue generation load ./model --data ./segue-data            (creates it and fills it; it stays building)
   segue generation activate 2 --data ./segue-data
+  segue generation load ./model --activate --data ./segue-data (all of it at once)
   segue generation rollback --data ./segue-data";
 
 /// Create, fill, activate and roll back embedding generations.
@@ -51,6 +53,9 @@ enum Command {
         /// The folder: gram.json, user_cf.parquet, track_cf.parquet
         #[arg(value_name = "DIR")]
         dir: PathBuf,
+        /// Make it the one requests use when it is complete
+        #[arg(long)]
+        activate: bool,
     },
     /// Make a complete generation the one requests use
     Activate {
@@ -73,7 +78,7 @@ impl GenerationArgs {
         let backend = Backend::open(&self.backend)?;
         let generations = match self.command {
             Command::Create { gram, dim } => vec![create(&backend, gram.as_deref(), dim)?],
-            Command::Load { dir } => vec![load(&backend, &dir)?],
+            Command::Load { dir, activate } => vec![load(&backend, &dir, activate)?],
             Command::Activate { id } => vec![backend.activate_generation(GenerationId(id))?],
             Command::Rollback => vec![backend.rollback_generation()?],
             Command::List => {
@@ -110,28 +115,45 @@ fn create(backend: &Backend, gram: Option<&Path>, dim: Option<u32>) -> Result<Ge
     backend.create_generation(dim, gram)
 }
 
-/// Creates a generation from a training folder and fills it. An earlier attempt that stopped half-way is taken up
-/// again: the generation that is still building and has the same dimension.
-fn load(backend: &Backend, dir: &Path) -> Result<GenerationInfo> {
+/// Creates a generation from a training folder, fills it, and activates it if asked to. The same folder again goes on where
+/// an earlier attempt stopped, and loads nothing twice; another folder is another generation.
+///
+/// # Errors
+/// `NotFound` when the folder lacks a file; those of the files and of the database.
+pub fn load(backend: &Backend, dir: &Path, activate: bool) -> Result<GenerationInfo> {
     let gram = dir.join("gram.json");
     let files = ["user_cf", "track_cf"].map(|space| (space, dir.join(format!("{space}.parquet"))));
-    for (_, file) in &files {
+    for file in [&gram, &files[0].1, &files[1].1] {
         if !file.is_file() {
             return Err(Error::not_found("file of a training folder", file.display()));
         }
     }
     let gram = read_gram(&gram)?;
-    let building = |info: &GenerationInfo| info.state == GenerationState::Building && info.dim == gram.dim;
-    let id = match backend.generations()?.into_iter().rev().find(building) {
-        Some(unfinished) => unfinished.id,
+    let id = match begun(backend, &files[0].1)? {
+        Some(id) => id,
         None => backend.create_generation(gram.dim, Some(gram))?.id,
     };
     for (space, file) in files {
         let space = SpaceName::new(space)?;
         load_vectors_file(backend, Source { path: &file, ids: None, bad_rows_max: 0 }, &space, id)?;
     }
+    if activate {
+        return backend.activate_generation(id);
+    }
     let all = backend.generations()?;
     all.into_iter().find(|info| info.id == id).ok_or_else(|| Error::not_found("generation", id))
+}
+
+/// The newest generation that has rows of exactly this file of user vectors. A generation that is merely being built with the
+/// same dimension may be another run's, and two runs must never mix.
+fn begun(backend: &Backend, user_vectors: &Path) -> Result<Option<GenerationId>> {
+    let (content, space) = (content_id(user_vectors)?, SpaceName::new("user_cf")?);
+    for info in backend.generations()?.into_iter().rev() {
+        if backend.load_progress(&vectors_load_id(&content, &space, info.id))?.rows_done > 0 {
+            return Ok(Some(info.id));
+        }
+    }
+    Ok(None)
 }
 
 fn text(generations: &[GenerationInfo]) -> String {

@@ -99,16 +99,11 @@ impl LoadArgs {
         let start = Instant::now();
         let source = Source { path: &self.file, ids: self.ids.as_deref(), bad_rows_max: self.max_bad_rows };
         let summary = match (self.kind, &self.space) {
-            (Kind::Tracks, _) => {
-                load_rows(&backend, source, LoadKind::Tracks, TrackRows::open, Batch::Tracks)?
-            }
-            (Kind::Users, _) => load_rows(&backend, source, LoadKind::Users, UserRows::open, Batch::Users)?,
-            (Kind::Plays, _) => load_rows(&backend, source, LoadKind::Plays, PlayRows::open, Batch::Plays)?,
             (Kind::Vectors, Some(space)) => {
                 let generation = generation(&backend, space, self.generation)?;
                 load_vectors_file(&backend, source, space, generation)?
             }
-            (Kind::Vectors, None) => return Err(Error::invalid("space", "must be given with vectors")),
+            (kind, _) => load_rows_file(&backend, source, kind)?,
         };
         report(&summary, start.elapsed().as_secs_f64(), self.output.json)?;
         backend.close()
@@ -134,7 +129,19 @@ fn generation(backend: &Backend, space: &SpaceName, given: Option<u32>) -> Resul
     }
 }
 
-/// Loads a Parquet file of rows.
+/// Loads a Parquet file of tracks, users or plays.
+///
+/// # Errors
+/// Those of the file and of the database; `InvalidField` for vectors, which need a space.
+pub fn load_rows_file(backend: &Backend, source: Source<'_>, kind: Kind) -> Result<Summary> {
+    match kind {
+        Kind::Tracks => load_rows(backend, source, LoadKind::Tracks, TrackRows::open, Batch::Tracks),
+        Kind::Users => load_rows(backend, source, LoadKind::Users, UserRows::open, Batch::Users),
+        Kind::Plays => load_rows(backend, source, LoadKind::Plays, PlayRows::open, Batch::Plays),
+        Kind::Vectors => Err(Error::invalid("space", "must be given with vectors")),
+    }
+}
+
 fn load_rows<T, F>(
     backend: &Backend,
     source: Source<'_>,
@@ -226,12 +233,21 @@ fn load_id(
     kind: &str,
     vectors: Option<(&SpaceName, GenerationId, Option<&Path>)>,
 ) -> Result<String> {
-    let mut name = format!("{kind}:{}", content_id(path)?);
-    if let Some((space, generation, ids)) = vectors {
-        let ids = ids.map(content_id).transpose()?.unwrap_or_default();
-        name = format!("{name}:{space}:{generation}:{ids}");
-    }
-    Ok(format!("{kind}-{}", &blake3::hash(name.as_bytes()).to_hex()[..32]))
+    let content = content_id(path)?;
+    let Some((space, generation, ids)) = vectors else {
+        return Ok(load_name(kind, &format!("{kind}:{content}")));
+    };
+    let ids = ids.map(content_id).transpose()?.unwrap_or_default();
+    Ok(load_name(kind, &format!("{kind}:{content}:{space}:{generation}:{ids}")))
+}
+
+/// The name of the load of a Parquet file of vectors, by its [`content_id`].
+pub fn vectors_load_id(content: &str, space: &SpaceName, generation: GenerationId) -> String {
+    load_name("vectors", &format!("vectors:{content}:{space}:{generation}:"))
+}
+
+fn load_name(kind: &str, identity: &str) -> String {
+    format!("{kind}-{}", &blake3::hash(identity.as_bytes()).to_hex()[..32])
 }
 
 fn report(summary: &Summary, seconds: f64, json: bool) -> Result<()> {

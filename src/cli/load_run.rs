@@ -1,13 +1,12 @@
 //! One load: a reading thread, a sending thread, progress of both.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use indicatif::{ProgressBar, ProgressStyle};
 
 use super::backend::Backend;
-use super::output::{count, note};
+use super::progress::Progress;
 use crate::api::Batch;
 use crate::error::{Error, Result};
 use crate::ingest::{RowError, RowOutcome};
@@ -16,8 +15,6 @@ use crate::pipeline::request::WriteToken;
 
 /// Batches read ahead of the one being sent.
 const AHEAD: usize = 4;
-/// How often progress is told where no bar can be drawn.
-const TELL_EVERY: Duration = Duration::from_secs(5);
 
 /// A load to be done.
 pub struct Job<'a> {
@@ -110,7 +107,7 @@ impl Job<'_> {
         to_batch: impl Fn(Vec<R>) -> Batch,
         summary: &mut Summary,
     ) -> Result<()> {
-        let bar = Progress::new(&self.label, self.total_rows);
+        let bar = Progress::rows(&self.label, self.total_rows);
         let mut loading = self.backend.loading(&self.load_id, done);
         for chunk in chunks {
             let mut chunk = chunk?;
@@ -122,11 +119,9 @@ impl Job<'_> {
                 loading.push(chunk.first + known, to_batch(fresh))?;
             }
             summary.rows = end;
-            bar.rows(end + summary.bad_rows);
+            bar.at_row(end + summary.bad_rows);
         }
-        loading.flush()?;
-        bar.end();
-        Ok(())
+        loading.flush().map(drop)
     }
 
     /// Tells every bad row; stops when there are too many.
@@ -148,8 +143,7 @@ impl Job<'_> {
 
     fn finish(&self) -> Result<WriteToken> {
         let bar = Progress::indexing(&self.label);
-        let (_, token) = self.backend.finish_load(&self.load_id, self.kind, &|share| bar.share(share))?;
-        bar.end();
+        let (_, token) = self.backend.finish_load(&self.load_id, self.kind, &|share| bar.at_share(share))?;
         Ok(token)
     }
 }
@@ -177,61 +171,5 @@ fn read<R>(mut next: impl FnMut() -> Result<Vec<RowOutcome<R>>>, sender: &Sender
         if sender.send(Ok(chunk)).is_err() {
             return;
         }
-    }
-}
-
-/// A bar on a terminal, a line now and then elsewhere.
-struct Progress {
-    bar: ProgressBar,
-    label: String,
-    told: parking_lot::Mutex<Instant>,
-}
-
-impl Progress {
-    fn new(label: &str, rows: u64) -> Self {
-        Self::with(label, rows, "{msg:>9} {bar:24} {human_pos}/{human_len} rows {per_sec} {eta} left")
-    }
-
-    fn indexing(label: &str) -> Self {
-        Self::with(label, 1_000, "{msg:>9} {bar:24} {percent} % indexed {eta} left")
-    }
-
-    fn with(label: &str, length: u64, template: &str) -> Self {
-        let bar = ProgressBar::new(length).with_message(label.to_owned());
-        bar.set_style(
-            ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()),
-        );
-        Self { bar, label: label.to_owned(), told: parking_lot::Mutex::new(Instant::now()) }
-    }
-
-    fn rows(&self, rows: u64) {
-        self.bar.set_position(rows);
-        let total = self.bar.length().unwrap_or(rows);
-        self.tell(|| format!("{} of {} rows", count(rows), count(total)));
-    }
-
-    fn share(&self, share: f64) {
-        self.bar.set_position((share * 1_000.0) as u64);
-        self.tell(|| format!("{:.0} % indexed", 100.0 * share));
-    }
-
-    fn tell(&self, state: impl FnOnce() -> String) {
-        if !self.bar.is_hidden() {
-            return;
-        }
-        let mut told = self.told.lock();
-        if told.elapsed() >= TELL_EVERY {
-            *told = Instant::now();
-            let (rate, left) = (self.bar.per_sec(), self.bar.eta().as_secs());
-            note(&format!("{}: {}, {rate:.0}/s, {left} s left", self.label, state()));
-        }
-    }
-
-    fn note(&self, text: &str) {
-        self.bar.suspend(|| note(text));
-    }
-
-    fn end(&self) {
-        self.bar.finish_and_clear();
     }
 }
