@@ -7,8 +7,8 @@ use clap::{Parser, Subcommand};
 
 use super::output::print_error;
 use super::{
-    bench, estimate, eval, explain, feedback, generation, inspect, load, recipe, recommend, search, serve,
-    similar, verify,
+    bench, demo, estimate, eval, explain, feedback, generate, generation, inspect, load, recipe, recommend,
+    search, serve, similar, train, verify,
 };
 use crate::error::Result;
 
@@ -17,6 +17,7 @@ Query and admin commands take either --endpoint http://HOST:PORT (a running `seg
 --data DIR (the database in that directory, opened in-process). --json prints one JSON document on standard output.
 
 Examples:
+  segue demo
   segue serve --data ./segue-data
   segue load tracks tracks.parquet --endpoint http://127.0.0.1:7700
   segue recommend --user u1 --surface discover_weekly --endpoint http://127.0.0.1:7700";
@@ -33,8 +34,14 @@ pub struct App {
 /// Every command.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// See it work: make up a catalogue, train, load, recommend
+    Demo(demo::DemoArgs),
     /// Serve a database over gRPC
     Serve(serve::ServeArgs),
+    /// Make up a catalogue with listeners and plays
+    Generate(generate::GenerateArgs),
+    /// Train vectors of listeners and tracks
+    Train(train::TrainArgs),
     /// Load a Parquet file of tracks, users, plays or vectors
     Load(load::LoadArgs),
     /// A finished list for one listener
@@ -70,7 +77,10 @@ impl App {
     /// What went wrong, to be printed by the caller.
     pub fn run(self) -> Result<()> {
         match self.command {
+            Command::Demo(args) => args.run(),
             Command::Serve(args) => args.run(),
+            Command::Generate(args) => args.run(),
+            Command::Train(args) => args.run(),
             Command::Load(args) => args.run(),
             Command::Recommend(args) => args.run(),
             Command::Similar(args) => args.run(),

@@ -46,7 +46,10 @@ impl Backend {
     }
 
     /// Opens a directory with the settings of the environment.
-    fn local(dir: &Path) -> Result<Self> {
+    ///
+    /// # Errors
+    /// Wrong settings; those of opening.
+    pub fn local(dir: &Path) -> Result<Self> {
         let flags = vec![("data".to_owned(), dir.display().to_string())];
         let settings = config::load(None, std::env::vars(), &flags)?.settings;
         let (engine, report) = Segue::open(dir, settings)?;

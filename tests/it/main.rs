@@ -7,4 +7,5 @@ mod support;
 mod bad_input;
 mod command_line;
 mod durability;
+mod first_steps;
 mod rules;
