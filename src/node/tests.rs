@@ -10,8 +10,8 @@ use crate::error::ErrorKind;
 use crate::storage::track_shard::command::TrackCommand;
 use crate::storage::user_shard::UserOp;
 use crate::types::{
-    Action, AudioFeatures, EventId, FeedbackEvent, GenerationId, Play, PlayAction, RecordingId, RegionSet,
-    SpaceName, Timestamp, Track, TrackId, User, UserId, VectorRow,
+    Action, Artist, ArtistId, AudioFeatures, EventId, FeedbackEvent, GenerationId, Play, PlayAction,
+    RecordingId, RegionSet, SpaceName, Timestamp, Track, TrackId, User, UserId, VectorRow,
 };
 
 fn open(folder: &Path) -> (Segue, Vec<String>) {
@@ -27,7 +27,7 @@ fn track(number: u64) -> Track {
         track_id: TrackId::new(id.clone()).unwrap(),
         recording_id: RecordingId::new(id.clone()).unwrap(),
         title: id,
-        artists: vec![],
+        artists: vec![Artist { id: ArtistId::new("a").unwrap(), name: "A".to_owned() }],
         album_id: None,
         album: None,
         label: None,

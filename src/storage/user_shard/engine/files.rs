@@ -78,9 +78,14 @@ pub(in crate::storage::user_shard) fn check_tree(tree: &Path, report: &mut Verif
     let mut add = |file: PathBuf, what: String| report.damage.push(Damage { file, offset: None, what });
     if let Err(error) = check_version_file(tree) {
         let current = tree.join(CURRENT);
-        let intact = fs::read(&current).ok().filter(|bytes| bytes.len() == CURRENT_BYTES);
-        let named = intact.map(|bytes| tree.join(version_name(&bytes))).filter(|path| path.exists());
-        return add(named.unwrap_or(current), error.to_string());
+        let named = fs::read(&current).ok().filter(|bytes| bytes.len() == CURRENT_BYTES);
+        // `current` has number and checksum of the version file: when they do not fit, either can be the damaged one.
+        if let Some(bytes) = named {
+            let version = tree.join(version_name(&bytes));
+            let missing = !version.exists();
+            add(version, if missing { "file is missing".to_owned() } else { error.to_string() });
+        }
+        return add(current, error.to_string());
     }
     let Ok(current) = fs::read(tree.join(CURRENT)) else { return };
     let version = tree.join(version_name(&current));
