@@ -1,11 +1,14 @@
 //! Audio: tracks that sound like what the listener likes, or like the request's seeds, and fit them in tempo and energy.
 
-use super::{Retrieved, SourceRequest, SpaceQueries, ask, depth, join_points, points::points, share_of};
+use super::{
+    Retrieved, SourceRequest, SpaceQueries, ask, depth, effort_of_share, join_points, points::points,
+    share_of,
+};
 use crate::error::Result;
 use crate::pipeline::compatible::compatible;
 use crate::pipeline::reader::Reader;
 use crate::pipeline::recipe::{Source, SourceSpec};
-use crate::pipeline::retrieve::{AllowedTracks, Effort};
+use crate::pipeline::retrieve::AllowedTracks;
 use crate::pipeline::spaces::audio as audio_space;
 use crate::types::{AudioFeatures, GenerationId, Metric, TrackRef};
 
@@ -30,7 +33,7 @@ pub(super) fn audio(
         generation: GenerationId::STATIC,
         metric: Metric::Cosine,
         queries: &queries,
-        effort: Effort::new(k, request.exact),
+        effort: effort_of_share(k, request.exact),
     };
     let mut answers = ask(reader, &asked, allowed, &mut retrieved.reports)?;
     for (point, hits) in points.iter().zip(&mut answers) {

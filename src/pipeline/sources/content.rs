@@ -2,11 +2,14 @@
 //!
 //! Medoids rather than one average: the average of a listener with two tastes lies in neither.
 
-use super::{Retrieved, SourceRequest, SpaceQueries, ask, depth, join_points, points::points, share_of};
+use super::{
+    Retrieved, SourceRequest, SpaceQueries, ask, depth, effort_of_share, join_points, points::points,
+    share_of,
+};
 use crate::error::Result;
 use crate::pipeline::reader::Reader;
 use crate::pipeline::recipe::{Source, SourceSpec};
-use crate::pipeline::retrieve::{AllowedTracks, Effort};
+use crate::pipeline::retrieve::AllowedTracks;
 use crate::pipeline::spaces::track_cf;
 use crate::types::{Metric, TrackRef};
 
@@ -29,7 +32,7 @@ pub(super) fn content(
         generation,
         metric: Metric::Cosine,
         queries: &queries,
-        effort: Effort::new(k, request.exact),
+        effort: effort_of_share(k, request.exact),
     };
     let answers = ask(reader, &asked, allowed, &mut retrieved.reports)?;
     Ok(join_points(&points, answers, depth(spec), &mut retrieved.because))
