@@ -1,10 +1,13 @@
 //! Traps in messages: what a peer that is broken, old or hostile may send must not stop a node.
 
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use protobuf::{Message as _, ProtobufEnum as _};
 use raft::eraftpb::{Entry, EntryType, Message, MessageType, Snapshot};
 
+use super::clients::Clients;
+use super::operator::Operator;
 use super::random::Random;
 use super::world::{GROUPS, World};
 use crate::edge::{Address, Refused, read_message};
@@ -16,20 +19,39 @@ use crate::wait::pending;
 
 const GROUP: GroupId = GROUPS[0];
 
-/// Every message of a run with a snapshot and membership changes, as bytes.
+/// The messages of a run with elections, writes, reads, a snapshot, changes and a transfer, as bytes: every kind
+/// that nodes send.
 fn honest_messages() -> Vec<Vec<u8>> {
-    let mut world = World::quiet(21);
-    super::operator::Operator::start(&mut world, GROUP, true, None);
+    let mut world = World::new(21);
+    world.operator.paused = true;
     let mut messages = Vec::new();
-    for _ in 0..400 {
-        super::operator::Operator::act(&mut world);
+    let mut kinds = BTreeSet::new();
+    for step in 0..900 {
+        let leader = world.leader(GROUP);
+        if step == 300 {
+            Operator::start(&mut world, GROUP, true, None);
+        }
+        let follower = world.cores(GROUP).map(|(number, _)| number).find(|number| Some(*number) != leader);
+        if let (Some(leader), Some(follower)) = (leader, follower)
+            && step % 20 == 0
+        {
+            Clients::write(&mut world, GROUP, leader);
+            Clients::read(&mut world, GROUP, follower);
+            if step == 800 {
+                let to = world.nodes[follower].replicas[&GROUP].peer;
+                world.leading().transfer_leader(to).expect("a follower that is up to date");
+            }
+        }
+        Operator::act(&mut world);
         world.advance();
         for packet in world.network.under_way() {
             if let Packet::Raft(message) = &packet.packet {
+                kinds.insert(message.get_msg_type().value());
                 messages.push(message.write_to_bytes().expect("encodable"));
             }
         }
     }
+    assert_eq!(kinds.len(), 12, "{kinds:?}");
     messages.sort();
     messages.dedup();
     messages
@@ -183,7 +205,7 @@ fn a_proposal_overtaken_by_a_new_leader_is_told_so() {
     core.propose(crate::group::entry::EntryKind::Command, super::machine::command(1, 99), ticket);
     world.until("another leader", |world| world.leader(GROUP).is_some_and(|number| number != old));
     let new = world.leader(GROUP).expect("a leader");
-    super::clients::Clients::write(&mut world, GROUP, new);
+    Clients::write(&mut world, GROUP, new);
     world.network.cut.clear();
     world.settle();
     assert!(matches!(write.try_answer(), Ok(Err(ClusterError::Dropped { .. }))));

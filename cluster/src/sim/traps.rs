@@ -2,6 +2,7 @@
 
 use super::clients::Clients;
 use super::faults::Faults;
+use super::invariants::Invariants;
 use super::operator::Operator;
 use super::world::{GROUPS, World};
 use crate::error::ClusterError;
@@ -191,6 +192,34 @@ fn a_change_is_applied_once_however_old_the_checkpoint_is() {
         world.nodes[number].restart(&mut world.random);
     }
     world.settle();
+    assert_eq!(world.members(GROUP).conf_state.voters.len(), 4);
+}
+
+#[test]
+fn a_crash_between_a_change_and_its_record_does_not_forget_the_change() {
+    let mut world = World::quiet(14);
+    Operator::start(&mut world, GROUP, true, None);
+    let mut crashes = 0;
+    for _ in 0..1_500 {
+        // Entries right behind each change; were they applied before it is recorded, a checkpoint would pass it.
+        if let Some(leader) = world.leader(GROUP) {
+            Clients::write(&mut world, GROUP, leader);
+        }
+        world.advance_by(1);
+        world.checkpoint();
+        for number in 0..world.nodes.len() {
+            let Some(core) = world.nodes[number].cores.get(&GROUP) else { continue };
+            let stored = world.nodes[number].log.load(GROUP).expect("readable").expect("stored");
+            if core.members().index > stored.members.index && crashes < 8 {
+                crashes += 1;
+                world.nodes[number].crash(&mut world.random);
+                world.nodes[number].restart(&mut world.random);
+            }
+        }
+    }
+    world.settle();
+    Invariants::check_at_rest(&mut world);
+    assert!(crashes >= 4, "only {crashes} crashes hit the moment");
     assert_eq!(world.members(GROUP).conf_state.voters.len(), 4);
 }
 

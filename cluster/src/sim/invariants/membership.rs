@@ -30,6 +30,17 @@ impl Membership {
     }
 }
 
+/// Checks that all members know of the last change, once nothing is under way.
+pub fn check_at_rest(world: &World) {
+    for group in GROUPS {
+        let latest = sorted(&world.members(group));
+        for (_, core) in world.cores(group) {
+            let peer = core.status().peer;
+            assert_eq!(sorted(core.members()), latest, "members of group {group} are out of date at {peer}");
+        }
+    }
+}
+
 /// The same members, whatever order Raft lists them in.
 fn sorted(members: &Members) -> Members {
     let mut members = members.clone();

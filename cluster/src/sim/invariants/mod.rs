@@ -49,6 +49,7 @@ impl Invariants {
     /// Checks what must hold once nothing is under way.
     pub fn check_at_rest(world: &mut World) {
         Acknowledged::check_all(&world.clients, &world.invariants.applied_prefix);
+        membership::check_at_rest(world);
         world.clients.close();
         for ((group, key), history) in &world.clients.histories {
             assert!(is_linearizable(0, history), "key {key} of group {group} is not linearizable");
