@@ -143,7 +143,7 @@ impl GroupCore {
     /// Notes an offer that leaves.
     pub(super) fn note_sent(&mut self, message: &Message) {
         if message.get_msg_type() == MessageType::MsgSnapshot
-            && let Some(id) = self.snapshots.pinned.keys().next_back().copied()
+            && let Ok(id) = Offer::id_of(&message.get_snapshot().data)
         {
             let index = message.get_snapshot().get_metadata().index;
             let until = self.ticks + LEASE_TICKS;

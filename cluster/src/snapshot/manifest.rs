@@ -56,6 +56,16 @@ impl Offer {
         out.0
     }
 
+    /// Reads only which pinned files an encoded offer names.
+    ///
+    /// # Errors
+    /// When the bytes are no offer.
+    pub fn id_of(bytes: &[u8]) -> Result<u64, Malformed> {
+        let mut reader = Reader(bytes);
+        reader.u32()?;
+        reader.u64()
+    }
+
     /// Reads an offer of another node.
     ///
     /// # Errors
