@@ -11,7 +11,7 @@ use std::str::FromStr;
 pub struct GroupId(pub u64);
 
 /// Names one replica of one group; never 0, drawn at random when the replica is created.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PeerId(pub u64);
 
 /// Names a cluster: 128 random bits, written as 32 hexadecimal digits.

@@ -12,6 +12,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::Mutex;
@@ -38,6 +39,9 @@ use crate::log::store::{BOOTSTRAP, GroupWrite, LogStore};
 use crate::metrics::{Metrics, MetricsSnapshot};
 use crate::open::{CLOSED, OpenReport, RAFT, open_files};
 use crate::state_machine::{AppliedState, StateMachine};
+
+/// Silence after which a log is no longer kept for a follower.
+const FOLLOWER_DEAD: Duration = Duration::from_secs(600);
 
 /// A running node. Dropping it stops it without waiting for what is under way; nothing acknowledged is
 /// lost either way.
@@ -178,10 +182,11 @@ impl ClusterNode {
         if handles.get(&group).is_some_and(running) {
             return Err(GroupError::Exists { group });
         }
-        let (recovered, bootstrap) = self.recover_group(group, machine.as_ref())?;
+        let recovered = self.recover_group(group, machine.as_ref())?;
+        let life = self.draw(group, "draw a random number")?;
         let shared = GroupShared::new(group, recovered.peer, self.config.inflight_bytes_max);
         let (reply, answer) = bounded(1);
-        let new = NewGroup { shared: shared.clone(), recovered, bootstrap, machine, reply };
+        let new = NewGroup { shared: shared.clone(), recovered, life, machine, reply };
         self.ask(Request::Add(Box::new(new)), &answer)?;
         self.mark(group, Some(GroupMark::Present))?;
         let handle = GroupHandle::new(shared, self.mailbox.clone(), self.config.entry_bytes_max);
@@ -254,37 +259,30 @@ impl ClusterNode {
     }
 
     /// Reads what the log holds of a group, or makes the first state of a new one.
-    fn recover_group(
-        &self,
-        group: GroupId,
-        machine: &dyn StateMachine,
-    ) -> Result<(Recovered, Option<GroupWrite>), GroupError> {
+    fn recover_group(&self, group: GroupId, machine: &dyn StateMachine) -> Result<Recovered, GroupError> {
         let state = machine.recovered();
         let store: Arc<dyn LogStore> = self.log.clone();
         let loaded = load_apart(group, &store, &state)?;
         if let Some(recovered) = loaded {
-            return Ok((recovered, None));
+            return Ok(recovered);
         }
         let known = self.identity.lock().groups.contains_key(&group);
         if known || state.index > BOOTSTRAP.index {
             return Err(GroupError::LogMissing { group, state_index: state.index });
         }
-        self.first_state(group, store).map(|(recovered, write)| (recovered, Some(write)))
+        self.first_state(group, store)
     }
 
-    fn first_state(
-        &self,
-        group: GroupId,
-        store: Arc<dyn LogStore>,
-    ) -> Result<(Recovered, GroupWrite), GroupError> {
-        let random = self.env.entropy.next_u64().map_err(|source| GroupError::Record {
-            group,
-            source: OpenError::Io { action: "draw a random peer id", path: self.dir.clone(), source },
-        })?;
-        let peer = PeerId(random.max(1));
-        let write = GroupWrite::bootstrap(group, peer, &[peer]);
+    fn first_state(&self, group: GroupId, store: Arc<dyn LogStore>) -> Result<Recovered, GroupError> {
+        let peer = PeerId(self.draw(group, "draw a random peer id")?.max(1));
+        let write = GroupWrite::bootstrap(group, peer, &[(peer, self.identity().store)]);
         let log = GroupLog::created(store, &write);
-        Ok((Recovered { log, peer, applied: BOOTSTRAP.index }, write))
+        Ok(Recovered { log, peer, applied: BOOTSTRAP.index, first_write: Some(write) })
+    }
+
+    fn draw(&self, group: GroupId, action: &'static str) -> Result<u64, GroupError> {
+        let io = |source| OpenError::Io { action, path: self.dir.clone(), source };
+        self.env.entropy.next_u64().map_err(|source| GroupError::Record { group, source: io(source) })
     }
 
     /// Sends a request that the Raft thread answers, and waits for the answer.
@@ -334,5 +332,7 @@ fn limits(config: &NodeConfig) -> GroupLimits {
         log_bytes_max: config.log_bytes_max,
         log_entries_max: config.log_entries_max,
         log_slack_entries: config.log_slack_entries,
+        // Ten minutes, whatever a tick is.
+        follower_dead_ticks: FOLLOWER_DEAD.as_millis().div_ceil(config.tick.as_millis()) as u64,
     }
 }

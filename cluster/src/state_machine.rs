@@ -1,6 +1,10 @@
 //! What a group replicates: any deterministic machine that turns bytes into replies.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
+
+use crate::snapshot::{SnapshotFiles, SnapshotManifest, Staging};
 
 /// Where a state machine stands when it is opened.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -9,8 +13,6 @@ pub struct AppliedState {
     pub index: u64,
     /// Term of that entry; 0 when the machine is new.
     pub term: u64,
-    /// The membership that was stored with the state (an encoded `ConfState`), empty if none was.
-    pub conf_state: Bytes,
 }
 
 /// One committed proposal.
@@ -77,4 +79,32 @@ pub trait StateMachine: Send {
     /// Returns the index up to which the machine's own files hold everything, durably. The log is
     /// compacted up to here and no further. Must be cheap: it is also asked on the Raft thread.
     fn durable_index(&self) -> u64;
+
+    /// Pins the machine's durable files and returns them, for another replica to fetch.
+    ///
+    /// Runs on an apply thread, and may first write what is in memory to files: the newer the
+    /// snapshot, the less the other replica has left to catch up. `None`: this machine has no
+    /// snapshots, so its group cannot get new members.
+    ///
+    /// # Errors
+    /// When the files cannot be written; the replica goes on and is asked again later.
+    fn snapshot(&mut self) -> Result<Option<Arc<dyn SnapshotFiles>>, ApplyError> {
+        Ok(None)
+    }
+
+    /// Returns where the files of a snapshot are gathered before [`StateMachine::install`]; `None` when this
+    /// machine has no snapshots. Asked once, when its group is added.
+    fn staging(&self) -> Option<Arc<dyn Staging>> {
+        None
+    }
+
+    /// Replaces the whole state by a snapshot, durably and at once: after a crash the state is the old
+    /// one or the new one. All its files are held by [`StateMachine::staging`]. Afterwards
+    /// [`StateMachine::recovered`] and [`StateMachine::durable_index`] are the snapshot's.
+    ///
+    /// # Errors
+    /// When the files cannot be used; the replica is then stopped.
+    fn install(&mut self, snapshot: &SnapshotManifest) -> Result<(), ApplyError> {
+        Err(ApplyError::new(format!("this machine cannot install a snapshot. index=`{}`", snapshot.index)))
+    }
 }

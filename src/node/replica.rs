@@ -16,7 +16,7 @@ pub struct TrackReplica(pub TrackStateMachine);
 impl StateMachine for TrackReplica {
     fn recovered(&self) -> AppliedState {
         let (index, term) = self.0.recovered();
-        AppliedState { index, term, conf_state: Bytes::new() }
+        AppliedState { index, term }
     }
 
     fn apply(&mut self, batch: &[CommittedEntry]) -> std::result::Result<Vec<Bytes>, ApplyError> {
@@ -53,7 +53,7 @@ impl UserReplica {
 
 impl StateMachine for UserReplica {
     fn recovered(&self) -> AppliedState {
-        AppliedState { index: self.recovered.index, term: self.recovered.term, conf_state: Bytes::new() }
+        AppliedState { index: self.recovered.index, term: self.recovered.term }
     }
 
     fn apply(&mut self, batch: &[CommittedEntry]) -> std::result::Result<Vec<Bytes>, ApplyError> {
@@ -80,7 +80,7 @@ impl MetaReplica {
 
 impl StateMachine for MetaReplica {
     fn recovered(&self) -> AppliedState {
-        AppliedState { index: self.recovered.index, term: self.recovered.term, conf_state: Bytes::new() }
+        AppliedState { index: self.recovered.index, term: self.recovered.term }
     }
 
     fn apply(&mut self, batch: &[CommittedEntry]) -> std::result::Result<Vec<Bytes>, ApplyError> {

@@ -25,9 +25,9 @@ pub(super) struct Leaving {
 impl RaftThread {
     /// Starts a group and answers whoever asked for it.
     pub(super) fn add(&mut self, new: NewGroup) {
-        let NewGroup { shared, recovered, bootstrap, machine, reply } = new;
+        let NewGroup { shared, recovered, life, machine, reply } = new;
         let group = shared.id;
-        let answer = self.start_group(shared, recovered, bootstrap, machine);
+        let answer = self.start_group(shared, recovered, life, machine);
         if answer.is_ok() {
             self.state.dirty.insert(group);
         }
@@ -38,8 +38,8 @@ impl RaftThread {
     fn start_group(
         &mut self,
         shared: Arc<GroupShared>,
-        recovered: Recovered,
-        bootstrap: Option<GroupWrite>,
+        mut recovered: Recovered,
+        life: u64,
         machine: Box<dyn StateMachine>,
     ) -> Result<(), GroupError> {
         let group = shared.id;
@@ -52,7 +52,7 @@ impl RaftThread {
         if self.state.orphans.contains(&group) || self.state.leaving.contains_key(&group) {
             return Err(GroupError::Stopping { group });
         }
-        if let Some(write) = bootstrap {
+        if let Some(write) = recovered.first_write.take() {
             let result = self.writer.write(&[write]);
             if let Err(source) = result {
                 if !matches!(source, LogError::NoSpace { .. }) {
@@ -62,9 +62,10 @@ impl RaftThread {
             }
         }
         let limits = self.limits;
-        let core = catch_unwind(AssertUnwindSafe(|| GroupCore::new(shared, recovered, machine, limits)))
-            .unwrap_or_else(|panic| Err(crate::panic::message(panic.as_ref())))
-            .map_err(|reason| GroupError::Failed { group, reason: reason.into() })?;
+        let core =
+            catch_unwind(AssertUnwindSafe(|| GroupCore::new(shared, recovered, machine, limits, life)))
+                .unwrap_or_else(|panic| Err(crate::panic::message(panic.as_ref())))
+                .map_err(|reason| GroupError::Failed { group, reason: reason.into() })?;
         self.state.quarantined.remove(&group);
         self.state.cores.insert(group, core);
         Ok(())

@@ -10,7 +10,6 @@ use crate::group::handle::{Applied, ReadPoint};
 use crate::group::shared::GroupShared;
 use crate::ids::GroupId;
 use crate::log::recover::Recovered;
-use crate::log::store::GroupWrite;
 use crate::state_machine::StateMachine;
 use crate::wait::Ticket;
 use std::sync::Arc;
@@ -27,8 +26,8 @@ pub(crate) enum Request {
 pub(crate) struct NewGroup {
     pub shared: Arc<GroupShared>,
     pub recovered: Recovered,
-    /// Written first, when the group is new.
-    pub bootstrap: Option<GroupWrite>,
+    /// A random number, new in every run of the replica.
+    pub life: u64,
     pub machine: Box<dyn StateMachine>,
     pub reply: Sender<Result<(), GroupError>>,
 }

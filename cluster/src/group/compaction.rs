@@ -2,9 +2,17 @@
 //!
 //! Never beyond what the state machine holds in its own files; what is only applied in memory must still
 //! be in the log after a crash.
+//!
+//! A leader also keeps what its followers still need, as long as the log stays within reason: a follower that
+//! is silent for long, or that much behind, gets a snapshot instead.
+
+use raft::StateRole;
 
 use super::core::GroupCore;
 use crate::log::store::Truncated;
+
+/// How many times its limits a log may grow for the sake of slow followers.
+const FORCE_FACTOR: u64 = 4;
 
 impl GroupCore {
     /// Compacts the log with the next write as far as the state machine allows, without slack: the log
@@ -26,11 +34,34 @@ impl GroupCore {
             return None;
         }
         let slack = if requested { 0 } else { self.slack_entries() };
-        let index = self.durable.min(self.applied).saturating_sub(slack);
+        let mut index = self.durable.min(self.applied).saturating_sub(slack);
+        if let Some(needed) = self.needed_by_followers() {
+            index = index.min(needed);
+        }
         if index <= log.truncated().index {
             return None;
         }
         log.term_of(index).map(|term| Truncated { index, term })
+    }
+
+    /// Returns the entry behind which followers need everything; `None` when nobody needs anything, or when the log is
+    /// so long that they cannot be waited for.
+    fn needed_by_followers(&self) -> Option<u64> {
+        let log = self.raw.store();
+        let too_long = log.bytes() > FORCE_FACTOR * self.limits.log_bytes_max
+            || log.len() > FORCE_FACTOR * self.limits.log_entries_max;
+        if too_long || self.raw.raft.state != StateRole::Leader {
+            return None;
+        }
+        let alive = |peer: &u64| {
+            let silent = |heard: &u64| self.ticks - heard > self.limits.follower_dead_ticks;
+            self.heard.get(peer).is_some_and(|heard| !silent(heard))
+        };
+        let progress = self.raw.raft.prs().iter();
+        let matched = progress
+            .filter(|(peer, progress)| alive(peer) && progress.matched > 0)
+            .map(|(_, progress)| progress.matched);
+        matched.chain(self.oldest_sent()).min()
     }
 
     /// Returns the entries to keep for followers that lag a little, at most half of what the log's

@@ -17,27 +17,30 @@
 //!
 //! A panic anywhere in here is a bug or damage; the caller catches it and drops the replica.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use protobuf::Message as _;
 use raft::eraftpb::{Entry, Message, MessageType};
-use raft::{RawNode, ReadOnlyOption, Ready, StateRole};
+use raft::{RawNode, Ready, StateRole};
 
-use super::apply::{ApplyDone, ApplyFailure, ApplyJob};
-use super::entry::EntryKind;
+use super::apply::{ApplyDone, ApplyFailure, ApplyJob, Work};
+use super::entry::{EntryKind, is_change};
 use super::handle::{Applied, ReadPoint};
 use super::proposals::Proposals;
 use super::reads::Reads;
+use super::settings::{APPLY_BACKLOG_BYTES_MAX, APPLY_BACKLOG_ENTRIES_MAX, ELECTION_TICKS, raft_config};
 use super::shared::GroupShared;
+use super::snapshots::Snapshots;
 use crate::error::ClusterError;
-use crate::ids::{GroupId, PeerId};
+use crate::ids::{GroupId, PeerId, StoreId};
 use crate::log::group_log::GroupLog;
 use crate::log::recover::Recovered;
 use crate::log::store::GroupWrite;
+use crate::members::Members;
+use crate::snapshot::packet::Outgoing;
 use crate::state_machine::StateMachine;
-use crate::status::{GroupStatus, Role};
 use crate::wait::Ticket;
 
 /// Limits of one replica, from [`NodeConfig`](crate::NodeConfig).
@@ -47,36 +50,41 @@ pub(crate) struct GroupLimits {
     pub log_bytes_max: u64,
     pub log_entries_max: u64,
     pub log_slack_entries: u64,
+    /// Ticks of silence after which the log is no longer kept for a follower.
+    pub follower_dead_ticks: u64,
 }
 
-/// Committed bytes waiting for a slow state machine at which proposals are refused.
-const APPLY_BACKLOG_BYTES_MAX: u64 = 256 << 20;
-/// The same in entries.
-const APPLY_BACKLOG_ENTRIES_MAX: usize = 50_000;
-
-const ELECTION_TICKS: usize = 10;
-const HEARTBEAT_TICKS: usize = 2;
-
 /// Messages for other replicas, in the order they must be sent.
-pub(crate) type Outbox = Vec<Message>;
+pub(crate) type Outbox = Vec<Outgoing>;
 
 /// One replica of one group.
 pub(crate) struct GroupCore {
-    shared: Arc<GroupShared>,
-    peer: PeerId,
+    pub(super) shared: Arc<GroupShared>,
+    pub(super) peer: PeerId,
     pub(super) raw: RawNode<GroupLog>,
     pub(super) limits: GroupLimits,
-    proposals: Proposals,
-    reads: Reads,
+    pub(super) members: Members,
+    /// The membership changed; nothing behind the change is applied before it is durable.
+    pub(super) members_unwritten: bool,
+    /// Stores of peers that wrote to this replica: it answers before it knows the members.
+    pub(super) seen_stores: BTreeMap<u64, StoreId>,
+    /// Tick at which each peer was last heard.
+    pub(super) heard: BTreeMap<u64, u64>,
+    pub(super) ticks: u64,
+    /// Tick at which this replica last led, or had no proposals.
+    led_at: u64,
+    pub(super) snapshots: Snapshots,
+    pub(super) proposals: Proposals,
+    pub(super) reads: Reads,
     /// Given out by Raft as committed, not yet handed to the machine.
-    committed: VecDeque<Entry>,
-    committed_bytes: u64,
+    pub(super) committed: VecDeque<Entry>,
+    pub(super) committed_bytes: u64,
     /// `None` while a batch is being applied.
     pub(super) machine: Option<Box<dyn StateMachine>>,
     pub(super) applied: u64,
     pub(super) durable: u64,
     /// The Ready whose write is on its way.
-    ready: Option<Ready>,
+    pub(super) ready: Option<Ready>,
     /// The commit index on disk; Raft's own may be ahead and goes along with the next write.
     commit_written: u64,
     pub(super) compaction_requested: bool,
@@ -85,6 +93,9 @@ pub(crate) struct GroupCore {
 impl GroupCore {
     /// Makes a replica from its recovered log. A sole voter leads at once.
     ///
+    /// * `life`: a random number that no earlier run of this replica had. It is part of what reads are
+    ///   known by, so that a late answer to an earlier life answers nothing.
+    ///
     /// # Errors
     /// A sentence, when Raft refuses the configuration.
     pub fn new(
@@ -92,9 +103,11 @@ impl GroupCore {
         recovered: Recovered,
         machine: Box<dyn StateMachine>,
         limits: GroupLimits,
+        life: u64,
     ) -> Result<Self, String> {
-        let Recovered { log, peer, applied } = recovered;
-        let sole_voter = log.conf_state().voters == [peer.0];
+        let Recovered { log, peer, applied, .. } = recovered;
+        let members = log.members().clone();
+        let sole_voter = members.conf_state.voters == [peer.0] && !members.is_joint();
         let commit_written = log.hard_state().commit;
         let config = raft_config(peer, applied, limits.apply_batch_bytes_max);
         let raw = RawNode::new(&config, log, &crate::raft_log_bridge::logger(shared.id))
@@ -106,8 +119,15 @@ impl GroupCore {
             peer,
             raw,
             limits,
+            members,
+            members_unwritten: false,
+            seen_stores: BTreeMap::new(),
+            heard: BTreeMap::new(),
+            ticks: 0,
+            led_at: 0,
+            snapshots: Snapshots::new(life),
             proposals: Proposals::default(),
-            reads: Reads::default(),
+            reads: Reads::new(peer, life),
             committed: VecDeque::new(),
             committed_bytes: 0,
             machine: Some(machine),
@@ -133,22 +153,13 @@ impl GroupCore {
 
     /// Counts one period of the tick clock.
     pub fn tick(&mut self) {
-        self.raw.tick();
-        self.reads.tick(self.shared.id);
-    }
-
-    /// Takes a message from another replica.
-    ///
-    /// The caller has checked its type, group and sender: `raft` panics on unknown ones.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "called by the transport, which groups of one do not need")
-    )]
-    pub fn step(&mut self, message: Message) {
-        let from = message.from;
-        if let Err(error) = self.raw.step(message) {
-            tracing::debug!(group = %self.shared.id, from, %error, "message ignored");
+        self.ticks += 1;
+        if !self.is_installing() {
+            self.raw.tick();
         }
+        self.reads.tick(self.shared.id);
+        self.tick_proposals();
+        self.tick_snapshots();
     }
 
     /// Sets when this replica asks for an election: the one thing `raft` draws by itself.
@@ -159,32 +170,50 @@ impl GroupCore {
 
     /// Proposes an entry; `ticket` is answered once it is applied, or cannot be any more.
     pub fn propose(&mut self, kind: EntryKind, data: Bytes, ticket: Ticket<Applied>) {
-        match self.append(kind, data) {
+        let entry = Entry { data, context: kind.context(), ..Entry::default() };
+        self.propose_entry(kind, entry, ticket);
+    }
+
+    pub(super) fn propose_entry(&mut self, kind: EntryKind, entry: Entry, ticket: Ticket<Applied>) {
+        match self.append(entry) {
             Ok(()) => {
                 let (index, term) = (self.raw.raft.raft_log.last_index(), self.raw.raft.term);
-                self.proposals.push(self.shared.id, index, term, ticket);
+                self.proposals.push(self.shared.id, kind, (index, term), ticket);
             }
             Err(error) => ticket.resolve(Err(error)),
         }
     }
 
-    fn append(&mut self, kind: EntryKind, data: Bytes) -> Result<(), ClusterError> {
+    fn append(&mut self, entry: Entry) -> Result<(), ClusterError> {
         if self.raw.raft.state != StateRole::Leader {
-            return Err(ClusterError::NotLeader { group: self.shared.id, hint: self.leader() });
+            return Err(self.not_leader());
         }
         let backlog = self.committed.len();
         if backlog >= APPLY_BACKLOG_ENTRIES_MAX || self.committed_bytes >= APPLY_BACKLOG_BYTES_MAX {
             return Err(self.shared.busy("the state machine is far behind"));
         }
-        let entry = Entry { data, context: kind.context(), ..Entry::default() };
         let mut message = Message::default();
         message.set_msg_type(MessageType::MsgPropose);
         message.from = self.peer.0;
         message.set_entries(vec![entry].into());
         self.raw.raft.step(message).map_err(|error| match error {
             raft::Error::ProposalDropped => self.shared.busy("too much is proposed and not yet committed"),
-            _ => ClusterError::NotLeader { group: self.shared.id, hint: self.leader() },
+            _ => self.not_leader(),
         })
+    }
+
+    pub(super) fn not_leader(&self) -> ClusterError {
+        ClusterError::NotLeader { group: self.shared.id, hint: self.leader() }
+    }
+
+    /// Gives up on proposals of a leader that is none any more: their entries may be gone, and nothing may ever
+    /// come in their place.
+    fn tick_proposals(&mut self) {
+        if self.raw.raft.state == StateRole::Leader || self.proposals.len() == 0 {
+            self.led_at = self.ticks;
+        } else if self.ticks >= self.led_at + 2 * ELECTION_TICKS as u64 {
+            self.proposals.forget(self.shared.id, u64::MAX);
+        }
     }
 
     /// Asks for a read index; `ticket` is answered once the machine has reached it.
@@ -195,15 +224,20 @@ impl GroupCore {
     /// Takes out what must become durable before this replica may go on; an empty write when nothing
     /// must. Messages that need not wait for it go to `out`.
     pub fn take_write(&mut self, out: &mut Outbox) -> GroupWrite {
+        if let Some(write) = self.install_write() {
+            return write;
+        }
         let mut write = GroupWrite::new(self.shared.id);
         self.ask_reads();
         if self.ready.is_none() && self.raw.has_ready() {
             let mut ready = self.raw.ready();
-            out.extend(ready.take_messages());
+            self.address(ready.take_messages(), out);
             for answer in ready.take_read_states() {
                 self.reads.answered(&answer.request_ctx, answer.index);
             }
-            assert!(ready.snapshot().is_empty(), "a snapshot arrived, but nothing can send one");
+            if !ready.snapshot().is_empty() {
+                return self.begin_install(ready);
+            }
             let committed = ready.take_committed_entries();
             self.push_committed(committed);
             write.entries = ready.take_entries();
@@ -213,6 +247,9 @@ impl GroupCore {
             self.ready = Some(ready);
         }
         write.truncate = self.due_truncation();
+        if self.members_unwritten {
+            write.members = Some(self.members.clone());
+        }
         // A commit index alone is not worth an fsync, but rides along with one.
         if !write.is_empty() && self.raw.raft.raft_log.committed > self.commit_written {
             write.hard_state = Some(self.raw.raft.hard_state());
@@ -226,42 +263,61 @@ impl GroupCore {
         if let Some(hard_state) = &write.hard_state {
             self.commit_written = hard_state.commit;
         }
+        self.members_unwritten &= write.members.is_none();
+        let intent = write.install.is_some();
+        let installed = write.reset.then_some(write.truncate).flatten().map(|at| at.index);
         self.raw.mut_store().written(write);
+        if self.is_installing() && installed.is_none() {
+            self.install_waits(intent);
+            return;
+        }
         if let Some(mut ready) = self.ready.take() {
-            out.extend(ready.take_persisted_messages());
+            self.address(ready.take_persisted_messages(), out);
             let mut light = self.raw.advance_append(ready);
-            out.extend(light.take_messages());
+            self.address(light.take_messages(), out);
             let committed = light.take_committed_entries();
+            if let Some(index) = installed {
+                self.installed(index);
+            }
             self.push_committed(committed);
         }
         let commit = self.raw.raft.raft_log.committed;
         self.raw.mut_store().set_commit(commit);
         self.reads.applied(self.applied);
+        self.take_reports(out);
     }
 
     /// Returns whether another turn has something to do even if nothing comes in.
     pub fn has_work(&self) -> bool {
-        self.raw.has_ready()
+        let ready = self.raw.has_ready() && !self.is_installing();
+        ready || self.members_unwritten || self.install_may_go_on()
     }
 
     /// Takes a batch for the state machine, unless one is under way.
     pub fn next_apply(&mut self) -> Option<ApplyJob> {
-        if self.committed.is_empty() {
+        self.machine.as_ref()?;
+        if let Some(work) = self.next_snapshot_work() {
+            let machine = self.machine.take()?;
+            return Some(ApplyJob { shared: self.shared.clone(), machine, work });
+        }
+        self.apply_changes();
+        if self.committed.is_empty() || self.members_unwritten || self.is_installing() {
             return None;
         }
         let machine = self.machine.take()?;
         let mut entries = Vec::new();
         let mut bytes = 0;
-        while let Some(entry) = self.committed.pop_front() {
+        // A membership change waits until everything before it is applied.
+        while let Some(entry) = self.committed.pop_front_if(|entry| !is_change(entry)) {
             bytes += entry_bytes(&entry);
-            let ticket = self.proposals.take(self.shared.id, entry.index, entry.term);
+            let ticket = self.proposals.take(self.shared.id, &entry);
             entries.push((entry, ticket));
             if bytes >= self.limits.apply_batch_bytes_max {
                 break;
             }
         }
         self.committed_bytes -= bytes;
-        Some(ApplyJob { shared: self.shared.clone(), machine, entries })
+        Some(ApplyJob { shared: self.shared.clone(), machine, work: Work::Entries(entries) })
     }
 
     /// Takes the outcome of a batch back.
@@ -269,57 +325,19 @@ impl GroupCore {
     /// # Errors
     /// Why the machine cannot go on; the replica must be dropped then.
     pub fn applied(&mut self, done: ApplyDone) -> Result<(), ApplyFailure> {
-        let (machine, applied) = done.outcome?;
-        self.machine = Some(machine);
-        self.applied = applied;
-        self.raw.advance_apply_to(applied);
-        self.reads.applied(applied);
+        let reached = done.outcome?;
+        self.machine = Some(reached.machine);
+        if let Some(applied) = reached.applied {
+            self.set_applied(applied);
+        }
+        self.snapshot_work_done(reached.snapshot);
         Ok(())
     }
 
-    /// Returns whether a batch is at the state machine.
-    pub fn is_applying(&self) -> bool {
-        self.machine.is_none()
-    }
-
-    /// Returns whether nothing waits to be committed, applied or answered.
-    pub fn is_idle(&self) -> bool {
-        self.machine.is_some()
-            && self.committed.is_empty()
-            && self.proposals.len() == 0
-            && !self.raw.has_ready()
-    }
-
-    pub fn status(&self) -> GroupStatus {
-        let raft = &self.raw.raft;
-        let log = self.raw.store();
-        GroupStatus {
-            group: self.shared.id,
-            peer: self.peer,
-            role: match raft.state {
-                StateRole::Leader => Role::Leader,
-                StateRole::Follower => Role::Follower,
-                StateRole::Candidate | StateRole::PreCandidate => Role::Candidate,
-            },
-            leader: self.leader(),
-            term: raft.term,
-            commit: raft.raft_log.committed,
-            applied: self.applied,
-            durable: self.durable,
-            first: log.truncated().index + 1,
-            last: raft.raft_log.last_index(),
-            log_bytes: log.bytes(),
-            proposals: self.proposals.len(),
-            reads: self.reads.len(),
-            failure: None,
-        }
-    }
-
-    fn leader(&self) -> Option<PeerId> {
-        match self.raw.raft.leader_id {
-            0 => None,
-            leader => Some(PeerId(leader)),
-        }
+    pub(super) fn set_applied(&mut self, index: u64) {
+        self.applied = index;
+        self.raw.advance_apply_to(index);
+        self.reads.applied(index);
     }
 
     fn ask_reads(&mut self) {
@@ -342,26 +360,4 @@ impl GroupCore {
 
 fn entry_bytes(entry: &Entry) -> u64 {
     u64::from(entry.compute_size())
-}
-
-fn raft_config(peer: PeerId, applied: u64, apply_batch_bytes_max: u64) -> raft::Config {
-    raft::Config {
-        id: peer.0,
-        election_tick: ELECTION_TICKS,
-        heartbeat_tick: HEARTBEAT_TICKS,
-        applied,
-        max_size_per_msg: 1 << 20,
-        max_inflight_msgs: 64,
-        check_quorum: true,
-        pre_vote: true,
-        // Never true: 0.7.0 then adds entries to a queued empty message without looking at its index; after
-        // a rejection the follower acknowledges entries it does not have, and the leader commits them
-        // (raft-rs#557; `three_replicas_agree_through_crashes_and_a_bad_network` meets it within 20 seeds).
-        batch_append: false,
-        skip_bcast_commit: false,
-        read_only_option: ReadOnlyOption::Safe,
-        max_uncommitted_size: 64 << 20,
-        max_committed_size_per_ready: apply_batch_bytes_max,
-        ..raft::Config::default()
-    }
 }

@@ -14,6 +14,8 @@ pub(crate) enum EntryKind {
     Command,
     /// Empty; proposed to learn when everything before it is applied.
     Barrier,
+    /// A membership change.
+    Change,
 }
 
 const COMMAND: &[u8] = &[1];
@@ -23,7 +25,8 @@ impl EntryKind {
     /// Returns the context to propose an entry of this kind with.
     pub fn context(self) -> Bytes {
         match self {
-            Self::Internal => Bytes::new(),
+            // A change's context says more, and is made with it.
+            Self::Internal | Self::Change => Bytes::new(),
             Self::Command => Bytes::from_static(COMMAND),
             Self::Barrier => Bytes::from_static(BARRIER),
         }
@@ -35,8 +38,10 @@ impl EntryKind {
     /// A sentence about the kind, when this version does not know it. The replica must stop: to skip an
     /// entry is to diverge.
     pub fn of(entry: &Entry) -> Result<Self, String> {
-        if entry.get_entry_type() != EntryType::EntryNormal {
-            return Err("a membership change, which this version cannot apply".to_owned());
+        match entry.get_entry_type() {
+            EntryType::EntryConfChangeV2 => return Ok(Self::Change),
+            EntryType::EntryConfChange => return Err("a membership change of an older kind".to_owned()),
+            EntryType::EntryNormal => {}
         }
         match entry.context.as_ref() {
             [] if entry.data.is_empty() => Ok(Self::Internal),
@@ -45,4 +50,9 @@ impl EntryKind {
             other => Err(format!("an entry of an unknown kind `{other:?}`, written by a newer version")),
         }
     }
+}
+
+/// Returns whether the entry changes the membership.
+pub(crate) fn is_change(entry: &Entry) -> bool {
+    entry.get_entry_type() == EntryType::EntryConfChangeV2
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use crate::error::ClusterError;
 use crate::group::handle::ReadPoint;
-use crate::ids::GroupId;
+use crate::ids::{GroupId, PeerId};
 use crate::wait::Ticket;
 
 /// Ticks after which an unanswered round is asked again.
@@ -19,8 +19,10 @@ const EXPIRE_TICKS: u64 = 10;
 type Waiter = (u64, Ticket<ReadPoint>);
 
 /// Waiting reads of one group.
-#[derive(Default)]
 pub(crate) struct Reads {
+    /// Replica and its life: the leader keeps rounds of all replicas in one table, by context alone, and
+    /// an answer may arrive after a restart.
+    origin: [u8; 16],
     tick: u64,
     /// Came since the last round was asked, with the tick they came at.
     new: Vec<Waiter>,
@@ -31,12 +33,19 @@ pub(crate) struct Reads {
 }
 
 struct Round {
-    context: u64,
+    context: Vec<u8>,
     asked_at: u64,
     waiters: Vec<Waiter>,
 }
 
 impl Reads {
+    pub fn new(peer: PeerId, life: u64) -> Self {
+        let mut origin = [0; 16];
+        origin[..8].copy_from_slice(&peer.0.to_le_bytes());
+        origin[8..].copy_from_slice(&life.to_le_bytes());
+        Self { origin, tick: 0, new: Vec::new(), round: None, rounds_asked: 0, by_index: BTreeMap::new() }
+    }
+
     pub fn push(&mut self, ticket: Ticket<ReadPoint>) {
         self.new.push((self.tick, ticket));
     }
@@ -52,13 +61,14 @@ impl Reads {
         }
         self.rounds_asked += 1;
         let waiters = std::mem::take(&mut self.new);
-        self.round = Some(Round { context: self.rounds_asked, asked_at: self.tick, waiters });
-        Some(self.rounds_asked.to_le_bytes().to_vec())
+        let context = [&self.origin[..], &self.rounds_asked.to_le_bytes()].concat();
+        self.round = Some(Round { context: context.clone(), asked_at: self.tick, waiters });
+        Some(context)
     }
 
     /// Takes Raft's answer to a round.
     pub fn answered(&mut self, context: &[u8], index: u64) {
-        let known = |round: &mut Round| round.context.to_le_bytes() == context;
+        let known = |round: &mut Round| round.context == context;
         if let Some(round) = self.round.take_if(known) {
             let tickets = round.waiters.into_iter().map(|(_, ticket)| ticket);
             self.by_index.entry(index).or_default().extend(tickets);

@@ -1,9 +1,10 @@
 //! The log store on `raft-engine`.
 //!
 //! Layout in the engine: group 0 is the store's own and holds a copy of the node's identity; every
-//! other group has four keys beside its entries: `p` own peer id (8 bytes), `t` truncation point
-//! (index, term; 16 bytes), `h` hard state and `c` membership (protobuf). Integers are little-endian;
-//! the engine checksums every record.
+//! other group has keys beside its entries: `p` own peer id (8 bytes), `t` truncation point
+//! (index, term; 16 bytes), `h` hard state and `c` membership (protobuf), `m` the membership's index and
+//! stores (absent in directories of before there were other nodes), `i` a snapshot that was about to be
+//! installed. Integers are little-endian; the engine checksums every record.
 //!
 //! Compression is off (payloads are vectors) and so is the reuse of old files: a file holds only what
 //! was written to it, which is what lets [`scan`](super::scan) tell a torn write from damage.
@@ -17,15 +18,19 @@ use raft::eraftpb::{ConfState, Entry, HardState};
 use raft_engine::{Command, Config, Engine, MessageExt, ReadableSize, RecoveryMode};
 
 use super::engine_files::{LogFiles, SyncFailure};
-use super::store::{GroupWrite, LogStore, StoredGroup, Truncated};
+use super::store::{BOOTSTRAP, GroupWrite, Install, LogStore, StoredGroup, Truncated};
+use crate::codec::{Malformed, Reader, Writer};
 use crate::env::Disk;
 use crate::error::LogError;
 use crate::ids::{GroupId, PeerId};
+use crate::members::Members;
 
 const KEY_PEER: &[u8] = b"p";
 const KEY_TRUNCATED: &[u8] = b"t";
 const KEY_HARD_STATE: &[u8] = b"h";
 const KEY_CONF_STATE: &[u8] = b"c";
+const KEY_MEMBERS: &[u8] = b"m";
+const KEY_INSTALL: &[u8] = b"i";
 
 /// The store's own group, which keeps the identity of the node.
 const OWN_GROUP: u64 = 0;
@@ -175,9 +180,16 @@ impl LogStore for EngineLog {
             .engine
             .get_message(group.0, KEY_CONF_STATE)?
             .ok_or_else(|| self.bad_value(group, "the membership"))?;
+        let members = match self.engine.get(group.0, KEY_MEMBERS) {
+            Some(bytes) => Members::decode_stores(conf_state, &bytes)
+                .map_err(|_| self.bad_value(group, "the members' stores"))?,
+            None => Members { index: BOOTSTRAP.index, conf_state, ..Members::default() },
+        };
+        let install = self.engine.get(group.0, KEY_INSTALL).map(|bytes| decode_install(&bytes)).transpose();
+        let install = install.map_err(|_| self.bad_value(group, "the snapshot under way"))?;
         let entries = self.engine.first_index(group.0).zip(self.engine.last_index(group.0));
         let peer = PeerId(u64::from_le_bytes(peer));
-        Ok(Some(StoredGroup { peer, truncated, hard_state, conf_state, entries }))
+        Ok(Some(StoredGroup { peer, truncated, hard_state, members, install, entries }))
     }
 
     fn read(&self, group: GroupId, low: u64, high: u64, bytes_max: u64) -> Result<Vec<Entry>, LogError> {
@@ -196,11 +208,18 @@ fn add_group(engine_batch: &mut raft_engine::LogBatch, write: &GroupWrite) -> Re
         engine_batch.add_command(group, Command::Clean);
         return Ok(());
     }
+    if write.reset {
+        engine_batch.add_command(group, Command::Clean);
+    }
     if let Some(peer) = write.peer {
         engine_batch.put(group, KEY_PEER.to_vec(), peer.0.to_le_bytes().to_vec())?;
     }
-    if let Some(conf_state) = &write.conf_state {
-        engine_batch.put_message(group, KEY_CONF_STATE.to_vec(), conf_state)?;
+    if let Some(members) = &write.members {
+        engine_batch.put_message(group, KEY_CONF_STATE.to_vec(), &members.conf_state)?;
+        engine_batch.put(group, KEY_MEMBERS.to_vec(), members.encode_stores())?;
+    }
+    if let Some(install) = &write.install {
+        engine_batch.put(group, KEY_INSTALL.to_vec(), encode_install(install))?;
     }
     if let Some(hard_state) = &write.hard_state {
         engine_batch.put_message(group, KEY_HARD_STATE.to_vec(), hard_state)?;
@@ -223,6 +242,20 @@ fn decode_truncated(bytes: &[u8]) -> Option<Truncated> {
         index: u64::from_le_bytes(index.try_into().ok()?),
         term: u64::from_le_bytes(term.try_into().ok()?),
     })
+}
+
+fn encode_install(install: &Install) -> Vec<u8> {
+    let mut out = Writer(encode_truncated(install.at));
+    install.members.encode(&mut out);
+    out.0
+}
+
+fn decode_install(bytes: &[u8]) -> Result<Install, Malformed> {
+    let mut reader = Reader(bytes);
+    let at = Truncated { index: reader.u64()?, term: reader.u64()? };
+    let members = Members::decode(&mut reader)?;
+    reader.end()?;
+    Ok(Install { at, members })
 }
 
 /// Runs a call into the engine; a panic of the engine becomes an error.
@@ -261,4 +294,26 @@ pub(crate) fn sync_dir(dir: &Path) -> Result<(), LogError> {
         path: dir.to_owned(),
         source,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use crate::env::Env;
+    use crate::ids::StoreId;
+
+    #[test]
+    fn a_group_of_before_there_were_other_nodes_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = EngineLog::open(dir.path(), 4 << 10, 16 << 10, Env::real().disk).unwrap();
+        let (group, peer) = (GroupId(3), PeerId(7));
+        log.write(&[GroupWrite::bootstrap(group, peer, &[(peer, StoreId(9))])]).unwrap();
+        let mut engine_batch = raft_engine::LogBatch::default();
+        engine_batch.delete(group.0, KEY_MEMBERS.to_vec());
+        log.write_synced(&mut engine_batch).unwrap();
+        let members = log.load(group).unwrap().unwrap().members;
+        assert_eq!((members.index, members.peers(), members.stores.len()), (BOOTSTRAP.index, vec![7], 0));
+    }
 }

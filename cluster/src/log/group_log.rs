@@ -6,16 +6,19 @@
 //! Invariants: entries are `truncated.index + 1 ..= last`, without a hole; terms never fall; nothing
 //! enters here before it is durable.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use protobuf::Message as _;
-use raft::eraftpb::{ConfState, Entry, HardState, Snapshot};
+use raft::eraftpb::{Entry, HardState, Snapshot};
 use raft::{GetEntriesContext, RaftState, Storage, StorageError};
 
 use super::store::{BOOTSTRAP, GroupWrite, LogStore, Truncated};
 use crate::error::LogError;
 use crate::ids::GroupId;
+use crate::members::Members;
+use crate::snapshot::manifest::{Offer, SnapshotManifest};
 
 /// Entries kept in memory behind the newest one.
 const CACHE_BYTES_MAX: u64 = 16 << 20;
@@ -26,7 +29,11 @@ pub(crate) struct GroupLog {
     store: Arc<dyn LogStore>,
     truncated: Truncated,
     hard_state: HardState,
-    conf_state: ConfState,
+    members: Members,
+    /// A snapshot that may be offered to followers, and the id of its pinned files.
+    offered: Option<(u64, SnapshotManifest)>,
+    /// Raft asked for a snapshot that is not there.
+    snapshot_wanted: Cell<bool>,
     /// `(first index of the run, term)`, ascending.
     term_runs: VecDeque<(u64, u64)>,
     /// Encoded bytes of each entry from `truncated.index + 1` on.
@@ -44,14 +51,16 @@ impl GroupLog {
         store: Arc<dyn LogStore>,
         truncated: Truncated,
         hard_state: HardState,
-        conf_state: ConfState,
+        members: Members,
     ) -> Self {
         Self {
             group,
             store,
             truncated,
             hard_state,
-            conf_state,
+            members,
+            offered: None,
+            snapshot_wanted: Cell::new(false),
             term_runs: VecDeque::new(),
             lengths: VecDeque::new(),
             bytes: 0,
@@ -64,8 +73,8 @@ impl GroupLog {
     pub fn created(store: Arc<dyn LogStore>, bootstrap: &GroupWrite) -> Self {
         let truncated = bootstrap.truncate.unwrap_or(BOOTSTRAP);
         let hard_state = bootstrap.hard_state.clone().unwrap_or_default();
-        let conf_state = bootstrap.conf_state.clone().unwrap_or_default();
-        Self::new(bootstrap.group, store, truncated, hard_state, conf_state)
+        let members = bootstrap.members.clone().unwrap_or_default();
+        Self::new(bootstrap.group, store, truncated, hard_state, members)
     }
 
     pub fn truncated(&self) -> Truncated {
@@ -90,8 +99,39 @@ impl GroupLog {
         &self.hard_state
     }
 
-    pub fn conf_state(&self) -> &ConfState {
-        &self.conf_state
+    pub fn members(&self) -> &Members {
+        &self.members
+    }
+
+    /// Takes over a membership that is not on disk yet.
+    pub fn set_members(&mut self, members: Members) {
+        self.members = members;
+    }
+
+    /// Says which snapshot Raft may offer, by the id of its pinned files.
+    pub fn set_offered(&mut self, offered: Option<(u64, SnapshotManifest)>) {
+        self.offered = offered;
+    }
+
+    /// Returns whether Raft asked for a snapshot since the last call, and found none.
+    pub fn take_snapshot_wanted(&self) -> bool {
+        self.snapshot_wanted.take()
+    }
+
+    fn offer(&self, request_index: u64) -> Option<Snapshot> {
+        let (id, manifest) = self.offered.as_ref()?;
+        let at = place(manifest);
+        // Without the entries behind it the follower could not go on.
+        if at.index < self.truncated.index || at.index < request_index {
+            return None;
+        }
+        let offer = Offer { id: *id, members: self.members.clone(), manifest: manifest.clone() };
+        let mut snapshot = Snapshot { data: offer.encode().into(), ..Snapshot::default() };
+        let metadata = snapshot.mut_metadata();
+        metadata.index = at.index;
+        metadata.term = at.term;
+        metadata.set_conf_state(self.members.conf_state.clone());
+        Some(snapshot)
     }
 
     /// Takes over what a durable write contained.
@@ -102,8 +142,11 @@ impl GroupLog {
         if let Some(hard_state) = write.hard_state {
             self.hard_state = hard_state;
         }
-        if let Some(conf_state) = write.conf_state {
-            self.conf_state = conf_state;
+        if let Some(members) = write.members {
+            self.members = members;
+        }
+        if write.reset {
+            self.reset(write.truncate.unwrap_or(BOOTSTRAP));
         }
         self.append(write.entries);
         if let Some(truncated) = write.truncate {
@@ -151,6 +194,16 @@ impl GroupLog {
             entries.push(entry.clone());
         }
         entries
+    }
+
+    /// Forgets all entries; the log goes on behind `to`.
+    fn reset(&mut self, to: Truncated) {
+        self.truncated = to;
+        self.term_runs.clear();
+        self.lengths.clear();
+        self.bytes = 0;
+        self.cache.clear();
+        self.cache_bytes = 0;
     }
 
     fn append(&mut self, entries: Vec<Entry>) {
@@ -222,7 +275,7 @@ impl GroupLog {
 
 impl Storage for GroupLog {
     fn initial_state(&self) -> raft::Result<RaftState> {
-        Ok(RaftState::new(self.hard_state.clone(), self.conf_state.clone()))
+        Ok(RaftState::new(self.hard_state.clone(), self.members.conf_state.clone()))
     }
 
     fn entries(
@@ -256,10 +309,21 @@ impl Storage for GroupLog {
         Ok(self.last())
     }
 
-    /// No snapshots yet: they are needed once a group has more than one member.
-    fn snapshot(&self, _request_index: u64, _to: u64) -> raft::Result<Snapshot> {
-        Err(StorageError::SnapshotTemporarilyUnavailable.into())
+    /// Answers at once: with an offer a few kilobytes long, or that there is none yet.
+    fn snapshot(&self, request_index: u64, _to: u64) -> raft::Result<Snapshot> {
+        self.offer(request_index).ok_or_else(|| {
+            self.snapshot_wanted.set(true);
+            StorageError::SnapshotTemporarilyUnavailable.into()
+        })
     }
+}
+
+/// Returns where the log goes on after a snapshot: a new machine stands at the synthetic first one.
+pub(crate) fn place(manifest: &SnapshotManifest) -> Truncated {
+    if manifest.index <= BOOTSTRAP.index {
+        return BOOTSTRAP;
+    }
+    Truncated { index: manifest.index, term: manifest.term }
 }
 
 fn other(error: LogError) -> raft::Error {

@@ -70,18 +70,26 @@ fn created(write: &GroupWrite) -> Option<StoredGroup> {
         peer: write.peer?,
         truncated: write.truncate?,
         hard_state: write.hard_state.clone()?,
-        conf_state: write.conf_state.clone()?,
+        members: write.members.clone()?,
+        install: None,
         entries: None,
     })
 }
 
 impl StoredLog {
     fn take(&mut self, write: &GroupWrite) {
+        if write.reset {
+            self.entries.clear();
+            self.meta.install = None;
+        }
         if let Some(hard_state) = &write.hard_state {
             self.meta.hard_state = hard_state.clone();
         }
-        if let Some(conf_state) = &write.conf_state {
-            self.meta.conf_state = conf_state.clone();
+        if let Some(members) = &write.members {
+            self.meta.members = members.clone();
+        }
+        if let Some(install) = &write.install {
+            self.meta.install = Some(install.clone());
         }
         if let Some(truncated) = write.truncate {
             self.meta.truncated = truncated;

@@ -6,11 +6,10 @@
 
 use std::sync::Arc;
 
-use protobuf::Message as _;
-use raft::eraftpb::{ConfState, Entry};
+use raft::eraftpb::{Entry, HardState};
 
 use super::group_log::GroupLog;
-use super::store::{BOOTSTRAP, GroupWrite, LogStore, StoredGroup};
+use super::store::{BOOTSTRAP, GroupWrite, Install, LogStore, NOTHING, StoredGroup, Truncated};
 use crate::error::GroupError;
 use crate::ids::{GroupId, PeerId};
 use crate::state_machine::AppliedState;
@@ -24,6 +23,8 @@ pub(crate) struct Recovered {
     pub peer: PeerId,
     /// Everything up to here is in the state machine already.
     pub applied: u64,
+    /// Must be durable before the log is used: finishes what a crash interrupted, or creates the replica.
+    pub first_write: Option<GroupWrite>,
 }
 
 /// Reads a stored group and checks it against its state machine. Reads every entry once.
@@ -37,18 +38,19 @@ pub(crate) fn recover(
     state: &AppliedState,
 ) -> Result<Recovered, GroupError> {
     let rule = |broken: String| GroupError::Inconsistent { group, broken };
-    let StoredGroup { peer, truncated, hard_state, conf_state, entries } = stored;
-    check(truncated.index >= BOOTSTRAP.index && truncated.term >= BOOTSTRAP.term, || {
+    let StoredGroup { peer, truncated, hard_state, members, install, entries } = stored;
+    let waiting = truncated == NOTHING && members.peers().is_empty() && entries.is_none();
+    check(waiting || truncated.index >= BOOTSTRAP.index && truncated.term >= BOOTSTRAP.term, || {
         rule(format!("the log starts before the first snapshot. truncated=`{truncated:?}`"))
     })?;
-    check(is_member(&conf_state, peer), || {
-        rule(format!("the replica is not a member of its own group. peer=`{peer}`, members=`{conf_state:?}`"))
+    check(waiting || members.contains(peer), || {
+        rule(format!("the replica is not a member of its own group. peer=`{peer}`, members=`{members:?}`"))
     })?;
     check(hard_state.term >= truncated.term, || {
         rule(format!("the term fell. term=`{}`, truncated=`{truncated:?}`", hard_state.term))
     })?;
 
-    let mut log = GroupLog::new(group, store.clone(), truncated, hard_state, conf_state);
+    let mut log = GroupLog::new(group, store.clone(), truncated, hard_state, members);
     if let Some((_, last)) = entries {
         fill(&mut log, group, store.as_ref(), last)?;
     }
@@ -57,10 +59,50 @@ pub(crate) fn recover(
     check(commit >= truncated.index && commit <= last, || {
         rule(format!("commit index outside the log. commit=`{commit}`, first=`{first}`, last=`{last}`"))
     })?;
+    if let Some(install) = install.filter(|install| is_finished(install, &log, state)) {
+        let write = finish_install(group, peer, install, log.hard_state());
+        log.written(write.clone());
+        return Ok(Recovered { applied: log.truncated().index, log, peer, first_write: Some(write) });
+    }
     let applied = check_state(&log, state).map_err(rule)?;
     // The commit index is written lazily; what was applied was committed.
     log.set_commit(commit.max(applied));
-    Ok(Recovered { log, peer, applied })
+    Ok(Recovered { log, peer, applied, first_write: None })
+}
+
+/// Returns whether the state machine was replaced by a snapshot before a crash kept the log from following.
+///
+/// A log that has the snapshot's last entry needs nothing: the install never began, or is long done.
+fn is_finished(install: &Install, log: &GroupLog, state: &AppliedState) -> bool {
+    let stands_there = place_of(state) == install.at;
+    stands_there && log.term_of(install.at.index) != Some(install.at.term)
+}
+
+/// Where the log must go on behind a state machine.
+fn place_of(state: &AppliedState) -> Truncated {
+    if state.index <= BOOTSTRAP.index {
+        return BOOTSTRAP;
+    }
+    Truncated { index: state.index, term: state.term }
+}
+
+/// Returns the write that lets the log follow an installed snapshot.
+fn finish_install(group: GroupId, peer: PeerId, install: Install, before: &HardState) -> GroupWrite {
+    let hard_state = HardState {
+        term: before.term.max(install.at.term),
+        commit: install.at.index,
+        // A vote belongs to the term it was given in.
+        vote: if before.term >= install.at.term { before.vote } else { 0 },
+        ..HardState::default()
+    };
+    GroupWrite {
+        peer: Some(peer),
+        members: Some(install.members),
+        hard_state: Some(hard_state),
+        truncate: Some(install.at),
+        reset: true,
+        ..GroupWrite::new(group)
+    }
 }
 
 /// Returns the index up to which `state` holds the log, or the rule it breaks.
@@ -75,7 +117,7 @@ fn check_state(log: &GroupLog, state: &AppliedState) -> Result<u64, String> {
         ));
     }
     if fresh {
-        return Ok(BOOTSTRAP.index);
+        return Ok(truncated.index);
     }
     if state.index > last {
         return Err(format!(
@@ -90,13 +132,6 @@ fn check_state(log: &GroupLog, state: &AppliedState) -> Result<u64, String> {
             state.term,
             log.term_of(state.index)
         ));
-    }
-    if !state.conf_state.is_empty() {
-        let stored = ConfState::parse_from_bytes(&state.conf_state)
-            .map_err(|error| format!("the state machine's membership cannot be read ({error})"))?;
-        if stored != *log.conf_state() {
-            return Err("the state machine and the log disagree about the membership".to_owned());
-        }
     }
     Ok(state.index)
 }
@@ -135,10 +170,6 @@ fn check_run(entries: &[Entry], low: u64, mut term: u64, term_max: u64) -> Resul
         term = entry.term;
     }
     Ok(())
-}
-
-fn is_member(conf_state: &ConfState, peer: PeerId) -> bool {
-    conf_state.voters.contains(&peer.0) || conf_state.learners.contains(&peer.0)
 }
 
 fn check(holds: bool, broken: impl FnOnce() -> GroupError) -> Result<(), GroupError> {

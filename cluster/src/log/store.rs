@@ -1,9 +1,10 @@
 //! What a log store does: one atomic, durable write for many groups; reads by group.
 
-use raft::eraftpb::{ConfState, Entry, HardState};
+use raft::eraftpb::{Entry, HardState};
 
 use crate::error::LogError;
-use crate::ids::{GroupId, PeerId};
+use crate::ids::{GroupId, PeerId, StoreId};
+use crate::members::Members;
 
 /// The point before the first entry that is still in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,14 +19,30 @@ pub(crate) struct Truncated {
 /// without voters and panics. TiKV's `RAFT_INIT_LOG_INDEX`.
 pub(crate) const BOOTSTRAP: Truncated = Truncated { index: 5, term: 5 };
 
+/// The log of a replica that waits for its first snapshot.
+pub(crate) const NOTHING: Truncated = Truncated { index: 0, term: 0 };
+
+/// The place and membership of a snapshot that is being installed.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Install {
+    pub at: Truncated,
+    pub members: Members,
+}
+
 /// Changes to one group in one write.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct GroupWrite {
     pub group: GroupId,
     /// The replica's own id, written once, when it is created.
     pub peer: Option<PeerId>,
-    pub conf_state: Option<ConfState>,
+    pub members: Option<Members>,
     pub hard_state: Option<HardState>,
+    /// Remembers that the state machine is about to be replaced by a snapshot of this place and
+    /// membership. After a crash a machine that stands exactly there is believed over the log.
+    pub install: Option<Install>,
+    /// Drops everything stored before this write, all entries included; only the own peer id stays.
+    /// `members`, `hard_state` and `truncate` are set then.
+    pub reset: bool,
     /// Drops the entries up to and with this one.
     pub truncate: Option<Truncated>,
     /// Consecutive entries. An entry already stored at or after the first of them is replaced.
@@ -39,8 +56,10 @@ impl GroupWrite {
         Self {
             group,
             peer: None,
-            conf_state: None,
+            members: None,
             hard_state: None,
+            install: None,
+            reset: false,
             truncate: None,
             entries: Vec::new(),
             destroy: false,
@@ -52,16 +71,30 @@ impl GroupWrite {
         *self == Self::new(self.group)
     }
 
-    /// Returns the write that creates a group's replica from the synthetic first snapshot.
-    pub fn bootstrap(group: GroupId, peer: PeerId, voters: &[PeerId]) -> Self {
-        let mut conf_state = ConfState::default();
-        conf_state.set_voters(voters.iter().map(|voter| voter.0).collect());
+    /// Returns the write that creates one replica of a new group from the synthetic first snapshot. Every
+    /// first member does the same with the same voters.
+    pub fn bootstrap(group: GroupId, peer: PeerId, voters: &[(PeerId, StoreId)]) -> Self {
         let hard_state = HardState { term: BOOTSTRAP.term, commit: BOOTSTRAP.index, ..HardState::default() };
         Self {
             peer: Some(peer),
-            conf_state: Some(conf_state),
+            members: Some(Members::bootstrap(BOOTSTRAP.index, voters)),
             hard_state: Some(hard_state),
             truncate: Some(BOOTSTRAP),
+            ..Self::new(group)
+        }
+    }
+
+    /// Returns the write that creates an empty replica of a group that exists elsewhere. It knows no
+    /// members, cannot lead, and waits for a snapshot. Its term is not 0: `raft` stops when it must refuse a
+    /// vote in that term.
+    #[cfg_attr(not(test), expect(dead_code, reason = "replicas join through the transport"))]
+    pub fn join(group: GroupId, peer: PeerId) -> Self {
+        let hard_state = HardState { term: BOOTSTRAP.term, ..HardState::default() };
+        Self {
+            peer: Some(peer),
+            members: Some(Members::default()),
+            hard_state: Some(hard_state),
+            truncate: Some(NOTHING),
             ..Self::new(group)
         }
     }
@@ -73,7 +106,8 @@ pub(crate) struct StoredGroup {
     pub peer: PeerId,
     pub truncated: Truncated,
     pub hard_state: HardState,
-    pub conf_state: ConfState,
+    pub members: Members,
+    pub install: Option<Install>,
     /// First and last index of the entries; `None` when there are none.
     pub entries: Option<(u64, u64)>,
 }

@@ -20,9 +20,10 @@ use super::group_log::GroupLog;
 use super::memory_log::MemoryLog;
 use super::recover::recover;
 use super::scan::{check_bytes, scan};
-use super::store::{BOOTSTRAP, GroupWrite, LogStore, Truncated};
+use super::store::{BOOTSTRAP, GroupWrite, Install, LogStore, Truncated};
 use crate::env::Env;
-use crate::ids::{GroupId, PeerId};
+use crate::ids::{GroupId, PeerId, StoreId};
+use crate::members::Members;
 use crate::state_machine::AppliedState;
 
 const FILE_BYTES: u64 = 4 << 10;
@@ -44,6 +45,11 @@ enum Step {
         group: u64,
         eighths: u64,
     },
+    /// Becomes a snapshot, this many entries behind (or before) the last entry, after its intent was noted.
+    Reset {
+        group: u64,
+        behind: i64,
+    },
     /// Destroys the group and creates it anew.
     Recreate {
         group: u64,
@@ -57,6 +63,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         8 => (GROUPS, 0_u64..4, 1_u64..6, 0_usize..400)
             .prop_map(|(group, overwrite, count, bytes)| Step::Append { group, overwrite, count, bytes }),
         3 => (GROUPS, 0_u64..9).prop_map(|(group, eighths)| Step::Compact { group, eighths }),
+        2 => (GROUPS, -5_i64..6).prop_map(|(group, behind)| Step::Reset { group, behind }),
         1 => GROUPS.prop_map(|group| Step::Recreate { group }),
         2 => Just(Step::Collect),
         2 => Just(Step::Reopen),
@@ -106,7 +113,7 @@ impl Pair {
     }
 
     fn create(&mut self, group: u64) {
-        let write = GroupWrite::bootstrap(GroupId(group), PEER, &[PEER]);
+        let write = GroupWrite::bootstrap(GroupId(group), PEER, &[(PEER, StoreId(5))]);
         let view = GroupLog::created(self.engine.clone(), &write);
         self.views.insert(group, view);
         self.write(write);
@@ -134,6 +141,7 @@ impl Pair {
                 let hard_state = Some(HardState { commit: index, ..view.hard_state().clone() });
                 self.write(GroupWrite { truncate, hard_state, ..GroupWrite::new(GroupId(group)) });
             }
+            Step::Reset { group, behind } => self.reset(group, behind),
             Step::Recreate { group } => {
                 self.write(GroupWrite { destroy: true, ..GroupWrite::new(GroupId(group)) });
                 self.create(group);
@@ -143,6 +151,24 @@ impl Pair {
             }
             Step::Reopen => self.reopen(),
         }
+    }
+
+    fn reset(&mut self, group: u64, behind: i64) {
+        let view = &self.views[&group];
+        let index = view.last().saturating_add_signed(behind).max(view.truncated().index + 1);
+        self.term += 1;
+        let at = Truncated { index, term: self.term };
+        let members = Members::bootstrap(index, &[(PEER, StoreId(6)), (PeerId(12), StoreId(7))]);
+        let intent = Install { at, members: members.clone() };
+        self.write(GroupWrite { install: Some(intent), ..GroupWrite::new(GroupId(group)) });
+        self.write(GroupWrite {
+            peer: Some(PEER),
+            members: Some(members),
+            hard_state: Some(HardState { term: self.term, commit: index, ..HardState::default() }),
+            truncate: Some(at),
+            reset: true,
+            ..GroupWrite::new(GroupId(group))
+        });
     }
 
     fn append(&mut self, group: u64, overwrite: u64, count: u64, bytes: usize) {
@@ -166,11 +192,8 @@ impl Pair {
         self.engine = Arc::new(open(&self.dir));
         for group in GROUPS {
             let stored = self.engine.load(GroupId(group)).unwrap().unwrap();
-            let state = AppliedState {
-                index: stored.truncated.index,
-                term: stored.truncated.term,
-                ..AppliedState::default()
-            };
+            assert_eq!(stored, self.model.load(GroupId(group)).unwrap().unwrap());
+            let state = AppliedState { index: stored.truncated.index, term: stored.truncated.term };
             let recovered = recover(GroupId(group), self.engine.clone(), stored, &state).unwrap();
             assert_eq!(recovered.peer, PEER);
             self.views.insert(group, recovered.log);
@@ -189,7 +212,7 @@ impl Pair {
             let state = view.initial_state().unwrap();
             assert_eq!(
                 (&state.hard_state.term, &state.conf_state),
-                (&stored.hard_state.term, &stored.conf_state)
+                (&stored.hard_state.term, &stored.members.conf_state)
             );
             if last < first {
                 continue;

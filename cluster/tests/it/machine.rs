@@ -40,7 +40,7 @@ impl Journal {
 
 /// The state of a machine whose last entry is `entry`.
 pub fn recovered(entry: &CommittedEntry) -> AppliedState {
-    AppliedState { index: entry.index, term: entry.term, ..AppliedState::default() }
+    AppliedState { index: entry.index, term: entry.term }
 }
 
 /// Replies to every entry with its text reversed. "panic" panics, "io error" stops the replica.

@@ -1,0 +1,87 @@
+//! Messages of a replica: what comes in is checked against its log, what goes out gets a store.
+
+use raft::eraftpb::{Entry, Message, MessageType};
+
+use super::core::{GroupCore, Outbox};
+use crate::ids::{PeerId, StoreId};
+use crate::snapshot::packet::{Outgoing, Packet};
+
+impl GroupCore {
+    /// Takes a message of a replica on `from_store`, checked by [`edge`](crate::edge) before.
+    pub fn receive(&mut self, message: Message, from_store: StoreId) {
+        if self.is_installing() {
+            return;
+        }
+        if let Err(reason) = self.check_message(&message) {
+            tracing::warn!(group = %self.shared.id, from = message.from, reason, "message refused");
+            return;
+        }
+        self.seen_stores.insert(message.from, from_store);
+        self.heard.insert(message.from, self.ticks);
+        if message.get_msg_type() == MessageType::MsgSnapshot {
+            self.receive_snapshot(message, from_store);
+        } else {
+            self.step(message);
+        }
+    }
+
+    pub(super) fn step(&mut self, message: Message) {
+        let from = message.from;
+        if let Err(error) = self.raw.step(message) {
+            tracing::debug!(group = %self.shared.id, from, %error, "message ignored");
+        }
+    }
+
+    /// Refuses what `raft` would panic on although it is well-formed: the marks of a replica that lost
+    /// its disk and kept its name, here or there.
+    fn check_message(&self, message: &Message) -> Result<(), &'static str> {
+        let last = self.raw.raft.raft_log.last_index();
+        if message.to != self.peer.0 || message.from == self.peer.0 || message.from == 0 {
+            return Err("it is for another replica");
+        }
+        match message.get_msg_type() {
+            MessageType::MsgHeartbeat if message.commit > last => {
+                Err("the leader believes this replica to hold entries it does not have")
+            }
+            MessageType::MsgAppendResponse if !message.reject && message.index > last => {
+                Err("a follower acknowledges entries that this replica does not have")
+            }
+            MessageType::MsgAppend if message.entries.iter().any(|entry| self.contradicts(entry)) => {
+                Err("it would replace committed entries")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Returns whether a committed entry in the same place is another one.
+    fn contradicts(&self, entry: &Entry) -> bool {
+        let committed = entry.index <= self.raw.raft.raft_log.committed;
+        committed && self.raw.store().term_of(entry.index).is_some_and(|term| term != entry.term)
+    }
+
+    /// Tells Raft that a message to `peer` was not sent.
+    pub fn unreachable(&mut self, peer: PeerId) {
+        self.raw.report_unreachable(peer.0);
+    }
+
+    /// Puts Raft's messages into the outbox with the stores they go to. One for a replica nobody has
+    /// heard of is dropped, as the network might; Raft repeats it.
+    pub(super) fn address(&mut self, messages: Vec<Message>, out: &mut Outbox) {
+        for message in messages {
+            let to = PeerId(message.to);
+            self.note_sent(&message);
+            match self.store_of(to) {
+                Some(to_store) => out.push(self.outgoing(to, to_store, Packet::Raft(Box::new(message)))),
+                None => tracing::debug!(group = %self.shared.id, %to, "no store is known for a replica"),
+            }
+        }
+    }
+
+    pub(crate) fn outgoing(&self, to: PeerId, to_store: StoreId, packet: Packet) -> Outgoing {
+        Outgoing { group: self.shared.id, from: self.peer, to, to_store, packet }
+    }
+
+    fn store_of(&self, peer: PeerId) -> Option<StoreId> {
+        self.members.stores.get(&peer.0).or_else(|| self.seen_stores.get(&peer.0)).copied()
+    }
+}

@@ -1,0 +1,55 @@
+//! Where a replica stands, for its owner and for status pages.
+
+use raft::StateRole;
+
+use super::core::GroupCore;
+use crate::ids::PeerId;
+use crate::status::{GroupStatus, Role};
+
+impl GroupCore {
+    /// Returns whether a batch is at the state machine.
+    pub fn is_applying(&self) -> bool {
+        self.machine.is_none()
+    }
+
+    /// Returns whether nothing waits to be committed, applied or answered.
+    pub fn is_idle(&self) -> bool {
+        self.machine.is_some()
+            && self.committed.is_empty()
+            && self.proposals.len() == 0
+            && !self.raw.has_ready()
+            && !self.members_unwritten
+    }
+
+    pub fn status(&self) -> GroupStatus {
+        let raft = &self.raw.raft;
+        let log = self.raw.store();
+        GroupStatus {
+            group: self.shared.id,
+            peer: self.peer,
+            role: match raft.state {
+                StateRole::Leader => Role::Leader,
+                StateRole::Follower => Role::Follower,
+                StateRole::Candidate | StateRole::PreCandidate => Role::Candidate,
+            },
+            leader: self.leader(),
+            term: raft.term,
+            commit: raft.raft_log.committed,
+            applied: self.applied,
+            durable: self.durable,
+            first: log.truncated().index + 1,
+            last: raft.raft_log.last_index(),
+            log_bytes: log.bytes(),
+            proposals: self.proposals.len(),
+            reads: self.reads.len(),
+            failure: None,
+        }
+    }
+
+    pub fn leader(&self) -> Option<PeerId> {
+        match self.raw.raft.leader_id {
+            0 => None,
+            leader => Some(PeerId(leader)),
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! Where replicas are, and how they get elsewhere.
+//!
+//! * [`plan`]: which replicas should be elsewhere: repair, drain, balance.
+//! * [`replace`]: the steps that put one replica in another's place, as a pure function of what the
+//!   leader sees.
+
+pub(crate) mod plan;
+pub(crate) mod replace;
