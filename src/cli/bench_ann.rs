@@ -50,7 +50,7 @@ pub struct BenchAnnArgs {
     /// Rows that may be returned: .npy, u4.
     #[arg(long)]
     pub allow: Option<PathBuf>,
-    /// Search efforts to measure.
+    /// Search efforts to measure; 0 is the effort that searches take by default.
     #[arg(long, value_delimiter = ',', default_values_t = [10, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 2048, 4096])]
     pub ef: Vec<usize>,
     /// Shortest time of one pass.
@@ -267,8 +267,8 @@ impl Bench<'_> {
     /// Measures each effort until recall is high enough.
     fn sweep(&self) -> Result<(Vec<Point>, &'static str), BenchAnnError> {
         let (mut curve, mut path) = (Vec::new(), "plain");
-        for &ef in self.args.ef.iter().filter(|&&ef| ef >= self.args.k) {
-            let params = SearchParams::new(self.args.k).with_ef(ef);
+        for &ef in self.args.ef.iter().filter(|&&ef| ef == 0 || ef >= self.args.k) {
+            let params = SearchParams { k: self.args.k, ef: (ef > 0).then_some(ef) };
             let recall;
             (recall, path) = self.recall(&params)?;
             let mut passes = (0..PASSES).map(|_| self.pass(&params)).collect::<Result<Vec<_>, _>>()?;

@@ -4,8 +4,10 @@ use roaring::RoaringBitmap;
 
 /// Rows up to which the allowed ones are counted rather than estimated.
 const COUNTED_ROWS: usize = 4096;
-/// Rows looked at for an estimate.
-const SAMPLED_ROWS: usize = 1024;
+/// Rows looked at for an estimate: the first few are enough where many of them are allowed.
+const SAMPLED_ROWS: [usize; 2] = [128, 1024];
+/// Allowed rows among the first few that are enough.
+const ENOUGH: usize = 64;
 
 /// The rows a search may return, as the intersection of what is set; everything when nothing is.
 ///
@@ -105,10 +107,14 @@ impl<'a> Allowed<'a> {
         }
         // A step by the golden ratio visits the rows evenly without being in step with any period of theirs.
         let stride = 0.618_033_988_749_894_9 * n as f64;
-        let found =
-            (0..SAMPLED_ROWS).filter(|i| self.contains(((*i as f64 * stride) % n as f64) as u32)).count();
+        let asked = |i: &usize| self.contains(((*i as f64 * stride) % n as f64) as u32);
+        let first = (0..SAMPLED_ROWS[0]).filter(asked).count();
+        if first >= ENOUGH {
+            return first * n / SAMPLED_ROWS[0];
+        }
+        let found = first + (SAMPLED_ROWS[0]..SAMPLED_ROWS[1]).filter(asked).count();
         // At least one: an empty sample does not prove an empty set.
-        (found * n / SAMPLED_ROWS).max(1)
+        (found * n / SAMPLED_ROWS[1]).max(1)
     }
 
     /// Calls `visit` with every allowed row below `n`, in order.

@@ -2,6 +2,7 @@
 
 use rayon::prelude::*;
 
+use super::effort::{self, Efforts};
 use super::error::IndexError;
 use super::graph::build::{self as graph, GraphParams};
 use super::graph::geometry::{Comparison, Geometry};
@@ -11,10 +12,11 @@ use super::kernels::{BATCH, Kernels};
 use super::layout::RowLayout;
 use super::meta::Meta;
 use super::params::{BuildParams, Profile};
-use super::parts::{Block, IndexParts};
+use super::parts::{Block, IndexParts, IndexSlices};
 use super::progress::Progress;
 use super::quantize::{codes, neighbors, rotation::Rotation};
 use super::rows::Rows;
+use super::view::IndexView;
 use crate::types::{Metric, SplitMix64};
 
 /// Nodes a walk may start from.
@@ -66,7 +68,12 @@ pub fn build(
         factor_scale,
         typical_length,
         entries,
+        efforts: Efforts::GUESSED,
     };
+    let slices = IndexSlices { codes: &code_bytes, factors: &factors, rows: &rows };
+    let view = IndexView::new(&meta, &rotation, layout, slices, *vectors);
+    let efforts = effort::measure(&view, vectors, params.seed)?;
+    let meta = Meta { efforts, ..meta };
     Ok(IndexParts {
         meta: meta.encode(),
         codes: Block {
@@ -117,12 +124,7 @@ fn build_links(
         return Ok(Links::new(0, params.degree));
     };
     let product = params.metric == Metric::Ip;
-    let graph_params = GraphParams {
-        degree: params.degree,
-        ef: params.ef_construction,
-        seed: params.seed,
-        second_pass: !product,
-    };
+    let graph_params = GraphParams { degree: params.degree, ef: params.ef_construction, seed: params.seed };
     let mut links = graph::build(geometry, entry, &graph_params, progress)?;
     fill::add_incoming(geometry, &mut links, if product { INCOMING.1 } else { INCOMING.0 });
     fill::fill(geometry, &mut links);

@@ -2,16 +2,20 @@
 //!
 //! ```text
 //! magic "SGIX" | version u16 | metric u8 | profile u8 | n u64 | dim u32 | degree u32 | seed u64
-//! factor_scale f32 | typical_length f32 | entry count u32 | entries u32 each          all little-endian
+//! factor_scale f32 | typical_length f32 | entry count u32 | entries u32 each
+//! widths of the beam for 10, 100 and 500 results, u32 each                  all little-endian
 //! ```
+//!
+//! Version 1 ends after the entries.
 
+use super::effort::Efforts;
 use super::error::IndexError;
-use super::params::Profile;
+use super::params::{Profile, WIDTH_MAX};
 use crate::types::Metric;
 
 const MAGIC: [u8; 4] = *b"SGIX";
-const VERSION: u16 = 1;
-const FIXED_BYTES: usize = 44;
+const VERSION: u16 = 2;
+const FIXED_BYTES: usize = 44 + 12;
 
 /// Most nodes a walk may start from.
 pub const ENTRIES_MAX: usize = 1024;
@@ -37,6 +41,8 @@ pub struct Meta {
     pub typical_length: f32,
     /// Nodes a walk may start from, each below `n`.
     pub entries: Vec<u32>,
+    /// Beam widths that searches take when none is asked for.
+    pub efforts: Efforts,
 }
 
 impl Meta {
@@ -61,7 +67,7 @@ impl Meta {
         out.extend(self.factor_scale.to_le_bytes());
         out.extend(self.typical_length.to_le_bytes());
         out.extend((self.entries.len() as u32).to_le_bytes());
-        self.entries.iter().for_each(|e| out.extend(e.to_le_bytes()));
+        self.entries.iter().chain(&self.efforts.0).for_each(|e| out.extend(e.to_le_bytes()));
         out
     }
 
@@ -76,10 +82,10 @@ impl Meta {
             return Err(bad("not the meta of an index"));
         }
         let version = u16::from_le_bytes(reader.take()?);
-        if version != VERSION {
+        if !(1..=VERSION).contains(&version) {
             return Err(IndexError::damaged(
                 "meta",
-                format!("unknown version {version}, expected {VERSION}"),
+                format!("unknown version {version}, expected 1 to {VERSION}"),
             ));
         }
         let metric = match reader.take::<1>()? {
@@ -107,7 +113,12 @@ impl Meta {
             return Err(bad("scale is not finite"));
         }
         let entries = reader.entries(count, n)?;
-        Ok(Self { metric, profile, n: n as usize, dim, degree, seed, factor_scale, typical_length, entries })
+        let efforts = if version == 1 { Efforts::GUESSED } else { reader.efforts()? };
+        if !reader.0.is_empty() {
+            return Err(bad("too long"));
+        }
+        let n = n as usize;
+        Ok(Self { metric, profile, n, dim, degree, seed, factor_scale, typical_length, entries, efforts })
     }
 }
 
@@ -123,7 +134,7 @@ impl Reader<'_> {
     }
 
     fn entries(&mut self, count: usize, n: u64) -> Result<Vec<u32>, IndexError> {
-        if count > ENTRIES_MAX || self.0.len() != 4 * count || (n > 0 && count == 0) {
+        if count > ENTRIES_MAX || (n > 0 && count == 0) {
             return Err(IndexError::damaged("meta", "wrong number of entries"));
         }
         let entries: Vec<u32> =
@@ -132,5 +143,39 @@ impl Reader<'_> {
             return Err(IndexError::damaged("meta", "entry is not a node"));
         }
         Ok(entries)
+    }
+
+    fn efforts(&mut self) -> Result<Efforts, IndexError> {
+        let mut efforts = Efforts::GUESSED;
+        for effort in &mut efforts.0 {
+            *effort = u32::from_le_bytes(self.take()?);
+            if *effort == 0 || *effort as usize > WIDTH_MAX {
+                return Err(IndexError::damaged("meta", "width of the beam out of range"));
+            }
+        }
+        Ok(efforts)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Written by version 1: three vectors of 2 numbers.
+    const VERSION_1: &str =
+        "534749580100010003000000000000000200000020000000070000000000000000000040000000400100000002000000";
+
+    #[test]
+    fn a_meta_of_version_1_still_opens_with_guessed_efforts() {
+        let bytes: Vec<u8> = (0..VERSION_1.len())
+            .step_by(2)
+            .map(|at| u8::from_str_radix(&VERSION_1[at..at + 2], 16).expect("hexadecimal"))
+            .collect();
+        let meta = Meta::decode(&bytes).expect("an old meta opens");
+        assert_eq!((meta.n, meta.dim, meta.degree, meta.seed), (3, 2, 32, 7));
+        assert_eq!((meta.metric, meta.profile), (Metric::Cosine, Profile::Fast));
+        assert_eq!((meta.entries.as_slice(), meta.efforts), (&[2][..], Efforts::GUESSED));
+        let again = Meta { efforts: Efforts([20, 130, 600]), ..meta };
+        assert_eq!(Meta::decode(&again.encode()).expect("it reads what it writes"), again);
     }
 }

@@ -11,7 +11,7 @@
 //! | [`rows`], [`parts`], [`layout`], [`meta`] | vectors going in; the arrays and bytes coming out |
 //! | [`quantize`] | rotation, codes of vectors, codes of neighbours |
 //! | [`graph`] | building the graph |
-//! | [`build`] | all of it: vectors to [`IndexParts`] |
+//! | [`build`], [`effort`] | all of it: vectors to [`IndexParts`], and how hard searches must try |
 //! | [`head`], [`view`], [`resident`] | opening those arrays again, checked |
 //! | [`allowed`], [`plan`] | filters, and which way of searching suits them |
 //! | [`walk`], [`scan`], [`search`] | walking the graph, scanning codes, and putting both together |
@@ -28,6 +28,7 @@
 
 mod allowed;
 mod build;
+mod effort;
 mod error;
 pub mod exact;
 mod graph;

@@ -63,7 +63,7 @@ impl BuildParams {
     /// Returns the defaults for one metric and profile.
     #[must_use]
     pub fn new(metric: Metric, profile: Profile) -> Self {
-        Self { metric, profile, degree: 32, ef_construction: 100, seed: 1 }
+        Self { metric, profile, degree: 32, ef_construction: 128, seed: 1 }
     }
 
     /// Checks the ranges.
@@ -83,13 +83,16 @@ impl BuildParams {
 
 /// Most results one search may ask for.
 pub const K_MAX: usize = 10_000;
+/// Widest beam of a walk.
+pub(super) const WIDTH_MAX: usize = 4 * K_MAX;
 
 /// How one search is done.
 #[derive(Clone, Copy, Debug)]
 pub struct SearchParams {
     /// Results wanted, 1 to [`K_MAX`].
     pub k: usize,
-    /// Nodes a walk keeps; raised to `k` where it is smaller. `None` takes [`SearchParams::default_ef`].
+    /// Nodes a walk keeps; raised to `k` where it is smaller. `None` takes the width that the build found to reach
+    /// recall 0.95.
     pub ef: Option<usize>,
 }
 
@@ -104,17 +107,5 @@ impl SearchParams {
     #[must_use]
     pub fn with_ef(self, ef: usize) -> Self {
         Self { ef: Some(ef), ..self }
-    }
-
-    /// A first guess at the effort that reaches recall 0.95 at every `k`; not yet measured on all data (docs/STATUS.md).
-    #[must_use]
-    pub fn default_ef(k: usize) -> usize {
-        (128 + k).max(2 * k)
-    }
-
-    /// The nodes a walk keeps.
-    #[must_use]
-    pub fn effective_ef(&self) -> usize {
-        self.ef.unwrap_or_else(|| Self::default_ef(self.k)).max(self.k).min(4 * K_MAX)
     }
 }

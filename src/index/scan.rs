@@ -4,7 +4,7 @@ use super::allowed::Allowed;
 use super::scratch::Scratch;
 use super::view::IndexView;
 
-/// Rows whose codes are asked for together.
+/// Rows whose codes are looked at together, while those of the next so many are on their way.
 const STRETCH: usize = 32;
 
 /// Estimates every allowed row and leaves the best `keep` in `scratch.found`, best first.
@@ -12,19 +12,20 @@ pub(super) fn scan(view: &IndexView<'_>, keep: usize, allowed: &Allowed<'_>, scr
     let Scratch { query, top, fresh, found, counts, .. } = scratch;
     top.reset(keep);
     fresh.clear();
-    let mut flush = |stretch: &mut Vec<u32>| {
-        counts.estimates += stretch.len() as u64;
-        for node in stretch.drain(..) {
+    let mut look = |stretch: &mut Vec<u32>, rows: usize| {
+        counts.estimates += rows as u64;
+        for node in stretch.drain(..rows) {
             top.push(view.estimate(query, node), node);
         }
     };
     allowed.for_each(view.len(), |node| {
         view.prefetch_code(node);
         fresh.push(node);
-        if fresh.len() == STRETCH {
-            flush(fresh);
+        if fresh.len() == 2 * STRETCH {
+            look(fresh, STRETCH);
         }
     });
-    flush(fresh);
+    let rest = fresh.len();
+    look(fresh, rest);
     top.drain_into(found);
 }

@@ -20,6 +20,8 @@ pub struct Scratch {
     pub(super) top: Top,
     pub(super) found: Vec<Scored>,
     pub(super) counts: Counts,
+    /// A node that walks do not see, as if it were not in the graph; for measuring.
+    pub(super) hidden: Option<u32>,
 }
 
 /// What a search did.

@@ -2,7 +2,7 @@
 
 use super::allowed::Allowed;
 use super::error::IndexError;
-use super::params::{K_MAX, Profile, SearchParams};
+use super::params::{K_MAX, Profile, SearchParams, WIDTH_MAX};
 use super::plan::{self, Plan};
 use super::query;
 use super::scan;
@@ -11,6 +11,9 @@ use super::top::Scored;
 use super::view::IndexView;
 use super::walk;
 use crate::types::SegmentOffset;
+
+/// Allowed rows up to which all are scored exactly: making a query ready for codes costs as much.
+const SCORED_ROWS: usize = 200;
 
 /// Which way a search went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -99,11 +102,29 @@ impl IndexView<'_> {
         }
         query::check(self.meta.metric, self.meta.dim, query)?;
         scratch.counts = Counts::default();
-        scratch.query.set(self.kernels, self.meta, self.rotation, query);
-        let path = self.collect(params, allowed, count, scratch);
+        let path = if count <= SCORED_ROWS && !allowed.is_all() && self.few_allowed(allowed, scratch) {
+            scratch.query.length = self.kernels.dot_f32(query, query).sqrt();
+            SearchPath::Exact
+        } else {
+            scratch.query.set(self.kernels, self.meta, self.rotation, query);
+            self.collect(params, allowed, count, scratch)
+        };
         let hits = self.rescore(query, params.k, scratch);
         let selectivity = if self.is_empty() { 0.0 } else { count as f32 / self.len() as f32 };
         Ok(SearchOutcome { hits, path, selectivity, counts: scratch.counts })
+    }
+
+    /// Leaves all allowed nodes in `scratch.found`, unless the estimate of their number was far too small.
+    fn few_allowed(&self, allowed: &Allowed<'_>, scratch: &mut Scratch) -> bool {
+        let found = &mut scratch.found;
+        found.clear();
+        allowed.for_each(self.len(), |node| {
+            // One more than enough says that there are too many.
+            if found.len() <= 4 * SCORED_ROWS {
+                found.push(Scored { score: 0.0, node });
+            }
+        });
+        found.len() <= 4 * SCORED_ROWS
     }
 
     /// Leaves the nodes worth scoring exactly in `scratch.found`, best first.
@@ -114,13 +135,15 @@ impl IndexView<'_> {
         count: usize,
         scratch: &mut Scratch,
     ) -> SearchPath {
-        let (ef, keep) = (params.effective_ef(), self.rescored(params.k));
-        let path = match plan::choose(self.meta.profile, self.len(), count, ef, allowed.is_all()) {
+        let (ef, keep) = (self.width(params), self.rescored(params.k));
+        let path = match plan::choose(&self.sizes(), count, ef, allowed.is_all()) {
             Plan::Plain => {
                 walk::plain(self, ef, scratch);
                 SearchPath::Plain
             }
-            Plan::Filtered { hops_max } if walk::filtered(self, ef, allowed, hops_max, scratch) => {
+            Plan::Filtered { hops_enough, hops_max }
+                if walk::filtered(self, ef, allowed, (hops_enough, hops_max), scratch) =>
+            {
                 SearchPath::Filtered
             }
             Plan::Filtered { .. } => SearchPath::Escalated,
@@ -137,10 +160,15 @@ impl IndexView<'_> {
         if walked { SearchPath::Escalated } else { path }
     }
 
+    /// Nodes a walk keeps.
+    fn width(&self, params: &SearchParams) -> usize {
+        params.ef.unwrap_or_else(|| self.meta.efforts.width(params.k)).max(params.k).min(WIDTH_MAX)
+    }
+
     /// How many of the best estimates are scored exactly for `k` results.
     fn rescored(&self, k: usize) -> usize {
         match self.meta.profile {
-            Profile::Fast => k + k / 4 + 16,
+            Profile::Fast => k + k / 8 + 8,
             Profile::Compact => 2 * k + 100,
         }
     }

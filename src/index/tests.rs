@@ -331,3 +331,39 @@ fn a_build_reports_progress_and_can_be_cancelled() {
     assert!(matches!(error, IndexError::Cancelled));
     assert!(last.load(Ordering::Relaxed) > 1000);
 }
+
+/// A third of the rows are deleted and others arrive in a segment of their own, as between two merges.
+#[test]
+fn recall_after_deleting_and_inserting_three_tenths_is_that_of_a_fresh_build() {
+    let (n, dim) = (6000usize, 48);
+    let all = clustered(n + 3 * n / 10, dim, 21);
+    let mut random = SplitMix64::new(22);
+    let mut live = vec![0u64; n.div_ceil(64)];
+    let kept: Vec<usize> = (0..n).filter(|_| random.uniform() < 0.7).collect();
+    kept.iter().for_each(|row| live[row / 64] |= 1 << (row % 64));
+    let (old, new) = all.split_at(n * dim);
+    let fresh: Vec<f32> =
+        kept.iter().flat_map(|row| &old[row * dim..(row + 1) * dim]).chain(new).copied().collect();
+    for metric in METRICS {
+        let whole = Fixture::new(fresh.clone(), dim, metric, Profile::Fast);
+        let first = Fixture::new(old.to_vec(), dim, metric, Profile::Fast);
+        let second = Fixture::new(new.to_vec(), dim, metric, Profile::Fast);
+        let (params, mut scratch) = (SearchParams::new(10), Scratch::new());
+        let (mut found, mut wanted) = (0, 0);
+        for query in whole.queries.chunks_exact(dim) {
+            let worst = whole.exact(query, 10, &Allowed::all())[9].1;
+            let mut hits = first
+                .view()
+                .search(query, &params, &Allowed::all().with_live(&live), &mut scratch)
+                .unwrap()
+                .hits;
+            hits.extend(second.view().search(query, &params, &Allowed::all(), &mut scratch).unwrap().hits);
+            hits.sort_by(|a, b| b.1.total_cmp(&a.1));
+            found += hits.iter().take(10).filter(|hit| hit.1 >= worst).count();
+            wanted += 10;
+        }
+        let recall = found as f64 / f64::from(wanted);
+        let fresh = whole.recall(params, &Allowed::all());
+        assert!(recall >= fresh - 0.01, "{metric} {recall} {fresh}");
+    }
+}

@@ -5,6 +5,7 @@ use super::kernels::{Kernels, prefetch};
 use super::layout::RowLayout;
 use super::meta::Meta;
 use super::parts::IndexSlices;
+use super::plan::Sizes;
 use super::quantize::rotation::Rotation;
 use super::query::Query;
 use super::rows::Rows;
@@ -74,6 +75,15 @@ impl<'a> IndexView<'a> {
         let wrong =
             (0..self.meta.n as u32).find(|&node| self.links(node).any(|link| link as usize >= self.meta.n));
         wrong.map_or(Ok(()), |node| Err(IndexError::damaged("rows", format!("row {node} links to no node"))))
+    }
+
+    /// What the cost of a search depends on.
+    pub(super) fn sizes(&self) -> Sizes {
+        Sizes {
+            n: self.meta.n,
+            row_bytes: self.row_stride,
+            code_bytes: self.code_stride + self.factor_stride,
+        }
     }
 
     /// The graph row of a node.

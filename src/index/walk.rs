@@ -1,11 +1,16 @@
 //! Walking the graph.
+//!
+//! Two fetches a hop would wait for each other: the row, then the codes of the neighbours the row recommends. So
+//! those codes are asked for at once but looked at one hop later, while the next row is on its way.
 
 use super::allowed::Allowed;
-use super::graph::beam::Beam;
 use super::kernels::BATCH;
 use super::scratch::Scratch;
 use super::top::Scored;
 use super::view::IndexView;
+
+/// Marks a node that may not be returned and is only walked through.
+const REJECTED: u32 = 1 << 31;
 
 /// Walks with no filter: afterwards `scratch.beam` holds the best `ef` nodes that were found.
 pub(super) fn plain(view: &IndexView<'_>, ef: usize, scratch: &mut Scratch) {
@@ -15,70 +20,95 @@ pub(super) fn plain(view: &IndexView<'_>, ef: usize, scratch: &mut Scratch) {
             scratch.beam.insert(entry.score, entry.node);
         }
     }
-    while let Some((score, node)) = scratch.beam.pop() {
-        if let Some(next) = scratch.beam.peek() {
-            view.prefetch_row(next);
-        }
-        gather(view, node, score, scratch.beam.threshold(), scratch);
+    scratch.fresh.clear();
+    loop {
+        let popped = scratch.beam.pop();
         for &next in &scratch.fresh {
             let score = view.estimate(&scratch.query, next);
             if score > scratch.beam.threshold() {
                 scratch.beam.insert(score, next);
-                if scratch.beam.peek() == Some(next) {
-                    view.prefetch_row(next);
-                }
             }
+        }
+        if let Some(next) = scratch.beam.peek() {
+            view.prefetch_row(next);
+        }
+        match popped {
+            Some((score, node)) => {
+                propose(view, node, score, scratch);
+                see_all(view, scratch);
+            }
+            None if scratch.beam.peek().is_none() => return,
+            None => scratch.fresh.clear(),
         }
     }
 }
 
-/// Walks through all nodes but keeps allowed ones in `scratch.beam`. Returns false when it gave up after `hops_max`.
+/// Walks through allowed nodes and one step through others; `scratch.beam` keeps allowed ones. Stops after `hops_enough`
+/// if the beam is full by then; returns false when it gave up after `hops_max`.
+///
+/// The idea is ACORN's (arXiv:2403.04871): search the graph that the allowed nodes induce, and bridge its gaps by
+/// nodes that may not be returned. Here a bridge is one node long, is walked in the order of its score, and is not built
+/// at all around nodes whose own neighbours are mostly allowed: a filter far from the query would
+/// otherwise have the walk visit everything nearer than the first allowed node.
 pub(super) fn filtered(
     view: &IndexView<'_>,
     ef: usize,
     allowed: &Allowed<'_>,
-    hops_max: u64,
+    (hops_enough, hops_max): (u64, u64),
     scratch: &mut Scratch,
 ) -> bool {
     start(view, ef, scratch);
     let entries: Vec<Scored> = scratch.open.drain().collect();
     for entry in entries {
-        offer(&mut scratch.beam, allowed, entry);
-        scratch.open.push(entry);
+        meet(entry.score, entry.node, allowed.contains(entry.node), scratch);
     }
-    let first = scratch.counts.hops;
-    while let Some(Scored { score, node }) = scratch.open.pop() {
-        if score < scratch.beam.threshold() {
+    scratch.fresh.clear();
+    loop {
+        let popped = scratch.open.pop().filter(|best| best.score >= scratch.beam.threshold());
+        let pending = std::mem::take(&mut scratch.fresh);
+        for &next in &pending {
+            let node = next & !REJECTED;
+            meet(view.estimate(&scratch.query, node), node, next & REJECTED == 0, scratch);
+        }
+        scratch.fresh = pending;
+        if let Some(next) = scratch.open.peek() {
+            view.prefetch_row(next.node & !REJECTED);
+        }
+        let Some(Scored { score, node }) = popped else {
+            if scratch.open.peek().is_none_or(|best| best.score < scratch.beam.threshold()) {
+                return true;
+            }
+            scratch.fresh.clear();
+            continue;
+        };
+        if scratch.counts.hops >= hops_enough && scratch.beam.threshold() > f32::NEG_INFINITY {
             return true;
         }
-        if scratch.counts.hops - first >= hops_max {
+        if scratch.counts.hops >= hops_max {
             return false;
         }
-        if let Some(next) = scratch.open.peek() {
-            view.prefetch_row(next.node);
-        }
-        gather(view, node, score, scratch.beam.threshold(), scratch);
-        for &next in &scratch.fresh {
-            let entry = Scored { score: view.estimate(&scratch.query, next), node: next };
-            if entry.score > scratch.beam.threshold() {
-                scratch.open.push(entry);
-                offer(&mut scratch.beam, allowed, entry);
-            }
-        }
+        propose(view, node & !REJECTED, score, scratch);
+        see_some(view, allowed, node & REJECTED != 0, scratch);
     }
-    true
 }
 
-/// Keeps a node that is good enough and allowed.
-fn offer(beam: &mut Beam, allowed: &Allowed<'_>, entry: Scored) {
-    if entry.score > beam.threshold() && allowed.contains(entry.node) {
-        beam.insert(entry.score, entry.node);
+/// Puts a node that was estimated where it belongs.
+#[inline(always)]
+fn meet(score: f32, node: u32, is_allowed: bool, scratch: &mut Scratch) {
+    if score > scratch.beam.threshold() {
+        scratch.open.push(Scored { score, node: if is_allowed { node } else { node | REJECTED } });
+        if is_allowed {
+            scratch.beam.insert(score, node);
+        }
     }
 }
 
 /// Empties the working memory and puts all entry nodes into `scratch.open`.
 fn start(view: &IndexView<'_>, ef: usize, scratch: &mut Scratch) {
     scratch.visited.reset(view.len());
+    if let Some(node) = scratch.hidden {
+        scratch.visited.insert(node);
+    }
     scratch.beam.reset(ef);
     scratch.open.clear();
     view.meta.entries.iter().for_each(|&entry| view.prefetch_code(entry));
@@ -93,42 +123,70 @@ fn start(view: &IndexView<'_>, ef: usize, scratch: &mut Scratch) {
     }
 }
 
-/// Collects into `scratch.fresh` the neighbours of `node` that were not seen yet and may exceed `threshold`.
+/// Collects into `scratch.fresh` the neighbours of `node` that were not seen yet and may enter the beam.
 ///
 /// In the fast profile the codes beside the links decide; a neighbour they turn down stays unseen and may be
 /// proposed again by another node.
 #[inline(always)]
-fn gather(view: &IndexView<'_>, node: u32, score: f32, threshold: f32, scratch: &mut Scratch) {
+fn propose(view: &IndexView<'_>, node: u32, score: f32, scratch: &mut Scratch) {
     scratch.counts.hops += 1;
     scratch.fresh.clear();
     let row = view.row(node);
-    if view.layout.with_signs {
-        let mut estimates = [0.0f32; BATCH];
-        for block in 0..view.layout.degree / BATCH {
-            let links = row[4 * BATCH * block..4 * BATCH * (block + 1)].as_chunks::<4>().0;
-            let beside = (&row[view.layout.signs(block)], &row[view.layout.factors(block)]);
-            let query = &scratch.query.table;
-            let mut mask =
-                query.scan(view.kernels, beside, score, view.meta.factor_scale, threshold, &mut estimates);
-            while mask != 0 {
-                let link = links[mask.trailing_zeros() as usize];
-                mask &= mask - 1;
-                visit(view, u32::from_le_bytes(link), scratch);
-            }
-        }
-    } else {
+    if !view.layout.with_signs {
         for next in view.links(node) {
-            visit(view, next, scratch);
+            propose_one(view, next, scratch);
+        }
+        return;
+    }
+    let threshold = scratch.beam.threshold();
+    let mut estimates = [0.0f32; BATCH];
+    for block in 0..view.layout.degree / BATCH {
+        let links = row[4 * BATCH * block..4 * BATCH * (block + 1)].as_chunks::<4>().0;
+        let beside = (&row[view.layout.signs(block)], &row[view.layout.factors(block)]);
+        let query = &scratch.query.table;
+        let mut mask =
+            query.scan(view.kernels, beside, score, view.meta.factor_scale, threshold, &mut estimates);
+        while mask != 0 {
+            let link = links[mask.trailing_zeros() as usize];
+            mask &= mask - 1;
+            propose_one(view, u32::from_le_bytes(link), scratch);
         }
     }
-    scratch.counts.estimates += scratch.fresh.len() as u64;
 }
 
-/// Marks a node as seen and asks for its code, unless it was seen before or a damaged link leads nowhere.
+/// Takes a link up unless its node was seen before, or the link is damaged and leads nowhere.
 #[inline(always)]
-fn visit(view: &IndexView<'_>, node: u32, scratch: &mut Scratch) {
-    if (node as usize) < view.meta.n && scratch.visited.insert(node) {
-        view.prefetch_code(node);
+fn propose_one(view: &IndexView<'_>, node: u32, scratch: &mut Scratch) {
+    if (node as usize) < view.meta.n && !scratch.visited.contains(node) {
         scratch.fresh.push(node);
     }
+}
+
+/// Marks what was proposed as seen and asks for its codes.
+#[inline(always)]
+fn see_all(view: &IndexView<'_>, scratch: &mut Scratch) {
+    let Scratch { fresh, visited, counts, .. } = scratch;
+    // A damaged row may name a node twice.
+    fresh.retain(|&node| visited.insert(node));
+    fresh.iter().for_each(|&node| view.prefetch_code(node));
+    counts.estimates += fresh.len() as u64;
+}
+
+/// The same under a filter: drops what may only be walked through where no bridge is wanted, and marks the rest.
+#[inline(always)]
+fn see_some(view: &IndexView<'_>, allowed: &Allowed<'_>, is_bridge: bool, scratch: &mut Scratch) {
+    let Scratch { fresh, visited, counts, .. } = scratch;
+    let mut kept = 0;
+    for node in fresh.iter_mut() {
+        if allowed.contains(*node) {
+            kept += 1;
+        } else {
+            *node |= REJECTED;
+        }
+    }
+    // A bridge leads to allowed nodes only, and none is built where at least half of the neighbours are allowed.
+    let bridges = !is_bridge && 2 * kept < fresh.len();
+    fresh.retain(|&node| (bridges || node & REJECTED == 0) && visited.insert(node & !REJECTED));
+    fresh.iter().for_each(|&node| view.prefetch_code(node & !REJECTED));
+    counts.estimates += fresh.len() as u64;
 }

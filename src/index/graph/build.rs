@@ -17,9 +17,6 @@ use crate::index::kernels::prefetch;
 use crate::index::progress::Progress;
 use crate::types::SplitMix64;
 
-/// See [`choose`].
-const ROUNDS: [f32; 1] = [1.0];
-
 /// Shape of the graph.
 #[derive(Clone, Debug)]
 pub struct GraphParams {
@@ -29,8 +26,6 @@ pub struct GraphParams {
     pub ef: usize,
     /// Insertion order.
     pub seed: u64,
-    /// Whether every node is searched for once more in the finished graph.
-    pub second_pass: bool,
 }
 
 /// What one thread needs for its searches.
@@ -43,7 +38,8 @@ struct Worker {
     chosen: Vec<u32>,
 }
 
-/// Builds the links of all nodes. `entry` is where searches start and is inserted first.
+/// Builds the links of all nodes. `entry` is where searches start and is inserted first. Every node is searched for once more in
+/// the finished graph, since the first to come knew few others.
 pub fn build(
     geometry: &Geometry,
     entry: u32,
@@ -56,20 +52,17 @@ pub fn build(
     if let Some(at) = sequence.iter().position(|&v| v == entry) {
         sequence.swap(0, at);
     }
-    let passes = if params.second_pass { 2 } else { 1 };
     let mut done = 1.min(n);
     let largest = (n / 50).max(32);
     while done < n {
         let size = done.min(largest).min(n - done);
         insert_batch(geometry, &mut links, entry, &sequence[done..done + size], params);
         done += size;
-        progress.report(done, passes * n)?;
+        progress.report(done, 2 * n)?;
     }
-    if params.second_pass {
-        for (i, batch) in sequence.chunks(largest).enumerate() {
-            insert_batch(geometry, &mut links, entry, batch, params);
-            progress.report(n + (i * largest + batch.len()), passes * n)?;
-        }
+    for (i, batch) in sequence.chunks(largest).enumerate() {
+        insert_batch(geometry, &mut links, entry, batch, params);
+        progress.report(n + (i * largest + batch.len()), 2 * n)?;
     }
     Ok(links)
 }
@@ -84,7 +77,7 @@ fn insert_batch(geometry: &Geometry, links: &mut Links, entry: u32, batch: &[u32
             search(geometry, frozen, entry, node, params.ef, worker);
             worker.candidates.extend(frozen.of(node).iter().map(|&o| (geometry.distance(node, o), o)));
             order(node, &mut worker.candidates);
-            choose(geometry, &worker.candidates, params.degree, &ROUNDS, false, &mut worker.chosen);
+            choose(geometry, node, &worker.candidates, params.degree, false, &mut worker.chosen);
             worker.chosen.clone()
         })
         .collect();
@@ -111,7 +104,7 @@ fn insert_batch(geometry: &Geometry, links: &mut Links, entry: u32, batch: &[u32
                 .candidates
                 .extend(own.iter().copied().chain(extra()).map(|o| (geometry.distance(target, o), o)));
             order(target, &mut worker.candidates);
-            choose(geometry, &worker.candidates, params.degree, &ROUNDS, false, &mut worker.chosen);
+            choose(geometry, target, &worker.candidates, params.degree, false, &mut worker.chosen);
             (target, worker.chosen.clone())
         })
         .collect();
@@ -128,19 +121,30 @@ fn search(geometry: &Geometry, links: &Links, entry: u32, node: u32, ef: usize, 
     candidates.clear();
     visited.insert(entry);
     beam.insert(-geometry.distance(node, entry), entry);
-    while let Some((score, at)) = beam.pop() {
+    fresh.clear();
+    // As in searches (see `walk`): what was asked for is looked at one hop later.
+    loop {
+        let popped = beam.pop();
+        for next in fresh.drain(..) {
+            let score = -geometry.distance(node, next);
+            if score > beam.threshold() {
+                beam.insert(score, next);
+            }
+        }
+        if let Some(next) = beam.peek() {
+            prefetch(links.of(next));
+        }
+        let Some((score, at)) = popped else {
+            if beam.peek().is_none() {
+                break;
+            }
+            continue;
+        };
         candidates.push((-score, at));
-        fresh.clear();
         for &next in links.of(at) {
             if visited.insert(next) {
                 prefetch(geometry.bytes(next));
                 fresh.push(next);
-            }
-        }
-        for &next in fresh.iter() {
-            let score = -geometry.distance(node, next);
-            if score > beam.threshold() {
-                beam.insert(score, next);
             }
         }
     }

@@ -108,7 +108,7 @@ pub fn fill(geometry: &Geometry, links: &mut Links) {
                 order(v, pool);
                 pool.truncate(4 * degree);
                 let mut row = own.to_vec();
-                choose(geometry, pool, degree - own.len(), &[1.0], true, chosen);
+                choose(geometry, v, pool, degree - own.len(), true, chosen);
                 row.extend_from_slice(chosen);
                 Some(row)
             },

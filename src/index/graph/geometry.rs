@@ -31,6 +31,8 @@ pub struct Geometry {
     steps: Vec<f32>,
     /// Squared length of each rounded vector.
     squares: Vec<f32>,
+    /// One over the length of each rounded vector, 0 for zero vectors; for products only.
+    inverse_lengths: Vec<f32>,
 }
 
 impl Geometry {
@@ -50,8 +52,13 @@ impl Geometry {
         };
         let rounded =
             bytes.par_chunks_mut(padded_dim).enumerate().map_init(|| vec![0.0f32; padded_dim], round);
-        let (factors, (steps, squares)) = rounded.unzip();
-        Self { kernels, comparison, padded_dim, bytes, factors, steps, squares }
+        let (factors, (steps, squares)): (Vec<f32>, (Vec<f32>, Vec<f32>)) = rounded.unzip();
+        let inverse = |square: &f32| if *square > 0.0 { 1.0 / square.sqrt() } else { 0.0 };
+        let inverse_lengths = match comparison {
+            Comparison::Product => squares.iter().map(inverse).collect(),
+            Comparison::Euclidean => Vec::new(),
+        };
+        Self { kernels, comparison, padded_dim, bytes, factors, steps, squares, inverse_lengths }
     }
 
     /// Number of vectors.
@@ -89,14 +96,20 @@ impl Geometry {
         }
     }
 
-    /// Whether a link at `detour` from a candidate makes a direct link of length `direct` to it needless, by `factor`.
+    /// Whether a link from `node` to `candidate`, `direct` away, is needless beside one to `other`: that lies nearer to the
+    /// candidate than the node does.
+    ///
+    /// For products nearer is meant by angle. By product, long vectors would be near to everything and a row would hold
+    /// little else.
     #[inline(always)]
-    pub fn shadows(&self, detour: f32, direct: f32, factor: f32) -> bool {
-        // Products are compared as negative numbers: there a factor must make `direct` larger, not smaller.
-        if self.comparison == Comparison::Product && direct < 0.0 {
-            detour < direct * factor
-        } else {
-            detour * factor < direct
+    pub fn shadows(&self, other: u32, candidate: u32, node: u32, direct: f32) -> bool {
+        let detour = self.distance(other, candidate);
+        match self.comparison {
+            Comparison::Euclidean => detour < direct,
+            Comparison::Product => {
+                let inverse = |v: u32| self.inverse_lengths[v as usize];
+                detour * inverse(other) < direct * inverse(node)
+            }
         }
     }
 

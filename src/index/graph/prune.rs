@@ -15,36 +15,31 @@ pub fn order(node: u32, candidates: &mut Vec<Candidate>) {
     candidates.retain(|c| c.1 != node);
 }
 
-/// Chooses up to `degree` links out of ordered `candidates` into `chosen`.
+/// Chooses up to `degree` links of `node` out of ordered `candidates` into `chosen`.
 ///
-/// * `rounds`: how much shorter the detour must be before a candidate is dropped, as a factor: 1 drops most. Each round
-///   chooses among what the rounds before dropped; those links come later in the row.
 /// * `fill`: whether free places are then given to the nearest of the dropped candidates.
 pub fn choose(
     geometry: &Geometry,
+    node: u32,
     candidates: &[Candidate],
     degree: usize,
-    rounds: &[f32],
     fill: bool,
     chosen: &mut Vec<u32>,
 ) {
     chosen.clear();
-    let mut left: Vec<Candidate> = candidates.to_vec();
-    for &factor in rounds {
-        left.retain(|&(distance, node)| {
-            if chosen.len() == degree
-                || chosen
-                    .iter()
-                    .any(|&other| geometry.shadows(geometry.distance(other, node), distance, factor))
-            {
-                return true;
-            }
-            chosen.push(node);
-            false
-        });
+    let mut left: Vec<u32> = Vec::new();
+    for &(direct, candidate) in candidates {
+        if chosen.len() == degree {
+            return;
+        }
+        if chosen.iter().any(|&other| geometry.shadows(other, candidate, node, direct)) {
+            left.push(candidate);
+        } else {
+            chosen.push(candidate);
+        }
     }
     if fill {
         let free = degree - chosen.len();
-        chosen.extend(left.iter().map(|c| c.1).take(free));
+        chosen.extend(left.into_iter().take(free));
     }
 }

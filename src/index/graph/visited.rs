@@ -19,6 +19,12 @@ impl Visited {
         }
     }
 
+    /// Whether `node` is in the set.
+    #[inline(always)]
+    pub fn contains(&self, node: u32) -> bool {
+        self.words[(node / 64) as usize] >> (node % 64) & 1 == 1
+    }
+
     /// Adds `node`; returns whether it is new.
     #[inline(always)]
     pub fn insert(&mut self, node: u32) -> bool {

@@ -43,6 +43,12 @@ pub fn encode_nibbles(rotated: &[f32], code: &mut [u8]) -> f32 {
     square / dot
 }
 
+/// Rounds a number below 2^23 in size; `f32::round` is a call on processors of the base line.
+#[inline(always)]
+fn nearest(x: f32) -> f32 {
+    (x + 0.5f32.copysign(x)) as i32 as f32
+}
+
 /// Encodes a rotated vector into signed bytes and returns its factor and the size of one step.
 pub fn encode_bytes(rotated: &[f32], code: &mut [i8]) -> (f32, f32) {
     let largest = rotated.iter().fold(0.0f32, |m, x| m.max(x.abs()));
@@ -53,7 +59,7 @@ pub fn encode_bytes(rotated: &[f32], code: &mut [i8]) -> (f32, f32) {
     let inverse = 127.0 / largest;
     let (mut dot, mut square) = (0.0f32, 0.0f32);
     for (byte, &x) in code.iter_mut().zip(rotated) {
-        let v = (x * inverse).round();
+        let v = nearest(x * inverse);
         *byte = v as i8;
         dot += x * v;
         square += x * x;
@@ -80,7 +86,7 @@ impl CodeQuery {
         let inverse = if largest > 0.0 { 127.0 / largest } else { 0.0 };
         self.half_step = largest / 254.0;
         self.plain.clear();
-        self.plain.extend(rotated.iter().map(|x| (x * inverse).round() as i8));
+        self.plain.extend(rotated.iter().map(|x| nearest(x * inverse) as i8));
         self.low.clear();
         self.high.clear();
         self.low.extend(self.plain.iter().step_by(2));

@@ -65,7 +65,8 @@ impl TableQuery {
             for nibble in 0..16u32 {
                 let signed = |i: usize| if nibble >> i & 1 == 1 { g[i] } else { -g[i] };
                 let sum = (signed(0) + signed(1)) + (signed(2) + signed(3));
-                self.table.push(((sum + largest) * inverse).round() as u8);
+                // Not negative, so this rounds; `round` is a call on processors of the base line.
+                self.table.push(((sum + largest) * inverse + 0.5) as u8);
             }
         }
     }

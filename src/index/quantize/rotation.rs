@@ -57,7 +57,13 @@ impl Rotation {
 
 /// Orthonormal fast Walsh-Hadamard transform of a power-of-two length of at least 64.
 fn hadamard(x: &mut [f32]) {
-    let mut half = 1;
+    // The first two stages in one: pairs, then pairs of pairs.
+    for quad in x.as_chunks_mut::<4>().0 {
+        let [a, b, c, d] = *quad;
+        let (e, f, g, h) = (a + b, a - b, c + d, c - d);
+        *quad = [e + g, f + h, e - g, f - h];
+    }
+    let mut half = 4;
     while half < x.len() {
         for pair in x.chunks_exact_mut(2 * half) {
             let (low, high) = pair.split_at_mut(half);
