@@ -237,12 +237,8 @@ fn check_group(
 ) -> Result<(), String> {
     let text = |error: &dyn std::error::Error| with_causes(error);
     let stored = store.load(group).map_err(|error| text(&error))?.ok_or("its record is missing")?;
-    let start = AppliedState {
-        index: stored.truncated.index,
-        term: stored.truncated.term,
-        ..AppliedState::default()
-    };
-    let alone = stored.conf_state.voters.len() == 1;
+    let start = AppliedState { index: stored.truncated.index, term: stored.truncated.term };
+    let alone = stored.members.conf_state.voters.len() == 1;
     let recovered = recover(group, store.clone(), stored, state.unwrap_or(&start));
     let log = recovered.map_err(|error| text(&error))?.log;
     let Some(state) = state else { return Ok(()) };

@@ -171,9 +171,9 @@ fn wrong_files_name_column_and_row_and_leave_nothing() {
         write_vectors(&path, Entity::Track, dim, ids.iter().copied().zip(matrix.chunks(dim))).unwrap();
         path.display().to_string()
     };
-    let dimension = vectors("dimension.parquet", &["t1", "t2"], DIM + 1, &vec![1.0; 2 * (DIM + 1)]);
+    let dimension = vectors("dimension.parquet", &["t1", "t2"], DIM + 1, &[1.0; 2 * (DIM + 1)]);
     let zero = vectors("zero.parquet", &["t1", "t2"], DIM, &[vec![1.0; DIM], vec![0.0; DIM]].concat());
-    let unknown = vectors("unknown.parquet", &["t1", "nothing"], DIM, &vec![1.0; 2 * DIM]);
+    let unknown = vectors("unknown.parquet", &["t1", "nothing"], DIM, &[1.0; 2 * DIM]);
     let text = place.files.join("text.parquet");
     std::fs::write(&text, "not Parquet at all").unwrap();
     let text = text.display().to_string();
