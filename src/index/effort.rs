@@ -31,7 +31,9 @@ const PROMISED: f64 = 0.95;
 const GAIN_MIN: f64 = 0.003;
 /// Queries drawn.
 const QUERIES: usize = 160;
-/// Widths tried: 16, 24, 32, 48, ... until one is at least this, and four times the number of results more.
+/// Least width beyond the number of results, for queries unlike all that were drawn.
+const WIDTH_MIN: usize = 54;
+/// Widths tried: that, then 96, 128, 192, 256, ... until one is at least this, and four times the number of results more.
 const TRIED_MAX: usize = 1024;
 
 /// Beam widths for [`RESULTS`].
@@ -73,9 +75,9 @@ struct Case {
 pub(super) fn measure(view: &IndexView<'_>, vectors: &Rows<'_>, seed: u64) -> Result<Efforts, IndexError> {
     let cases = cases(view, vectors, seed)?;
     let mut efforts = Efforts::GUESSED;
-    let mut least = 16;
+    let mut least = 0;
     for (effort, k) in efforts.0.iter_mut().zip(RESULTS) {
-        least = smallest_width(view, vectors, &cases, k, least.max(k))?;
+        least = smallest_width(view, vectors, &cases, k, least.max(k + WIDTH_MIN))?;
         *effort = least as u32;
     }
     Ok(efforts)
@@ -126,7 +128,6 @@ fn smallest_width(
             return Ok((low as f64 + (width - low) as f64 * part).ceil() as usize);
         }
         below = Some((width, recall));
-        // 16, 24, 32, 48, 64, ...
         width = if width.is_power_of_two() { width + width / 2 } else { (width + 1).next_power_of_two() };
     }
 }
@@ -144,6 +145,10 @@ fn recall(
     let count = |scratch: &mut Scratch, case: &Case| -> Result<(usize, usize), IndexError> {
         let wanted = k.min(case.scores.len());
         let Some(&worst) = case.scores.get(wanted.wrapping_sub(1)) else { return Ok((0, 0)) };
+        if wanted > 1 && case.scores[0] == worst {
+            // Copies of one vector: any of them is right, and says nothing about other queries.
+            return Ok((0, 0));
+        }
         scratch.hidden = Some(case.row);
         let hits = view.search(vectors.row(case.row as usize), &params, &Allowed::all(), scratch)?.hits;
         let good = hits.iter().filter(|hit| hit.1 >= worst && hit.0.0 != case.row).count();

@@ -11,6 +11,8 @@ use super::view::IndexView;
 
 /// Marks a node that may not be returned and is only walked through.
 const REJECTED: u32 = 1 << 31;
+/// See [`filtered`].
+const DETOURS: u64 = 256;
 
 /// Walks with no filter: afterwards `scratch.beam` holds the best `ef` nodes that were found.
 pub(super) fn plain(view: &IndexView<'_>, ef: usize, scratch: &mut Scratch) {
@@ -43,18 +45,18 @@ pub(super) fn plain(view: &IndexView<'_>, ef: usize, scratch: &mut Scratch) {
     }
 }
 
-/// Walks through allowed nodes and one step through others; `scratch.beam` keeps allowed ones. Stops after `hops_enough`
-/// if the beam is full by then; returns false when it gave up after `hops_max`.
+/// Walks through allowed nodes and one step through others; `scratch.beam` keeps allowed ones. Stops after enough
+/// hops if the beam is full by then; returns false when it gave up after the most.
 ///
-/// The idea is ACORN's (arXiv:2403.04871): search the graph that the allowed nodes induce, and bridge its gaps by
-/// nodes that may not be returned. Here a bridge is one node long, is walked in the order of its score, and is not built
-/// at all around nodes whose own neighbours are mostly allowed: a filter far from the query would
+/// `hops` are enough, and most: see [`super::plan::Plan`]. The idea is ACORN's (arXiv:2403.04871): search the graph that
+/// the allowed nodes induce, and bridge its gaps by nodes that may not be returned. Bridges are walked in the order of
+/// their scores. After a few hundred of them they are only one node long, and none is built around nodes whose own neighbours are mostly allowed: a filter far from the query would
 /// otherwise have the walk visit everything nearer than the first allowed node.
 pub(super) fn filtered(
     view: &IndexView<'_>,
     ef: usize,
     allowed: &Allowed<'_>,
-    (hops_enough, hops_max): (u64, u64),
+    hops: (u64, u64),
     scratch: &mut Scratch,
 ) -> bool {
     start(view, ef, scratch);
@@ -63,6 +65,10 @@ pub(super) fn filtered(
         meet(entry.score, entry.node, allowed.contains(entry.node), scratch);
     }
     scratch.fresh.clear();
+    // Hops through rejected nodes that may lead to further rejected ones: what a listener has heard lies around the
+    // query, and the best of the rest inside and just behind it.
+    let mut detours = DETOURS + 2 * ef as u64;
+    let (mut hops_enough, hops_max) = hops;
     loop {
         let popped = scratch.open.pop().filter(|best| best.score >= scratch.beam.threshold());
         let pending = std::mem::take(&mut scratch.fresh);
@@ -88,7 +94,12 @@ pub(super) fn filtered(
             return false;
         }
         propose(view, node & !REJECTED, score, scratch);
-        see_some(view, allowed, node & REJECTED != 0, scratch);
+        let is_bridge = node & REJECTED != 0;
+        if is_bridge && detours > 0 {
+            detours -= 1;
+            hops_enough += 1;
+        }
+        see_some(view, allowed, is_bridge, detours > 0, scratch);
     }
 }
 
@@ -174,7 +185,13 @@ fn see_all(view: &IndexView<'_>, scratch: &mut Scratch) {
 
 /// The same under a filter: drops what may only be walked through where no bridge is wanted, and marks the rest.
 #[inline(always)]
-fn see_some(view: &IndexView<'_>, allowed: &Allowed<'_>, is_bridge: bool, scratch: &mut Scratch) {
+fn see_some(
+    view: &IndexView<'_>,
+    allowed: &Allowed<'_>,
+    is_bridge: bool,
+    may_detour: bool,
+    scratch: &mut Scratch,
+) {
     let Scratch { fresh, visited, counts, .. } = scratch;
     let mut kept = 0;
     for node in fresh.iter_mut() {
@@ -185,7 +202,7 @@ fn see_some(view: &IndexView<'_>, allowed: &Allowed<'_>, is_bridge: bool, scratc
         }
     }
     // A bridge leads to allowed nodes only, and none is built where at least half of the neighbours are allowed.
-    let bridges = !is_bridge && 2 * kept < fresh.len();
+    let bridges = may_detour || (!is_bridge && 2 * kept < fresh.len());
     fresh.retain(|&node| (bridges || node & REJECTED == 0) && visited.insert(node & !REJECTED));
     fresh.iter().for_each(|&node| view.prefetch_code(node & !REJECTED));
     counts.estimates += fresh.len() as u64;
