@@ -250,8 +250,10 @@ impl GroupCore {
         if self.members_unwritten {
             write.members = Some(self.members.clone());
         }
-        // A commit index alone is not worth an fsync, but rides along with one.
-        if !write.is_empty() && self.raw.raft.raft_log.committed > self.commit_written {
+        // A commit index alone is not worth an fsync, but rides along with one. With a truncation it must: the one
+        // on disk may be older than what is dropped, also after a start that knew better than the disk.
+        let rides = self.raw.raft.raft_log.committed > self.commit_written || write.truncate.is_some();
+        if !write.is_empty() && rides {
             write.hard_state = Some(self.raw.raft.hard_state());
         }
         write

@@ -68,6 +68,11 @@ impl GroupCore {
     /// heard of is dropped, as the network might; Raft repeats it.
     pub(super) fn address(&mut self, messages: Vec<Message>, out: &mut Outbox) {
         for message in messages {
+            // Raft passes another replica's read on to a newer leader, perhaps to the very one that asked. It asks
+            // again by itself, and no node speaks for another.
+            if message.from != self.peer.0 {
+                continue;
+            }
             let to = PeerId(message.to);
             self.note_sent(&message);
             match self.store_of(to) {

@@ -55,8 +55,9 @@ pub(crate) fn recover(
         fill(&mut log, group, store.as_ref(), last)?;
     }
     let (first, last) = (truncated.index + 1, log.last());
-    let commit = log.hard_state().commit;
-    check(commit >= truncated.index && commit <= last, || {
+    // What was dropped was committed; earlier versions could leave an older commit index beside it.
+    let commit = log.hard_state().commit.max(truncated.index);
+    check(commit <= last, || {
         rule(format!("commit index outside the log. commit=`{commit}`, first=`{first}`, last=`{last}`"))
     })?;
     if let Some(install) = install.filter(|install| is_finished(install, &log, state)) {

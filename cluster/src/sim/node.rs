@@ -172,7 +172,8 @@ impl Node {
             Packet::Raft(message) => {
                 // Through the bytes and the checks a real node sees.
                 let bytes = message.write_to_bytes().expect("a message can be encoded");
-                let message = edge::read_message(&bytes).expect("an honest message passes");
+                let message = edge::read_message(&bytes)
+                    .unwrap_or_else(|refused| panic!("an honest message is refused: {refused}, {message:?}"));
                 core.receive(message, from);
             }
             Packet::Fetch(fetch) => {
