@@ -42,7 +42,7 @@ fn track(number: usize) -> Track {
         genres: Vec::new(),
         release_date: None,
         duration_ms: None,
-        popularity: Some(number as f32),
+        popularity: Some((number % 100) as f32),
         explicit: Some(false),
         regions: RegionSet::All,
         audio: AudioFeatures::default(),

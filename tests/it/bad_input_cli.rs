@@ -182,7 +182,7 @@ fn wrong_files_name_column_and_row_and_leave_nothing() {
         ("no id column", vec!["tracks", &no_id], &["track_id"]),
         ("type of the id", vec!["tracks", &wrong_type], &["track_id"]),
         ("plays as tracks", vec!["tracks", &plays], &["artist_ids"]),
-        ("plays as vectors", vec!["vectors", &plays, "--space", "audio"], &["vector"]),
+        ("plays as vectors", vec!["vectors", &plays, "--space", "audio"], &["track_id"]),
         ("tracks as plays", vec!["plays", &empty_id], &["user_id"]),
         ("empty id", vec!["tracks", &empty_id], &["row 1", "track_id"]),
         ("10 MB id", vec!["tracks", &long_id], &["row 1", "track_id"]),

@@ -7,7 +7,8 @@ use segue::types::{Action, DAY_MS, FeedbackEvent, Surface, Timestamp, User};
 
 use crate::support::{AS_OF, STATIC, World, audio_vector, id, seed, small_segments, space};
 
-/// The lists of every listener on two surfaces at a moment, without the indexes that every start moves on.
+/// The lists of every listener on two surfaces at a moment, without what a start (the applied indexes) and sealing in the
+/// background (which rows a search had to look at) move on.
 fn lists(engine: &Segue, users: &[User], as_of: Timestamp) -> Vec<Recommendation> {
     let mut lists = Vec::new();
     for user in users {
@@ -22,7 +23,7 @@ fn lists(engine: &Segue, users: &[User], as_of: Timestamp) -> Vec<Recommendation
                 ..RecommendRequest::new(user.user_id.clone(), Surface::new(surface).unwrap())
             };
             let list = engine.recommend(request).unwrap();
-            lists.push(Recommendation { applied: Vec::new(), ..list });
+            lists.push(Recommendation { applied: Vec::new(), searches: Vec::new(), ..list });
         }
     }
     lists
