@@ -50,8 +50,9 @@ pub(super) fn plain(view: &IndexView<'_>, ef: usize, scratch: &mut Scratch) {
 ///
 /// `hops` are enough, and most: see [`super::plan::Plan`]. The idea is ACORN's (arXiv:2403.04871): search the graph that
 /// the allowed nodes induce, and bridge its gaps by nodes that may not be returned. Bridges are walked in the order of
-/// their scores. After a few hundred of them they are only one node long, and none is built around nodes whose own neighbours are mostly allowed: a filter far from the query would
-/// otherwise have the walk visit everything nearer than the first allowed node.
+/// their scores. After a few hundred of them they are only one node long, and none is built around nodes whose own
+/// neighbours are mostly allowed: a filter far from the query would otherwise have the walk visit everything nearer
+/// than the first allowed node.
 pub(super) fn filtered(
     view: &IndexView<'_>,
     ef: usize,
