@@ -2,7 +2,6 @@
 //!
 //! `cargo bench --bench kernels`; ids are `kernel/instruction set/dimension`. Inputs are random by a fixed seed and fit into
 //! the first cache, so these are times of computing, not of fetching.
-#![expect(missing_docs, reason = "criterion's macros make undocumented functions")]
 
 use std::hint::black_box;
 

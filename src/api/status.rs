@@ -209,7 +209,12 @@ fn from_parts(reason: &str, mut fields: HashMap<String, String>) -> Option<Error
 
 fn foreign(status: &Status) -> Error {
     let text = status.message().to_owned();
+    // A status that came over the network has no source: this one was made here, of a connection that broke.
+    let broken = std::error::Error::source(status).is_some();
     match status.code() {
+        Code::Unknown | Code::Internal | Code::Cancelled if broken => {
+            Error::Unavailable(format!("the connection broke; the request may have been done: {text}"))
+        }
         Code::InvalidArgument | Code::OutOfRange => Error::invalid("request", text),
         Code::NotFound => Error::not_found("resource", text),
         Code::AlreadyExists
@@ -229,6 +234,15 @@ fn foreign(status: &Status) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A server that stops closes its connections: a caller may ask again.
+    #[test]
+    fn a_broken_connection_is_unavailable_and_an_internal_error_is_not() {
+        let reset = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+        let status = Status::from_error(Box::new(reset));
+        assert_eq!(from_status(&status).kind(), ErrorKind::Unavailable, "{status:?}");
+        assert_eq!(from_status(&Status::internal("a bug")).kind(), ErrorKind::Internal);
+    }
 
     fn every_error() -> Vec<Error> {
         vec![

@@ -45,11 +45,12 @@ fn a_warm_process_answers_as_a_fresh_one() {
             let row = |number: u64| VectorRow { id: format!("t{number}"), vector: audio_vector(number, 7) };
             engine.upsert_vectors(&space("audio"), STATIC, (0..900).step_by(2).map(row).collect()).unwrap();
         },
+        // Everybody hides what is first in a list.
         &|engine| {
-            let event = |user: &User| FeedbackEvent {
-                user_id: user.user_id.clone(),
+            let event = |list: &Recommendation| FeedbackEvent {
+                user_id: list.user_id.clone().unwrap(),
                 action: Action::HideTrack,
-                track_id: Some(id("t3")),
+                track_id: Some(list.tracks[0].track_id.clone()),
                 artist_id: None,
                 at: Some(AS_OF),
                 listened_ms: None,
@@ -58,7 +59,7 @@ fn a_warm_process_answers_as_a_fresh_one() {
                 impression: None,
                 positions: Vec::new(),
             };
-            engine.feedback(world.users.iter().map(event).collect()).unwrap();
+            engine.feedback(lists(engine, &world.users, AS_OF).iter().map(event).collect()).unwrap();
         },
         &|engine| {
             engine
