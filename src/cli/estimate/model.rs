@@ -27,7 +27,7 @@ mod measured {
     /// A listener in memory: record, profile, session.
     pub const LISTENER: f64 = 4_096.0;
     /// The same for each play.
-    pub const LISTENER_PLAY: f64 = 98.0;
+    pub const LISTENER_PLAY: f64 = 194.0;
 }
 
 /// Fixed columns of a track row: ordinal, recording, slot, deleted, three keys, day, popularity, tempo, energy, duration.
