@@ -7,11 +7,12 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use segue_storage_format::ResidentBytes;
 use serde::Serialize;
 
 use crate::index::{
-    Allowed, BuildParams, IndexError, IndexHead, IndexView, Profile, Progress, ResidentIndex, Rows, Scratch,
-    SearchParams, build, exact,
+    Allowed, Block, BuildParams, IndexError, IndexHead, IndexSlices, IndexView, Profile, Progress, Rows,
+    Scratch, SearchParams, build, exact,
 };
 use crate::ingest::npy::{NpyArray, NpyError, read_floats, read_integers};
 use crate::types::Metric;
@@ -188,10 +189,13 @@ pub fn run(args: &BenchAnnArgs) -> Result<BenchAnnReport, BenchAnnError> {
         vectors: 4 * base.data.len(),
         other: parts.meta.len(),
     };
-    let resident = ResidentIndex::copy(parts.slices())?;
+    // As a server keeps them.
+    let copy = |block: &Block| ResidentBytes::copy(&block.bytes);
+    let (codes, factors, links) = (copy(&parts.codes)?, copy(&parts.factors)?, copy(&parts.rows)?);
+    let slices = IndexSlices { codes: codes.bytes(), factors: factors.bytes(), rows: links.bytes() };
     let head = IndexHead::open(&parts.meta)?;
     drop(parts);
-    let view = head.view(resident.slices(), rows)?;
+    let view = head.view(slices, rows)?;
     view.check()?;
     let kth = kth_scores(args, &rows, &queries, &allowed)?;
     let wanted = args.k.min(allowed.estimated_count(base.rows));

@@ -188,6 +188,14 @@ pub const FIELDS: &[Field] = &[
         about: "Whether every block of every file is checked against its checksum at start. It reads all files once: \
                 about a second for each gigabyte or two; without it a damaged block is found when it is first needed, or by `segue verify`.",
     },
+    Field {
+        path: "storage.index_in_memory",
+        unit: "",
+        range: Range::Switch,
+        about: "Whether codes and graphs are read into memory of the process, on huge pages where the system has them, \
+                which makes searches faster. Switch it off where they are larger than memory: then they are mapped, and \
+                the kernel keeps of them what it has room for. Full-precision vectors are always mapped.",
+    },
     whole(
         "storage.user_cache_bytes",
         "bytes",

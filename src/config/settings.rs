@@ -109,6 +109,8 @@ pub struct Storage {
     pub disk_reserve_bytes: u64,
     /// Whether every block of every file is checked against its checksum at start.
     pub verify_on_open: bool,
+    /// Whether codes and graphs are read into memory, on huge pages, instead of mapped.
+    pub index_in_memory: bool,
     /// Memory for user state read again and again, in bytes.
     pub user_cache_bytes: u64,
     /// Threads that seal, index and merge in the background; 0 = one a processor.
@@ -121,6 +123,7 @@ impl Default for Storage {
             seal_rows: 65_536,
             disk_reserve_bytes: 512 << 20,
             verify_on_open: true,
+            index_in_memory: true,
             user_cache_bytes: 256 << 20,
             background_threads: 0,
         }

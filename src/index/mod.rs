@@ -12,7 +12,7 @@
 //! | [`quantize`] | rotation, codes of vectors, codes of neighbours |
 //! | [`graph`] | building the graph |
 //! | [`build`], [`effort`] | all of it: vectors to [`IndexParts`], and how hard searches must try |
-//! | [`head`], [`view`], [`resident`] | opening those arrays again, checked |
+//! | [`head`], [`view`] | opening those arrays again, checked |
 //! | [`allowed`], [`plan`] | filters, and which way of searching suits them |
 //! | [`walk`], [`scan`], [`search`] | walking the graph, scanning codes, and putting both together |
 //! | [`exact`] | exact scan of plain vectors |
@@ -42,7 +42,6 @@ mod plan;
 mod progress;
 mod quantize;
 mod query;
-mod resident;
 mod rows;
 mod scan;
 mod scratch;
@@ -62,7 +61,6 @@ pub use head::IndexHead;
 pub use params::{BuildParams, K_MAX, Profile, SearchParams};
 pub use parts::{Block, IndexParts, IndexSlices};
 pub use progress::Progress;
-pub use resident::ResidentIndex;
 pub use rows::Rows;
 pub use scratch::{Counts, Scratch};
 pub use search::{SearchOutcome, SearchPath};

@@ -1,6 +1,7 @@
 //! Writing a vector segment: rows, owners, and an index for each metric of the space.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use segue_storage_format::{
     BlockFileWriter, FileEntry, FormatError, IndexPart, SegmentEntry, VectorFile, Verify,
@@ -22,11 +23,28 @@ pub struct IndexChoice {
     pub rows_min: usize,
     /// Memory against speed.
     pub profile: Profile,
+    /// Threads that build; those of the caller when absent.
+    pub threads: Option<Arc<rayon::ThreadPool>>,
+}
+
+impl IndexChoice {
+    /// The default choice with threads of its own to build on: `count`, or one a processor for 0. Not the global pool, so
+    /// that nothing else waits behind a build.
+    ///
+    /// # Errors
+    /// `Exhausted` when the system refuses threads.
+    pub fn with_threads(count: u32) -> Result<Self> {
+        let builder = rayon::ThreadPoolBuilder::new().num_threads(count as usize);
+        let threads = builder.thread_name(|at| format!("segue-build-{at}")).build();
+        let threads = threads
+            .map_err(|error| Error::Exhausted(format!("build threads could not be started: {error}")))?;
+        Ok(Self { threads: Some(Arc::new(threads)), ..Self::default() })
+    }
 }
 
 impl Default for IndexChoice {
     fn default() -> Self {
-        Self { rows_min: 2_048, profile: Profile::Fast }
+        Self { rows_min: 2_048, profile: Profile::Fast, threads: None }
     }
 }
 
@@ -58,7 +76,12 @@ pub fn write_vector_segment<'a>(
             progress((at as f64 + done as f64 / total.max(1) as f64) / metrics);
         };
         let params = BuildParams::new(metric, choice.profile);
-        let parts = index::build(&rows, &params, &Progress::new(&report)).map_err(index_error)?;
+        let build = || index::build(&rows, &params, &Progress::new(&report));
+        let parts = match &choice.threads {
+            Some(threads) => threads.install(build),
+            None => build(),
+        };
+        let parts = parts.map_err(index_error)?;
         entry.files.extend(write_index(&folder, metric, &parts).map_err(damaged)?);
     }
     entry.profile = choice.profile.as_str().to_owned();

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use segue_storage_format::Verify;
-
 use super::build::{IndexChoice, write_vector_segment};
 use super::{ProgressFn, Propose};
 use crate::error::{Error, Result};
@@ -118,7 +116,7 @@ pub fn merge(
     }) else {
         return Ok(false);
     };
-    shard.stage(&new, Verify::Structure)?;
+    shard.stage(&new)?;
     let origin = SegmentOrigin::Merged(plan.inputs.iter().map(|&id| u64::from(id)).collect());
     let reply = propose(&TrackCommand::AddSegments { segments: vec![new], origin, load: None });
     shard.unstage([id], &reply);

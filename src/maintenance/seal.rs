@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use segue_storage_format::Verify;
-
 use super::build::{IndexChoice, write_vector_segment};
 use super::{ProgressFn, Propose};
 use crate::error::{Error, Result};
@@ -61,7 +59,7 @@ fn finish(
     let segments = build_files(shard, capture, choice, progress)?;
     if !segments.is_empty() {
         for new in &segments {
-            shard.stage(new, Verify::Structure)?;
+            shard.stage(new)?;
         }
         let ids: Vec<u64> = segments.iter().map(|new| new.entry.id).collect();
         let origin = SegmentOrigin::Sealed(capture.applied_index);

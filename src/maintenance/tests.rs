@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use segue_storage_format::Verify;
+use segue_storage_format::{Residence, Verify};
 
 use super::{IndexChoice, merge, plan_merges, seal, write_vector_segment};
 use crate::error::Result;
@@ -12,7 +12,7 @@ use crate::storage::track_shard::command::{
     NewSegment, SegmentOrigin, TrackCommand, TrackReply, VectorSetSpec,
 };
 use crate::storage::track_shard::segment::PostingField;
-use crate::storage::track_shard::{TrackStateMachine, decode_reply, encode};
+use crate::storage::track_shard::{Opening, TrackStateMachine, decode_reply, encode};
 use crate::types::{
     Artist, ArtistId, ArtistKey, AudioFeatures, GenerationId, Metric, RecordingId, Region, RegionSet,
     ShardId, SpaceName, SplitMix64, Track, TrackId,
@@ -27,7 +27,8 @@ struct Harness {
 
 impl Harness {
     fn open(folder: &Path, log: Vec<Vec<u8>>) -> Self {
-        let (mut machine, repairs) = TrackStateMachine::open(folder, ShardId(0), Verify::Full).unwrap();
+        let opening = Opening { verify: Verify::Full, index: Residence::Memory };
+        let (mut machine, repairs) = TrackStateMachine::open(folder, ShardId(0), opening).unwrap();
         assert_eq!(repairs, Vec::<String>::new());
         let (applied, _) = machine.recovered();
         for (index, bytes) in (1_u64..).zip(&log).filter(|(index, _)| *index > applied) {

@@ -21,6 +21,7 @@ use crate::pipeline::request::{
     ExplainRequest, Explanation, RecommendRequest, Recommendation, SearchRequest, SimilarRequest,
     SimilarUser, SimilarUsersRequest, WriteToken,
 };
+use crate::pipeline::retrieve::Searchers;
 use crate::storage::meta::{GenerationInfo, GramData, MetaStore};
 use crate::storage::track_shard::TrackShard;
 use crate::storage::user_shard::UserShard;
@@ -74,6 +75,7 @@ pub(super) struct Inner {
     pub users: Replica<UserShard>,
     pub caches: Caches,
     pub index_choice: IndexChoice,
+    pub searchers: Searchers,
     /// Staged vectors of loads under way, by load id.
     pub stages: Mutex<HashMap<String, Stage>>,
     /// Held by whoever seals, merges or builds: one at a time.

@@ -301,7 +301,7 @@ impl Inner {
         let load =
             LoadMark { load_id: stage.header.load_id.clone(), rows_done: done.rows_done, finished: true };
         let new = NewSegment { entry, set: Some(set) };
-        shard.stage(&new, segue_storage_format::Verify::Structure)?;
+        shard.stage(&new)?;
         let command = TrackCommand::AddSegments {
             segments: vec![new],
             origin: SegmentOrigin::Loaded,
@@ -310,7 +310,7 @@ impl Inner {
         let reply = propose(&command);
         shard.unstage([id], &reply);
         match reply? {
-            TrackReply::Done(_) => Ok(()),
+            TrackReply::Done(_) => self.open_indexes(),
             TrackReply::WrongDim { expected } => Err(Error::invalid(
                 "vector",
                 format!("the space has another dimension here. dim=`{dim}`, expected=`{expected}`"),

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use segue_cluster::{ClusterNode, GroupId, NodeConfig, StateMachine};
-use segue_storage_format::Verify;
+use segue_storage_format::{Residence, Verify};
 
 use super::engine::{Inner, OpenReport, Replica};
 use super::group::Group;
@@ -24,8 +24,9 @@ use crate::config::Settings;
 use crate::error::{Error, ErrorKind, Result};
 use crate::maintenance::IndexChoice;
 use crate::pipeline::reader::Caches;
+use crate::pipeline::retrieve::Searchers;
 use crate::storage::meta::MetaStore;
-use crate::storage::track_shard::TrackStateMachine;
+use crate::storage::track_shard::{Opening, TrackStateMachine};
 use crate::storage::user_shard::{UserShard, UserShardOptions};
 use crate::types::ShardId;
 
@@ -49,8 +50,11 @@ pub(super) fn open(dir: &Path, settings: Settings) -> Result<(Inner, OpenReport)
     let meta = opened.store;
     let meta_group = add(&cluster, META, "meta", Box::new(MetaReplica::new(meta.clone(), opened.applied)))?;
 
-    let verify = if settings.storage.verify_on_open { Verify::Full } else { Verify::Structure };
-    let (machine, found) = TrackStateMachine::open(&dir.join("tracks-0"), ShardId(0), verify)?;
+    let opening = Opening {
+        verify: if settings.storage.verify_on_open { Verify::Full } else { Verify::Structure },
+        index: if settings.storage.index_in_memory { Residence::Memory } else { Residence::Mapped },
+    };
+    let (machine, found) = TrackStateMachine::open(&dir.join("tracks-0"), ShardId(0), opening)?;
     report.repairs.extend(found);
     let tracks = machine.shard();
     let track_group = add(&cluster, TRACKS, "tracks-0", Box::new(TrackReplica(machine)))?;
@@ -66,6 +70,7 @@ pub(super) fn open(dir: &Path, settings: Settings) -> Result<(Inner, OpenReport)
         wait_until_replayed(group)?;
     }
     tracks.remove_garbage()?;
+    let index_choice = IndexChoice::with_threads(settings.storage.background_threads)?;
     let inner = Inner {
         dir: dir.to_owned(),
         settings,
@@ -75,7 +80,8 @@ pub(super) fn open(dir: &Path, settings: Settings) -> Result<(Inner, OpenReport)
         tracks: Replica { group: track_group, shard: tracks },
         users: Replica { group: user_group, shard: users },
         caches: Caches::default(),
-        index_choice: IndexChoice::default(),
+        index_choice,
+        searchers: Searchers::start()?,
         stages: Mutex::default(),
         maintenance: Mutex::default(),
         worker: Mutex::default(),
@@ -85,7 +91,7 @@ pub(super) fn open(dir: &Path, settings: Settings) -> Result<(Inner, OpenReport)
     inner.define_built_in()?;
     resolve_waiting(&inner)?;
     report.repairs.extend(inner.clean_stages()?);
-    inner.caches.heads.open_all(&inner.tracks.shard.view())?;
+    inner.open_indexes()?;
     Ok((inner, report))
 }
 

@@ -38,6 +38,7 @@ impl Inner {
             rules: true,
             deadline: Deadline::NEVER,
             caches: &self.caches,
+            searchers: &self.searchers,
             applied,
         })
     }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use segue_cluster::{CommittedEntry, FileDamage, GroupId, StateMachine, hold_directory, verify_node};
 use segue_storage_format::verify::{Damage, VerifyProgress, VerifyReport, verify_shard_with};
-use segue_storage_format::{Verify, manifest::segment_folder};
+use segue_storage_format::{Residence, Verify, manifest::segment_folder};
 
 use super::meta::recipe_book;
 use super::open::{META, TRACKS, USERS, open_error};
@@ -19,7 +19,7 @@ use super::stage::Stage;
 use crate::error::{Error, Result};
 use crate::storage::error::describe;
 use crate::storage::meta::{self, GenerationState, MetaState, MetaStore};
-use crate::storage::track_shard::{TrackStateMachine, TrackView};
+use crate::storage::track_shard::{Opening, TrackStateMachine, TrackView};
 use crate::storage::user_shard::{UserShard, UserShardOptions};
 use crate::types::{Entity, GenerationId, ShardId, TrackRef};
 
@@ -117,7 +117,8 @@ impl DirectoryReport {
             });
         if whole {
             // Opening a track shard writes nothing, nor does applying entries to it.
-            match TrackStateMachine::open(folder, ShardId(0), Verify::Structure) {
+            let opening = Opening { verify: Verify::Structure, index: Residence::Mapped };
+            match TrackStateMachine::open(folder, ShardId(0), opening) {
                 Ok((machine, _)) => machines.tracks = Some(TrackReplica(machine)),
                 Err(error) => self.add(folder, describe(&error)),
             }

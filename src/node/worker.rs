@@ -124,7 +124,12 @@ impl Inner {
         if rows > 0 {
             info!(rows, "sealed growing rows");
         }
-        Ok(())
+        self.open_indexes()
+    }
+
+    /// Opens the indexes of new segments, so that no request has to.
+    pub(super) fn open_indexes(&self) -> Result<()> {
+        self.caches.heads.open_all(&self.tracks.shard.view())
     }
 
     /// Merges until nothing is worth merging.
@@ -148,6 +153,7 @@ impl Inner {
         }
         if merged {
             seal(&self.tracks.shard, &propose, &self.index_choice, &|_| {})?;
+            self.open_indexes()?;
         }
         Ok(())
     }

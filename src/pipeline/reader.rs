@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use super::listener::ListenerCache;
 use super::prior::PriorCache;
 use super::recipe::RecipeBook;
-use super::retrieve::IndexHeads;
+use super::retrieve::{IndexHeads, Searchers};
 use super::sources::trending::TrendCache;
 use crate::error::{Error, Result};
 use crate::filter::RuleCache;
@@ -91,6 +91,8 @@ pub struct Reader<'a> {
     pub deadline: Deadline,
     /// Shared memory.
     pub caches: &'a Caches,
+    /// Threads that sources are divided among.
+    pub searchers: &'a Searchers,
     /// Applied log index of each group read.
     pub applied: Vec<(String, u64)>,
 }

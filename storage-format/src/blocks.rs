@@ -11,7 +11,7 @@ use bytemuck::{AnyBitPattern, NoUninit};
 
 use crate::{
     codec::Encoder,
-    container::{Block, FileKind, SegmentFile, SegmentFileWriter, Verify},
+    container::{Block, FileKind, Residence, SegmentFile, SegmentFileWriter, Verify},
     error::FormatError,
     manifest::FileEntry,
 };
@@ -137,7 +137,7 @@ impl BlockFileWriter {
     }
 }
 
-/// The mapped codes or graph of an index.
+/// The codes or the graph of an index.
 #[derive(Debug, Clone)]
 pub struct BlockFile {
     file: SegmentFile,
@@ -150,8 +150,13 @@ impl BlockFile {
     ///
     /// # Errors
     /// As [`SegmentFile::open`]; [`FormatError::OutOfRange`] for a link to no node.
-    pub fn open(path: &Path, part: IndexPart, verify: Verify) -> Result<Self, FormatError> {
-        Self::from_file(SegmentFile::open(path, part.kind(), verify)?, verify)
+    pub fn open(
+        path: &Path,
+        part: IndexPart,
+        residence: Residence,
+        verify: Verify,
+    ) -> Result<Self, FormatError> {
+        Self::from_file(SegmentFile::open_in(residence, path, part.kind(), verify)?, verify)
     }
 
     /// Checks what is particular to these files.

@@ -16,6 +16,7 @@
 //! | [`blob`] | opaque bytes of an upper layer, with its schema version |
 //! | [`manifest`] | what a shard consists of; published atomically, two kept; what nothing refers to |
 //! | [`publish`], [`receive`] | making a file appear whole: a small one, one that comes from a peer |
+//! | [`ResidentBytes`] | bytes of a file in memory of the process, on huge pages |
 //! | [`inspect`] | readable dump of any file |
 //! | [`verify`] | every checksum and every cross-reference of a shard |
 //!
@@ -42,6 +43,7 @@ mod mmap;
 pub mod postings;
 pub mod publish;
 pub mod receive;
+mod resident;
 pub mod tombstones;
 pub mod vectors;
 pub mod verify;
@@ -50,7 +52,7 @@ pub use blob::{BlobFile, write_blob};
 pub use blocks::{BlockFile, BlockFileWriter, IndexPart, LinkLayout};
 pub use checksum::{Checksum, ContentHasher, ContentId};
 pub use columns::{ColumnFile, ColumnFileWriter, ColumnType};
-pub use container::{FileKind, SegmentFile, SegmentFileWriter, Verify};
+pub use container::{FileKind, Residence, SegmentFile, SegmentFileWriter, Verify};
 pub use error::{FormatError, FormatErrorKind};
 pub use ids::{IdFile, IdFileWriter, id_hash};
 pub use inspect::{Report, inspect_file};
@@ -58,6 +60,7 @@ pub use manifest::{FileEntry, LoadedManifest, Manifest, SegmentEntry, SegmentKin
 pub use mmap::Access;
 pub use postings::{PostingsFile, PostingsFileWriter};
 pub use receive::FileReceiver;
+pub use resident::ResidentBytes;
 pub use tombstones::{Tombstones, write_tombstones};
 pub use vectors::{VectorFile, VectorFileWriter};
 pub use verify::{Damage, VerifyReport, verify_shard};

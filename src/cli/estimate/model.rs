@@ -74,7 +74,7 @@ pub struct Estimate {
 /// Where a part's rows are when a request needs them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Held {
-    /// In a mapped file that every request walks through.
+    /// In memory: codes and graphs read in whole, and mapped files that every request walks through.
     Hot,
     /// In a mapped file that is read here and there.
     Mapped,

@@ -1,7 +1,7 @@
 //! What a request is: recipe, listener, and the tracks each source may show.
 
-use std::cell::OnceCell;
 use std::sync::Arc;
+use std::sync::OnceLock;
 
 use roaring::RoaringBitmap;
 
@@ -61,7 +61,7 @@ struct ShardRules {
     heard_collaborative: Option<Arc<RoaringBitmap>>,
     served: Arc<RoaringBitmap>,
     /// What is left while all windows hold: for the collaborative source, and for the others. Made when first asked.
-    left: [OnceCell<AllowedTracks>; 2],
+    left: [OnceLock<AllowedTracks>; 2],
 }
 
 impl Plan {

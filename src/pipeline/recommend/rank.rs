@@ -2,6 +2,7 @@
 
 use super::plan::Plan;
 use crate::error::Result;
+use crate::index::kernels::prefetch;
 use crate::pipeline::blend::{blend, weights_at};
 use crate::pipeline::candidate::Candidate;
 use crate::pipeline::facts::TrackFacts;
@@ -15,6 +16,8 @@ use crate::types::{GenerationId, SpaceName, TrackRef};
 
 /// Candidates the stages after the blend look at, at most.
 const POOL_MAX: usize = 600;
+/// Vectors asked of memory before they are needed.
+const AHEAD: usize = 4;
 
 /// Candidates best first, with their vectors beside them.
 pub struct Ranking<'a> {
@@ -112,9 +115,17 @@ pub fn unit_rows(
     let dim = reader.tracks.iter().find_map(|view| Some(view.set(space, generation)?.spec.dim)).unwrap_or(1);
     let mut rows = UnitRows::with_capacity(dim as usize, tracks.len());
     let sets: Vec<_> = reader.tracks.iter().map(|view| (view.shard, view.set(space, generation))).collect();
-    for track in tracks {
+    let find = |track: &TrackRef| {
         let set = sets.iter().find(|(shard, _)| *shard == track.shard).and_then(|(_, set)| *set);
-        rows.push(set.and_then(|set| set.vector(track.ordinal.0)));
+        set.and_then(|set| set.vector(track.ordinal.0))
+    };
+    let vectors: Vec<Option<&[f32]>> = tracks.iter().map(find).collect();
+    for (place, vector) in vectors.iter().enumerate() {
+        // They lie anywhere in the file: the next ones are on their way while this one is copied.
+        if let Some(Some(ahead)) = vectors.get(place + AHEAD) {
+            prefetch(ahead);
+        }
+        rows.push(*vector);
     }
     rows
 }

@@ -6,7 +6,9 @@
 mod allowed;
 mod heads;
 mod nearest;
+mod searchers;
 
 pub use allowed::AllowedTracks;
 pub use heads::IndexHeads;
 pub use nearest::{Effort, Found, Search};
+pub use searchers::Searchers;

@@ -148,7 +148,10 @@ impl SegmentSearch<'_> {
         let (search, ordinals) = (self.search, sealed.ordinals()?);
         let live = self.live_bits(ordinals.len());
         let (base, excluded) = search.allowed.parts();
-        let mut allowed = Allowed::all().with_ordinals(ordinals).with_base(base).with_excluded(excluded);
+        let mut allowed = Allowed::all().with_base(base).with_excluded(excluded);
+        if !sealed.is_in_order() {
+            allowed = allowed.with_ordinals(ordinals);
+        }
         if let Some(live) = &live {
             allowed = allowed.with_live(live);
         }

@@ -42,7 +42,7 @@ pub struct SourceRequest<'a> {
     /// Search exactly.
     pub exact: bool,
     /// What each shard may show, by source: index = place in [`Reader::tracks`].
-    pub allowed: &'a dyn Fn(Source) -> Vec<AllowedTracks>,
+    pub allowed: &'a (dyn Fn(Source) -> Vec<AllowedTracks> + Sync),
 }
 
 /// What the sources of one request returned.
@@ -56,7 +56,8 @@ pub struct Retrieved {
     pub because: BTreeMap<TrackRef, TrackRef>,
 }
 
-/// Asks every source of a recipe.
+/// Asks every source of a recipe, several at a time where there are threads for it. The stage `sources` is the time all of
+/// them took together; those of the single sources overlap.
 ///
 /// # Errors
 /// `Timeout`; damaged files.
@@ -66,25 +67,56 @@ pub fn retrieve(
     request: &SourceRequest<'_>,
     clock: &mut StageClock,
 ) -> Result<Retrieved> {
+    let mut order: Vec<(usize, &SourceSpec)> = recipe.sources.iter().enumerate().collect();
+    order.sort_by_key(|(_, spec)| !asks_many_points(spec.source));
+    let answers = reader.searchers.each(order.len(), |at| ask_source(reader, request, order[at].1));
+    let mut answers: Vec<(usize, Result<Retrieved>)> =
+        order.iter().map(|(place, _)| *place).zip(answers).collect();
+    answers.sort_by_key(|(place, _)| *place);
     let mut retrieved = Retrieved::default();
-    for spec in &recipe.sources {
-        reader.deadline.check()?;
-        let allowed = (request.allowed)(spec.source);
-        let hits = match spec.source {
-            Source::Collaborative => {
-                collaborative::collaborative(reader, request, spec, &allowed, &mut retrieved)?
-            }
-            Source::Content => content::content(reader, request, spec, &allowed, &mut retrieved)?,
-            Source::Audio => audio::audio(reader, request, spec, &allowed, &mut retrieved)?,
-            Source::Trending => {
-                let region = request.listener.state.user.region;
-                trending::trending(reader, region, request.as_of, spec.depth as usize, &allowed)?
-            }
-        };
-        retrieved.lists.push(SourceList { source: spec.source, hits });
-        clock.end(spec.source.as_str());
+    for (_, answer) in answers {
+        retrieved.join(answer?);
     }
+    clock.end("sources");
     Ok(retrieved)
+}
+
+/// Whether a source searches for several points: it takes longest, and so begins first.
+fn asks_many_points(source: Source) -> bool {
+    matches!(source, Source::Audio | Source::Content)
+}
+
+/// Asks one source.
+fn ask_source(reader: &Reader<'_>, request: &SourceRequest<'_>, spec: &SourceSpec) -> Result<Retrieved> {
+    reader.deadline.check()?;
+    let mut clock = StageClock::start();
+    let mut retrieved = Retrieved::default();
+    let allowed = (request.allowed)(spec.source);
+    let hits = match spec.source {
+        Source::Collaborative => {
+            collaborative::collaborative(reader, request, spec, &allowed, &mut retrieved)?
+        }
+        Source::Content => content::content(reader, request, spec, &allowed, &mut retrieved)?,
+        Source::Audio => audio::audio(reader, request, spec, &allowed, &mut retrieved)?,
+        Source::Trending => {
+            let region = request.listener.state.user.region;
+            trending::trending(reader, region, request.as_of, spec.depth as usize, &allowed)?
+        }
+    };
+    retrieved.lists.push(SourceList { source: spec.source, hits });
+    clock.end(spec.source.as_str());
+    Ok(retrieved)
+}
+
+impl Retrieved {
+    /// Appends what the next source of the recipe returned. A track keeps the reason of the first source that had one.
+    fn join(&mut self, next: Self) {
+        self.lists.extend(next.lists);
+        self.reports.extend(next.reports);
+        for (track, from) in next.because {
+            self.because.entry(track).or_insert(from);
+        }
+    }
 }
 
 /// Queries against one space on every shard, all with the same effort.

@@ -32,5 +32,5 @@ pub mod vectors;
 pub mod view;
 
 pub use apply::OpenedSegment;
-pub use shard::{TrackShard, TrackStateMachine, decode_reply, encode};
+pub use shard::{Opening, TrackShard, TrackStateMachine, decode_reply, encode};
 pub use view::TrackView;

@@ -12,6 +12,7 @@ use segue_storage_format::{
 use super::checkpoint::{STATE_SCHEMA, SmallState, shard_name};
 use super::row::TrackHot;
 use super::segment::{SealedTracks, TrackBody, TrackSegment};
+use super::shard::Opening;
 use super::vectors::{NOWHERE, SealedVectors, VectorBody, VectorSegment, VectorSet};
 use super::view::{Changes, TrackView};
 use crate::error::{Error, Result};
@@ -19,7 +20,7 @@ use crate::storage::error::{damaged, describe};
 use crate::types::ShardId;
 
 /// Loads the newest whole checkpoint; says what it had to fall back from.
-pub(super) fn load(folder: &Path, shard: ShardId, verify: Verify) -> Result<(TrackView, Vec<String>)> {
+pub(super) fn load(folder: &Path, shard: ShardId, opening: Opening) -> Result<(TrackView, Vec<String>)> {
     let mut view = TrackView::empty(shard);
     let Some(loaded) = load_manifest(folder).map_err(damaged)? else { return Ok((view, Vec::new())) };
     let repairs = loaded
@@ -49,9 +50,9 @@ pub(super) fn load(folder: &Path, shard: ShardId, verify: Verify) -> Result<(Tra
     }
     let (tracks, vectors): (Vec<_>, Vec<_>) =
         manifest.segments.iter().partition(|entry| entry.kind == SegmentKind::Tracks);
-    view.load_tracks(folder, &tracks, &manifest, verify)?;
+    view.load_tracks(folder, &tracks, &manifest, opening.verify)?;
     for entry in vectors {
-        view.load_vectors(folder, entry, verify)?;
+        view.load_vectors(folder, entry, opening)?;
     }
     view.changes = Changes::starting_after(view.epoch);
     Ok((view, repairs))
@@ -175,7 +176,7 @@ impl TrackView {
         Ok(())
     }
 
-    fn load_vectors(&mut self, folder: &Path, entry: &SegmentEntry, verify: Verify) -> Result<()> {
+    fn load_vectors(&mut self, folder: &Path, entry: &SegmentEntry, opening: Opening) -> Result<()> {
         let known = self
             .sets
             .values_mut()
@@ -186,7 +187,7 @@ impl TrackView {
                 entry.id, entry.space, entry.generation
             )));
         };
-        let sealed = SealedVectors::open(folder, entry, &set.spec, verify)?;
+        let sealed = SealedVectors::open(folder, entry, &set.spec, opening)?;
         let dead = dead_rows(folder, entry)?;
         let id = segment_number(entry)?;
         let ordinals = self.hot.len();

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
-use segue_storage_format::Verify;
+use segue_storage_format::{Residence, Verify};
 
 use super::apply::OpenedSegment;
 use super::command::{NewSegment, TrackCommand, TrackReply};
@@ -30,11 +30,22 @@ pub fn decode_reply(bytes: &[u8]) -> Result<TrackReply> {
     crate::storage::codec::decode(COMMAND_VERSION, bytes)
 }
 
+/// How a shard's files are opened.
+#[derive(Debug, Clone, Copy)]
+pub struct Opening {
+    /// How much is checked.
+    pub verify: Verify,
+    /// Where codes and graphs are kept; full-precision vectors are always mapped.
+    pub index: Residence,
+}
+
 /// What readers, maintenance and the state machine share.
 pub struct TrackShard {
     pub(super) folder: PathBuf,
     /// Which shard.
     pub shard: ShardId,
+    /// Where codes and graphs are kept.
+    index: Residence,
     published: ArcSwap<TrackView>,
     /// Segments built and opened ahead of their log entry, by id.
     staged: Mutex<HashMap<u64, OpenedSegment>>,
@@ -67,9 +78,10 @@ impl TrackShard {
         self.pending.lock().clone()
     }
 
-    /// Opens a finished segment's files and keeps them for the log entry that makes them live.
-    pub fn stage(&self, new: &NewSegment, verify: Verify) -> Result<()> {
-        let opened = open_segment(&self.folder, new, verify)?;
+    /// Opens the files of a segment that this process has just written, and keeps them for the log entry that makes
+    /// them live.
+    pub fn stage(&self, new: &NewSegment) -> Result<()> {
+        let opened = self.open_segment(new, Verify::Structure)?;
         self.staged.lock().insert(new.entry.id, opened);
         Ok(())
     }
@@ -94,6 +106,17 @@ impl TrackShard {
         self.recent.lock().keys().copied().collect()
     }
 
+    fn open_segment(&self, new: &NewSegment, verify: Verify) -> Result<OpenedSegment> {
+        let opening = Opening { verify, index: self.index };
+        Ok(match &new.set {
+            None => OpenedSegment::Tracks(Arc::new(SealedTracks::open(&self.folder, &new.entry, verify)?)),
+            Some(set) => {
+                let sealed = SealedVectors::open(&self.folder, &new.entry, set, opening)?;
+                OpenedSegment::Vectors(Arc::new(sealed))
+            }
+        })
+    }
+
     pub(super) fn checkpointed(&self, capture: &Arc<TrackView>) {
         self.durable_index.store(capture.applied_index, Ordering::Release);
         self.recent.lock().retain(|_, index| *index > capture.applied_index);
@@ -102,13 +125,6 @@ impl TrackShard {
             *pending = None;
         }
     }
-}
-
-fn open_segment(folder: &Path, new: &NewSegment, verify: Verify) -> Result<OpenedSegment> {
-    Ok(match &new.set {
-        None => OpenedSegment::Tracks(Arc::new(SealedTracks::open(folder, &new.entry, verify)?)),
-        Some(set) => OpenedSegment::Vectors(Arc::new(SealedVectors::open(folder, &new.entry, set, verify)?)),
-    })
 }
 
 /// The writing side: applies log entries to the working copy and publishes versions.
@@ -122,12 +138,13 @@ impl TrackStateMachine {
     ///
     /// # Errors
     /// Damaged or unreadable files, named.
-    pub fn open(folder: &Path, shard: ShardId, verify: Verify) -> Result<(Self, Vec<String>)> {
+    pub fn open(folder: &Path, shard: ShardId, opening: Opening) -> Result<(Self, Vec<String>)> {
         segue_storage_format::publish::create_folder(folder).map_err(crate::storage::error::damaged)?;
-        let (state, repairs) = super::recover::load(folder, shard, verify)?;
+        let (state, repairs) = super::recover::load(folder, shard, opening)?;
         let shared = Arc::new(TrackShard {
             folder: folder.to_owned(),
             shard,
+            index: opening.index,
             published: ArcSwap::from_pointee(state.clone()),
             staged: Mutex::default(),
             pending: Mutex::default(),
@@ -173,7 +190,7 @@ impl TrackStateMachine {
         let shard = Arc::clone(&self.shard);
         let open = |new: &NewSegment| {
             let staged = shard.staged.lock().remove(&new.entry.id);
-            staged.map_or_else(|| open_segment(&shard.folder, new, Verify::Full), Ok)
+            staged.map_or_else(|| shard.open_segment(new, Verify::Full), Ok)
         };
         let reply = self.state.apply(command, &open)?;
         if seals {

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use roaring::RoaringBitmap;
 use segue_storage_format::{
     BlockFile, ColumnFile, ColumnFileWriter, FileEntry, IndexPart, SegmentEntry, SegmentKind, VectorFile,
-    VectorFileWriter, Verify, manifest::segment_folder,
+    VectorFileWriter, manifest::segment_folder,
 };
 
 use super::command::VectorSetSpec;
 use super::cow::CowVec;
+use super::shard::Opening;
 use crate::error::{Error, Result};
 use crate::storage::error::damaged;
 use crate::types::Metric;
@@ -152,6 +153,7 @@ pub struct SealedVectors {
     /// The indexes by metric.
     pub indexes: Vec<IndexFiles>,
     rows: ColumnFile,
+    in_order: bool,
 }
 
 /// The two files of one metric's index.
@@ -170,8 +172,9 @@ impl SealedVectors {
         shard_folder: &Path,
         entry: &SegmentEntry,
         set: &VectorSetSpec,
-        verify: Verify,
+        opening: Opening,
     ) -> Result<Self> {
+        let Opening { verify, index: residence } = opening;
         let folder = segment_folder(shard_folder, entry.id);
         let vectors = VectorFile::open(&folder.join(VECTORS), verify).map_err(damaged)?;
         let rows = ColumnFile::open(&folder.join(ROWS), verify).map_err(damaged)?;
@@ -180,13 +183,13 @@ impl SealedVectors {
             if !entry.files.iter().any(|file| file.name == graph_file(metric)) {
                 continue;
             }
-            let codes = BlockFile::open(&folder.join(codes_file(metric)), IndexPart::Codes, verify)
-                .map_err(damaged)?;
-            let graph = BlockFile::open(&folder.join(graph_file(metric)), IndexPart::Graph, verify)
-                .map_err(damaged)?;
+            let open = |name: String, part| BlockFile::open(&folder.join(name), part, residence, verify);
+            let codes = open(codes_file(metric), IndexPart::Codes).map_err(damaged)?;
+            let graph = open(graph_file(metric), IndexPart::Graph).map_err(damaged)?;
             indexes.push(IndexFiles { metric, codes, graph });
         }
-        let sealed = Self { entry: entry.clone(), vectors, indexes, rows };
+        let mut sealed = Self { entry: entry.clone(), vectors, indexes, rows, in_order: false };
+        sealed.in_order = (0_u32..).zip(sealed.ordinals()?).all(|(offset, &ordinal)| offset == ordinal);
         let counts = [sealed.vectors.rows() as u64, sealed.ordinals()?.len() as u64];
         if counts != [entry.rows; 2] || sealed.vectors.dim() != set.dim as usize {
             return Err(Error::Corrupt(format!(
@@ -200,6 +203,12 @@ impl SealedVectors {
             )));
         }
         Ok(sealed)
+    }
+
+    /// Whether row `i` belongs to ordinal `i`, as after a bulk load of the whole catalogue: then nothing needs to be
+    /// looked up.
+    pub fn is_in_order(&self) -> bool {
+        self.in_order
     }
 
     /// Owner of each row.

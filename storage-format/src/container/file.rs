@@ -15,7 +15,7 @@ use crate::{
     container::{
         Block, FileKind,
         header::{HEADER_BYTES, Header, Trailer},
-        image::Image,
+        image::{Image, Residence},
         table::{CHECKSUM_BYTES, ENTRY_BYTES, decode_directory},
     },
     error::FormatError,
@@ -32,7 +32,8 @@ pub enum Verify {
     Structure,
 }
 
-/// An open, immutable, mapped file. Cheap to clone and share between threads; the map lives as long as a clone.
+/// An open, immutable file, mapped or in memory. Cheap to clone and share between threads; its bytes live as long as a
+/// clone.
 #[derive(Debug, Clone)]
 pub struct SegmentFile(Arc<Inner>);
 
@@ -52,7 +53,20 @@ impl SegmentFile {
     /// # Errors
     /// Every [`FormatError`] that is about bytes, and [`FormatError::Io`]. Never panics, whatever the bytes.
     pub fn open(path: &Path, kind: FileKind, verify: Verify) -> Result<Self, FormatError> {
-        Self::check(path, Image::open(path)?, Some(kind), verify)
+        Self::open_in(Residence::Mapped, path, kind, verify)
+    }
+
+    /// As [`Self::open`], with a say in where the bytes are.
+    ///
+    /// # Errors
+    /// As [`Self::open`]; [`FormatError::Io`] also when the system refuses the memory.
+    pub fn open_in(
+        residence: Residence,
+        path: &Path,
+        kind: FileKind,
+        verify: Verify,
+    ) -> Result<Self, FormatError> {
+        Self::check(path, Image::open(path, residence)?, Some(kind), verify)
     }
 
     /// Opens and checks a file of any kind; for tools.
@@ -60,7 +74,7 @@ impl SegmentFile {
     /// # Errors
     /// As [`Self::open`].
     pub fn open_any(path: &Path, verify: Verify) -> Result<Self, FormatError> {
-        Self::check(path, Image::open(path)?, None, verify)
+        Self::check(path, Image::open(path, Residence::Mapped)?, None, verify)
     }
 
     /// Checks a file that is in memory, copying it once. `name` stands in for the path in errors.
@@ -215,7 +229,7 @@ impl SegmentFile {
     pub fn advise(&self, access: Access) -> io::Result<()> {
         match &self.0.image {
             Image::Mapped(file) => file.advise(access),
-            Image::Copied { .. } => Ok(()),
+            Image::Resident(_) | Image::Copied { .. } => Ok(()),
         }
     }
 
@@ -227,7 +241,7 @@ impl SegmentFile {
     pub fn pin(&self) -> io::Result<()> {
         match &self.0.image {
             Image::Mapped(file) => file.pin(),
-            Image::Copied { .. } => Ok(()),
+            Image::Resident(_) | Image::Copied { .. } => Ok(()),
         }
     }
 

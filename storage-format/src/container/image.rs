@@ -1,10 +1,10 @@
-//! The bytes of an open file: mapped, or copied into memory aligned like a map.
+//! The bytes of an open file: mapped, read into memory, or copied from bytes that were in memory already.
 
 use std::{io, ops::Range, path::Path};
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::{container::ALIGNMENT_BYTES, error::FormatError, mmap::MappedFile};
+use crate::{container::ALIGNMENT_BYTES, error::FormatError, mmap::MappedFile, resident::ResidentBytes};
 
 /// One cache line, for its alignment.
 #[derive(Debug, Clone, Copy, Pod, Zeroable)]
@@ -13,15 +13,29 @@ pub(crate) struct Line([u8; ALIGNMENT_BYTES]);
 
 const _: () = assert!(size_of::<Line>() == ALIGNMENT_BYTES && align_of::<Line>() == ALIGNMENT_BYTES);
 
+/// Where the bytes of an open file are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Residence {
+    /// Mapped: in memory as far as the kernel has room. For what is larger than memory, or read from front to back.
+    #[default]
+    Mapped,
+    /// Read into memory of the process, on huge pages where there are some. For what every search jumps through.
+    Memory,
+}
+
 #[derive(Debug)]
 pub(crate) enum Image {
     Mapped(MappedFile),
+    Resident(ResidentBytes),
     Copied { lines: Vec<Line>, length: usize },
 }
 
 impl Image {
-    pub(crate) fn open(path: &Path) -> Result<Self, FormatError> {
-        MappedFile::open(path).map(Self::Mapped)
+    pub(crate) fn open(path: &Path, residence: Residence) -> Result<Self, FormatError> {
+        match residence {
+            Residence::Mapped => MappedFile::open(path).map(Self::Mapped),
+            Residence::Memory => ResidentBytes::read(path).map(Self::Resident),
+        }
     }
 
     pub(crate) fn copy(bytes: &[u8]) -> Self {
@@ -33,6 +47,7 @@ impl Image {
     pub(crate) fn bytes(&self) -> &[u8] {
         match self {
             Self::Mapped(file) => file.bytes(),
+            Self::Resident(bytes) => bytes.bytes(),
             Self::Copied { lines, length } => &bytemuck::cast_slice(lines)[..*length],
         }
     }
@@ -47,7 +62,7 @@ impl Image {
                 file.read_at(range.start, buffer)?;
                 Ok(buffer)
             }
-            Self::Copied { .. } => {
+            Self::Resident(_) | Self::Copied { .. } => {
                 let start = usize::try_from(range.start).map_err(io::Error::other)?;
                 let bytes = self.bytes().get(start..start.saturating_add(length));
                 bytes.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())

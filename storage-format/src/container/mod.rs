@@ -23,6 +23,7 @@ mod table;
 mod writer;
 
 pub use file::{SegmentFile, Verify};
+pub use image::Residence;
 pub use kind::FileKind;
 pub use scan::{ChunkFault, DamagedChunk};
 pub use table::{Block, Tag};
