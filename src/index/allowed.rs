@@ -2,6 +2,8 @@
 
 use roaring::RoaringBitmap;
 
+use super::plan::Asking;
+
 /// Rows up to which the allowed ones are counted rather than estimated.
 const COUNTED_ROWS: usize = 4096;
 /// Rows looked at for an estimate: the first few are enough where many of them are allowed.
@@ -70,6 +72,17 @@ impl<'a> Allowed<'a> {
     #[must_use]
     pub fn is_all(&self) -> bool {
         self.live.is_none() && self.base.is_none() && self.required.is_empty() && self.excluded.is_empty()
+    }
+
+    /// How a scan finds the allowed rows.
+    pub(super) fn asking(&self) -> Asking {
+        if self.is_all() {
+            Asking::Nothing
+        } else if self.base.is_some() && self.ordinals.is_none() && self.live.is_none() {
+            Asking::Words
+        } else {
+            Asking::Rows
+        }
     }
 
     /// Whether a row may be returned.

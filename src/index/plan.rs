@@ -9,10 +9,16 @@ const LINE_BYTES: usize = 64;
 const LINE_NS: f64 = 3.5;
 /// Fetching one line of a graph row, which is known only shortly before it is needed.
 const ROW_LINE_NS: f64 = 15.0;
-/// The rest of scanning a row, of asking whether a row is allowed, and of a hop.
+/// The rest of scanning a row, of asking whether a row is allowed (one by one, or 64 of them by one word), and of a hop.
 const SCAN_NS: f64 = 3.0;
 const ASK_NS: f64 = 1.0;
+const ASK_WORD_NS: f64 = 1.0;
 const HOP_NS: f64 = 150.0;
+/// How much more a hop costs where few nodes are allowed: its neighbours are mostly bridges to be looked at.
+const FAR_HOP: f64 = 1.35;
+/// Plain walks whose hops are enough: where as many nodes are allowed around the query as elsewhere, and where fewer.
+const WALKS_ENOUGH: f64 = 2.0;
+const WALKS_ENOUGH_FAR: f64 = 5.0;
 /// Neighbours of a node that are looked at by their own codes, where codes beside the links choose them and where not.
 const LOOKS: (f64, f64) = (3.0, 15.0);
 
@@ -40,37 +46,67 @@ impl Sizes {
     }
 }
 
+/// How allowed rows are found for a scan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asking {
+    /// All are.
+    Nothing,
+    /// By the words of a bitset.
+    Words,
+    /// One by one.
+    Rows,
+}
+
 /// How a search starts.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Plan {
     /// Walk the graph; every row is allowed.
     Plain,
-    /// Walk the graph, keep allowed rows, give up after so many hops.
-    Filtered {
-        /// Hops that are enough, in multiples of what a plain walk takes.
-        hops_enough: u64,
-        /// Hops that cost as much as scanning the allowed rows.
-        hops_max: u64,
-    },
+    /// Walk the graph and keep allowed rows.
+    Filtered(Hops),
     /// Scan the codes of all allowed rows.
     Scan,
 }
 
+/// When a walk under a filter may stop, and when it should give up for a scan.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Hops {
+    /// Enough where about as many nodes are allowed around the query as elsewhere.
+    pub(super) enough: u64,
+    /// Enough where fewer are; `None` when that many cost more than a scan.
+    pub(super) enough_far: Option<u64>,
+    /// As many as cost what a scan does.
+    pub(super) max: u64,
+    /// Share of all nodes that is allowed.
+    pub(super) share: f64,
+}
+
 /// Chooses by estimated cost.
-pub(super) fn choose(sizes: &Sizes, allowed: usize, ef: usize, everything: bool) -> Plan {
-    let asked = if everything { 0.0 } else { sizes.n as f64 * ASK_NS };
+pub(super) fn choose(sizes: &Sizes, allowed: usize, ef: usize, asking: Asking) -> Plan {
+    let everything = asking == Asking::Nothing;
+    let asked = sizes.n as f64
+        * match asking {
+            Asking::Nothing => 0.0,
+            Asking::Words => ASK_WORD_NS / 64.0,
+            Asking::Rows => ASK_NS,
+        };
     let scan = allowed as f64 * sizes.scan_row_ns() + asked;
     // A walk sees `1 / share` nodes for each allowed one. That is also more choice, so it may stop earlier than a plain
-    // walk, of all whose nodes it has expanded: three plain walks are enough down to a share of an eighth.
+    // walk, of all whose nodes it has expanded: two plain walks are enough down to a share of a fifth.
     let per_allowed = sizes.n as f64 / allowed.max(1) as f64;
-    let enough = (0.4 * per_allowed).max(3.0);
-    let hops = 30.0 + ef as f64 * per_allowed.min(enough);
+    let hops_of = |walks: f64| 30.0 + ef as f64 * (0.4 * per_allowed).max(walks);
+    let hops = (30.0 + ef as f64 * per_allowed).min(hops_of(WALKS_ENOUGH));
     if allowed <= ef || scan <= hops * sizes.hop_ns() {
         Plan::Scan
     } else if everything {
         Plan::Plain
     } else {
-        let hops_max = (scan / sizes.hop_ns()) as u64 + ef as u64 / 4;
-        Plan::Filtered { hops_enough: 30 + (ef as f64 * enough) as u64, hops_max }
+        let far = hops_of(WALKS_ENOUGH_FAR);
+        Plan::Filtered(Hops {
+            enough: hops_of(WALKS_ENOUGH) as u64,
+            enough_far: (far * FAR_HOP * sizes.hop_ns() <= scan).then_some(far as u64),
+            max: (scan / sizes.hop_ns()) as u64 + ef as u64 / 4,
+            share: 1.0 / per_allowed,
+        })
     }
 }

@@ -136,17 +136,13 @@ impl IndexView<'_> {
         scratch: &mut Scratch,
     ) -> SearchPath {
         let (ef, keep) = (self.width(params), self.rescored(params.k));
-        let path = match plan::choose(&self.sizes(), count, ef, allowed.is_all()) {
+        let path = match plan::choose(&self.sizes(), count, ef, allowed.asking()) {
             Plan::Plain => {
                 walk::plain(self, ef, scratch);
                 SearchPath::Plain
             }
-            Plan::Filtered { hops_enough, hops_max }
-                if walk::filtered(self, ef, allowed, (hops_enough, hops_max), scratch) =>
-            {
-                SearchPath::Filtered
-            }
-            Plan::Filtered { .. } => SearchPath::Escalated,
+            Plan::Filtered(hops) if walk::filtered(self, ef, allowed, hops, scratch) => SearchPath::Filtered,
+            Plan::Filtered(_) => SearchPath::Escalated,
             Plan::Scan => SearchPath::Exact,
         };
         let walked = matches!(path, SearchPath::Plain | SearchPath::Filtered);

@@ -5,14 +5,20 @@
 
 use super::allowed::Allowed;
 use super::kernels::BATCH;
+use super::plan::Hops;
 use super::scratch::Scratch;
 use super::top::Scored;
 use super::view::IndexView;
 
 /// Marks a node that may not be returned and is only walked through.
 const REJECTED: u32 = 1 << 31;
-/// See [`filtered`].
-const DETOURS: u64 = 256;
+/// Hops through rejected nodes that may lead to further rejected ones; see [`filtered`].
+const DETOURS: u64 = 32;
+/// Where less than this part of what the filter allows elsewhere is allowed among the nodes a walk meets, it is far from
+/// what is allowed.
+const FAR_SHARE: f64 = 0.5;
+/// Hops after which a walk knows where it is.
+const HOPS_TO_KNOW: u64 = 64;
 
 /// Walks with no filter: afterwards `scratch.beam` holds the best `ef` nodes that were found.
 pub(super) fn plain(view: &IndexView<'_>, ef: usize, scratch: &mut Scratch) {
@@ -48,16 +54,16 @@ pub(super) fn plain(view: &IndexView<'_>, ef: usize, scratch: &mut Scratch) {
 /// Walks through allowed nodes and one step through others; `scratch.beam` keeps allowed ones. Stops after enough
 /// hops if the beam is full by then; returns false when it gave up after the most.
 ///
-/// `hops` are enough, and most: see [`super::plan::Plan`]. The idea is ACORN's (arXiv:2403.04871): search the graph that
-/// the allowed nodes induce, and bridge its gaps by nodes that may not be returned. Bridges are walked in the order of
-/// their scores. After a few hundred of them they are only one node long, and none is built around nodes whose own
-/// neighbours are mostly allowed: a filter far from the query would otherwise have the walk visit everything nearer
-/// than the first allowed node.
+/// The idea is ACORN's (arXiv:2403.04871): search the graph that the allowed nodes induce, and bridge its gaps by nodes
+/// that may not be returned. Bridges are walked in the order of their scores. After a few dozen of them they are only
+/// one node long, and none is built around nodes whose own neighbours are mostly allowed: a filter far from the query
+/// would otherwise have the walk visit everything nearer than the first allowed node. How many hops are enough depends on
+/// how many of the nodes it meets are allowed.
 pub(super) fn filtered(
     view: &IndexView<'_>,
     ef: usize,
     allowed: &Allowed<'_>,
-    hops: (u64, u64),
+    hops: Hops,
     scratch: &mut Scratch,
 ) -> bool {
     start(view, ef, scratch);
@@ -68,8 +74,8 @@ pub(super) fn filtered(
     scratch.fresh.clear();
     // Hops through rejected nodes that may lead to further rejected ones: what a listener has heard lies around the
     // query, and the best of the rest inside and just behind it.
-    let mut detours = DETOURS + 2 * ef as u64;
-    let (mut hops_enough, hops_max) = hops;
+    let mut detours = DETOURS;
+    let mut met = Met::default();
     loop {
         let popped = scratch.open.pop().filter(|best| best.score >= scratch.beam.threshold());
         let pending = std::mem::take(&mut scratch.fresh);
@@ -88,19 +94,36 @@ pub(super) fn filtered(
             scratch.fresh.clear();
             continue;
         };
-        if scratch.counts.hops >= hops_enough && scratch.beam.threshold() > f32::NEG_INFINITY {
+        // A detour is none of the hops that are meant for finding allowed nodes.
+        let done = scratch.counts.hops - (DETOURS - detours);
+        let far = met.share() < FAR_SHARE * hops.share;
+        let enough = if far { hops.enough_far } else { Some(hops.enough) };
+        if enough.is_some_and(|enough| done >= enough) && scratch.beam.threshold() > f32::NEG_INFINITY {
             return true;
         }
-        if scratch.counts.hops >= hops_max {
+        if scratch.counts.hops >= hops.max || (enough.is_none() && done >= HOPS_TO_KNOW) {
             return false;
         }
         propose(view, node & !REJECTED, score, scratch);
         let is_bridge = node & REJECTED != 0;
         if is_bridge && detours > 0 {
             detours -= 1;
-            hops_enough += 1;
         }
-        see_some(view, allowed, is_bridge, detours > 0, scratch);
+        see_some(view, allowed, (is_bridge, detours > 0), &mut met, scratch);
+    }
+}
+
+/// Nodes a walk came upon, and how many of them were allowed.
+#[derive(Default)]
+struct Met {
+    allowed: u64,
+    all: u64,
+}
+
+impl Met {
+    /// Share of the nodes that was allowed; 1 before there are any.
+    fn share(&self) -> f64 {
+        if self.all == 0 { 1.0 } else { self.allowed as f64 / self.all as f64 }
     }
 }
 
@@ -189,8 +212,8 @@ fn see_all(view: &IndexView<'_>, scratch: &mut Scratch) {
 fn see_some(
     view: &IndexView<'_>,
     allowed: &Allowed<'_>,
-    is_bridge: bool,
-    may_detour: bool,
+    (is_bridge, may_detour): (bool, bool),
+    met: &mut Met,
     scratch: &mut Scratch,
 ) {
     let Scratch { fresh, visited, counts, .. } = scratch;
@@ -202,6 +225,8 @@ fn see_some(
             *node |= REJECTED;
         }
     }
+    met.allowed += kept as u64;
+    met.all += fresh.len() as u64;
     // A bridge leads to allowed nodes only, and none is built where at least half of the neighbours are allowed.
     let bridges = may_detour || (!is_bridge && 2 * kept < fresh.len());
     fresh.retain(|&node| (bridges || node & REJECTED == 0) && visited.insert(node & !REJECTED));
