@@ -7,6 +7,7 @@
 mod app;
 mod args;
 mod backend;
+mod batch;
 mod bench;
 pub mod bench_ann;
 mod bench_recommend;
@@ -15,6 +16,7 @@ mod eval;
 mod explain;
 mod feedback;
 mod generation;
+mod html;
 mod inspect;
 mod list;
 mod load;
@@ -26,6 +28,7 @@ mod recommend;
 mod search;
 mod serve;
 mod similar;
+mod user;
 mod verify;
 
 pub use app::{App, main};

@@ -247,6 +247,9 @@ impl Inner {
                     finished: true,
                 };
                 self.propose_users(UserCommand { load: Some(step), op: UserOp::Nothing })?;
+                if kind == LoadKind::Plays {
+                    self.refresh_statistics()?;
+                }
             }
         }
         progress(1.0);

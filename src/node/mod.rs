@@ -11,6 +11,7 @@ mod open;
 mod read;
 mod replica;
 mod stage;
+mod statistics;
 mod worker;
 
 pub use crate::types::VectorRow;

@@ -77,6 +77,7 @@ pub(super) fn open(dir: &Path, settings: Settings) -> Result<(Inner, OpenReport)
         stages: Mutex::default(),
         maintenance: Mutex::default(),
         worker: Mutex::default(),
+        statistics_at: Mutex::new(None),
         closing: false.into(),
     };
     inner.define_built_in()?;

@@ -94,7 +94,8 @@ impl Inner {
         if grown >= self.settings.storage.seal_rows as usize || behind >= LOG_ENTRIES_MAX {
             self.seal_now(&|_| {})?;
         }
-        self.merge_all()
+        self.merge_all()?;
+        self.refresh_statistics_if_due()
     }
 
     /// Seals what has grown and publishes a checkpoint.

@@ -8,6 +8,8 @@ use super::listener::ListenerCache;
 use super::recipe::RecipeBook;
 use super::retrieve::IndexHeads;
 use super::sources::trending::TrendCache;
+use super::sources::{ReleaseCache, ShelfCache};
+use super::statistics::{Statistics, StatisticsCache};
 use crate::error::{Error, Result};
 use crate::filter::RuleCache;
 use crate::storage::meta::GramData;
@@ -26,6 +28,12 @@ pub struct Caches {
     pub listeners: ListenerCache,
     /// Popularity and trend by region.
     pub trends: TrendCache,
+    /// New releases of the day.
+    pub releases: ReleaseCache,
+    /// Popular tracks by genre.
+    pub shelves: ShelfCache,
+    /// What was learnt from all listeners.
+    pub statistics: StatisticsCache,
     /// Sum of the shards' catalogue epochs, and how many genres there are then.
     taxonomy: Mutex<Option<(u64, usize)>>,
 }
@@ -40,6 +48,8 @@ pub struct Reader<'a> {
     pub recipes: Arc<RecipeBook>,
     /// The generation vectors are compared in; absent when none is active.
     pub generation: Option<GenerationId>,
+    /// What was learnt from all listeners; empty before the first pass over them.
+    pub statistics: Arc<Statistics>,
     /// What fold-in needs in that generation.
     pub gram: Option<Arc<GramData>>,
     /// The key impression tokens are signed with.

@@ -9,7 +9,7 @@ use crate::pipeline::recipe::Source;
 pub struct Arm {
     /// The source the track came from.
     pub source: Source,
-    /// Number of its genre cluster; 0 until clusters are learnt.
+    /// Number of its genre cluster; 0 when its genres are in none.
     pub genre_cluster: u16,
 }
 
@@ -81,7 +81,7 @@ pub fn choose(pool: &[PoolTrack<'_>], count: usize, policy: &ChoicePolicy, seed:
     chosen
 }
 
-fn is_open(pool: &[PoolTrack<'_>], chosen: &[Chosen], row: usize, artist_cap: u32) -> bool {
+pub(super) fn is_open(pool: &[PoolTrack<'_>], chosen: &[Chosen], row: usize, artist_cap: u32) -> bool {
     let facts = pool[row].facts;
     let mut of_artist = 0;
     for other in chosen.iter().map(|chosen| pool[chosen.row].facts) {
@@ -95,7 +95,7 @@ fn is_open(pool: &[PoolTrack<'_>], chosen: &[Chosen], row: usize, artist_cap: u3
 }
 
 /// `exp(value/τ)` of values min-maxed over the pool; the largest has 1. Values that are not finite count as lowest.
-fn softmax_weights(pool: &[PoolTrack<'_>], temperature: f64) -> Vec<f64> {
+pub(super) fn softmax_weights(pool: &[PoolTrack<'_>], temperature: f64) -> Vec<f64> {
     let finite = || pool.iter().map(|track| track.value).filter(|value| value.is_finite());
     let (min, max) = (finite().fold(f64::INFINITY, f64::min), finite().fold(f64::NEG_INFINITY, f64::max));
     let span = if max > min { max - min } else { 1.0 };

@@ -49,7 +49,7 @@ pub(super) fn finish(
     let mut degraded: Vec<String> = retrieved
         .lists
         .iter()
-        .filter(|list| list.hits.is_empty())
+        .filter(|list| list.hits.is_empty() && plan.is_asked(list.source))
         .map(|list| format!("source had nothing to offer: {}", list.source.as_str()))
         .collect();
     degraded.extend(shortfall(plan.n, tracks.len(), plan.recipe.released_within_days));
@@ -132,7 +132,13 @@ fn shown(
         score: candidate.score,
         sources: candidate.parts.iter().map(|part| part.source.as_str().to_owned()).collect(),
         explored: explored.is_some(),
-        reason: super::reason::reason(reader, plan, retrieved, candidate, explored.is_some())?,
+        reason: super::reason::reason(
+            reader,
+            plan,
+            retrieved,
+            candidate,
+            explored.map(|slot| slot.arm.source),
+        )?,
         explanation,
     })
 }

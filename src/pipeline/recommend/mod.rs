@@ -15,7 +15,9 @@ mod choose;
 mod fill;
 mod finish;
 mod fold_in;
+mod note;
 mod plan;
+mod pool;
 mod rank;
 mod reason;
 mod token;
@@ -89,11 +91,15 @@ fn candidates(
     plan: &Plan,
     user_vector: Option<&[f32]>,
 ) -> Result<Retrieved> {
+    let moment = rank::moment(plan);
     let sources = SourceRequest {
         listener: &plan.listener,
         user_vector,
         seeds: &plan.seeds,
         as_of: plan.as_of,
+        moment: &moment,
+        seed: plan.seed,
+        editorial: &plan.recipe.editorial,
         exact: request.exact,
         allowed: &|source| plan.allowed(source, Windows::All),
     };

@@ -17,8 +17,14 @@ pub(super) fn reason(
     plan: &Plan,
     retrieved: &Retrieved,
     candidate: &Candidate<'_>,
-    explored: bool,
+    explored: Option<Source>,
 ) -> Result<String> {
+    let source = explored.or(candidate.main_source());
+    let note = source.and_then(|source| retrieved.notes.get(&(source, candidate.track())));
+    if let Some(note) = note {
+        let told = super::note::sentence(reader, plan, *note)?;
+        return Ok(if explored.is_some() { format!("exploration: {told}") } else { told });
+    }
     let seed = match retrieved.because.get(&candidate.track()) {
         Some(seed) => Some(reader.view(seed.shard)?.row(seed.ordinal.0)?),
         None => None,
@@ -34,7 +40,7 @@ pub(super) fn reason(
     Ok(sentence(&ReasonFacts {
         // What no source offered was taken by its popularity, to fill the list.
         source: candidate.main_source().or(Some(Source::Trending)),
-        explored,
+        explored: explored.is_some(),
         seed: name,
         seeds_requested: !plan.seeds.is_empty(),
         liked_genre: row.track.genres.iter().find(liked).map(|tag| tag.genre.as_str()),

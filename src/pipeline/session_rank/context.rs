@@ -42,10 +42,6 @@ const DEVICES: [(&str, f64); 2] = [("car", 0.65), ("speaker", 0.5)];
 #[must_use]
 pub fn context_fit(facts: &TrackFacts, profile: &TasteProfile, moment: &Moment) -> f64 {
     let energy = finite(facts.audio.energy);
-    let target = |table: &[(&str, f64)], word: &Option<String>| {
-        let word = word.as_deref()?;
-        table.iter().find(|(name, _)| name.eq_ignore_ascii_case(word)).map(|(_, target)| *target)
-    };
     let parts = [
         time_fit(facts, profile, moment),
         target(&ACTIVITIES, &moment.activity).and_then(|target| Some(energy_fit(energy?, target))),
@@ -55,8 +51,21 @@ pub fn context_fit(facts: &TrackFacts, profile: &TasteProfile, moment: &Moment) 
     if known == 0 { 0.5 } else { parts.iter().flatten().sum::<f64>() / known as f64 }
 }
 
+/// The target a table has for a word.
+fn target(table: &[(&str, f64)], word: &Option<String>) -> Option<f64> {
+    let word = word.as_deref()?;
+    table.iter().find(|(name, _)| name.eq_ignore_ascii_case(word)).map(|(_, target)| *target)
+}
+
+/// The energy that goes with the activity, else with the device, 0 to 1; absent when neither tells.
+#[must_use]
+pub fn target_energy(moment: &Moment) -> Option<f64> {
+    target(&ACTIVITIES, &moment.activity).or_else(|| target(&DEVICES, &moment.device))
+}
+
 /// 1 at the target, falling linearly to 0 at the far end of the scale.
-fn energy_fit(energy: f64, target: f64) -> f64 {
+#[must_use]
+pub fn energy_fit(energy: f64, target: f64) -> f64 {
     (1.0 - (energy - target).abs() / target.max(1.0 - target)).clamp(0.0, 1.0)
 }
 

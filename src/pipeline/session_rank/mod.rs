@@ -5,7 +5,7 @@
 
 mod context;
 
-pub use context::{Moment, context_fit};
+pub use context::{Moment, context_fit, energy_fit, target_energy};
 
 use super::candidate::{Candidate, best_first};
 use super::facts::{TrackFacts, finite};

@@ -1,29 +1,44 @@
 //! Candidate sources: each asks the shards in its own way and returns one list, best first (PIPELINE.md §3).
 //!
 //! A source gets its depth, the tracks it may show and the listener; filters act inside its search. A source that has
-//! nothing to ask with returns nothing and takes no part in the blend. Sources not built here yet (`context`,
-//! `adjacent_artists`, `genre_exploration`, `new_releases`, `rules`, `social`) are not names a recipe can use.
+//! nothing to ask with returns nothing and takes no part in the blend. `adjacent_artists`, `genre_exploration` and
+//! `context` ask what was learnt from all listeners ([`super::statistics`]).
 
+mod adjacent;
 mod audio;
 mod collaborative;
 mod content;
+mod context;
+mod genres;
+mod learnt;
+mod note;
+mod points;
+mod releases;
+mod rules;
+mod shelf;
+mod shown;
+mod social;
+mod taste;
 pub mod trending;
+
+pub use note::Note;
+pub use releases::ReleaseCache;
+pub use shelf::ShelfCache;
 
 use std::collections::BTreeMap;
 
+use points::{join_points, points, share_of};
+use shown::may_show;
+
 use super::blend::SourceList;
 use super::listener::Listener;
-use super::medoids::merge_by_share;
 use super::reader::Reader;
-use super::recipe::{Recipe, Source, SourceSpec};
+use super::recipe::{EditorialRule, Recipe, Source, SourceSpec};
 use super::request::SearchReport;
 use super::retrieve::{AllowedTracks, Effort, nearest};
-use super::vectors::UnitRows;
+use super::session_rank::Moment;
 use crate::error::Result;
 use crate::types::{GenerationId, Metric, SpaceName, Timestamp, TrackOrdinal, TrackRef};
-
-/// How many points a listener's taste is asked with, at most.
-const QUERIES_MAX: usize = 8;
 
 /// What the sources of one request work from.
 pub struct SourceRequest<'a> {
@@ -35,6 +50,12 @@ pub struct SourceRequest<'a> {
     pub seeds: &'a [TrackRef],
     /// The time.
     pub as_of: Timestamp,
+    /// Local hour and weekday, device, activity.
+    pub moment: &'a Moment,
+    /// The request's random seed.
+    pub seed: u64,
+    /// The recipe's rules.
+    pub editorial: &'a [EditorialRule],
     /// Search exactly.
     pub exact: bool,
     /// What each shard may show, by source: index = place in [`Reader::tracks`].
@@ -50,6 +71,8 @@ pub struct Retrieved {
     pub reports: Vec<SearchReport>,
     /// For tracks found from another track: which one.
     pub because: BTreeMap<TrackRef, TrackRef>,
+    /// Why a source offered a track, for the sources that know.
+    pub notes: BTreeMap<(Source, TrackRef), Note>,
 }
 
 /// Asks every source of a recipe.
@@ -70,6 +93,7 @@ pub fn retrieve(reader: &Reader<'_>, recipe: &Recipe, request: &SourceRequest<'_
                 let region = request.listener.state.user.region;
                 trending::trending(reader, region, request.as_of, spec.depth as usize, &allowed)?
             }
+            other => learnt::ask(reader, request, other, spec, &allowed, &mut retrieved)?,
         };
         retrieved.lists.push(SourceList { source: spec.source, hits });
     }
@@ -143,72 +167,6 @@ fn note(reports: &mut Vec<SearchReport>, query: &SpaceQuery<'_>, path: String, s
 
 pub(super) fn sort_hits(hits: &mut [(TrackRef, f64)]) {
     hits.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-}
-
-/// A point of taste: a track that stands for others, its vector, and their share of the weight.
-pub(super) struct Point {
-    pub track: TrackRef,
-    pub vector: Vec<f32>,
-    pub share: f64,
-}
-
-/// The tracks taste is asked with in a space: at most eight that stand for the seeds, or for the favourites.
-pub(super) fn points(
-    reader: &Reader<'_>,
-    request: &SourceRequest<'_>,
-    space: &SpaceName,
-    generation: GenerationId,
-) -> Vec<Point> {
-    let seeds: Vec<(TrackRef, f64)> = if request.seeds.is_empty() {
-        request.listener.favorites.iter().map(|favorite| (favorite.track, favorite.weight)).collect()
-    } else {
-        request.seeds.iter().map(|&track| (track, 1.0)).collect()
-    };
-    let known: Vec<(TrackRef, f64, &[f32])> = seeds
-        .into_iter()
-        .filter_map(|(track, weight)| Some((track, weight, reader.vector(space, generation, track)?)))
-        .collect();
-    let Some(dim) = known.first().map(|(_, _, vector)| vector.len()) else { return Vec::new() };
-    let mut rows = UnitRows::with_capacity(dim, known.len());
-    known.iter().for_each(|(_, _, vector)| rows.push(Some(vector)));
-    let weights: Vec<f64> = known.iter().map(|(_, weight, _)| *weight).collect();
-    let medoids = super::medoids::medoids(&rows, &weights, QUERIES_MAX);
-    let point = |medoid: &super::medoids::Medoid| Point {
-        track: known[medoid.row].0,
-        vector: known[medoid.row].2.to_vec(),
-        share: medoid.share,
-    };
-    medoids.iter().map(point).collect()
-}
-
-/// Joins the answers to several points, each getting its share of `depth`; notes which point each track was found from.
-pub(super) fn join_points(
-    points: &[Point],
-    answers: Vec<Vec<(TrackRef, f64)>>,
-    depth: usize,
-    because: &mut BTreeMap<TrackRef, TrackRef>,
-) -> Vec<(TrackRef, f64)> {
-    let mut best: BTreeMap<TrackRef, (f64, TrackRef)> = BTreeMap::new();
-    for (point, hits) in points.iter().zip(&answers) {
-        for &(track, score) in hits {
-            let entry = best.entry(track).or_insert((score, point.track));
-            if score > entry.0 {
-                *entry = (score, point.track);
-            }
-        }
-    }
-    let lists: Vec<(f64, Vec<(TrackRef, f64)>)> =
-        points.iter().map(|point| point.share).zip(answers).collect();
-    let hits = merge_by_share(&lists, depth);
-    for (track, _) in &hits {
-        because.entry(*track).or_insert(best[track].1);
-    }
-    hits
-}
-
-/// Results each of several points is asked for so that together they fill `depth`, `factor` times over.
-pub(super) fn share_of(depth: usize, points: usize, factor: usize) -> usize {
-    (factor * depth).div_ceil(points.max(1)).max(depth.min(24))
 }
 
 pub(super) fn depth(spec: &SourceSpec) -> usize {

@@ -13,6 +13,7 @@
 //! F0                                                             applied index and counts of the shard
 //! F1 | load id                                                   progress of a load
 //! F2 | space | 00 | generation u32                               dimension and rows of a generation
+//! F3                                                             statistics derived from all listeners
 //! ```
 //!
 //! Numbers are big-endian, signed ones with the sign bit flipped, so keys sort as numbers do. Slots are below
@@ -33,6 +34,8 @@ pub(super) const DAY_PLAYS: u8 = 0xE0;
 const TOTAL_PLAYS: u8 = 0xE1;
 /// The row of the shard itself.
 pub(super) const SHARD: [u8; 1] = [0xF0];
+/// The row of the statistics.
+pub(super) const STATISTICS: [u8; 1] = [0xF3];
 const LOAD: u8 = 0xF1;
 pub(super) const GENERATION: u8 = 0xF2;
 /// Users lie before this byte.
@@ -239,6 +242,7 @@ pub(super) fn describe(key: &[u8]) -> String {
         VECTOR => format!("vector {}", text(&key[1..])),
         DAY_PLAYS | TOTAL_PLAYS => "play counts".to_owned(),
         0xF0 => "shard".to_owned(),
+        0xF3 => "statistics".to_owned(),
         LOAD => format!("load {}", text(&key[1..])),
         GENERATION => format!("generation of {}", text(&key[1..])),
         _ => {
