@@ -7,6 +7,7 @@
 mod app;
 mod args;
 mod backend;
+mod batch;
 mod bench;
 pub mod bench_ann;
 mod bench_recall;
@@ -20,6 +21,7 @@ mod explain;
 mod feedback;
 mod generate;
 mod generation;
+mod html;
 mod inspect;
 mod list;
 mod load;
@@ -33,6 +35,7 @@ mod search;
 mod serve;
 mod similar;
 mod train;
+mod user;
 mod verify;
 
 pub use app::{App, main};

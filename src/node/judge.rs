@@ -1,13 +1,20 @@
 //! What evaluation asks of the engine: a list with the rules on or off, and who breaks them.
 
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+
 use super::engine::Inner;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::filter::RuleClass;
 use crate::pipeline::judge::{EvalRequest, JudgedList};
+use crate::pipeline::quality::look;
 use crate::pipeline::recommend;
 use crate::pipeline::request::RecommendRequest;
 use crate::storage::track_shard::TrackView;
-use crate::types::{ArtistKey, Surface, TrackId, User, UserId};
+use crate::types::{ArtistKey, Surface, TrackId, TrackRef, User, UserId};
+
+/// Listeners whose histories tell how known a track is.
+const LISTENERS_MAX: u64 = 100_000;
 
 impl Inner {
     pub(super) fn judge(
@@ -24,7 +31,14 @@ impl Inner {
         request.n = Some(asked.k);
         request.as_of = Some(asked.as_of);
         request.request_id = Some(format!("evaluation/{user_id}"));
-        let list = recommend::recommend(&reader, &request)?;
+        if !asked.explore {
+            request.overrides.exploration_rate = Some(0.0);
+        }
+        let outcome = recommend::run(&reader, &request, false)?;
+        let heard = &outcome.plan.listener.state.heard;
+        let last = |track| heard.last_of(track).filter(|at| *at <= asked.as_of);
+        let numbers = look(&reader, &outcome.plan.recipe, last, asked.as_of, &outcome.listed)?;
+        let list = outcome.reply;
         let user = self.user(user_id)?;
         let view = self.tracks.shard.view();
         let mut violations = 0;
@@ -37,8 +51,27 @@ impl Inner {
                 allowed_items.push(item.clone());
             }
         }
+        let explored = list.tracks.iter().filter(|track| track.explored).count() as u64;
+        let plays = outcome.plan.listener.plays.into();
+        let relaxed = !list.relaxed.is_empty();
         let listed = list.tracks.into_iter().map(|track| track.track_id).collect();
-        Ok(JudgedList { listed, allowed_items, violations })
+        Ok(JudgedList { listed, allowed_items, violations, explored, relaxed, numbers, plays })
+    }
+}
+
+impl Inner {
+    /// How many listeners ever heard each track that anybody heard; of very many listeners, an even sample.
+    pub(super) fn listeners_of_tracks(&self) -> Result<HashMap<TrackId, u64>> {
+        let mut counts: HashMap<TrackRef, u64> = HashMap::new();
+        self.users.shard.for_each_view(LISTENERS_MAX, |view| {
+            view.heard.tracks.iter().for_each(|track| *counts.entry(*track).or_default() += 1);
+            Ok::<_, Error>(ControlFlow::Continue(()))
+        })?;
+        let view = self.tracks.shard.view();
+        let name = |(track, count): (TrackRef, u64)| -> Result<(TrackId, u64)> {
+            Ok((view.row(track.ordinal.0)?.track.track_id.clone(), count))
+        };
+        counts.into_iter().map(name).collect()
     }
 }
 

@@ -277,6 +277,9 @@ impl Inner {
                     finished: true,
                 };
                 self.propose_users(UserCommand { load: Some(step), op: UserOp::Nothing })?;
+                if kind == LoadKind::Plays {
+                    self.refresh_statistics()?;
+                }
             }
         }
         progress(1.0);

@@ -85,11 +85,16 @@ impl Inner {
 
     pub(super) fn activate_generation(&self, id: GenerationId) -> Result<GenerationInfo> {
         let contents = self.contents(id)?;
-        generation(self.propose_meta(&MetaCommand::ActivateGeneration { id, contents })?)
+        let active = generation(self.propose_meta(&MetaCommand::ActivateGeneration { id, contents })?)?;
+        // Nearness of artists is told by the vectors of one generation.
+        self.refresh_statistics()?;
+        Ok(active)
     }
 
     pub(super) fn rollback_generation(&self) -> Result<GenerationInfo> {
-        generation(self.propose_meta(&MetaCommand::RollbackGeneration)?)
+        let active = generation(self.propose_meta(&MetaCommand::RollbackGeneration)?)?;
+        self.refresh_statistics()?;
+        Ok(active)
     }
 
     /// All generations; those being built with what they hold by now.

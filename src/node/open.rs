@@ -80,6 +80,7 @@ pub(super) fn open(dir: &Path, settings: Settings) -> Result<(Inner, OpenReport)
         maintenance: Mutex::default(),
         worker: Mutex::default(),
         resolve_due: false.into(),
+        statistics_at: Mutex::new(None),
         closing: false.into(),
     };
     inner.define_built_in()?;

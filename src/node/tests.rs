@@ -86,9 +86,10 @@ fn a_track_that_comes_between_look_up_and_record_is_found() {
     let folder = tempfile::tempdir().unwrap();
     let (engine, _) = open(folder.path());
     engine.upsert_users(vec![User::unknown(UserId::new("u").unwrap())]).unwrap();
-    let resolved = engine.inner().resolve_event(event(1, Action::Play)).unwrap();
+    let (resolved, choices) = engine.inner().resolve_event(event(1, Action::Play)).unwrap();
+    assert_eq!(choices, []);
     engine.upsert_tracks(vec![track(1)]).unwrap();
-    let (new, token) = engine.inner().record_events(vec![resolved]).unwrap();
+    let (new, token) = engine.inner().record_events(vec![resolved], Vec::new()).unwrap();
     assert_eq!((new, heard(&engine)), (vec![true], 1));
     assert_eq!(token.applied.len(), 2, "the token covers the entry that moved the event");
     // The same event again is the same event.

@@ -8,6 +8,7 @@ mod bad_input;
 mod bad_input_cli;
 mod caches;
 mod command_line;
+mod discovery;
 mod durability;
 mod first_steps;
 mod reads;

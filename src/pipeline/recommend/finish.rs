@@ -52,7 +52,7 @@ pub(super) fn finish(
     let mut degraded: Vec<String> = retrieved
         .lists
         .iter()
-        .filter(|list| list.hits.is_empty())
+        .filter(|list| list.hits.is_empty() && plan.is_asked(list.source))
         .map(|list| format!("source had nothing to offer: {}", list.source.as_str()))
         .collect();
     degraded.extend(shortfall(plan.n, tracks.len(), plan.recipe.released_within_days));
@@ -148,7 +148,7 @@ fn shown(
         score: candidate.score,
         sources: candidate.parts.iter().map(|part| part.source.as_str().to_owned()).collect(),
         explored: explored.is_some(),
-        reason: reasons.of(candidate, &row, explored.is_some())?,
+        reason: reasons.of(candidate, &row, explored.map(|slot| slot.arm.source))?,
         explanation,
     })
 }

@@ -1,16 +1,30 @@
 //! Candidate sources: each asks the shards in its own way and returns one list, best first (PIPELINE.md §3).
 //!
 //! A source gets its depth, the tracks it may show and the listener; filters act inside its search. A source that has
-//! nothing to ask with returns nothing and takes no part in the blend. Sources not built here yet (`context`,
-//! `adjacent_artists`, `genre_exploration`, `new_releases`, `rules`, `social`) are not names a recipe can use.
+//! nothing to ask with returns nothing and takes no part in the blend. `adjacent_artists`, `genre_exploration` and
+//! `context` ask what was learnt from all listeners ([`super::statistics`]).
 
+mod adjacent;
 mod audio;
 mod collaborative;
 mod content;
+mod context;
+mod genres;
+mod learnt;
+mod note;
 mod points;
+mod releases;
+mod rules;
+mod shelf;
+mod shown;
+mod social;
+mod taste;
 pub mod trending;
 
+pub use note::Note;
 pub use points::TastePoints;
+pub use releases::ReleaseCache;
+pub use shelf::ShelfCache;
 
 use std::collections::BTreeMap;
 
@@ -18,13 +32,15 @@ use super::blend::SourceList;
 use super::listener::Listener;
 use super::medoids::merge_by_share;
 use super::reader::Reader;
-use super::recipe::{Recipe, Source, SourceSpec};
+use super::recipe::{EditorialRule, Recipe, Source, SourceSpec};
 use super::request::SearchReport;
 use super::retrieve::{AllowedTracks, Effort, Search};
+use super::session_rank::Moment;
 use crate::error::Result;
 use crate::telemetry::StageClock;
 use crate::types::{GenerationId, Metric, SpaceName, Timestamp, TrackOrdinal, TrackRef};
 use points::Point;
+use shown::may_show;
 
 /// How much wider than its list the walk for one of several points is.
 const SPARE_WIDTH: usize = 24;
@@ -39,6 +55,12 @@ pub struct SourceRequest<'a> {
     pub seeds: &'a [TrackRef],
     /// The time.
     pub as_of: Timestamp,
+    /// Local hour and weekday, device, activity.
+    pub moment: &'a Moment,
+    /// The request's random seed.
+    pub seed: u64,
+    /// The recipe's rules.
+    pub editorial: &'a [EditorialRule],
     /// Search exactly.
     pub exact: bool,
     /// What each shard may show, by source: index = place in [`Reader::tracks`].
@@ -54,6 +76,8 @@ pub struct Retrieved {
     pub reports: Vec<SearchReport>,
     /// For tracks found from another track: which one.
     pub because: BTreeMap<TrackRef, TrackRef>,
+    /// Why a source offered a track, for the sources that know.
+    pub notes: BTreeMap<(Source, TrackRef), Note>,
 }
 
 /// Asks every source of a recipe.
@@ -80,6 +104,7 @@ pub fn retrieve(
                 let region = request.listener.state.user.region;
                 trending::trending(reader, region, request.as_of, spec.depth as usize, &allowed)?
             }
+            other => learnt::ask(reader, request, other, spec, &allowed, &mut retrieved)?,
         };
         retrieved.lists.push(SourceList { source: spec.source, hits });
         clock.end(spec.source.as_str());

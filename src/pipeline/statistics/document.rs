@@ -1,0 +1,224 @@
+//! The statistics themselves, their bytes, and the cache of the decoded ones.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use rkyv::{Archive, Deserialize as RkyvDeserialize, Serialize as RkyvSerialize};
+
+use crate::error::Result;
+use crate::pipeline::explore::{Arm, ArmSums};
+use crate::pipeline::learn::WeightSums;
+use crate::pipeline::recipe::Source;
+use crate::storage::codec;
+use crate::types::{ArtistKey, GenerationId, GenreKey, Timestamp};
+
+const VERSION: u16 = 1;
+/// Days after their newest event at which statistics stop to count.
+pub const TIME_TO_LIVE_DAYS: i32 = 90;
+
+/// One artist among all listeners.
+#[derive(Debug, Clone, PartialEq, Archive, RkyvSerialize, RkyvDeserialize)]
+pub struct ArtistStatistics {
+    /// Who.
+    pub artist: ArtistKey,
+    /// Listeners who have them among their best liked.
+    pub listeners: u32,
+    /// Places of artists whose tracks lie near by (mean track vectors, cosine), nearest first.
+    pub near: Vec<(u32, f32)>,
+    /// Places of artists heard by the same listeners, strongest first.
+    pub heard_with: Vec<(u32, f32)>,
+}
+
+/// One genre among all listeners.
+#[derive(Debug, Clone, PartialEq, Archive, RkyvSerialize, RkyvDeserialize)]
+pub struct GenreStatistics {
+    /// Which.
+    pub genre: GenreKey,
+    /// Listeners who have it among their best liked.
+    pub listeners: u32,
+    /// Number of its cluster, never 0: made from its central genre's key, so it outlives a recount.
+    pub cluster: u16,
+    /// Places of genres heard by the same listeners, strongest first.
+    pub adjacent: Vec<(u32, f32)>,
+    /// Its share of all plays in each UTC hour over its share of all plays; 1 = as at any hour.
+    pub hours: [f32; 24],
+    /// The same for weekdays, Monday first.
+    pub weekdays: [f32; 7],
+}
+
+/// The sums of one arm, by the numbers of its source and genre cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Archive, RkyvSerialize, RkyvDeserialize)]
+pub struct ArmStatistics {
+    /// [`Source::code`].
+    pub source: u8,
+    /// Genre cluster.
+    pub cluster: u16,
+    /// What was learnt.
+    pub sums: ArmSums,
+}
+
+/// What was learnt from all listeners.
+#[derive(Debug, Clone, PartialEq, Default, Archive, RkyvSerialize, RkyvDeserialize)]
+pub struct Statistics {
+    /// The generation of the track vectors behind [`ArtistStatistics::near`]; 0 = none.
+    pub generation: u32,
+    /// Entry of the listeners' log up to which they were derived.
+    pub applied: u64,
+    /// Day of the newest event; discounts count from it.
+    pub newest_day: i32,
+    /// Listeners looked at.
+    pub listeners: u64,
+    /// Listening events looked at.
+    pub events: u64,
+    /// By key.
+    pub artists: Vec<ArtistStatistics>,
+    /// By key.
+    pub genres: Vec<GenreStatistics>,
+    /// By source and cluster.
+    pub arms: Vec<ArmStatistics>,
+    /// Rewards of served tracks by what each source had said of them.
+    pub weights: WeightSums,
+}
+
+impl Statistics {
+    /// The bytes.
+    ///
+    /// # Errors
+    /// `Internal` when memory cannot hold them.
+    pub fn encode(&self) -> Result<Vec<u8>> {
+        codec::encode(VERSION, self)
+    }
+
+    /// Reads the bytes.
+    ///
+    /// # Errors
+    /// `Corrupt`, or `Unavailable` when a newer program wrote them.
+    pub fn decode(bytes: &[u8]) -> Result<Self> {
+        codec::decode(VERSION, bytes)
+    }
+
+    /// Drops half of the artists and genres, those with fewest listeners, for statistics too large to agree on.
+    pub fn halve(&mut self) {
+        let mut artists: Vec<u32> = self.artists.iter().map(|artist| artist.listeners).collect();
+        artists.sort_unstable();
+        let least = artists.get(artists.len() / 2).copied().unwrap_or(0);
+        // Places change, so neighbours are named by what they point at.
+        let keep: Vec<bool> = self.artists.iter().map(|artist| artist.listeners > least).collect();
+        let mut next = 0;
+        let places: Vec<Option<u32>> = keep
+            .iter()
+            .map(|&keep| {
+                let place = keep.then_some(next);
+                next += u32::from(keep);
+                place
+            })
+            .collect();
+        let moved = |list: &[(u32, f32)]| -> Vec<(u32, f32)> {
+            let known = list.iter().filter_map(|&(at, x)| Some((places.get(at as usize).copied()??, x)));
+            known.collect()
+        };
+        let artists = std::mem::take(&mut self.artists).into_iter().zip(&keep).filter(|(_, keep)| **keep);
+        self.artists = artists
+            .map(|(artist, _)| ArtistStatistics {
+                near: moved(&artist.near),
+                heard_with: moved(&artist.heard_with),
+                ..artist
+            })
+            .collect();
+    }
+
+    /// Whether they are young enough to count at a time.
+    #[must_use]
+    pub fn are_alive(&self, as_of: Timestamp) -> bool {
+        self.listeners > 0 && as_of.day().saturating_sub(self.newest_day) <= TIME_TO_LIVE_DAYS
+    }
+
+    /// An artist, if anybody hears them.
+    #[must_use]
+    pub fn artist(&self, key: ArtistKey) -> Option<&ArtistStatistics> {
+        self.artists.binary_search_by_key(&key, |artist| artist.artist).ok().map(|at| &self.artists[at])
+    }
+
+    /// A genre, if anybody hears it.
+    #[must_use]
+    pub fn genre(&self, key: GenreKey) -> Option<&GenreStatistics> {
+        self.genres.binary_search_by_key(&key, |genre| genre.genre).ok().map(|at| &self.genres[at])
+    }
+
+    /// Artists near one, nearest first, with a closeness of 0 to 1: by vectors of this generation where there are any,
+    /// else by common listeners.
+    #[must_use]
+    pub fn near_artists(&self, key: ArtistKey, generation: Option<GenerationId>) -> Vec<(ArtistKey, f64)> {
+        let Some(artist) = self.artist(key) else { return Vec::new() };
+        let by_vector = generation.is_some_and(|id| id.0 == self.generation) && !artist.near.is_empty();
+        let list = if by_vector { &artist.near } else { &artist.heard_with };
+        let most = if by_vector { 1.0 } else { list.first().map_or(1.0, |first| first.1) };
+        let known = list.iter().filter_map(|&(at, closeness)| {
+            Some((self.artists.get(at as usize)?.artist, f64::from(closeness / most)))
+        });
+        known.collect()
+    }
+
+    /// Genres next to one, strongest first.
+    pub fn adjacent_genres(&self, key: GenreKey) -> impl Iterator<Item = (GenreKey, f64)> + '_ {
+        let adjacent = self.genre(key).map_or(&[][..], |genre| genre.adjacent.as_slice());
+        adjacent.iter().filter_map(move |&(at, strength)| {
+            Some((self.genres.get(at as usize)?.genre, f64::from(strength)))
+        })
+    }
+
+    /// The cluster of a track: that of its surest genre which has one, ties by key; 0 = none.
+    #[must_use]
+    pub fn cluster_of(&self, genres: &[(GenreKey, f32)]) -> u16 {
+        let known =
+            genres.iter().filter_map(|&(genre, confidence)| Some((confidence, genre, self.genre(genre)?)));
+        let surest =
+            known.reduce(
+                |best, next| {
+                    if next.0 > best.0 || (next.0 == best.0 && next.1 < best.1) { next } else { best }
+                },
+            );
+        surest.map_or(0, |(_, _, genre)| genre.cluster)
+    }
+
+    /// What is known of an arm.
+    #[must_use]
+    pub fn arm(&self, arm: Arm) -> ArmSums {
+        let key = (arm.source.code(), arm.genre_cluster);
+        let found = self.arms.binary_search_by_key(&key, |arm| (arm.source, arm.cluster));
+        found.map_or_else(|_| ArmSums::default(), |at| self.arms[at].sums)
+    }
+}
+
+impl ArmStatistics {
+    /// Which arm, unless its source is of a newer program.
+    #[must_use]
+    pub fn arm(&self) -> Option<Arm> {
+        Some(Arm { source: Source::from_code(self.source)?, genre_cluster: self.cluster })
+    }
+}
+
+/// The decoded statistics of the newest bytes.
+#[derive(Default)]
+pub struct StatisticsCache {
+    decoded: Mutex<Option<(Arc<[u8]>, Arc<Statistics>)>>,
+}
+
+impl StatisticsCache {
+    /// The statistics of these bytes, decoded once.
+    ///
+    /// # Errors
+    /// As [`Statistics::decode`].
+    pub fn get(&self, bytes: Option<Arc<[u8]>>) -> Result<Arc<Statistics>> {
+        let Some(bytes) = bytes else { return Ok(Arc::default()) };
+        let mut decoded = self.decoded.lock();
+        if let Some((of, statistics)) = &*decoded
+            && Arc::ptr_eq(of, &bytes)
+        {
+            return Ok(Arc::clone(statistics));
+        }
+        let statistics = Arc::new(Statistics::decode(&bytes)?);
+        *decoded = Some((bytes, Arc::clone(&statistics)));
+        Ok(statistics)
+    }
+}
