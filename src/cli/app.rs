@@ -7,8 +7,8 @@ use clap::{Parser, Subcommand};
 
 use super::output::print_error;
 use super::{
-    batch, bench, contents, demo, estimate, eval, explain, feedback, generate, generation, inspect, load, recipe,
-    recommend, search, serve, similar, train, user, verify,
+    batch, bench, contents, demo, estimate, eval, explain, feedback, generate, generation, inspect, load,
+    recipe, recommend, search, serve, similar, train, user, verify,
 };
 use crate::error::Result;
 

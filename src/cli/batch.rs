@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::args::{BackendArgs, OutputArgs};
 use super::backend::Backend;
-use super::output::{note, print, print_json};
+use super::output::{print, print_json};
+use super::progress::Progress;
 use crate::error::{Error, Result};
 use crate::ingest::{ListRow, ListTable, TableWriter, write_atomically};
 use crate::pipeline::request::{RecommendRequest, Recommendation};
@@ -156,6 +157,7 @@ impl Run<'_> {
         let mut summary = Summary { week: self.manifest.week.clone(), partitions, ..Summary::default() };
         let mut users = Users { backend: self.backend, cursor: None, read: Vec::new(), ended: false };
         let mut made = 0_u64;
+        let progress = Progress::files("batch", partitions);
         for partition in 0..partitions {
             let members = users.until(|user| self.partition_of(user) > partition)?;
             let path = self.path(partition);
@@ -175,14 +177,7 @@ impl Run<'_> {
                 .count() as u64;
             summary.relaxed_lists += lists.iter().filter(|list| !list.relaxed.is_empty()).count() as u64;
             made += lists.len() as u64;
-            let seconds = started.elapsed().as_secs_f64();
-            let left = seconds / f64::from(partition + 1 - summary.partitions_before)
-                * f64::from(partitions - partition - 1);
-            note(&format!(
-                "{} of {partitions} partitions, {made} lists, {:.0} users/s, about {left:.0} s left",
-                partition + 1,
-                made as f64 / seconds
-            ));
+            progress.at_file(partition + 1);
         }
         summary.seconds = started.elapsed().as_secs_f64();
         summary.users_per_s = made as f64 / summary.seconds.max(1e-9);

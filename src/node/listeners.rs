@@ -107,7 +107,10 @@ impl Inner {
     }
 
     /// Looks the track of an event up, once, at write time; of a served list, how its slots were chosen, too.
-    pub(super) fn resolve_event(&self, event: FeedbackEvent) -> Result<(ResolvedEvent, Vec<(u32, SlotChoice)>)> {
+    pub(super) fn resolve_event(
+        &self,
+        event: FeedbackEvent,
+    ) -> Result<(ResolvedEvent, Vec<(u32, SlotChoice)>)> {
         if self.users.shard.user(&event.user_id).map_err(user_error)?.is_none() {
             return Err(Error::not_found("user", &event.user_id));
         }

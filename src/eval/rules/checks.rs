@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::node::Segue;
 use crate::pipeline::recipe::{HeardWindow, Recipe, Source};
-use crate::pipeline::request::Recommendation;
+use crate::pipeline::request::{Recommendation, RecommendedTrack};
 use crate::storage::track_shard::row::TrackRow;
 use crate::storage::user_shard::UserView;
 use crate::types::{DAY_MS, Date, RegionSet, Timestamp, Track, TrackId, TrackRef};
@@ -168,7 +168,11 @@ impl<'a> Judge<'a> {
         let allowed = self.allowed_recordings(recipe);
         let detail = format!("tracks={}, asked={asked}, allowed recordings={allowed}", list.tracks.len());
         found.push((Finding::Short, detail.clone()));
-        if shown < asked.min(allowed) {
+        let is_release = |track: &RecommendedTrack| {
+            track.sources.iter().any(|source| source == Source::NewReleases.as_str())
+        };
+        let is_complete = recipe.is_releases_only() && list.tracks.iter().any(is_release);
+        if shown < asked.min(allowed) && !is_complete {
             found.push((Finding::ShortWhileTracksRemain, detail.clone()));
         }
         if list.degraded.is_empty() {

@@ -251,6 +251,13 @@ impl Recipe {
         format!("{}@{}", self.name, self.version)
     }
 
+    /// Whether nothing but releases by a listener's artists and their neighbours is asked for: such a list stays as short
+    /// as it is, unless there is no release at all.
+    #[must_use]
+    pub fn is_releases_only(&self) -> bool {
+        self.sources.iter().all(|spec| spec.source == Source::NewReleases)
+    }
+
     /// The source's part, if the recipe uses it.
     #[must_use]
     pub fn source(&self, source: Source) -> Option<&SourceSpec> {

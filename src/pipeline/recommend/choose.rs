@@ -17,7 +17,7 @@ use crate::pipeline::explore::{
 };
 use crate::pipeline::facts::TrackFacts;
 use crate::pipeline::reader::Reader;
-use crate::pipeline::recipe::{Diversity, ExplorationPolicy, Source};
+use crate::pipeline::recipe::{Diversity, ExplorationPolicy};
 
 /// An exploration slot.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -90,8 +90,7 @@ pub fn choose<'a>(
 
 /// Whether a list stays as short as it is: one of releases only, for a listener whose artists released something.
 fn is_complete(plan: &Plan, ranking: &Ranking<'_>) -> bool {
-    let only_releases = plan.recipe.sources.iter().all(|spec| spec.source == Source::NewReleases);
-    only_releases && ranking.candidates.iter().any(|candidate| !candidate.parts.is_empty())
+    plan.recipe.is_releases_only() && ranking.candidates.iter().any(|candidate| !candidate.parts.is_empty())
 }
 
 /// Gives their places to what the recipe's rules pin.

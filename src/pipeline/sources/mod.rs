@@ -30,7 +30,6 @@ use std::collections::BTreeMap;
 
 use super::blend::SourceList;
 use super::listener::Listener;
-use super::medoids::merge_by_share;
 use super::reader::Reader;
 use super::recipe::{EditorialRule, Recipe, Source, SourceSpec};
 use super::request::SearchReport;
@@ -39,11 +38,8 @@ use super::session_rank::Moment;
 use crate::error::Result;
 use crate::telemetry::StageClock;
 use crate::types::{GenerationId, Metric, SpaceName, Timestamp, TrackOrdinal, TrackRef};
-use points::Point;
+use points::{effort_of_share, join_points, share_of};
 use shown::may_show;
-
-/// How much wider than its list the walk for one of several points is.
-const SPARE_WIDTH: usize = 24;
 
 /// What the sources of one request work from.
 pub struct SourceRequest<'a> {
@@ -190,43 +186,6 @@ fn note(reports: &mut Vec<SearchReport>, asked: &SpaceQueries<'_>, path: &str, s
 
 pub(super) fn sort_hits(hits: &mut [(TrackRef, f64)]) {
     hits.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-}
-
-/// Joins the answers to several points, each getting its share of `depth`; notes which point each track was found from.
-fn join_points(
-    points: &[Point],
-    answers: Vec<Vec<(TrackRef, f64)>>,
-    depth: usize,
-    because: &mut BTreeMap<TrackRef, TrackRef>,
-) -> Vec<(TrackRef, f64)> {
-    // By track, the largest score first, of equal ones the earlier point's.
-    let mut best: Vec<(TrackRef, f64, usize)> = Vec::new();
-    for (at, hits) in answers.iter().enumerate() {
-        best.extend(hits.iter().map(|&(track, score)| (track, score, at)));
-    }
-    best.sort_unstable_by(|a, b| a.0.cmp(&b.0).then(b.1.total_cmp(&a.1)).then(a.2.cmp(&b.2)));
-    best.dedup_by_key(|(track, ..)| *track);
-    let lists: Vec<(f64, Vec<(TrackRef, f64)>)> =
-        points.iter().map(|point| point.share).zip(answers).collect();
-    let hits = merge_by_share(&lists, depth);
-    for (track, _) in &hits {
-        if let Ok(at) = best.binary_search_by_key(track, |(known, ..)| *known) {
-            because.entry(*track).or_insert(points[best[at].2].track);
-        }
-    }
-    hits
-}
-
-/// Results each of several points is asked for so that together they fill `depth`, `factor` times over.
-pub(super) fn share_of(depth: usize, points: usize, factor: usize) -> usize {
-    (factor * depth).div_ceil(points.max(1)).max(depth.min(24))
-}
-
-/// How hard one of several points is searched for. Its list is asked for two or three times what it gives to the joint
-/// one, so its last ranks hardly count, and a walk little wider than the list suffices: on the real catalogue the joint
-/// lists keep a recall of 1.000 against exact search (`segue bench recommend`), at the default width as at this one.
-pub(super) fn effort_of_share(k: usize, exact: bool) -> Effort {
-    Effort { k, ef: Some(k + SPARE_WIDTH), exact }
 }
 
 pub(super) fn depth(spec: &SourceSpec) -> usize {

@@ -96,7 +96,7 @@ impl Check<'_> {
                 self.track(keys::track_suffix(key).ok_or("key is malformed")?)
             }
             first if [first] == keys::SHARD => Ok(ShardRow::decode(value).map(drop)?),
-            // What the bytes mean is the pipeline's business.
+            // What the bytes mean is for the pipeline to say.
             first if [first] == keys::STATISTICS => Ok(open(value).map(drop)?),
             keys::LOAD => Ok(decode_load(value).map(drop)?),
             // Read when the check began.
