@@ -10,6 +10,7 @@ use super::outcomes::{OutcomeSums, outcomes};
 use crate::error::{Error, Result};
 use crate::pipeline::reader::Reader;
 use crate::pipeline::signals::{HALF_LIFE_DAYS, Signal, signal};
+use crate::storage::track_shard::row::TrackHot;
 use crate::storage::user_shard::UserView;
 use crate::types::{ArtistKey, DAY_MS, GenreKey, Timestamp, TrackRef};
 
@@ -95,13 +96,17 @@ impl<'r> Pass<'r> {
         }
     }
 
-    /// Makes sure that the facts of a listener's tracks are known.
+    /// Makes sure that the facts of a listener's tracks are known; not of tracks that came after the pass began.
     fn learn(&mut self, view: &UserView) -> Result<()> {
         if self.facts.len() > FACTS_KEPT {
             self.facts.clear();
         }
         let tracks: BTreeSet<TrackRef> = view.plays.iter().map(|play| play.track).collect();
-        let unknown = tracks.into_iter().filter(|track| !self.facts.contains_key(track));
+        let mut unknown = Vec::new();
+        for track in tracks.into_iter().filter(|track| !self.facts.contains_key(track)) {
+            let hot = self.reader.view(track.shard)?.hot(track.ordinal.0);
+            unknown.extend((hot.segment != TrackHot::ABSENT.segment).then_some(track));
+        }
         for facts in self.reader.facts(unknown)? {
             self.facts.insert(facts.track, (facts.artists, facts.genres, facts.duration_ms));
         }
