@@ -9,9 +9,7 @@ use super::server::routes;
 use super::status::{FIELD, REASON};
 use crate::Segue;
 use crate::config::{Limits, Settings, Storage};
-use crate::types::{
-    Artist, ArtistId, AudioFeatures, RecordingId, RegionSet, Track, TrackId, User, UserId, VectorRow,
-};
+use crate::types::{Artist, ArtistId, Track, TrackId, User, UserId, VectorRow};
 
 const DIM: usize = 4;
 
@@ -31,21 +29,12 @@ pub(super) struct Served {
 }
 
 fn track(number: usize) -> Track {
+    let artist = Artist { id: ArtistId::new("a").expect("valid"), name: "A".to_owned() };
+    let id = TrackId::new(format!("t{number}")).expect("valid");
     Track {
-        track_id: TrackId::new(format!("t{number}")).expect("valid"),
-        recording_id: RecordingId::new(format!("r{number}")).expect("valid"),
-        title: format!("Title {number}"),
-        artists: vec![Artist { id: ArtistId::new("a").expect("valid"), name: "A".to_owned() }],
-        album_id: None,
-        album: None,
-        label: None,
-        genres: Vec::new(),
-        release_date: None,
-        duration_ms: None,
         popularity: Some((number % 100) as f32),
         explicit: Some(false),
-        regions: RegionSet::All,
-        audio: AudioFeatures::default(),
+        ..Track::new(id, format!("Title {number}"), vec![artist])
     }
 }
 

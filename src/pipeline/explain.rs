@@ -2,6 +2,7 @@
 //! numbers.
 
 use super::candidate::Candidate;
+use super::cold_start::ColdStart;
 use super::diversify::{Cap, Pick};
 use super::explore::Arm;
 use super::recipe::{HeardWindow, Source};
@@ -57,15 +58,20 @@ pub struct ReasonFacts<'a> {
     pub liked_genre: Option<&'a str>,
     /// The listener's region.
     pub region: Option<Region>,
+    /// Where the listener's vector came from.
+    pub step: Option<ColdStart>,
 }
 
 /// One sentence, without a full stop, that a listener understands.
 #[must_use]
 pub fn reason(facts: &ReasonFacts<'_>) -> String {
+    // Nothing is known of this listener's taste, and the sentence must not pretend otherwise.
+    let unknown = matches!(facts.step, Some(ColdStart::RegionAgePrior | ColdStart::Popularity));
     if facts.explored {
         return match (facts.liked_genre, facts.seed) {
             (Some(genre), _) => format!("exploration: new to you, close to the {genre} you like"),
             (None, Some(seed)) => format!("exploration: new to you, sounds a little like {seed}"),
+            (None, None) if unknown => "exploration: unlike the rest of this list".to_owned(),
             (None, None) => "exploration: new to you, close to genres you like".to_owned(),
         };
     }
@@ -75,6 +81,13 @@ pub fn reason(facts: &ReasonFacts<'_>) -> String {
         (_, Some(seed), _) if facts.seeds_requested => format!("similar to {seed}"),
         (Some(Source::Audio), Some(seed), _) => format!("sounds like {seed}, which you played"),
         (_, Some(seed), _) => format!("because you played {seed}"),
+        (Some(Source::Collaborative), None, Some(region)) if unknown => {
+            format!("listeners in {region} play it")
+        }
+        (Some(Source::Collaborative), None, None) if unknown => "many listeners play it".to_owned(),
+        (Some(Source::Collaborative), None, _) if facts.step == Some(ColdStart::Onboarding) => {
+            "close to what you chose when you signed up".to_owned()
+        }
         (Some(Source::Collaborative), None, _) => "listeners with your taste play it".to_owned(),
         (Some(Source::Content), None, _) => "close to tracks you play".to_owned(),
         (Some(Source::Audio), None, _) => "sounds like tracks you like".to_owned(),
@@ -260,6 +273,8 @@ mod tests {
         let region = "DE".parse().ok();
         let trending = ReasonFacts { source: Some(Source::Trending), region, ..base };
         assert_eq!(reason(&trending), "popular in DE");
+        let of_region = ReasonFacts { seed: None, region, step: Some(ColdStart::RegionAgePrior), ..base };
+        assert_eq!(reason(&of_region), "listeners in DE play it");
         let explored = ReasonFacts { explored: true, ..ReasonFacts::default() };
         assert_eq!(reason(&explored), "exploration: new to you, close to genres you like");
         let source = Some(Source::Audio);

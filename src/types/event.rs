@@ -112,6 +112,25 @@ pub struct FeedbackEvent {
     pub positions: Vec<u32>,
 }
 
+impl FeedbackEvent {
+    /// An event of which no more is said; most actions need a track or an artist besides.
+    #[must_use]
+    pub fn new(user_id: UserId, action: Action) -> Self {
+        Self {
+            user_id,
+            action,
+            track_id: None,
+            artist_id: None,
+            at: None,
+            listened_ms: None,
+            event_id: None,
+            query: None,
+            impression: None,
+            positions: Vec::new(),
+        }
+    }
+}
+
 /// The actions on a track that make up a listening history.
 #[derive(
     Debug,

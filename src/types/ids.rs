@@ -180,6 +180,13 @@ impl std::fmt::Display for GenerationId {
     }
 }
 
+impl From<&TrackId> for RecordingId {
+    /// The recording of a track whose catalogue names none: the track itself.
+    fn from(track: &TrackId) -> Self {
+        Self(track.0.clone())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -175,3 +175,26 @@ pub struct Track {
     /// How it sounds.
     pub audio: AudioFeatures,
 }
+
+impl Track {
+    /// A track of which no more is known than this; it may be played everywhere.
+    #[must_use]
+    pub fn new(track_id: TrackId, title: impl Into<String>, artists: Vec<Artist>) -> Self {
+        Self {
+            recording_id: RecordingId::from(&track_id),
+            track_id,
+            title: title.into(),
+            artists,
+            album_id: None,
+            album: None,
+            label: None,
+            genres: Vec::new(),
+            release_date: None,
+            duration_ms: None,
+            popularity: None,
+            explicit: None,
+            regions: RegionSet::All,
+            audio: AudioFeatures::default(),
+        }
+    }
+}

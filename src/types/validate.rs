@@ -213,25 +213,11 @@ fn number(field: &'static str, value: Option<u8>, max: u8) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::{Artist, ArtistId, RecordingId, RegionSet, TrackId, UserId};
+    use crate::types::{Artist, ArtistId, TrackId, UserId};
 
     fn track() -> Track {
-        Track {
-            track_id: TrackId::new("t").expect("valid"),
-            recording_id: RecordingId::new("t").expect("valid"),
-            title: "Title".to_owned(),
-            artists: vec![Artist { id: ArtistId::new("a").expect("valid"), name: "A".to_owned() }],
-            album_id: None,
-            album: None,
-            label: None,
-            genres: Vec::new(),
-            release_date: None,
-            duration_ms: None,
-            popularity: None,
-            explicit: None,
-            regions: RegionSet::All,
-            audio: AudioFeatures::default(),
-        }
+        let artist = Artist { id: ArtistId::new("a").expect("valid"), name: "A".to_owned() };
+        Track::new(TrackId::new("t").expect("valid"), "Title", vec![artist])
     }
 
     fn field(result: Result<()>) -> String {
@@ -266,18 +252,7 @@ mod tests {
     #[test]
     fn an_event_needs_what_its_action_is_about() {
         for action in Action::ALL {
-            let mut event = FeedbackEvent {
-                user_id: UserId::new("u").expect("valid"),
-                action,
-                track_id: None,
-                artist_id: None,
-                at: None,
-                listened_ms: None,
-                event_id: None,
-                query: None,
-                impression: None,
-                positions: Vec::new(),
-            };
+            let mut event = FeedbackEvent::new(UserId::new("u").expect("valid"), action);
             let missing = field(event.validate());
             match missing.as_str() {
                 "track_id" => event.track_id = Some(TrackId::new("t").expect("valid")),

@@ -40,22 +40,7 @@ fn full_track() -> Track {
 }
 
 fn bare_track(id: &str) -> Track {
-    Track {
-        track_id: TrackId::new(id).unwrap(),
-        recording_id: RecordingId::new(id).unwrap(),
-        title: String::new(),
-        artists: vec![artist("a1", "Ana")],
-        album_id: None,
-        album: None,
-        label: None,
-        genres: Vec::new(),
-        release_date: None,
-        duration_ms: None,
-        popularity: None,
-        explicit: None,
-        regions: RegionSet::All,
-        audio: AudioFeatures::default(),
-    }
+    Track::new(TrackId::new(id).unwrap(), "", vec![artist("a1", "Ana")])
 }
 
 fn write<T: Encode + Default>(folder: &TempDir, rows: &[T::Row]) -> std::path::PathBuf {

@@ -44,7 +44,7 @@ pub(super) fn finish(
     let mut relaxed = set.relaxed.clone();
     let slots = order(plan, ranking, set, &mut relaxed);
     let mut tracks = Vec::with_capacity(slots.len());
-    let mut reasons = Reasons::new(reader, plan, retrieved);
+    let mut reasons = Reasons::new(reader, plan, retrieved, vector.step);
     for slot in &slots {
         let candidate = &ranking.candidates[slot.row];
         tracks.push(shown(reader, request, plan, set, slot, candidate, &mut reasons)?);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::plan::Plan;
 use crate::error::Result;
 use crate::pipeline::candidate::Candidate;
+use crate::pipeline::cold_start::ColdStart;
 use crate::pipeline::explain::{ReasonFacts, TrackName, reason as sentence};
 use crate::pipeline::reader::Reader;
 use crate::pipeline::recipe::Source;
@@ -18,13 +19,19 @@ pub(super) struct Reasons<'a> {
     reader: &'a Reader<'a>,
     plan: &'a Plan,
     retrieved: &'a Retrieved,
+    step: ColdStart,
     seeds: BTreeMap<TrackRef, Arc<TrackRow>>,
 }
 
 impl<'a> Reasons<'a> {
-    /// No seed read yet.
-    pub(super) fn new(reader: &'a Reader<'a>, plan: &'a Plan, retrieved: &'a Retrieved) -> Self {
-        Self { reader, plan, retrieved, seeds: BTreeMap::new() }
+    /// No seed read yet. `step` is where the listener's vector came from.
+    pub(super) fn new(
+        reader: &'a Reader<'a>,
+        plan: &'a Plan,
+        retrieved: &'a Retrieved,
+        step: ColdStart,
+    ) -> Self {
+        Self { reader, plan, retrieved, step, seeds: BTreeMap::new() }
     }
 
     /// One sentence a listener understands of a candidate, whose row is given; `explored`: the source of its arm, if it
@@ -62,6 +69,7 @@ impl<'a> Reasons<'a> {
             seeds_requested: !plan.seeds.is_empty(),
             liked_genre: row.track.genres.iter().find(liked).map(|tag| tag.genre.as_str()),
             region: plan.listener.state.user.region,
+            step: Some(self.step),
         }))
     }
 
