@@ -12,7 +12,7 @@ use super::output::{print, print_json};
 use super::progress::Progress;
 use crate::error::{Error, Result};
 use crate::ingest::{ListRow, ListTable, TableWriter, write_atomically};
-use crate::pipeline::request::{RecommendRequest, Recommendation};
+use crate::pipeline::request::{RecommendRequest, Recommendation, RecommendedTrack};
 use crate::types::{SLOTS, Surface, Timestamp, User, UserId, slot_of};
 
 const EXAMPLES: &str = "\
@@ -159,24 +159,28 @@ impl Run<'_> {
         let mut made = 0_u64;
         let progress = Progress::files("batch", partitions);
         for partition in 0..partitions {
-            let members = users.until(|user| self.partition_of(user) > partition)?;
             let path = self.path(partition);
-            if path.exists() {
-                summary.partitions_before += 1;
-                summary.users += members.len() as u64;
-                continue;
+            let is_there = path.exists();
+            summary.partitions_before += u16::from(is_there);
+            let mut writer = if is_there { None } else { Some(TableWriter::create(&path, ListTable)?) };
+            loop {
+                let members = users.next(|user| self.partition_of(user) > partition)?;
+                if members.is_empty() {
+                    break;
+                }
+                let Some(writer) = &mut writer else {
+                    summary.users += members.len() as u64;
+                    continue;
+                };
+                let lists: Vec<Recommendation> =
+                    members.par_iter().filter_map(|user| self.list(user).transpose()).collect::<Result<_>>()?;
+                lists.iter().try_for_each(|list| writer.write(&rows(list)))?;
+                summary.add(&lists);
+                made += lists.len() as u64;
             }
-            let lists: Vec<Recommendation> =
-                members.par_iter().filter_map(|user| self.list(user).transpose()).collect::<Result<_>>()?;
-            self.write(&path, &lists)?;
-            summary.users += lists.len() as u64;
-            summary.tracks += lists.iter().map(|list| list.tracks.len() as u64).sum::<u64>();
-            summary.short_lists += lists
-                .iter()
-                .filter(|list| list.degraded.iter().any(|word| word.contains(" tracks: ")))
-                .count() as u64;
-            summary.relaxed_lists += lists.iter().filter(|list| !list.relaxed.is_empty()).count() as u64;
-            made += lists.len() as u64;
+            if let Some(writer) = writer {
+                writer.finish()?;
+            }
             progress.at_file(partition + 1);
         }
         summary.seconds = started.elapsed().as_secs_f64();
@@ -205,27 +209,31 @@ impl Run<'_> {
             Err(error) => Err(error),
         }
     }
+}
 
-    fn write(&self, path: &Path, lists: &[Recommendation]) -> Result<()> {
-        let mut writer = TableWriter::create(path, ListTable)?;
-        for list in lists {
-            let rows: Vec<ListRow> = (0..)
-                .zip(&list.tracks)
-                .map(|(position, track)| ListRow {
-                    user_id: list.user_id.as_ref().map_or_else(String::new, ToString::to_string),
-                    position,
-                    track_id: track.track_id.to_string(),
-                    score: track.score,
-                    explored: track.explored,
-                    reason: track.reason.clone(),
-                    recipe: list.recipe.clone(),
-                    impression: list.impression.clone(),
-                })
-                .collect();
-            writer.write(&rows)?;
-        }
-        writer.finish().map(|_| ())
+impl Summary {
+    fn add(&mut self, lists: &[Recommendation]) {
+        let is_short = |list: &&Recommendation| list.degraded.iter().any(|word| word.contains(" tracks: "));
+        self.users += lists.len() as u64;
+        self.tracks += lists.iter().map(|list| list.tracks.len() as u64).sum::<u64>();
+        self.short_lists += lists.iter().filter(is_short).count() as u64;
+        self.relaxed_lists += lists.iter().filter(|list| !list.relaxed.is_empty()).count() as u64;
     }
+}
+
+/// A list as rows of its file.
+fn rows(list: &Recommendation) -> Vec<ListRow> {
+    let row = |(position, track): (u32, &RecommendedTrack)| ListRow {
+        user_id: list.user_id.as_ref().map_or_else(String::new, ToString::to_string),
+        position,
+        track_id: track.track_id.to_string(),
+        score: track.score,
+        explored: track.explored,
+        reason: track.reason.clone(),
+        recipe: list.recipe.clone(),
+        impression: list.impression.clone(),
+    };
+    (0..).zip(&list.tracks).map(row).collect()
 }
 
 /// All listeners in order of their slots, page by page.
@@ -237,21 +245,17 @@ struct Users<'a> {
 }
 
 impl Users<'_> {
-    /// The next listeners up to the first for whom `beyond` says so.
-    fn until(&mut self, beyond: impl Fn(&UserId) -> bool) -> Result<Vec<User>> {
-        loop {
-            if let Some(at) = self.read.iter().position(|user| beyond(&user.user_id)) {
-                let rest = self.read.split_off(at);
-                return Ok(std::mem::replace(&mut self.read, rest));
-            }
-            if self.ended {
-                return Ok(std::mem::take(&mut self.read));
-            }
+    /// The next listeners, at most a page of them, before the first for whom `beyond` says so; none when that is the next.
+    fn next(&mut self, beyond: impl Fn(&UserId) -> bool) -> Result<Vec<User>> {
+        while self.read.is_empty() && !self.ended {
             let (users, next) = self.backend.list_users(self.cursor.clone(), PAGE)?;
             self.ended = next.is_none();
             self.cursor = next;
-            self.read.extend(users);
+            self.read = users;
         }
+        let end = self.read.iter().position(|user| beyond(&user.user_id)).unwrap_or(self.read.len());
+        let rest = self.read.split_off(end);
+        Ok(std::mem::replace(&mut self.read, rest))
     }
 }
 

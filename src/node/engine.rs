@@ -10,6 +10,7 @@ use segue_cluster::ClusterNode;
 
 use super::group::Group;
 use super::stage::Stage;
+use super::statistics::StatisticsTurn;
 use super::worker::Worker;
 use crate::config::Settings;
 use crate::error::{Error, Result};
@@ -85,8 +86,8 @@ pub(super) struct Inner {
     pub worker: Mutex<Option<Worker>>,
     /// Events may be waiting for tracks that are there: the worker looks through all of them.
     pub resolve_due: AtomicBool,
-    /// When statistics were last derived in the background.
-    pub statistics_at: Mutex<Option<std::time::Instant>>,
+    /// When statistics were and have to be derived.
+    pub statistics_turn: StatisticsTurn,
     pub closing: AtomicBool,
 }
 

@@ -87,13 +87,13 @@ impl Inner {
         let contents = self.contents(id)?;
         let active = generation(self.propose_meta(&MetaCommand::ActivateGeneration { id, contents })?)?;
         // Nearness of artists is told by the vectors of one generation.
-        self.refresh_statistics()?;
+        self.refresh_statistics_after("activation");
         Ok(active)
     }
 
     pub(super) fn rollback_generation(&self) -> Result<GenerationInfo> {
         let active = generation(self.propose_meta(&MetaCommand::RollbackGeneration)?)?;
-        self.refresh_statistics()?;
+        self.refresh_statistics_after("rollback");
         Ok(active)
     }
 

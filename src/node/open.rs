@@ -21,6 +21,7 @@ use super::engine::{Inner, OpenReport, Replica};
 use super::group::Group;
 use super::replica::{MetaReplica, TrackReplica, UserReplica};
 use super::stage::Stage;
+use super::statistics::StatisticsTurn;
 use crate::config::Settings;
 use crate::error::{Error, ErrorKind, Result};
 use crate::maintenance::IndexChoice;
@@ -81,7 +82,7 @@ pub(super) fn open(dir: &Path, settings: Settings) -> Result<(Inner, OpenReport)
         maintenance: Mutex::default(),
         worker: Mutex::default(),
         resolve_due: false.into(),
-        statistics_at: Mutex::new(None),
+        statistics_turn: StatisticsTurn::new(),
         closing: false.into(),
     };
     inner.define_built_in()?;

@@ -30,12 +30,14 @@ impl Inner {
             (self.tracks.group.name.clone(), tracks.applied_index),
             (self.users.group.name.clone(), self.users.shard.applied().index),
         ];
+        let learnt = self.caches.statistics.get(self.users.shard.statistics());
         Ok(Reader {
             tracks: vec![tracks],
             users: &self.users.shard,
             recipes: Arc::clone(&read.recipes),
             generation,
-            statistics: self.caches.statistics.get(self.users.shard.statistics())?,
+            statistics: learnt.statistics,
+            statistics_unreadable: learnt.unreadable.is_some(),
             gram: generation.and_then(|id| read.grams.get(&id).cloned()),
             impression_key: self.impression_key()?,
             rules: true,

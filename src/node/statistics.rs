@@ -1,9 +1,10 @@
 //! Keeping what is learnt from all listeners up to date: derived here, agreed on through the log.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use tracing::info;
+use parking_lot::Mutex;
+use tracing::{info, warn};
 
 use super::engine::Inner;
 use crate::error::Result;
@@ -14,6 +15,23 @@ use crate::storage::user_shard::{STATISTICS_BYTES_MAX, UserOp};
 const ENTRIES: u64 = 1_000;
 /// They are not derived more often than this in the background.
 const REST: Duration = Duration::from_secs(60);
+/// After so long a single new entry is enough: a quiet database learns too.
+const QUIET: Duration = Duration::from_secs(3_600);
+
+/// When statistics were and have to be derived.
+pub(super) struct StatisticsTurn {
+    opened: Instant,
+    last: Mutex<Option<Instant>>,
+    /// Somebody could not derive them when it was their turn to.
+    due: AtomicBool,
+}
+
+impl StatisticsTurn {
+    /// Never derived by this process.
+    pub(super) fn new() -> Self {
+        Self { opened: Instant::now(), last: Mutex::new(None), due: AtomicBool::new(false) }
+    }
+}
 
 impl Inner {
     /// Derives the statistics from the state as it is and hands them to the listeners' shard as one entry.
@@ -25,11 +43,11 @@ impl Inner {
         let reader = self.reader(None)?;
         let keep_going = || !self.closing.load(Ordering::Acquire);
         let Some(mut statistics) = build(&reader, &keep_going)? else { return Ok(()) };
-        if statistics.events == 0 {
+        if statistics.events == 0 && self.users.shard.statistics().is_none() {
             return Ok(());
         }
         let mut bytes = statistics.encode()?;
-        while bytes.len() > STATISTICS_BYTES_MAX {
+        while bytes.len() > STATISTICS_BYTES_MAX && !statistics.artists.is_empty() {
             statistics.halve();
             bytes = statistics.encode()?;
         }
@@ -39,18 +57,40 @@ impl Inner {
         Ok(())
     }
 
-    /// [`Inner::refresh_statistics`] when enough has happened since the last time.
+    /// [`Inner::refresh_statistics`] after something that has already happened, which a failure must not turn into one:
+    /// the worker then tries again.
+    pub(super) fn refresh_statistics_after(&self, what: &'static str) {
+        if let Err(error) = self.refresh_statistics() {
+            warn!(%error, after = what, "nothing could be learnt from all listeners; it is tried again");
+            self.statistics_turn.due.store(true, Ordering::Release);
+        }
+    }
+
+    /// [`Inner::refresh_statistics`] when enough has happened since the last time, or when there are none that can be
+    /// read, or none of the generation that answers.
     pub(super) fn refresh_statistics_if_due(&self) -> Result<()> {
+        let turn = &self.statistics_turn;
         {
-            let mut last = self.statistics_at.lock();
-            let applied = self.users.shard.applied().index;
-            let known = self.caches.statistics.get(self.users.shard.statistics())?;
-            let is_rested = last.is_none_or(|last| last.elapsed() >= REST);
-            if applied < known.applied + ENTRIES || !is_rested {
+            let mut last = turn.last.lock();
+            if last.is_some_and(|last| last.elapsed() < REST) || !self.statistics_are_due(*last) {
                 return Ok(());
             }
             *last = Some(Instant::now());
         }
-        self.refresh_statistics()
+        turn.due.store(false, Ordering::Release);
+        self.refresh_statistics().inspect_err(|_| turn.due.store(true, Ordering::Release))
+    }
+
+    fn statistics_are_due(&self, last: Option<Instant>) -> bool {
+        let learnt = self.caches.statistics.get(self.users.shard.statistics());
+        let active = self.meta.shard.state().active().map_or(0, |generation| generation.id.0);
+        let is_of_another = learnt.statistics.events > 0 && learnt.statistics.generation != active;
+        if learnt.unreadable.is_some() || is_of_another || self.statistics_turn.due.load(Ordering::Acquire) {
+            return true;
+        }
+        // The entry that brought them counts as one.
+        let new = self.users.shard.applied().index.saturating_sub(learnt.statistics.applied + 1);
+        let is_quiet = last.unwrap_or(self.statistics_turn.opened).elapsed() >= QUIET;
+        new >= ENTRIES || (new > 0 && is_quiet)
     }
 }

@@ -1,5 +1,7 @@
 //! Editorial rules at work: which hold for a listener now, and what they do to scores (PIPELINE.md §3, source `rules`).
 
+use std::collections::BTreeSet;
+
 use super::candidate::{Candidate, best_first};
 use super::facts::{TrackFacts, finite};
 use super::profile::TasteProfile;
@@ -78,16 +80,29 @@ pub fn weigh(candidates: &mut [Candidate<'_>], rules: &[(usize, &EditorialRule)]
     }
 }
 
-/// Rows that take a place in the list whatever their score: the best of each pinning rule, at most a third of `n`.
+/// Rows that take a place in the list whatever their score: the best of each pinning rule, at most a third of `n`, and no
+/// version of a recording that is pinned or among the rows `taken` already.
 #[must_use]
-pub fn pinned(candidates: &[Candidate<'_>], rules: &[(usize, &EditorialRule)], n: usize) -> Vec<usize> {
+pub fn pinned(
+    candidates: &[Candidate<'_>],
+    rules: &[(usize, &EditorialRule)],
+    taken: &[usize],
+    n: usize,
+) -> Vec<usize> {
+    let recording = |row: usize| candidates[row].facts.recording_key();
+    let mut recordings: BTreeSet<_> = taken.iter().map(|&row| recording(row)).collect();
     let mut rows = Vec::new();
     for (_, rule) in rules.iter().filter(|(_, rule)| rule.effect == RuleEffect::Pin) {
         if rows.len() >= n / 3 {
             break;
         }
-        let about = |row: &usize| is_about(&rule.tracks, candidates[*row].facts) && !rows.contains(row);
-        rows.extend((0..candidates.len()).find(about));
+        let about = |row: &usize| {
+            is_about(&rule.tracks, candidates[*row].facts) && !recordings.contains(&recording(*row))
+        };
+        if let Some(row) = (0..candidates.len()).find(about) {
+            recordings.insert(recording(row));
+            rows.push(row);
+        }
     }
     rows
 }
@@ -157,9 +172,22 @@ mod tests {
         let candidates: Vec<Candidate<'_>> =
             facts.iter().map(|facts| Candidate::new(facts, Vec::new(), 0.5)).collect();
         let pin = rule(RuleEffect::Pin, 1.0);
-        assert_eq!(pinned(&candidates, &[(0, &pin), (1, &pin)], 30), [1, 2]);
-        assert_eq!(pinned(&candidates, &[(0, &pin), (1, &pin)], 3), [1]);
-        assert!(pinned(&candidates, &[(0, &pin)], 2).is_empty());
+        let two = [(0, &pin), (1, &pin)];
+        assert_eq!(pinned(&candidates, &two, &[], 30), [1, 2]);
+        assert_eq!(pinned(&candidates, &two, &[], 3), [1]);
+        assert!(pinned(&candidates, &[(0, &pin)], &[], 2).is_empty());
+        assert_eq!(pinned(&candidates, &two, &[1], 30), [2]);
+    }
+
+    #[test]
+    fn no_version_of_a_recording_that_is_in_the_list_is_pinned() {
+        let mut facts = [track_of(1, 1, &[], 0.9), track_of(2, 2, &[], 0.9), track_of(3, 3, &[], 0.8)];
+        facts[1].recording = facts[0].recording;
+        let candidates: Vec<Candidate<'_>> =
+            facts.iter().map(|facts| Candidate::new(facts, Vec::new(), 0.5)).collect();
+        let pin = rule(RuleEffect::Pin, 1.0);
+        assert_eq!(pinned(&candidates, &[(0, &pin), (1, &pin)], &[], 30), [0, 2]);
+        assert_eq!(pinned(&candidates, &[(0, &pin)], &[1], 30), [2]);
     }
 
     #[test]

@@ -91,6 +91,8 @@ pub struct Reader<'a> {
     pub generation: Option<GenerationId>,
     /// What was learnt from all listeners; empty before the first pass over them.
     pub statistics: Arc<Statistics>,
+    /// Statistics are there, and cannot be read.
+    pub statistics_unreadable: bool,
     /// What fold-in needs in that generation.
     pub gram: Option<Arc<GramData>>,
     /// The key impression tokens are signed with.

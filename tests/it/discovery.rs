@@ -8,9 +8,11 @@ use segue::pipeline::recipe::{
     SourceSpec,
 };
 use segue::pipeline::request::{RecommendRequest, Recommendation};
-use segue::types::{Action, DAY_MS, FeedbackEvent, Surface, Timestamp, TrackId, User, UserId};
+use segue::types::{
+    Action, Artist, DAY_MS, Date, FeedbackEvent, Surface, Timestamp, Track, TrackId, User, UserId,
+};
 
-use crate::support::{AS_OF, World, id, small_segments};
+use crate::support::{AS_OF, World, id, small_segments, track};
 
 struct Place {
     folder: tempfile::TempDir,
@@ -313,4 +315,24 @@ fn every_listener_gets_a_sensible_list_whatever_is_known_of_them() {
             assert!(list.tracks.len() >= 10 && list.tracks.iter().all(|track| !track.reason.is_empty()));
         }
     }
+}
+
+#[test]
+fn a_short_radar_holds_every_release_of_a_followed_artist_whatever_the_caps_say() {
+    let place = Place::new();
+    let artist = Artist { id: id("a-new-band"), name: "A New Band".to_owned() };
+    let release = |number: u64| Track {
+        artists: vec![artist.clone()],
+        album_id: Some(id("debut")),
+        release_date: Some(Date(AS_OF.day() - 3)),
+        ..track(9_000 + number, 0)
+    };
+    place.engine.upsert_tracks((0..7).map(release).collect()).unwrap();
+    let fan = User { followed_artists: vec![artist.id.clone()], ..User::unknown(id("fan")) };
+    place.engine.upsert_users(vec![fan]).unwrap();
+    let list = place.ask("fan", "release_radar", RecipePatch::default());
+    let theirs = list.tracks.iter().filter(|track| track.artists == ["A New Band"]).count();
+    assert_eq!((theirs, list.tracks.len()), (7, 7));
+    assert!(list.relaxed.iter().any(|words| words.contains("artist cap")), "{:?}", list.relaxed);
+    assert!(list.degraded.iter().any(|words| words.contains("no more were released")), "{:?}", list.degraded);
 }

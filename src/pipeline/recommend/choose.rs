@@ -72,8 +72,14 @@ pub fn choose<'a>(
     let mut set = ChosenSet { explored: explore(reader, plan, cold_start, ranking), ..ChosenSet::default() };
     pin(plan, ranking, &mut set);
     select(plan, ranking, &mut set, false);
+    if is_complete(plan, ranking) {
+        if set.len() < plan.n {
+            select(plan, ranking, &mut set, true);
+        }
+        return Ok(set);
+    }
     for (step, cell) in FillStep::ALL.into_iter().zip(cells) {
-        if set.len() >= plan.n || is_complete(plan, ranking) {
+        if set.len() >= plan.n {
             break;
         }
         reader.deadline.check()?;
@@ -88,9 +94,12 @@ pub fn choose<'a>(
     Ok(set)
 }
 
-/// Whether a list stays as short as it is: one of releases only, for a listener whose artists released something.
+/// Whether no other track may fill the list: one of releases only, for a listener whose artists released something. The
+/// source then gave every release it has, unless it was cut at its depth.
 fn is_complete(plan: &Plan, ranking: &Ranking<'_>) -> bool {
-    plan.recipe.is_releases_only() && ranking.candidates.iter().any(|candidate| !candidate.parts.is_empty())
+    let found = ranking.candidates.iter().filter(|candidate| !candidate.parts.is_empty()).count();
+    let depth: usize = plan.recipe.sources.iter().map(|spec| spec.depth as usize).sum();
+    plan.recipe.is_releases_only() && (1..depth).contains(&found)
 }
 
 /// Gives their places to what the recipe's rules pin.
@@ -100,9 +109,8 @@ fn pin(plan: &Plan, ranking: &Ranking<'_>, set: &mut ChosenSet) {
     }
     let (listener, moment) = (&plan.listener, moment(plan));
     let rules = holding(&plan.recipe.editorial, &listener.profile, &moment, listener.state.user.region);
-    let taken = set.rows();
-    let rows = pinned(&ranking.candidates, &rules, plan.n).into_iter().filter(|row| !taken.contains(row));
-    set.picks.extend(rows.map(|row| Pick { row, relevance: 1.0, penalty: 0.0 }));
+    let rows = pinned(&ranking.candidates, &rules, &set.rows(), plan.n);
+    set.picks.extend(rows.into_iter().map(|row| Pick { row, relevance: 1.0, penalty: 0.0 }));
 }
 
 /// Fills the set up to the list's length from the candidates at hand.

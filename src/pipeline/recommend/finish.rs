@@ -55,6 +55,12 @@ pub(super) fn finish(
         .filter(|list| list.hits.is_empty() && plan.is_asked(list.source))
         .map(|list| format!("source had nothing to offer: {}", list.source.as_str()))
         .collect();
+    if reader.statistics_unreadable {
+        degraded.push(
+            "statistics cannot be read and are derived again: sources that ask them had nothing to offer"
+                .to_owned(),
+        );
+    }
     degraded.extend(shortfall(plan.n, tracks.len(), plan.recipe.released_within_days));
     let listed = slots.iter().map(|slot| ranking.candidates[slot.row].track()).collect();
     let reply = Recommendation {

@@ -97,13 +97,13 @@ impl Statistics {
         codec::decode(VERSION, bytes)
     }
 
-    /// Drops half of the artists and genres, those with fewest listeners, for statistics too large to agree on.
+    /// Drops the half of the artists with fewest listeners, for statistics too large to agree on; ends at none.
     pub fn halve(&mut self) {
-        let mut artists: Vec<u32> = self.artists.iter().map(|artist| artist.listeners).collect();
-        artists.sort_unstable();
-        let least = artists.get(artists.len() / 2).copied().unwrap_or(0);
+        let mut order: Vec<usize> = (0..self.artists.len()).collect();
+        order.sort_by_key(|&at| (std::cmp::Reverse(self.artists[at].listeners), at));
+        let mut keep = vec![false; order.len()];
+        order.iter().take(order.len() / 2).for_each(|&at| keep[at] = true);
         // Places change, so neighbours are named by what they point at.
-        let keep: Vec<bool> = self.artists.iter().map(|artist| artist.listeners > least).collect();
         let mut next = 0;
         let places: Vec<Option<u32>> = keep
             .iter()
@@ -201,24 +201,79 @@ impl ArmStatistics {
 /// The decoded statistics of the newest bytes.
 #[derive(Default)]
 pub struct StatisticsCache {
-    decoded: Mutex<Option<(Arc<[u8]>, Arc<Statistics>)>>,
+    decoded: Mutex<Option<(Arc<[u8]>, Learnt)>>,
+}
+
+/// Statistics, and whether the bytes could be read at all.
+#[derive(Debug, Clone, Default)]
+pub struct Learnt {
+    /// Empty before the first pass over all listeners, and when the bytes are damaged or of a newer program.
+    pub statistics: Arc<Statistics>,
+    /// Why the bytes cannot be read. They are derived data: requests go on without them and say so, and the node derives
+    /// them again.
+    pub unreadable: Option<Arc<str>>,
 }
 
 impl StatisticsCache {
     /// The statistics of these bytes, decoded once.
-    ///
-    /// # Errors
-    /// As [`Statistics::decode`].
-    pub fn get(&self, bytes: Option<Arc<[u8]>>) -> Result<Arc<Statistics>> {
-        let Some(bytes) = bytes else { return Ok(Arc::default()) };
+    #[must_use]
+    pub fn get(&self, bytes: Option<Arc<[u8]>>) -> Learnt {
+        let Some(bytes) = bytes else { return Learnt::default() };
         let mut decoded = self.decoded.lock();
-        if let Some((of, statistics)) = &*decoded
+        if let Some((of, learnt)) = &*decoded
             && Arc::ptr_eq(of, &bytes)
         {
-            return Ok(Arc::clone(statistics));
+            return learnt.clone();
         }
-        let statistics = Arc::new(Statistics::decode(&bytes)?);
-        *decoded = Some((bytes, Arc::clone(&statistics)));
-        Ok(statistics)
+        let learnt = match Statistics::decode(&bytes) {
+            Ok(statistics) => Learnt { statistics: Arc::new(statistics), unreadable: None },
+            Err(error) => Learnt { unreadable: Some(error.to_string().into()), ..Learnt::default() },
+        };
+        *decoded = Some((bytes, learnt.clone()));
+        learnt
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn artist(key: u64, listeners: u32, others: &[u32]) -> ArtistStatistics {
+        let list: Vec<(u32, f32)> = others.iter().map(|&at| (at, 0.5)).collect();
+        ArtistStatistics { artist: ArtistKey(key), listeners, near: list.clone(), heard_with: list }
+    }
+
+    #[test]
+    fn half_of_the_artists_stay_with_their_neighbours_even_when_all_are_heard_alike() {
+        let artists = vec![
+            artist(10, 5, &[1, 2]),
+            artist(20, 5, &[0, 3]),
+            artist(30, 5, &[0, 1]),
+            artist(40, 9, &[0, 1, 2]),
+        ];
+        let mut statistics = Statistics { artists, ..Statistics::default() };
+        statistics.halve();
+        let kept: Vec<u64> = statistics.artists.iter().map(|artist| artist.artist.0).collect();
+        assert_eq!(kept, [10, 40]);
+        let near = |key| -> Vec<u64> {
+            statistics.near_artists(ArtistKey(key), None).iter().map(|(artist, _)| artist.0).collect()
+        };
+        assert_eq!((near(10), near(40)), (vec![], vec![10]));
+        (0..3).for_each(|_| statistics.halve());
+        assert!(statistics.artists.is_empty());
+    }
+
+    #[test]
+    fn bytes_nobody_can_read_leave_a_request_without_statistics_and_say_why() {
+        let cache = StatisticsCache::default();
+        let good = Statistics { listeners: 3, ..Statistics::default() }.encode().unwrap();
+        assert_eq!(cache.get(Some(good.clone().into())).statistics.listeners, 3);
+        for damaged in [Vec::new(), good[..good.len() - 1].to_vec(), vec![0xFF; 64]] {
+            let learnt = cache.get(Some(damaged.into()));
+            assert!(learnt.unreadable.is_some());
+            assert_eq!(*learnt.statistics, Statistics::default());
+        }
+        assert!(cache.get(Some(good.into())).unreadable.is_none());
+        assert!(cache.get(None).unreadable.is_none());
     }
 }

@@ -126,12 +126,12 @@ impl Entry<'_> {
                 Ok(UserReply::Recorded(outcomes))
             }
             UserOp::RecordShown(events, slots) => {
-                let of = |at: u32| -> Vec<ShownSlot> {
-                    slots.iter().filter(|slot| slot.event == at).copied().collect()
-                };
+                let mut of: HashMap<u32, Vec<ShownSlot>> = HashMap::new();
+                slots.iter().for_each(|slot| of.entry(slot.event).or_default().push(*slot));
+                let chosen = |at: u32| of.get(&at).map_or(&[][..], Vec::as_slice);
                 let events = (0..).zip(&events);
                 let outcomes =
-                    events.map(|(at, event)| self.record(event, &of(at))).collect::<Result<_>>()?;
+                    events.map(|(at, event)| self.record(event, chosen(at))).collect::<Result<_>>()?;
                 Ok(UserReply::Recorded(outcomes))
             }
             UserOp::PutStatistics(bytes) => {

@@ -6,9 +6,12 @@ use std::sync::Arc;
 use super::engine::Engine;
 use super::error::Result;
 use super::shard::UserShard;
-use super::value::open_row;
 use super::view::{self, UserView};
-use super::{keys, rows::UserRecord, value::damaged};
+use super::{
+    keys,
+    rows::UserRecord,
+    value::{damaged, open},
+};
 use crate::types::slot_of;
 
 impl UserShard {
@@ -52,8 +55,9 @@ impl UserShard {
     }
 }
 
-/// The statistics of the files.
+/// The statistics of the files. They are derived, so a damaged row does not keep a shard from opening: it is read as no
+/// bytes at all, which nobody takes for statistics; [`UserShard::check`] names the damage.
 pub(super) fn read_statistics(engine: &Engine) -> Result<Option<Arc<[u8]>>> {
     let Some(stored) = engine.get(&keys::STATISTICS)? else { return Ok(None) };
-    Ok(Some(open_row(&keys::STATISTICS, &stored)?.into()))
+    Ok(Some(open(&stored).unwrap_or_default().into()))
 }
