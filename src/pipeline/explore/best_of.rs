@@ -14,33 +14,68 @@ const REACH: f64 = 7.0;
 /// O(160 · arms).
 #[must_use]
 pub fn best_of(arms: &[(f64, f64)]) -> Vec<f64> {
-    if arms.len() < 2 {
-        return vec![1.0; arms.len()];
-    }
-    let fold = |value: fn(&(f64, f64)) -> f64| arms.iter().map(value).fold(f64::NEG_INFINITY, f64::max);
-    let (low, high) = (fold(|(mean, sd)| mean - REACH * sd), fold(|(mean, sd)| mean + REACH * sd));
-    let step = (high - low) / POINTS as f64;
-    if !(step.is_finite() && step > 0.0) {
-        return vec![1.0 / arms.len() as f64; arms.len()];
-    }
-    // A posterior narrower than the steps would fall between them.
-    let arms: Vec<(f64, f64)> = arms.iter().map(|&(mean, sd)| (mean, sd.max(step))).collect();
-    let mut sums = vec![0.0; arms.len()];
-    let mut below = vec![0.0; arms.len()];
-    for point in 0..=POINTS {
-        let v = low + step * point as f64;
-        let mut all = 0.0;
-        for (slot, &(mean, sd)) in below.iter_mut().zip(&arms) {
-            *slot = normal_cdf((v - mean) / sd).max(f64::MIN_POSITIVE).ln();
-            all += *slot;
+    BestOf::new(arms).among(&vec![true; arms.len()])
+}
+
+/// The integrand of some arms on one grid, for the probabilities among any of them.
+#[derive(Debug, Clone)]
+pub struct BestOf {
+    arms: usize,
+    /// Point by point, arm by arm: density and distribution function; none when all arms are equal and certain.
+    values: Vec<(f64, f64)>,
+}
+
+impl BestOf {
+    /// Evaluates the densities of arms given as `(mean, standard deviation)`.
+    #[must_use]
+    pub fn new(arms: &[(f64, f64)]) -> Self {
+        let fold = |value: fn(&(f64, f64)) -> f64| arms.iter().map(value).fold(f64::NEG_INFINITY, f64::max);
+        let (low, high) = (fold(|(mean, sd)| mean - REACH * sd), fold(|(mean, sd)| mean + REACH * sd));
+        let step = (high - low) / POINTS as f64;
+        if arms.len() < 2 || !(step.is_finite() && step > 0.0) {
+            return Self { arms: arms.len(), values: Vec::new() };
         }
-        for (i, &(mean, sd)) in arms.iter().enumerate() {
-            let z = (v - mean) / sd;
-            sums[i] += (all - below[i] - 0.5 * z * z).exp() / sd;
+        // A posterior narrower than the steps would fall between them.
+        let arms: Vec<(f64, f64)> = arms.iter().map(|&(mean, sd)| (mean, sd.max(step))).collect();
+        let mut values = Vec::with_capacity((POINTS + 1) * arms.len());
+        for point in 0..=POINTS {
+            let v = low + step * point as f64;
+            values.extend(arms.iter().map(|&(mean, sd)| {
+                let z = (v - mean) / sd;
+                ((-0.5 * z * z).exp() / sd, normal_cdf(z))
+            }));
         }
+        Self { arms: arms.len(), values }
     }
-    let total: f64 = sums.iter().sum();
-    sums.iter().map(|sum| sum / total).collect()
+
+    /// The probabilities among the arms that are `open`: 0 for the others, and the same for each open one when the
+    /// integral has nothing to tell them apart by.
+    #[must_use]
+    pub fn among(&self, open: &[bool]) -> Vec<f64> {
+        let open: Vec<usize> = (0..self.arms).filter(|&arm| open[arm]).collect();
+        let mut sums = vec![0.0; self.arms];
+        let mut before = vec![0.0; open.len()];
+        for row in self.values.chunks_exact(self.arms.max(1)) {
+            // All distribution functions but one's own, as a product from the left and one from the right.
+            let mut product = 1.0;
+            for (slot, &arm) in before.iter_mut().zip(&open) {
+                *slot = product;
+                product *= row[arm].1;
+            }
+            let mut after = 1.0;
+            for (&before, &arm) in before.iter().zip(&open).rev() {
+                sums[arm] += row[arm].0 * before * after;
+                after *= row[arm].1;
+            }
+        }
+        let total: f64 = sums.iter().sum();
+        if total > 0.0 {
+            sums.iter_mut().for_each(|sum| *sum /= total);
+        } else {
+            open.iter().for_each(|&arm| sums[arm] = 1.0 / open.len() as f64);
+        }
+        sums
+    }
 }
 
 /// The standard normal distribution function (Hart's rational approximation as given by West, Wilmott 2005), 1e-14.
@@ -102,6 +137,18 @@ mod tests {
         assert_eq!(best_of(&[(0.3, 0.1)]), [1.0]);
         assert!(best_of(&[]).is_empty());
         assert_eq!(best_of(&[(0.3, 0.0), (0.3, 0.0)]), [0.5, 0.5]);
+    }
+
+    #[test]
+    fn arms_that_close_leave_the_others_what_they_would_have_alone() {
+        let arms = [(0.40, 0.10), (0.35, 0.20), (0.45, 0.05), (0.10, 0.30)];
+        let among = BestOf::new(&arms).among(&[true, false, true, true]);
+        let alone = best_of(&[arms[0], arms[2], arms[3]]);
+        assert_eq!(among[1], 0.0);
+        for (found, expected) in [among[0], among[2], among[3]].iter().zip(&alone) {
+            assert!((found - expected).abs() < 1e-4, "{among:?} {alone:?}");
+        }
+        assert_eq!(BestOf::new(&arms).among(&[false, true, false, false]), [0.0, 1.0, 0.0, 0.0]);
     }
 
     /// χ² of draws of the posteriors themselves against the integral.

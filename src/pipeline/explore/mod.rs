@@ -13,7 +13,7 @@ mod posterior;
 mod rate;
 mod thompson;
 
-pub use best_of::best_of;
+pub use best_of::{BestOf, best_of};
 pub use choose::{Arm, ChoicePolicy, Chosen, PoolTrack, choose};
 pub use place::{SAFE_SLOTS, exploration_count, fill_slots, place};
 pub use posterior::{ArmSums, CONTEXT_DIM, Context, Posterior, context};

@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::shelf::non_hits;
 use super::{Note, Retrieved, SourceRequest, depth, may_show, sort_hits, taste};
 use crate::error::Result;
 use crate::pipeline::reader::Reader;
 use crate::pipeline::recipe::{Source, SourceSpec};
 use crate::pipeline::retrieve::AllowedTracks;
-use crate::storage::track_shard::segment::PostingField;
-use crate::types::{ArtistKey, TrackOrdinal, TrackRef};
+use crate::types::{ArtistKey, ShardId, TrackRef};
 
 /// Artists of the listener that neighbours are looked for.
 const OWN_ARTISTS: usize = 20;
@@ -34,12 +34,13 @@ pub(super) fn adjacent_artists(
     }
     let own = taste::artists(reader, request, OWN_ARTISTS)?;
     let known = taste::known_artists(reader, request)?;
+    let is_allowed = may_show(reader, allowed);
     let mut found: Vec<(TrackRef, f64)> = Vec::new();
     for (artist, score, of) in near(reader, &own, &known) {
         if found.len() >= depth(spec) {
             break;
         }
-        for (at, track) in non_hits(reader, artist, allowed)?.into_iter().enumerate() {
+        for (at, track) in some_non_hits(reader, artist, &is_allowed)?.into_iter().enumerate() {
             // A track of two adjacent artists belongs to the nearer one.
             if retrieved.notes.contains_key(&(Source::AdjacentArtists, track)) {
                 continue;
@@ -77,30 +78,15 @@ pub(super) fn near(
     all
 }
 
-/// An artist's best tracks below their own top fifth by popularity, one a recording, best first.
-fn non_hits(reader: &Reader<'_>, artist: ArtistKey, allowed: &[AllowedTracks]) -> Result<Vec<TrackRef>> {
-    let mut tracks: Vec<(f32, TrackRef, u32)> = Vec::new();
-    for view in &reader.tracks {
-        for ordinal in view.postings(PostingField::Artist, artist.0)? {
-            let hot = view.hot(ordinal);
-            let popularity = if hot.popularity.is_nan() { -1.0 } else { hot.popularity };
-            let track = TrackRef { shard: view.shard, ordinal: TrackOrdinal(ordinal) };
-            tracks.push((popularity, track, hot.recording));
-        }
-    }
-    tracks.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-    let hits = tracks.len().div_ceil(5);
-    let is_allowed = may_show(reader, allowed);
-    let mut recordings: BTreeSet<_> =
-        tracks[..hits].iter().map(|(_, track, number)| (track.shard, *number)).collect();
-    let mut kept = Vec::new();
-    for (_, track, recording) in tracks.drain(..).skip(hits) {
-        if kept.len() == TRACKS_EACH {
-            break;
-        }
-        if is_allowed(track) && recordings.insert((track.shard, recording)) {
-            kept.push(track);
-        }
-    }
-    Ok(kept)
+/// An artist's best tracks that are no hits of theirs, one a recording, best first.
+fn some_non_hits(
+    reader: &Reader<'_>,
+    artist: ArtistKey,
+    is_allowed: impl Fn(TrackRef) -> bool,
+) -> Result<Vec<TrackRef>> {
+    let mut recordings: BTreeSet<(ShardId, u32)> = BTreeSet::new();
+    let tracks = non_hits(reader, artist)?;
+    let allowed = tracks.iter().filter(|(track, _)| is_allowed(*track));
+    let first = allowed.filter(|(track, number)| recordings.insert((track.shard, *number)));
+    Ok(first.take(TRACKS_EACH).map(|(track, _)| *track).collect())
 }

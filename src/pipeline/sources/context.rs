@@ -101,11 +101,13 @@ fn genres_now(reader: &Reader<'_>, request: &SourceRequest<'_>) -> Vec<(GenreKey
     let (hour, weekday) = (request.as_of.hour(), request.as_of.weekday());
     let x = context(u64::from(request.listener.plays), hour, weekday);
     if alive {
+        let mut values: BTreeMap<u16, f64> = BTreeMap::new();
         for (key, weight) in &mut weights {
             let Some(genre) = statistics.genre(*key) else { continue };
             let time = genre.hours[usize::from(hour)] * genre.weekdays[usize::from(weekday)];
             let arm = Arm { source: Source::Context, genre_cluster: genre.cluster };
-            let (value, _) = statistics.arm(arm).posterior().reward(&x);
+            let of_arm = || statistics.arm(arm).posterior().reward(&x).0;
+            let value = *values.entry(genre.cluster).or_insert_with(of_arm);
             *weight *= f64::from(time) * value.max(0.05);
         }
     }

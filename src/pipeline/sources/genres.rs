@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Note, Retrieved, SourceRequest, depth, sort_hits, taste};
+use super::shelf::{Popular, middle};
+use super::{Note, Retrieved, SourceRequest, depth, may_show, sort_hits, taste};
 use crate::error::Result;
 use crate::pipeline::reader::Reader;
 use crate::pipeline::recipe::{Source, SourceSpec};
 use crate::pipeline::retrieve::AllowedTracks;
-use crate::storage::track_shard::segment::PostingField;
-use crate::types::{GenreKey, SplitMix64, TrackOrdinal, TrackRef};
+use crate::types::{GenreKey, SplitMix64, TrackRef};
 
 /// Genres of the listener that neighbours are looked for.
 const OWN_GENRES: usize = 8;
@@ -16,10 +16,8 @@ const OWN_GENRES: usize = 8;
 const HOME_GENRES: usize = 12;
 /// Genres sampled from.
 const ADJACENT_GENRES: usize = 12;
-/// Popularity of what is sampled.
-const POPULARITY: std::ops::RangeInclusive<f32> = 20.0..=80.0;
-/// Draws for each wanted track, since many are not allowed or too popular.
-const DRAWS: usize = 10;
+/// Draws for each wanted track, since some are not allowed.
+const DRAWS: usize = 4;
 /// Its stream of the request's seed.
 const STREAM: u64 = 0xA5C1_9E0D_73F4_2B86;
 
@@ -40,14 +38,16 @@ pub(super) fn genre_exploration(
     }
     let adjacent = adjacent(reader, request)?;
     let total: f64 = adjacent.iter().map(|(_, strength, _)| strength).sum();
+    let is_allowed = may_show(reader, allowed);
     let mut rng = SplitMix64::new(request.seed ^ STREAM);
     let mut taken: BTreeSet<TrackRef> = BTreeSet::new();
     let mut found = Vec::new();
     for (genre, strength, of) in adjacent {
         let quota = (depth(spec) as f64 * strength / total).ceil() as usize;
-        for track in sample(reader, genre, quota, allowed, &mut rng)? {
+        let tracks = middle(reader, genre)?;
+        for place in sample(&tracks, quota, &is_allowed, &mut rng) {
+            let (track, popularity) = tracks[place];
             if taken.insert(track) {
-                let popularity = reader.view(track.shard)?.hot(track.ordinal.0).popularity;
                 found.push((track, strength * (0.75 + 0.25 * f64::from(popularity) / 100.0)));
                 retrieved.notes.insert((Source::GenreExploration, track), Note::NextTo { genre, of });
             }
@@ -84,36 +84,22 @@ fn adjacent(reader: &Reader<'_>, request: &SourceRequest<'_>) -> Result<Vec<(Gen
     Ok(list)
 }
 
-/// Up to `quota` tracks of a genre drawn without order, each shard by its share of the genre.
+/// Up to `quota` tracks drawn without order, with their popularity.
 fn sample(
-    reader: &Reader<'_>,
-    genre: GenreKey,
+    tracks: &[Popular],
     quota: usize,
-    allowed: &[AllowedTracks],
+    is_allowed: impl Fn(TrackRef) -> bool,
     rng: &mut SplitMix64,
-) -> Result<Vec<TrackRef>> {
-    let mut posted = Vec::with_capacity(reader.tracks.len());
-    for view in &reader.tracks {
-        posted.push(view.postings(PostingField::Genre, genre.0)?);
-    }
-    let all: u64 = posted.iter().map(roaring::RoaringBitmap::len).sum();
-    let mut tracks: BTreeSet<TrackRef> = BTreeSet::new();
+) -> BTreeSet<usize> {
+    let mut places = BTreeSet::new();
     for _ in 0..quota * DRAWS {
-        if tracks.len() == quota || all == 0 {
+        if places.len() >= quota.min(tracks.len()) {
             break;
         }
-        let mut rank = rng.below(all);
-        for ((view, posted), allowed) in reader.tracks.iter().zip(&posted).zip(allowed) {
-            if rank >= posted.len() {
-                rank -= posted.len();
-                continue;
-            }
-            let Some(ordinal) = u32::try_from(rank).ok().and_then(|rank| posted.select(rank)) else { break };
-            if allowed.contains(ordinal) && POPULARITY.contains(&view.hot(ordinal).popularity) {
-                tracks.insert(TrackRef { shard: view.shard, ordinal: TrackOrdinal(ordinal) });
-            }
-            break;
+        let place = rng.below(tracks.len() as u64) as usize;
+        if is_allowed(tracks[place].0) {
+            places.insert(place);
         }
     }
-    Ok(tracks.into_iter().collect())
+    places
 }
