@@ -333,6 +333,23 @@ fn a_short_radar_holds_every_release_of_a_followed_artist_whatever_the_caps_say(
     let list = place.ask("fan", "release_radar", RecipePatch::default());
     let theirs = list.tracks.iter().filter(|track| track.artists == ["A New Band"]).count();
     assert_eq!((theirs, list.tracks.len()), (7, 7));
+    assert!(list.tracks[..3].iter().all(|track| !track.explored));
     assert!(list.relaxed.iter().any(|words| words.contains("artist cap")), "{:?}", list.relaxed);
     assert!(list.degraded.iter().any(|words| words.contains("no more were released")), "{:?}", list.degraded);
+}
+
+#[test]
+fn no_list_explores_in_its_first_three_places_however_short_it_is() {
+    let place = Place::new();
+    let (mut short, mut explored) = (0, 0);
+    for user in &place.world.users {
+        for surface in ["discover_weekly", "release_radar", "daily_mix", "radio"] {
+            let list = place.ask(user.user_id.as_str(), surface, RecipePatch::default());
+            short += usize::from(list.tracks.len() < 10);
+            explored += list.tracks.iter().filter(|track| track.explored).count();
+            let first = list.tracks.iter().take(3);
+            assert!(first.clone().all(|track| !track.explored), "{surface} of {}", user.user_id);
+        }
+    }
+    assert!(short > 10 && explored > 100, "{short} short lists, {explored} explored tracks");
 }

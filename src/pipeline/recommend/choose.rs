@@ -12,7 +12,7 @@ use crate::pipeline::cold_start::ColdStart;
 use crate::pipeline::diversify::{Cap, CapLimits, MmrParams, PairSimilarity, Pick, diversify, dpp};
 use crate::pipeline::editorial::{holding, pinned};
 use crate::pipeline::explore::{
-    Arm, ChoicePolicy, ExplorationFactors, choose as draw, choose_by_arm, context, exploration_count,
+    Arm, ChoicePolicy, ExplorationFactors, SAFE_SLOTS, choose as draw, choose_by_arm, context, exploration_count,
     exploration_rate,
 };
 use crate::pipeline::facts::TrackFacts;
@@ -50,6 +50,16 @@ impl ChosenSet {
         self.explored.len() + self.picks.len()
     }
 
+    /// A list that came out short has fewer places to explore in: its last draws become ordinary picks, so that none of
+    /// the first places explores.
+    fn keep_first_places_safe(&mut self) {
+        let most = self.len().saturating_sub(SAFE_SLOTS);
+        if self.explored.len() > most {
+            let rest = self.explored.split_off(most);
+            self.picks.extend(rest.iter().map(|slot| Pick { row: slot.row, relevance: 0.0, penalty: 0.0 }));
+        }
+    }
+
     fn rows(&self) -> Vec<usize> {
         self.explored.iter().map(|slot| slot.row).chain(self.picks.iter().map(|pick| pick.row)).collect()
     }
@@ -76,8 +86,21 @@ pub fn choose<'a>(
         if set.len() < plan.n {
             select(plan, ranking, &mut set, true);
         }
-        return Ok(set);
+    } else {
+        fill(reader, plan, ranking, cells, &mut set)?;
     }
+    set.keep_first_places_safe();
+    Ok(set)
+}
+
+/// Fills a short list, step by step.
+fn fill<'a>(
+    reader: &Reader<'_>,
+    plan: &Plan,
+    ranking: &mut Ranking<'a>,
+    cells: &'a FillFacts,
+    set: &mut ChosenSet,
+) -> Result<()> {
     for (step, cell) in FillStep::ALL.into_iter().zip(cells) {
         if set.len() >= plan.n {
             break;
@@ -86,12 +109,12 @@ pub fn choose<'a>(
         let facts = reader.facts(fill::more(reader, plan, step, ranking))?;
         let before = set.len();
         ranking.append(reader, cell.get_or_init(|| facts));
-        select(plan, ranking, &mut set, step.caps_yield());
+        select(plan, ranking, set, step.caps_yield());
         if let Some(words) = step.relaxes().filter(|_| set.len() > before) {
             set.relaxed.push(words.to_owned());
         }
     }
-    Ok(set)
+    Ok(())
 }
 
 /// Whether no other track may fill the list: one of releases only, for a listener whose artists released something. The
@@ -152,7 +175,9 @@ fn explore(reader: &Reader<'_>, plan: &Plan, cold_start: ColdStart, ranking: &Ra
         popularity_only: cold_start.is_popularity(),
     };
     let rate = exploration_rate(plan.recipe.exploration_rate, &factors);
-    let count = exploration_count(rate, plan.n, plan.seed);
+    // A list that stays short explores its rate of what it holds.
+    let n = if is_complete(plan, ranking) { plan.n.min(ranking.candidates.len()) } else { plan.n };
+    let count = exploration_count(rate, n, plan.seed);
     if count == 0 {
         return Vec::new();
     }

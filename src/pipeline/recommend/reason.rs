@@ -56,6 +56,10 @@ impl<'a> Reasons<'a> {
             Some(&seed) => Some(self.seed(seed)?),
             None => None,
         };
+        let is_own = |seed: &Arc<TrackRow>| seed.track.recording_id == row.track.recording_id;
+        if explored.is_none() && plan.seeds.is_empty() && seed.as_ref().is_some_and(is_own) {
+            return Ok("a favourite of yours".to_owned());
+        }
         let name = seed.as_ref().map(|row| TrackName {
             title: &row.track.title,
             artist: row.track.artists.first().map_or("", |artist| &artist.name),
