@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use super::args::{BackendArgs, OutputArgs};
 use super::backend::Backend;
+use super::eval_ope::OpeArgs;
 use super::eval_rules::RulesArgs;
+use super::eval_shadow::{ShadowArgs, SplitArgs};
 use super::output::{Align, print, print_json, table};
 use crate::error::{Error, Result};
 use crate::eval::{Comparison, EvalReport, EvalRequest, compare, evaluate};
@@ -15,6 +17,7 @@ Examples:
   segue eval --data ./segue-data --test split_test.parquet --recipe collaborative_only --as-of 2026-11-01T00:00:00Z
   segue eval --data ./segue-data --test split_test.parquet --recipe default --rules off --k 20 --json
   segue eval --data ./segue-data --test split_test.parquet --recipe collaborative_only --against default --explore off
+  segue eval ope --data ./segue-data --epsilon 1
   segue eval rules --data ./segue-data --as-of 2026-11-01T00:00:00Z --json";
 
 /// Judge a recipe on held-out listening, or every list by the rules.
@@ -55,6 +58,12 @@ pub struct EvalArgs {
 enum EvalCommand {
     /// Ask for the lists of all listeners and look for broken rules
     Rules(RulesArgs),
+    /// Estimate what another way to explore would have earned
+    Ope(OpeArgs),
+    /// How much the lists of a second recipe share with those in use
+    Shadow(ShadowArgs),
+    /// Two parts of the listeners, whether their sizes are sound, and what their lists brought in
+    Split(SplitArgs),
 }
 
 impl EvalArgs {
@@ -69,8 +78,13 @@ impl EvalArgs {
                 "evaluation runs in-process: stop the server and use --data DIR",
             ));
         };
-        if let Some(EvalCommand::Rules(rules)) = self.command {
-            rules.run(&engine, self.output.json)?;
+        if let Some(command) = self.command {
+            match command {
+                EvalCommand::Rules(rules) => rules.run(&engine, self.output.json)?,
+                EvalCommand::Ope(ope) => ope.run(&engine, self.output.json)?,
+                EvalCommand::Shadow(shadow) => shadow.run(&engine, self.output.json)?,
+                EvalCommand::Split(split) => split.run(&engine, self.output.json)?,
+            }
             return engine.shutdown();
         }
         let Some(test) = self.test else { return Err(Error::invalid("test", "must be given")) };

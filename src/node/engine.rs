@@ -24,11 +24,12 @@ use crate::pipeline::request::{
     ExplainRequest, Explanation, RecommendRequest, Recommendation, RequestContext, SearchRequest,
     SimilarRequest, SimilarUser, SimilarUsersRequest, WriteToken,
 };
+use crate::pipeline::statistics::outcomes::Outcome;
 use crate::storage::meta::{GenerationInfo, GramData, MetaStore};
 use crate::storage::track_shard::TrackShard;
 use crate::storage::user_shard::UserShard;
 use crate::types::{
-    FeedbackEvent, GenerationId, Play, SpaceName, Timestamp, Track, TrackId, User, UserId, VectorRow,
+    FeedbackEvent, GenerationId, Play, SpaceName, Surface, Timestamp, Track, TrackId, User, UserId, VectorRow,
 };
 
 /// What a bulk load brings.
@@ -441,6 +442,22 @@ impl Segue {
     /// Damaged files.
     pub(crate) fn listeners_of_tracks(&self) -> Result<HashMap<TrackId, u64>> {
         self.serving()?.listeners_of_tracks()
+    }
+
+    /// What became of every explored slot that was shown; true for one half of the listeners.
+    ///
+    /// # Errors
+    /// Damaged files.
+    pub(crate) fn exploration_log(&self) -> Result<Vec<(bool, Outcome)>> {
+        self.serving()?.exploration_log()
+    }
+
+    /// Every listener with the mean reward of what was shown to them, if an outcome is known.
+    ///
+    /// # Errors
+    /// Damaged files.
+    pub(crate) fn rewards_by_listener(&self, surface: Option<&Surface>) -> Result<Vec<(UserId, Option<f64>)>> {
+        self.serving()?.rewards_by_listener(surface)
     }
 
     /// How many listeners there are.

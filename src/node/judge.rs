@@ -10,8 +10,9 @@ use crate::pipeline::judge::{EvalRequest, JudgedList};
 use crate::pipeline::quality::look;
 use crate::pipeline::recommend;
 use crate::pipeline::request::RecommendRequest;
+use crate::pipeline::statistics::outcomes::{Outcome, outcomes};
 use crate::storage::track_shard::TrackView;
-use crate::types::{ArtistKey, Surface, TrackId, TrackRef, User, UserId};
+use crate::types::{ArtistKey, Surface, TrackId, TrackRef, User, UserId, key_of};
 
 /// Listeners whose histories tell how known a track is.
 const LISTENERS_MAX: u64 = 100_000;
@@ -82,4 +83,31 @@ fn allowed(view: &TrackView, user: &User, id: &TrackId) -> Result<bool> {
     let class = RuleClass::Listener { region: user.region, filter_explicit: user.filter_explicit };
     let blocked = |artist: &crate::types::ArtistId| row.artists.contains(&ArtistKey::of(artist.as_str()));
     Ok(class.allows(&row) && !user.blocked_artists.iter().any(blocked) && !user.blocked_tracks.contains(id))
+}
+
+impl Inner {
+    /// What became of every explored slot that was shown, with whether its listener is of the first of two halves; of very
+    /// many listeners, an even sample.
+    pub(super) fn exploration_log(&self) -> Result<Vec<(bool, Outcome)>> {
+        let mut log = Vec::new();
+        self.users.shard.for_each_view(LISTENERS_MAX, |view| {
+            let half = key_of(view.user.user_id.as_str()) % 2 == 0;
+            log.extend(outcomes(&view).into_iter().filter(|found| found.explored).map(|found| (half, found)));
+            Ok::<_, Error>(ControlFlow::Continue(()))
+        })?;
+        Ok(log)
+    }
+
+    /// Every listener with the mean reward of the tracks shown to them (on one surface, or on all), if an outcome is known.
+    pub(super) fn rewards_by_listener(&self, surface: Option<&Surface>) -> Result<Vec<(UserId, Option<f64>)>> {
+        let mut all = Vec::new();
+        self.users.shard.for_each_view(LISTENERS_MAX, |mut view| {
+            view.served.retain(|list| surface.is_none_or(|surface| list.surface == *surface));
+            let found = outcomes(&view);
+            let mean = found.iter().map(|slot| slot.reward).sum::<f64>() / found.len().max(1) as f64;
+            all.push((view.user.user_id.clone(), (!found.is_empty()).then_some(mean)));
+            Ok::<_, Error>(ControlFlow::Continue(()))
+        })?;
+        Ok(all)
+    }
 }

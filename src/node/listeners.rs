@@ -183,11 +183,17 @@ impl Inner {
 fn choice_of(slot: &ImpressionSlot) -> Option<SlotChoice> {
     let source = slot.source?.code();
     let Some(explored) = slot.exploration else {
-        return Some(SlotChoice { source, genre_cluster: 0, propensity: 1.0, draw: 0 });
+        return Some(SlotChoice { source, genre_cluster: 0, propensity: 1.0, draw: 0, open: 0 });
     };
     // Never 0, however small: a weight is divided by it.
     let propensity = (explored.propensity as f32).max(f32::MIN_POSITIVE);
-    Some(SlotChoice { source, genre_cluster: explored.genre_cluster, propensity, draw: explored.draw })
+    Some(SlotChoice {
+        source,
+        genre_cluster: explored.genre_cluster,
+        propensity,
+        draw: explored.draw,
+        open: explored.open,
+    })
 }
 
 /// A play whose length nobody knows counts as three minutes.

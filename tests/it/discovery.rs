@@ -286,6 +286,9 @@ fn what_exploration_brought_in_is_explored_more() {
         }
         place.engine.feedback(events).unwrap();
     }
+    let same = segue::eval::explore_otherwise(&place.engine, segue::pipeline::explore::EPSILON).unwrap().unwrap();
+    assert_eq!((same.left_out, same.estimate.weight_mean), (0, 1.0), "every draw is logged with its probability");
+    assert!((same.estimate.ips.0 - same.estimate.logged).abs() < 1e-6 && same.estimate.choices > 500);
     place.engine.refresh_statistics().unwrap();
     let lists = explored(6);
     let after = share(&lists);
@@ -352,4 +355,47 @@ fn no_list_explores_in_its_first_three_places_however_short_it_is() {
         }
     }
     assert!(short > 10 && explored > 100, "{short} short lists, {explored} explored tracks");
+}
+
+#[test]
+fn a_shadow_run_tells_how_much_two_recipes_share_and_a_split_who_is_in_which_part() {
+    let place = Place::new();
+    let ask = |shadow: &str| {
+        let request = segue::eval::ShadowRequest {
+            surface: Surface::new("daily_mix").unwrap(),
+            recipe: None,
+            shadow: shadow.to_owned(),
+            k: 10,
+            as_of: AS_OF,
+            listeners: 40,
+        };
+        segue::eval::shadow(&place.engine, &request).unwrap()
+    };
+    let same = ask("daily_mix@1");
+    assert_eq!((same.overlap, same.same_lists, same.listeners), (1.0, 40, 40));
+    let other = ask("radio");
+    assert!(other.overlap < 0.9 && other.same_lists < 40, "{other:?}");
+    assert_eq!(other.recipes, ("daily_mix@1".to_owned(), "radio@1".to_owned()));
+    let user = &place.world.users[2];
+    let list = place.ask(user.user_id.as_str(), "daily_mix", RecipePatch::default());
+    let events = vec![
+        FeedbackEvent {
+            impression: Some(list.impression.clone()),
+            ..event(user.user_id.as_str(), Action::Served, AS_OF)
+        },
+        FeedbackEvent {
+            track_id: Some(list.tracks[0].track_id.clone()),
+            ..event(user.user_id.as_str(), Action::Save, Timestamp(AS_OF.0 + 60_000))
+        },
+    ];
+    place.engine.feedback(events).unwrap();
+    let halves = segue::eval::Split::new("a test", 0.5).unwrap();
+    let report = segue::eval::split(&place.engine, &halves, None).unwrap();
+    assert_eq!(report.parts[0].listeners + report.parts[1].listeners, 60);
+    let mine = &report.parts[usize::from(halves.is_second(&user.user_id))];
+    assert_eq!(mine.shown, 1);
+    let slots = list.tracks.iter().filter(|track| !track.sources.is_empty()).count();
+    assert!((mine.reward - 1.0 / slots as f64).abs() < 1e-9, "{report:?}");
+    let elsewhere = segue::eval::split(&place.engine, &halves, Some(&Surface::new("radio").unwrap())).unwrap();
+    assert_eq!(elsewhere.parts[0].shown + elsewhere.parts[1].shown, 0);
 }

@@ -6,6 +6,7 @@ mod support;
 
 mod bad_input;
 mod bad_input_cli;
+mod batch;
 mod caches;
 mod command_line;
 mod discovery;

@@ -79,7 +79,8 @@ impl BestOf {
 }
 
 /// The standard normal distribution function (Hart's rational approximation as given by West, Wilmott 2005), 1e-14.
-fn normal_cdf(x: f64) -> f64 {
+#[must_use]
+pub fn normal_cdf(x: f64) -> f64 {
     let z = x.abs();
     if z > 37.0 {
         return f64::from(u8::from(x > 0.0));

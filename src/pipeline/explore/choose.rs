@@ -41,9 +41,12 @@ pub struct ChoicePolicy {
     pub artist_cap: u32,
 }
 
+/// Share of draws made uniformly by every recipe.
+pub const EPSILON: f64 = 0.1;
+
 impl Default for ChoicePolicy {
     fn default() -> Self {
-        Self { epsilon: 0.1, temperature: 0.2, artist_cap: 1 }
+        Self { epsilon: EPSILON, temperature: 0.2, artist_cap: 1 }
     }
 }
 
@@ -55,6 +58,8 @@ pub struct Chosen {
     /// The exact probability of this draw, given the draws before it: `ε/m + (1−ε)·softmax(value/τ)` over the `m`
     /// tracks still open. In `(0, 1]`.
     pub propensity: f64,
+    /// How many tracks it was drawn from.
+    pub open: usize,
 }
 
 /// Draws up to `count` tracks one after the other. A drawn track closes the other versions of its recording, and its
@@ -135,13 +140,13 @@ fn draw(open: &[usize], weights: &[f64], epsilon: f64, u: f64) -> Chosen {
         epsilon * even + (1.0 - epsilon) * greedy
     };
     let mut below = 0.0;
-    let mut last = Chosen { row: open[0], propensity: probability(open[0]) };
+    let mut last = Chosen { row: open[0], propensity: probability(open[0]), open: open.len() };
     for &row in open {
         let propensity = probability(row);
         if propensity <= 0.0 {
             continue;
         }
-        last = Chosen { row, propensity: propensity.min(1.0) };
+        last = Chosen { row, propensity: propensity.min(1.0), open: open.len() };
         below += propensity;
         if u < below {
             break;

@@ -55,7 +55,7 @@ fn draw(arms: &[Vec<usize>], best: &[f64], weights: &[f64], epsilon: f64, u: f64
     let open: usize = arms.iter().map(Vec::len).sum();
     let even = epsilon / open as f64;
     let mut below = 0.0;
-    let mut last = Chosen { row: 0, propensity: 0.0 };
+    let mut last = Chosen { row: 0, propensity: 0.0, open };
     for (rows, best) in arms.iter().zip(best) {
         let total: f64 = rows.iter().map(|&row| weights[row]).sum();
         for &row in rows {
@@ -64,7 +64,7 @@ fn draw(arms: &[Vec<usize>], best: &[f64], weights: &[f64], epsilon: f64, u: f64
             if propensity <= 0.0 {
                 continue;
             }
-            last = Chosen { row, propensity: propensity.min(1.0) };
+            last = Chosen { row, propensity: propensity.min(1.0), open };
             below += propensity;
             if u < below {
                 return last;

@@ -9,7 +9,7 @@ use crate::pipeline::recipe::Source;
 use crate::types::{GenerationId, ShardId, Timestamp, TrackOrdinal, TrackRef};
 
 const VERSION: u8 = 2;
-/// The first format: no order of draws.
+/// The first format: neither order of draws nor number of open tracks.
 const FIRST: u8 = 1;
 const MAC_BYTES: usize = 16;
 const EXPLORED: u8 = 0x80;
@@ -78,6 +78,7 @@ fn put_slot(bytes: &mut Vec<u8>, slot: &ImpressionSlot) {
         put_varint(bytes, u64::from(exploration.genre_cluster));
         bytes.extend(exploration.propensity.to_le_bytes());
         put_varint(bytes, u64::from(exploration.draw));
+        put_varint(bytes, u64::from(exploration.open));
     }
 }
 
@@ -140,9 +141,12 @@ fn read_slot(reader: &mut Reader<'_>, version: u8) -> Result<ImpressionSlot, Tok
         if !(propensity > 0.0 && propensity <= 1.0) {
             return Err(TokenError::Malformed("propensity"));
         }
-        let draw = if version == FIRST { 0 } else { reader.varint("draw")? };
-        let draw = u16::try_from(draw).map_err(|_| TokenError::Malformed("draw"))?;
-        Some(SlotExploration { genre_cluster, propensity, draw })
+        let mut small = |part| {
+            let value = if version == FIRST { 0 } else { reader.varint(part)? };
+            u16::try_from(value).map_err(|_| TokenError::Malformed(part))
+        };
+        let (draw, open) = (small("draw")?, small("open tracks")?);
+        Some(SlotExploration { genre_cluster, propensity, draw, open })
     };
     let track = TrackRef { shard: ShardId(shard), ordinal: TrackOrdinal(ordinal) };
     Ok(ImpressionSlot { track, source, exploration })

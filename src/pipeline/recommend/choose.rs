@@ -28,6 +28,8 @@ pub struct Explored {
     pub arm: Arm,
     /// Probability of the draw.
     pub propensity: f64,
+    /// How many tracks it was drawn from.
+    pub open: usize,
 }
 
 /// The chosen set.
@@ -195,6 +197,7 @@ fn explore(reader: &Reader<'_>, plan: &Plan, cold_start: ColdStart, ranking: &Ra
         row: rows[drawn.row],
         arm: pool[drawn.row].arm,
         propensity: drawn.propensity,
+        open: drawn.open,
     };
     drawn.iter().map(slot).collect()
 }

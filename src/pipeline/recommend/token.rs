@@ -24,6 +24,7 @@ pub(super) fn token(
             genre_cluster: set.explored[at].arm.genre_cluster,
             propensity: set.explored[at].propensity,
             draw: u16::try_from(at).unwrap_or(u16::MAX),
+            open: u16::try_from(set.explored[at].open).unwrap_or(u16::MAX),
         });
         let arm = slot.explored.map(|at| set.explored[at].arm.source);
         ImpressionSlot { track: candidate.track(), source: arm.or(candidate.main_source()), exploration }

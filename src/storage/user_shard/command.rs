@@ -196,6 +196,8 @@ pub struct SlotChoice {
     pub propensity: f32,
     /// Which of the list's draws it was, the first 0.
     pub draw: u16,
+    /// How many tracks it was drawn from; 0 = not known, or not drawn.
+    pub open: u16,
 }
 
 /// A [`SlotChoice`] of an entry: which event, which track of its served list.

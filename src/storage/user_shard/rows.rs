@@ -84,11 +84,12 @@ pub(super) fn encode_served(list: &ServedList, chosen: &[ShownSlot]) -> Vec<u8> 
         put_track(&mut payload, served.track);
         let choice = chosen.iter().find(|slot| slot.position == position).map(|slot| slot.choice);
         payload.push(u8::from(served.explored) | if choice.is_some() { HAS_CHOICE } else { 0 });
-        if let Some(SlotChoice { source, genre_cluster, propensity, draw }) = choice {
+        if let Some(SlotChoice { source, genre_cluster, propensity, draw, open }) = choice {
             payload.push(source);
             payload.extend_from_slice(&genre_cluster.to_le_bytes());
             payload.extend_from_slice(&propensity.to_le_bytes());
             payload.extend_from_slice(&draw.to_le_bytes());
+            payload.extend_from_slice(&open.to_le_bytes());
         }
     }
     value::seal(&payload)
@@ -106,8 +107,8 @@ pub(super) fn decode_served(stored: &[u8]) -> Decoded<(ServedList, Vec<(u32, Slo
         let flags = reader.u8()?;
         if flags & HAS_CHOICE != 0 {
             let (source, genre_cluster) = (reader.u8()?, reader.u16()?);
-            let (propensity, draw) = (f32::from_bits(reader.u32()?), reader.u16()?);
-            let choice = SlotChoice { source, genre_cluster, propensity, draw };
+            let (propensity, draw, open) = (f32::from_bits(reader.u32()?), reader.u16()?, reader.u16()?);
+            let choice = SlotChoice { source, genre_cluster, propensity, draw, open };
             choices.push((u32::try_from(tracks.len()).unwrap_or(u32::MAX), choice));
         }
         tracks.push(ServedTrack { track, explored: flags & 1 != 0 });

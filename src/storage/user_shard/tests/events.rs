@@ -232,7 +232,7 @@ fn searches_are_kept_for_export() {
 #[test]
 fn how_slots_were_chosen_is_kept_with_their_list_and_older_lists_have_none() {
     let shard = TestShard::new();
-    let choice = |propensity| SlotChoice { source: 5, genre_cluster: 700, propensity, draw: 3 };
+    let choice = |propensity| SlotChoice { source: 5, genre_cluster: 700, propensity, draw: 3, open: 41 };
     let shown = |propensity| ShownSlot { event: 1, position: 2, choice: choice(propensity) };
     let events = vec![play("u", 1, day(3)), served("u", day(4), "i1", &[(1, false), (5, true), (6, true)])];
     shard.run(UserOp::RecordShown(events.clone(), vec![shown(0.25)]));
