@@ -278,7 +278,7 @@ impl Inner {
                 };
                 self.propose_users(UserCommand { load: Some(step), op: UserOp::Nothing })?;
                 if kind == LoadKind::Plays {
-                    self.refresh_statistics_after("load of plays");
+                    self.refresh_statistics_after_load();
                 }
             }
         }

@@ -85,16 +85,13 @@ impl Inner {
 
     pub(super) fn activate_generation(&self, id: GenerationId) -> Result<GenerationInfo> {
         let contents = self.contents(id)?;
-        let active = generation(self.propose_meta(&MetaCommand::ActivateGeneration { id, contents })?)?;
-        // Nearness of artists is told by the vectors of one generation.
-        self.refresh_statistics_after("activation");
-        Ok(active)
+        self.with_new_generation(|| {
+            generation(self.propose_meta(&MetaCommand::ActivateGeneration { id, contents })?)
+        })
     }
 
     pub(super) fn rollback_generation(&self) -> Result<GenerationInfo> {
-        let active = generation(self.propose_meta(&MetaCommand::RollbackGeneration)?)?;
-        self.refresh_statistics_after("rollback");
-        Ok(active)
+        self.with_new_generation(|| generation(self.propose_meta(&MetaCommand::RollbackGeneration)?))
     }
 
     /// All generations; those being built with what they hold by now.

@@ -21,6 +21,8 @@ const QUIET: Duration = Duration::from_secs(3_600);
 /// When statistics were and have to be derived.
 pub(super) struct StatisticsTurn {
     opened: Instant,
+    /// Held by whoever derives them: one at a time.
+    pub deriving: Mutex<()>,
     last: Mutex<Option<Instant>>,
     /// Somebody could not derive them when it was their turn to.
     due: AtomicBool,
@@ -29,7 +31,7 @@ pub(super) struct StatisticsTurn {
 impl StatisticsTurn {
     /// Never derived by this process.
     pub(super) fn new() -> Self {
-        Self { opened: Instant::now(), last: Mutex::new(None), due: AtomicBool::new(false) }
+        Self { opened: Instant::now(), deriving: Mutex::default(), last: Mutex::new(None), due: AtomicBool::new(false) }
     }
 }
 
@@ -38,7 +40,11 @@ impl Inner {
     ///
     /// Nothing is written while nobody has listened to anything, or when the node is about to stop.
     pub(super) fn refresh_statistics(&self) -> Result<()> {
-        let _turn = self.maintenance.lock();
+        let _turn = self.statistics_turn.deriving.lock();
+        self.derive_statistics()
+    }
+
+    fn derive_statistics(&self) -> Result<()> {
         let started = Instant::now();
         let reader = self.reader(None)?;
         let keep_going = || !self.closing.load(Ordering::Acquire);
@@ -57,11 +63,27 @@ impl Inner {
         Ok(())
     }
 
-    /// [`Inner::refresh_statistics`] after something that has already happened, which a failure must not turn into one:
-    /// the worker then tries again.
-    pub(super) fn refresh_statistics_after(&self, what: &'static str) {
-        if let Err(error) = self.refresh_statistics() {
-            warn!(%error, after = what, "nothing could be learnt from all listeners; it is tried again");
+    /// Changes which generation is active and derives the statistics anew: nearness of artists is told by the vectors of
+    /// one generation. The background does not come in between.
+    ///
+    /// # Errors
+    /// Those of the change.
+    pub(super) fn with_new_generation<T>(&self, change: impl FnOnce() -> Result<T>) -> Result<T> {
+        let _turn = self.statistics_turn.deriving.lock();
+        let changed = change()?;
+        self.tell_statistics(self.derive_statistics(), "activation");
+        Ok(changed)
+    }
+
+    /// [`Inner::refresh_statistics`] after a load of plays.
+    pub(super) fn refresh_statistics_after_load(&self) {
+        self.tell_statistics(self.refresh_statistics(), "load");
+    }
+
+    /// What has already happened must not become a failure because nothing could be learnt from it: the worker tries again.
+    fn tell_statistics(&self, derived: Result<()>, after: &'static str) {
+        if let Err(error) = derived {
+            warn!(%error, after, "nothing could be learnt from all listeners; it is tried again");
             self.statistics_turn.due.store(true, Ordering::Release);
         }
     }
@@ -70,6 +92,7 @@ impl Inner {
     /// read, or none of the generation that answers.
     pub(super) fn refresh_statistics_if_due(&self) -> Result<()> {
         let turn = &self.statistics_turn;
+        let Some(_turn) = turn.deriving.try_lock() else { return Ok(()) };
         {
             let mut last = turn.last.lock();
             if last.is_some_and(|last| last.elapsed() < REST) || !self.statistics_are_due(*last) {
@@ -78,7 +101,7 @@ impl Inner {
             *last = Some(Instant::now());
         }
         turn.due.store(false, Ordering::Release);
-        self.refresh_statistics().inspect_err(|_| turn.due.store(true, Ordering::Release))
+        self.derive_statistics().inspect_err(|_| turn.due.store(true, Ordering::Release))
     }
 
     fn statistics_are_due(&self, last: Option<Instant>) -> bool {

@@ -183,7 +183,7 @@ fn statistics_nobody_can_read_cost_no_request_and_are_derived_again() {
     assert!(!is_said(&ask(&engine)));
     {
         // Nothing is derived meanwhile.
-        let _turn = engine.inner().maintenance.lock();
+        let _turn = engine.inner().statistics_turn.deriving.lock();
         engine.inner().propose_users_counted(UserOp::PutStatistics(vec![1, 2, 3]).into()).unwrap();
         let list = ask(&engine);
         assert!(is_said(&list), "{:?}", list.degraded);
