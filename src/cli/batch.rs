@@ -173,8 +173,10 @@ impl Run<'_> {
                     summary.users += members.len() as u64;
                     continue;
                 };
-                let lists: Vec<Recommendation> =
-                    members.par_iter().filter_map(|user| self.list(user).transpose()).collect::<Result<_>>()?;
+                let lists: Vec<Recommendation> = members
+                    .par_iter()
+                    .filter_map(|user| self.list(user).transpose())
+                    .collect::<Result<_>>()?;
                 lists.iter().try_for_each(|list| writer.write(&rows(list)))?;
                 summary.add(&lists);
                 made += lists.len() as u64;

@@ -31,7 +31,10 @@ impl OpeArgs {
     /// `InvalidField` for a share that is none; `Conflict` when the log cannot carry an estimate; damaged files.
     pub fn run(self, engine: &Segue, json: bool) -> Result<()> {
         if !(0.0..=1.0).contains(&self.epsilon) {
-            return Err(Error::invalid("epsilon", format!("must be between 0 and 1. epsilon=`{}`", self.epsilon)));
+            return Err(Error::invalid(
+                "epsilon",
+                format!("must be between 0 and 1. epsilon=`{}`", self.epsilon),
+            ));
         }
         let found = explore_otherwise(engine, self.epsilon)?;
         let found = found.map_err(|refusal| Error::Conflict(format!("no estimate: {refusal}")))?;

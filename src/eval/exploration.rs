@@ -32,7 +32,10 @@ pub struct ExplorationEstimate {
 ///
 /// # Errors
 /// Damaged files. Inside: why the log cannot tell.
-pub fn explore_otherwise(engine: &Segue, epsilon: f64) -> Result<std::result::Result<ExplorationEstimate, Refusal>> {
+pub fn explore_otherwise(
+    engine: &Segue,
+    epsilon: f64,
+) -> Result<std::result::Result<ExplorationEstimate, Refusal>> {
     let log = engine.exploration_log()?;
     let all = log.len();
     let known: Vec<(bool, Outcome)> = log.into_iter().filter(|(_, slot)| slot.choice.open > 0).collect();

@@ -76,7 +76,7 @@ pub fn shadow(engine: &Segue, request: &ShadowRequest) -> Result<ShadowReport> {
             let both = ask(&request.recipe).and_then(|a| Ok((a, ask(&Some(request.shadow.clone()))?)));
             match both {
                 Ok((a, b)) => overlaps.push(report.add(&a, &b, request.k)),
-                Err(Error::NotFound { what: "user", .. }) => {}
+                Err(Error::NotFound { what, .. }) if what == "user" => {}
                 Err(error) => return Err(error),
             }
         }

@@ -144,7 +144,11 @@ mod tests {
         let (a, b) = (Split::new("a", 0.5).unwrap(), Split::new("b", 0.5).unwrap());
         let both = users.iter().filter(|user| a.is_second(user) && b.is_second(user)).count();
         assert!((4_700..5_300).contains(&both), "a quarter is in the second part of both: {both}");
-        assert!(Split::new("", 0.5).is_err() && Split::new("a", 0.0).is_err() && Split::new("a", f64::NAN).is_err());
+        assert!(
+            Split::new("", 0.5).is_err()
+                && Split::new("a", 0.0).is_err()
+                && Split::new("a", f64::NAN).is_err()
+        );
     }
 
     #[test]

@@ -456,7 +456,10 @@ impl Segue {
     ///
     /// # Errors
     /// Damaged files.
-    pub(crate) fn rewards_by_listener(&self, surface: Option<&Surface>) -> Result<Vec<(UserId, Option<f64>)>> {
+    pub(crate) fn rewards_by_listener(
+        &self,
+        surface: Option<&Surface>,
+    ) -> Result<Vec<(UserId, Option<f64>)>> {
         self.serving()?.rewards_by_listener(surface)
     }
 

@@ -99,7 +99,10 @@ impl Inner {
     }
 
     /// Every listener with the mean reward of the tracks shown to them (on one surface, or on all), if an outcome is known.
-    pub(super) fn rewards_by_listener(&self, surface: Option<&Surface>) -> Result<Vec<(UserId, Option<f64>)>> {
+    pub(super) fn rewards_by_listener(
+        &self,
+        surface: Option<&Surface>,
+    ) -> Result<Vec<(UserId, Option<f64>)>> {
         let mut all = Vec::new();
         self.users.shard.for_each_view(LISTENERS_MAX, |mut view| {
             view.served.retain(|list| surface.is_none_or(|surface| list.surface == *surface));

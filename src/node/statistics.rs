@@ -31,7 +31,12 @@ pub(super) struct StatisticsTurn {
 impl StatisticsTurn {
     /// Never derived by this process.
     pub(super) fn new() -> Self {
-        Self { opened: Instant::now(), deriving: Mutex::default(), last: Mutex::new(None), due: AtomicBool::new(false) }
+        Self {
+            opened: Instant::now(),
+            deriving: Mutex::default(),
+            last: Mutex::new(None),
+            due: AtomicBool::new(false),
+        }
     }
 }
 

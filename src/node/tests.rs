@@ -179,7 +179,8 @@ fn statistics_nobody_can_read_cost_no_request_and_are_derived_again() {
         request.as_of = Some(Timestamp(1_790_000_100_000));
         engine.recommend(request).unwrap()
     };
-    let is_said = |list: &Recommendation| list.degraded.iter().any(|word| word.contains("statistics cannot be read"));
+    let is_said =
+        |list: &Recommendation| list.degraded.iter().any(|word| word.contains("statistics cannot be read"));
     assert!(!is_said(&ask(&engine)));
     {
         // Nothing is derived meanwhile.

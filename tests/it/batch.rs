@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use arrow::array::{Array, AsArray};
+use arrow::array::AsArray;
 use arrow::datatypes::UInt32Type;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use segue::Segue;
@@ -34,7 +34,8 @@ fn batch(data: &Path, out: &Path) -> Command {
 fn files(out: &Path) -> Vec<std::path::PathBuf> {
     let Ok(entries) = std::fs::read_dir(out) else { return Vec::new() };
     let paths = entries.map(|entry| entry.unwrap().path());
-    let mut files: Vec<_> = paths.filter(|path| path.extension().is_some_and(|end| end == "parquet")).collect();
+    let mut files: Vec<_> =
+        paths.filter(|path| path.extension().is_some_and(|end| end == "parquet")).collect();
     files.sort();
     files
 }
@@ -51,7 +52,12 @@ fn lists(out: &Path) -> BTreeMap<String, Vec<String>> {
             let places = rows.column_by_name("position").unwrap().as_primitive::<UInt32Type>().clone();
             for row in 0..rows.num_rows() {
                 let list = all.entry(users.value(row).to_owned()).or_default();
-                assert_eq!(places.value(row) as usize, list.len(), "a list is written twice: {}", users.value(row));
+                assert_eq!(
+                    places.value(row) as usize,
+                    list.len(),
+                    "a list is written twice: {}",
+                    users.value(row)
+                );
                 list.push(format!("{} {}", tracks.value(row), tokens.value(row)));
             }
         }

@@ -286,8 +286,13 @@ fn what_exploration_brought_in_is_explored_more() {
         }
         place.engine.feedback(events).unwrap();
     }
-    let same = segue::eval::explore_otherwise(&place.engine, segue::pipeline::explore::EPSILON).unwrap().unwrap();
-    assert_eq!((same.left_out, same.estimate.weight_mean), (0, 1.0), "every draw is logged with its probability");
+    let same =
+        segue::eval::explore_otherwise(&place.engine, segue::pipeline::explore::EPSILON).unwrap().unwrap();
+    assert_eq!(
+        (same.left_out, same.estimate.weight_mean),
+        (0, 1.0),
+        "every draw is logged with its probability"
+    );
     assert!((same.estimate.ips.0 - same.estimate.logged).abs() < 1e-6 && same.estimate.choices > 500);
     place.engine.refresh_statistics().unwrap();
     let lists = explored(6);
@@ -396,6 +401,7 @@ fn a_shadow_run_tells_how_much_two_recipes_share_and_a_split_who_is_in_which_par
     assert_eq!(mine.shown, 1);
     let slots = list.tracks.iter().filter(|track| !track.sources.is_empty()).count();
     assert!((mine.reward - 1.0 / slots as f64).abs() < 1e-9, "{report:?}");
-    let elsewhere = segue::eval::split(&place.engine, &halves, Some(&Surface::new("radio").unwrap())).unwrap();
+    let elsewhere =
+        segue::eval::split(&place.engine, &halves, Some(&Surface::new("radio").unwrap())).unwrap();
     assert_eq!(elsewhere.parts[0].shown + elsewhere.parts[1].shown, 0);
 }

@@ -233,7 +233,8 @@ impl<'a> Judge<'a> {
     /// Recordings a list of releases must hold before it may be short: allowed, unheard, by an artist who is followed.
     fn followed_releases(&self, recipe: &Recipe) -> HashSet<u32> {
         let followed = &self.listener.user.followed_artists;
-        let by_followed = |row: &TrackRow| row.track.artists.iter().any(|artist| followed.contains(&artist.id));
+        let by_followed =
+            |row: &TrackRow| row.track.artists.iter().any(|artist| followed.contains(&artist.id));
         let owed = self.allowed(recipe).filter(|(row, recording)| {
             by_followed(row)
                 && !self.was_heard(*recording, recipe.heard)

@@ -12,8 +12,8 @@ use crate::pipeline::cold_start::ColdStart;
 use crate::pipeline::diversify::{Cap, CapLimits, MmrParams, PairSimilarity, Pick, diversify, dpp};
 use crate::pipeline::editorial::{holding, pinned};
 use crate::pipeline::explore::{
-    Arm, ChoicePolicy, ExplorationFactors, SAFE_SLOTS, choose as draw, choose_by_arm, context, exploration_count,
-    exploration_rate,
+    Arm, ChoicePolicy, ExplorationFactors, SAFE_SLOTS, choose as draw, choose_by_arm, context,
+    exploration_count, exploration_rate,
 };
 use crate::pipeline::facts::TrackFacts;
 use crate::pipeline::reader::Reader;

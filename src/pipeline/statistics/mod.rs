@@ -17,4 +17,6 @@ pub mod outcomes;
 pub use build::build;
 pub use outcomes::own_weights;
 
-pub use document::{ArtistStatistics, GenreStatistics, Learnt, Statistics, StatisticsCache, TIME_TO_LIVE_DAYS};
+pub use document::{
+    ArtistStatistics, GenreStatistics, Learnt, Statistics, StatisticsCache, TIME_TO_LIVE_DAYS,
+};
