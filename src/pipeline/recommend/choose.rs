@@ -189,7 +189,7 @@ fn explore(reader: &Reader<'_>, plan: &Plan, cold_start: ColdStart, ranking: &Ra
         ExplorationPolicy::Softmax => draw(&pool, count, &policy, plan.seed),
         ExplorationPolicy::LinTs => {
             let x = context(plan.listener.plays.into(), plan.as_of.hour(), plan.as_of.weekday());
-            let reward = |arm| reader.statistics.arm(arm).posterior().reward(&x);
+            let reward = |arm| reader.statistics.arm(arm, plan.as_of).posterior().reward(&x);
             choose_by_arm(&pool, count, &policy, &reward, plan.seed)
         }
     };

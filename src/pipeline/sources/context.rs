@@ -106,7 +106,7 @@ fn genres_now(reader: &Reader<'_>, request: &SourceRequest<'_>) -> Vec<(GenreKey
             let Some(genre) = statistics.genre(*key) else { continue };
             let time = genre.hours[usize::from(hour)] * genre.weekdays[usize::from(weekday)];
             let arm = Arm { source: Source::Context, genre_cluster: genre.cluster };
-            let of_arm = || statistics.arm(arm).posterior().reward(&x).0;
+            let of_arm = || statistics.arm(arm, request.as_of).posterior().reward(&x).0;
             let value = *values.entry(genre.cluster).or_insert_with(of_arm);
             *weight *= f64::from(time) * value.max(0.05);
         }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::ControlFlow;
 
 use super::colisten::CoListening;
-use super::document::{ArtistStatistics, GenreStatistics, Statistics};
+use super::document::{ArtistStatistics, GenreStatistics, Statistics, end_of_day};
 use super::near;
 use super::outcomes::{OutcomeSums, outcomes};
 use crate::error::{Error, Result};
@@ -12,7 +12,7 @@ use crate::pipeline::reader::Reader;
 use crate::pipeline::signals::{HALF_LIFE_DAYS, Signal, signal};
 use crate::storage::track_shard::row::TrackHot;
 use crate::storage::user_shard::UserView;
-use crate::types::{ArtistKey, DAY_MS, GenreKey, Timestamp, TrackRef};
+use crate::types::{ArtistKey, GenreKey, Timestamp, TrackRef};
 
 /// Listeners looked at: of more, an even sample.
 const LISTENERS_MAX: u64 = 200_000;
@@ -47,7 +47,7 @@ const FACTS_KEPT: usize = 500_000;
 pub fn build(reader: &Reader<'_>, keep_going: &dyn Fn() -> bool) -> Result<Option<Statistics>> {
     let applied = reader.users.applied().index;
     let newest_day = reader.users.newest_counted_day().unwrap_or(0);
-    let mut pass = Pass::new(reader, Timestamp((i64::from(newest_day) + 1) * DAY_MS));
+    let mut pass = Pass::new(reader, end_of_day(newest_day));
     reader.users.for_each_view(LISTENERS_MAX, |view| {
         pass.add(&view)?;
         Ok::<_, Error>(if keep_going() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })

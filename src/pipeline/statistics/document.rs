@@ -5,12 +5,14 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use rkyv::{Archive, Deserialize as RkyvDeserialize, Serialize as RkyvSerialize};
 
+use super::outcomes::HALF_LIFE_DAYS;
 use crate::error::Result;
 use crate::pipeline::explore::{Arm, ArmSums};
 use crate::pipeline::learn::WeightSums;
 use crate::pipeline::recipe::Source;
+use crate::pipeline::signals::decay;
 use crate::storage::codec;
-use crate::types::{ArtistKey, GenerationId, GenreKey, Timestamp};
+use crate::types::{ArtistKey, DAY_MS, GenerationId, GenreKey, Timestamp};
 
 const VERSION: u16 = 1;
 /// Days after their newest event at which statistics stop to count.
@@ -181,13 +183,24 @@ impl Statistics {
         surest.map_or(0, |(_, _, genre)| genre.cluster)
     }
 
-    /// What is known of an arm.
+    /// What is known of an arm at a time: what it brought in counts half after every half-life.
     #[must_use]
-    pub fn arm(&self, arm: Arm) -> ArmSums {
+    pub fn arm(&self, arm: Arm, as_of: Timestamp) -> ArmSums {
         let key = (arm.source.code(), arm.genre_cluster);
-        let found = self.arms.binary_search_by_key(&key, |arm| (arm.source, arm.cluster));
-        found.map_or_else(|_| ArmSums::default(), |at| self.arms[at].sums)
+        let mut sums = ArmSums::default();
+        if let Ok(at) = self.arms.binary_search_by_key(&key, |arm| (arm.source, arm.cluster)) {
+            // The sums were discounted to the end of their newest day.
+            let age_days = as_of.days_since(end_of_day(self.newest_day));
+            sums.merge(&self.arms[at].sums, decay(age_days, HALF_LIFE_DAYS));
+        }
+        sums
     }
+}
+
+/// The first moment after a day.
+#[must_use]
+pub fn end_of_day(day: i32) -> Timestamp {
+    Timestamp((i64::from(day) + 1) * DAY_MS)
 }
 
 impl ArmStatistics {
@@ -261,6 +274,22 @@ mod tests {
         assert_eq!((near(10), near(40)), (vec![], vec![10]));
         (0..3).for_each(|_| statistics.halve());
         assert!(statistics.artists.is_empty());
+    }
+
+    #[test]
+    fn what_an_arm_brought_in_counts_half_after_a_half_life() {
+        let mut sums = ArmSums::default();
+        (0..40).for_each(|_| sums.add(&[1.0, 0.5, 0.0, 0.5, 0.0], 1.0, 1.0));
+        let arm = Arm { source: Source::Audio, genre_cluster: 7 };
+        let arms = vec![ArmStatistics { source: Source::Audio.code(), cluster: 7, sums }];
+        let statistics = Statistics { newest_day: 20_000, arms, ..Statistics::default() };
+        let at = |days: f64| statistics.arm(arm, Timestamp(end_of_day(20_000).0 + (days * DAY_MS as f64) as i64));
+        assert_eq!(at(0.0), sums);
+        assert_eq!(at(-5.0), sums, "a request of the past sees what is known");
+        assert!((at(HALF_LIFE_DAYS).weight - 20.0).abs() < 1e-9);
+        assert!((at(2.0 * HALF_LIFE_DAYS).weight - 10.0).abs() < 1e-9);
+        let width = |sums: ArmSums| sums.posterior().reward(&[1.0, 0.5, 0.0, 0.5, 0.0]).1;
+        assert!(width(at(300.0)) > 2.0 * width(at(0.0)), "what is long ago is uncertain again");
     }
 
     #[test]

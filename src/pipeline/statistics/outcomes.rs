@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 /// How long after it was shown an event still speaks of the showing.
 const ANSWER_DAYS: i64 = 7;
 /// Half-life of an impression.
-const HALF_LIFE_DAYS: f64 = 30.0;
+pub const HALF_LIFE_DAYS: f64 = 30.0;
 
 /// A served slot whose outcome is known.
 #[derive(Debug, Clone, Copy, PartialEq)]
