@@ -4,8 +4,7 @@ use std::collections::HashSet;
 
 use segue::Segue;
 use segue::pipeline::recipe::{
-    Diversity, EditorialRule, ExplorationPolicy, RecipePatch, RuleCondition, RuleEffect, RuleTracks, Source,
-    SourceSpec,
+    Diversity, EditorialRule, RecipePatch, RuleCondition, RuleEffect, RuleTracks, Source, SourceSpec,
 };
 use segue::pipeline::request::{RecommendRequest, Recommendation};
 use segue::types::{
@@ -14,14 +13,14 @@ use segue::types::{
 
 use crate::support::{AS_OF, World, id, small_segments, track};
 
-struct Place {
+pub struct Place {
     folder: tempfile::TempDir,
-    engine: Segue,
-    world: World,
+    pub engine: Segue,
+    pub world: World,
 }
 
 impl Place {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (engine, _) = Segue::open(folder.path(), small_segments()).unwrap();
         let world = World::generate(0xD15C, 1_200, 60);
@@ -29,7 +28,7 @@ impl Place {
         Self { folder, engine, world }
     }
 
-    fn ask(&self, user: &str, surface: &str, overrides: RecipePatch) -> Recommendation {
+    pub fn ask(&self, user: &str, surface: &str, overrides: RecipePatch) -> Recommendation {
         let request = RecommendRequest {
             as_of: Some(AS_OF),
             request_id: Some(format!("{user}/{surface}")),
@@ -46,7 +45,7 @@ fn only(source: Source) -> RecipePatch {
     RecipePatch { sources: Some(sources), exploration_rate: Some(0.0), ..RecipePatch::default() }
 }
 
-fn event(user: &str, action: Action, at: Timestamp) -> FeedbackEvent {
+pub fn event(user: &str, action: Action, at: Timestamp) -> FeedbackEvent {
     FeedbackEvent {
         user_id: id(user),
         action,
@@ -233,80 +232,6 @@ fn a_determinantal_list_is_more_varied_and_obeys_the_same_caps() {
 }
 
 #[test]
-fn what_exploration_brought_in_is_explored_more() {
-    let place = Place::new();
-    let users: Vec<&User> = place.world.users.iter().filter(|user| user.blocked_artists.len() < 10).collect();
-    let patch = || RecipePatch {
-        exploration_policy: Some(ExplorationPolicy::LinTs),
-        exploration_rate: Some(0.5),
-        ..RecipePatch::default()
-    };
-    let explored = |day: i64| -> Vec<(String, Recommendation)> {
-        let ask = |user: &&User| {
-            let request = RecommendRequest {
-                as_of: Some(Timestamp(AS_OF.0 + day * DAY_MS)),
-                request_id: Some(format!("{day}/{}", user.user_id)),
-                explain: true,
-                overrides: patch(),
-                ..RecommendRequest::new(user.user_id.clone(), Surface::new("daily_mix").unwrap())
-            };
-            (user.user_id.to_string(), place.engine.recommend(request).unwrap())
-        };
-        users.iter().map(ask).collect()
-    };
-    let share = |lists: &[(String, Recommendation)]| {
-        let arms: Vec<String> = lists
-            .iter()
-            .flat_map(|(_, list)| &list.tracks)
-            .filter_map(|track| track.explanation.as_ref()?.arm.clone())
-            .collect();
-        arms.iter().filter(|arm| arm.starts_with("audio/")).count() as f64 / arms.len() as f64
-    };
-    let before = share(&explored(0));
-    for day in 0..6 {
-        let mut events = Vec::new();
-        for (user, list) in explored(day) {
-            let at = Timestamp(AS_OF.0 + day * DAY_MS + 60_000);
-            events.push(FeedbackEvent {
-                impression: Some(list.impression.clone()),
-                ..event(&user, Action::Served, at)
-            });
-            let mut minute = 2;
-            for track in list.tracks.iter().filter(|track| track.explored) {
-                let arm = track.explanation.as_ref().unwrap().arm.clone().unwrap();
-                // Listeners save what sounds alike and skip everything else.
-                let action = if arm.starts_with("audio/") { Action::Save } else { Action::Skip };
-                events.push(FeedbackEvent {
-                    track_id: Some(track.track_id.clone()),
-                    listened_ms: Some(5_000),
-                    ..event(&user, action, Timestamp(at.0 + minute * 60_000))
-                });
-                minute += 1;
-            }
-        }
-        place.engine.feedback(events).unwrap();
-    }
-    let same =
-        segue::eval::explore_otherwise(&place.engine, segue::pipeline::explore::EPSILON).unwrap().unwrap();
-    assert_eq!(
-        (same.left_out, same.estimate.weight_mean),
-        (0, 1.0),
-        "every draw is logged with its probability"
-    );
-    assert!((same.estimate.ips.0 - same.estimate.logged).abs() < 1e-6 && same.estimate.choices > 500);
-    place.engine.refresh_statistics().unwrap();
-    let lists = explored(6);
-    let after = share(&lists);
-    assert!(after > before + 0.15, "audio arms {before:.2} before, {after:.2} after");
-    let propensities: Vec<f64> = lists
-        .iter()
-        .flat_map(|(_, list)| &list.tracks)
-        .filter_map(|track| track.explanation.as_ref()?.propensity)
-        .collect();
-    assert!(propensities.iter().all(|p| *p > 0.0 && *p <= 1.0));
-}
-
-#[test]
 fn every_listener_gets_a_sensible_list_whatever_is_known_of_them() {
     let place = Place::new();
     let mut users = vec![User::unknown(id("nobody")), User::unknown(id("chooser"))];
@@ -360,48 +285,4 @@ fn no_list_explores_in_its_first_three_places_however_short_it_is() {
         }
     }
     assert!(short >= 5 && explored > 100, "{short} short lists, {explored} explored tracks");
-}
-
-#[test]
-fn a_shadow_run_tells_how_much_two_recipes_share_and_a_split_who_is_in_which_part() {
-    let place = Place::new();
-    let ask = |shadow: &str| {
-        let request = segue::eval::ShadowRequest {
-            surface: Surface::new("daily_mix").unwrap(),
-            recipe: None,
-            shadow: shadow.to_owned(),
-            k: 10,
-            as_of: AS_OF,
-            listeners: 40,
-        };
-        segue::eval::shadow(&place.engine, &request).unwrap()
-    };
-    let same = ask("daily_mix@1");
-    assert_eq!((same.overlap, same.same_lists, same.listeners), (1.0, 40, 40));
-    let other = ask("radio");
-    assert!(other.overlap < 0.9 && other.same_lists < 40, "{other:?}");
-    assert_eq!(other.recipes, ("daily_mix@1".to_owned(), "radio@1".to_owned()));
-    let user = &place.world.users[2];
-    let list = place.ask(user.user_id.as_str(), "daily_mix", RecipePatch::default());
-    let events = vec![
-        FeedbackEvent {
-            impression: Some(list.impression.clone()),
-            ..event(user.user_id.as_str(), Action::Served, AS_OF)
-        },
-        FeedbackEvent {
-            track_id: Some(list.tracks[0].track_id.clone()),
-            ..event(user.user_id.as_str(), Action::Save, Timestamp(AS_OF.0 + 60_000))
-        },
-    ];
-    place.engine.feedback(events).unwrap();
-    let halves = segue::eval::Split::new("a test", 0.5).unwrap();
-    let report = segue::eval::split(&place.engine, &halves, None).unwrap();
-    assert_eq!(report.parts[0].listeners + report.parts[1].listeners, 60);
-    let mine = &report.parts[usize::from(halves.is_second(&user.user_id))];
-    assert_eq!(mine.shown, 1);
-    let slots = list.tracks.iter().filter(|track| !track.sources.is_empty()).count();
-    assert!((mine.reward - 1.0 / slots as f64).abs() < 1e-9, "{report:?}");
-    let elsewhere =
-        segue::eval::split(&place.engine, &halves, Some(&Surface::new("radio").unwrap())).unwrap();
-    assert_eq!(elsewhere.parts[0].shown + elsewhere.parts[1].shown, 0);
 }

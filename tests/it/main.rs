@@ -12,6 +12,7 @@ mod command_line;
 mod discovery;
 mod durability;
 mod first_steps;
+mod learning;
 mod reads;
 mod rules;
 mod running;

@@ -283,7 +283,8 @@ mod tests {
         let arm = Arm { source: Source::Audio, genre_cluster: 7 };
         let arms = vec![ArmStatistics { source: Source::Audio.code(), cluster: 7, sums }];
         let statistics = Statistics { newest_day: 20_000, arms, ..Statistics::default() };
-        let at = |days: f64| statistics.arm(arm, Timestamp(end_of_day(20_000).0 + (days * DAY_MS as f64) as i64));
+        let at =
+            |days: f64| statistics.arm(arm, Timestamp(end_of_day(20_000).0 + (days * DAY_MS as f64) as i64));
         assert_eq!(at(0.0), sums);
         assert_eq!(at(-5.0), sums, "a request of the past sees what is known");
         assert!((at(HALF_LIFE_DAYS).weight - 20.0).abs() < 1e-9);
