@@ -67,6 +67,7 @@ fn choices(log: &[(bool, Outcome)], epsilon: f64) -> Vec<LoggedChoice> {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
     use crate::pipeline::explore::context;

@@ -126,6 +126,7 @@ pub fn split(engine: &Segue, split: &Split, surface: Option<&Surface>) -> Result
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 

@@ -14,7 +14,7 @@ use segue::types::{
 use crate::support::{AS_OF, World, id, small_segments, track};
 
 pub struct Place {
-    folder: tempfile::TempDir,
+    pub folder: tempfile::TempDir,
     pub engine: Segue,
     pub world: World,
 }

@@ -1,11 +1,14 @@
 //! What is learnt from shown lists, and what two recipes have in common.
 
+use std::path::Path;
+
+use segue::Segue;
 use segue::pipeline::recipe::{ExplorationPolicy, RecipePatch};
 use segue::pipeline::request::{RecommendRequest, Recommendation};
 use segue::types::{Action, DAY_MS, FeedbackEvent, Surface, Timestamp, User};
 
 use crate::discovery::{Place, event};
-use crate::support::AS_OF;
+use crate::support::{AS_OF, small_segments};
 
 #[test]
 fn what_exploration_brought_in_is_explored_more() {
@@ -123,4 +126,48 @@ fn a_shadow_run_tells_how_much_two_recipes_share_and_a_split_who_is_in_which_par
     let elsewhere =
         segue::eval::split(&place.engine, &halves, Some(&Surface::new("radio").unwrap())).unwrap();
     assert_eq!(elsewhere.parts[0].shown + elsewhere.parts[1].shown, 0);
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), &target).unwrap();
+        }
+    }
+}
+
+#[test]
+fn two_nodes_of_the_same_state_answer_with_the_same_bytes() {
+    let place = Place::new();
+    place.engine.checkpoint().unwrap();
+    place.engine.shutdown().unwrap();
+    let Place { folder, engine, world } = place;
+    drop(engine);
+    let other = tempfile::tempdir().unwrap();
+    copy(folder.path(), &other.path().join("copy"));
+    let nodes = [folder.path().to_owned(), other.path().join("copy")];
+    let nodes = nodes.map(|dir| Segue::open(&dir, small_segments()).unwrap().0);
+    let mut compared = 0;
+    for user in world.users.iter().take(30) {
+        for surface in ["discover_weekly", "daily_mix", "release_radar", "radio", "top_mixes", "home"] {
+            let request = RecommendRequest {
+                as_of: Some(AS_OF),
+                request_id: Some(format!("{}/{surface}", user.user_id)),
+                explain: true,
+                ..RecommendRequest::new(user.user_id.clone(), Surface::new(surface).unwrap())
+            };
+            // The other node is asked in another order: nothing that was asked before may show.
+            let lists = [&nodes[0], &nodes[1]]
+                .map(|node| serde_json::to_string(&node.recommend(request.clone()).unwrap()).unwrap());
+            assert_eq!(lists[0], lists[1], "{surface} of {}", user.user_id);
+            let _ = nodes[1].recommend(RecommendRequest::new(user.user_id.clone(), request.surface.clone()));
+            compared += 1;
+        }
+    }
+    assert_eq!(compared, 180);
 }

@@ -248,6 +248,7 @@ impl StatisticsCache {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 
