@@ -7,8 +7,8 @@ use clap::{Parser, Subcommand};
 
 use super::output::print_error;
 use super::{
-    bench, contents, demo, estimate, eval, explain, feedback, generate, generation, inspect, load, recipe,
-    recommend, search, serve, similar, train, verify,
+    batch, bench, contents, demo, estimate, eval, explain, feedback, generate, generation, inspect, load,
+    recipe, recommend, search, serve, similar, train, user, verify,
 };
 use crate::error::Result;
 
@@ -56,6 +56,8 @@ pub enum Command {
     Explain(explain::ExplainArgs),
     /// Record what a listener did
     Feedback(feedback::FeedbackArgs),
+    /// Lists for all listeners, a Parquet file a partition
+    Batch(batch::BatchArgs),
     /// Judge a recipe on held-out listening
     Eval(eval::EvalArgs),
     /// Measure speed
@@ -68,7 +70,9 @@ pub enum Command {
     Estimate(estimate::EstimateArgs),
     /// Create, fill, activate and roll back embedding generations
     Generation(generation::GenerationArgs),
-    /// List, show, store and activate recipes
+    /// Record, taste and session of a listener
+    User(user::UserArgs),
+    /// List, show, compare, store and activate recipes
     Recipe(recipe::RecipeArgs),
 }
 
@@ -90,12 +94,14 @@ impl App {
             Command::List(args) => args.run(),
             Command::Explain(args) => args.run(),
             Command::Feedback(args) => args.run(),
+            Command::Batch(args) => args.run(),
             Command::Eval(args) => args.run(),
             Command::Bench(args) => args.run(),
             Command::Inspect(args) => args.run(),
             Command::Verify(args) => args.run(),
             Command::Estimate(args) => args.run(),
             Command::Generation(args) => args.run(),
+            Command::User(args) => args.run(),
             Command::Recipe(args) => args.run(),
         }
     }

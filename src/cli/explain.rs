@@ -1,18 +1,23 @@
 //! `segue explain`.
 
+use std::path::PathBuf;
+
 use super::args::{BackendArgs, OutputArgs};
 use super::backend::Backend;
+use super::html::page;
 use super::list::explanation;
-use super::output::{print, print_json};
+use super::output::{note, print, print_json};
 use super::recommend::RequestArgs;
 use crate::error::Result;
-use crate::pipeline::request::ExplainRequest;
+use crate::ingest::write_atomically;
+use crate::pipeline::request::{ExplainRequest, RecommendRequest};
 use crate::types::TrackId;
 
 const EXAMPLES: &str = "\
 Examples:
   segue explain --user u1 --surface discover_weekly --track t42 --data ./segue-data
-  segue explain --user u1 --surface radio --request-id 18c-7f --track t42 --json   (exactly that list)";
+  segue explain --user u1 --surface radio --request-id 18c-7f --track t42 --json   (exactly that list)
+  segue explain --user u1 --surface daily_mix --html list.html --data ./segue-data";
 
 /// Why a track is, or is not, in a listener's list.
 #[derive(Debug, Clone, clap::Args)]
@@ -20,7 +25,11 @@ Examples:
 pub struct ExplainArgs {
     /// The track in question
     #[arg(long, value_name = "ID")]
-    track: TrackId,
+    #[arg(required_unless_present = "html")]
+    track: Option<TrackId>,
+    /// Write the whole list with its funnel and scores as one page instead
+    #[arg(long, value_name = "FILE", conflicts_with = "track")]
+    html: Option<PathBuf>,
     #[command(flatten)]
     request: RequestArgs,
     #[command(flatten)]
@@ -36,8 +45,15 @@ impl ExplainArgs {
     /// Those of the database and of printing.
     pub fn run(self) -> Result<()> {
         let backend = Backend::open(&self.backend)?;
-        let answer =
-            backend.explain(ExplainRequest { request: self.request.into(), track_id: self.track })?;
+        let Some(track_id) = self.track else {
+            let path = self.html.unwrap_or_else(|| PathBuf::from("list.html"));
+            let request = RecommendRequest { explain: true, ..self.request.into() };
+            let (list, funnel) = backend.recommend_with_funnel(request)?;
+            write_atomically(&path, page(&list, funnel.as_ref()).as_bytes())?;
+            note(&format!("wrote {}", path.display()));
+            return backend.close();
+        };
+        let answer = backend.explain(ExplainRequest { request: self.request.into(), track_id })?;
         if self.output.json {
             print_json(&answer)?;
         } else {

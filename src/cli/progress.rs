@@ -37,6 +37,12 @@ impl Progress {
         Self::with(label, 0, "{msg:>12} {bar:24} {human_pos}/{human_len} lists {per_sec} {eta} left")
     }
 
+    /// Files that are written one after the other.
+    #[must_use]
+    pub fn files(label: &str, files: u16) -> Self {
+        Self::with(label, u64::from(files), "{msg:>12} {bar:24} {pos}/{len} files {eta} left")
+    }
+
     /// Passes over the data.
     #[must_use]
     pub fn sweeps(label: &str, sweeps: u32) -> Self {
@@ -73,6 +79,13 @@ impl Progress {
         self.bar.set_position(u64::from(sweep));
         let total = self.bar.length().unwrap_or_default();
         self.tell(|| format!("sweep {sweep} of {total}"));
+    }
+
+    /// So many files are done.
+    pub fn at_file(&self, files: u16) {
+        self.bar.set_position(u64::from(files));
+        let total = self.bar.length().unwrap_or_default();
+        self.tell(|| format!("{files} of {total} files"));
     }
 
     /// So many lists of `total` are done.

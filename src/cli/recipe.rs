@@ -9,7 +9,7 @@ use super::args::{BackendArgs, OutputArgs, read_text};
 use super::backend::Backend;
 use super::output::{Align, print, print_json, table};
 use crate::error::{Error, Result};
-use crate::pipeline::recipe::Recipe;
+use crate::pipeline::recipe::{Change, Recipe, diff};
 
 const EXAMPLES: &str = "\
 A recipe says how lists of one kind are made. Versions never change: storing makes a new one, which is used once it is
@@ -19,6 +19,7 @@ Examples:
   segue recipe list --data ./segue-data
   segue recipe show daily_mix --json --data ./segue-data > daily_mix.json
   segue recipe put daily_mix.json --data ./segue-data
+  segue recipe diff daily_mix@1 daily_mix@2 --data ./segue-data
   segue recipe activate daily_mix@2 --data ./segue-data";
 
 /// List, show, store and activate recipes.
@@ -49,6 +50,15 @@ enum Command {
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },
+    /// What one recipe says otherwise than another
+    Diff {
+        /// NAME or NAME@VERSION
+        #[arg(value_name = "NAME[@VERSION]")]
+        from: String,
+        /// NAME or NAME@VERSION
+        #[arg(value_name = "NAME[@VERSION]")]
+        to: String,
+    },
     /// Make a version the one requests use
     Activate {
         /// NAME@VERSION
@@ -74,6 +84,10 @@ impl RecipeArgs {
         match self.command {
             Command::List => print_all(&backend.recipes()?, json)?,
             Command::Show { name } => print_one(&show(&backend, &name)?, json)?,
+            Command::Diff { from, to } => {
+                let changes = diff(&show(&backend, &from)?, &show(&backend, &to)?);
+                if json { print_json(&changes)? } else { print(&changes_text(&changes))? }
+            }
             Command::Put { file } => {
                 let recipe = backend.put_recipe(parse(&file)?)?;
                 let next = format!("stored; `segue recipe activate {}` puts it to use", recipe.reference());
@@ -116,6 +130,13 @@ fn parse(file: &std::path::Path) -> Result<Recipe> {
     };
     recipe.validate()?;
     Ok(recipe)
+}
+
+fn changes_text(changes: &[Change]) -> String {
+    if changes.is_empty() {
+        return "no difference\n".to_owned();
+    }
+    changes.iter().map(|change| format!("{}: {} -> {}\n", change.field, change.from, change.to)).collect()
 }
 
 fn print_one(recipe: &Recipe, json: bool) -> Result<()> {

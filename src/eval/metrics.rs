@@ -41,9 +41,11 @@ impl<I: Eq + Hash + Clone> RankingEval<I> {
 
     /// Adds one user's list, best first, and held-out items. A user without held-out items is left out. An item that
     /// stands in the list twice counts once, at its first rank.
-    pub fn add(&mut self, ranked: &[I], held_out: &HashSet<I>) {
+    ///
+    /// Returns the list's own NDCG.
+    pub fn add(&mut self, ranked: &[I], held_out: &HashSet<I>) -> Option<f64> {
         if held_out.is_empty() {
-            return;
+            return None;
         }
         let ranked = &ranked[..ranked.len().min(self.k)];
         let (mut hits, mut gain) = (0_u32, 0.0);
@@ -61,6 +63,7 @@ impl<I: Eq + Hash + Clone> RankingEval<I> {
         self.sums.ndcg += gain / best;
         self.sums.short_lists += u64::from(seen.len() < self.k);
         self.shown.extend(ranked.iter().cloned());
+        Some(gain / best)
     }
 
     /// The means, over a catalogue of `catalogue` items. All 0 when no user was added.

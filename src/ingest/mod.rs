@@ -10,6 +10,7 @@
 mod cell;
 mod columns;
 mod file;
+mod list;
 pub mod npy;
 mod play;
 mod rows;
@@ -25,6 +26,7 @@ pub use cell::RowError;
 pub(crate) use columns::{Column, ColumnSpec, Kind, column_names};
 pub use file::content_id;
 pub(crate) use file::{BATCH_ROWS, open_parquet};
+pub use list::{ListRow, ListTable};
 pub use pairs::read_pairs;
 pub use play::{PlayRows, PlayTable, PlayWriter};
 pub use rows::{RowOutcome, Rows, Table};

@@ -10,22 +10,28 @@ use segue_cluster::ClusterNode;
 
 use super::group::Group;
 use super::stage::Stage;
+use super::statistics::StatisticsTurn;
 use super::worker::Worker;
 use crate::config::Settings;
 use crate::error::{Error, Result};
 use crate::maintenance::IndexChoice;
+use crate::pipeline::funnel::Funnel;
 use crate::pipeline::judge::{EvalRequest, JudgedList};
+use crate::pipeline::portrait::Portrait;
 use crate::pipeline::reader::Caches;
 use crate::pipeline::recipe::Recipe;
 use crate::pipeline::request::{
-    ExplainRequest, Explanation, RecommendRequest, Recommendation, SearchRequest, SimilarRequest,
-    SimilarUser, SimilarUsersRequest, WriteToken,
+    ExplainRequest, Explanation, RecommendRequest, Recommendation, RequestContext, SearchRequest,
+    SimilarRequest, SimilarUser, SimilarUsersRequest, WriteToken,
 };
 use crate::pipeline::retrieve::Searchers;
+use crate::pipeline::statistics::outcomes::Outcome;
 use crate::storage::meta::{GenerationInfo, GramData, MetaStore};
 use crate::storage::track_shard::TrackShard;
 use crate::storage::user_shard::UserShard;
-use crate::types::{FeedbackEvent, GenerationId, Play, SpaceName, Track, TrackId, User, UserId, VectorRow};
+use crate::types::{
+    FeedbackEvent, GenerationId, Play, SpaceName, Surface, Timestamp, Track, TrackId, User, UserId, VectorRow,
+};
 
 /// What a bulk load brings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,6 +89,8 @@ pub(super) struct Inner {
     pub worker: Mutex<Option<Worker>>,
     /// Events may be waiting for tracks that are there: the worker looks through all of them.
     pub resolve_due: AtomicBool,
+    /// When statistics were and have to be derived.
+    pub statistics_turn: StatisticsTurn,
     pub closing: AtomicBool,
 }
 
@@ -257,6 +265,22 @@ impl Segue {
         self.serving()?.recommend(request)
     }
 
+    /// A finished list, and how many tracks each stage let through.
+    ///
+    /// # Errors
+    /// As [`Segue::recommend`].
+    pub fn recommend_with_funnel(&self, request: RecommendRequest) -> Result<(Recommendation, Funnel)> {
+        self.serving()?.recommend_with_funnel(request)
+    }
+
+    /// What is known of a listener at a moment.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown user.
+    pub fn portrait(&self, user: &UserId, as_of: Timestamp, context: &RequestContext) -> Result<Portrait> {
+        self.serving()?.portrait(user, as_of, context)
+    }
+
     /// Tracks like some seeds.
     ///
     /// # Errors
@@ -412,6 +436,50 @@ impl Segue {
     /// As [`Segue::recommend`].
     pub(crate) fn judge(&self, user: &UserId, items: &[TrackId], asked: &EvalRequest) -> Result<JudgedList> {
         self.serving()?.judge(user, items, asked)
+    }
+
+    /// How many listeners ever heard each track that anybody heard.
+    ///
+    /// # Errors
+    /// Damaged files.
+    pub(crate) fn listeners_of_tracks(&self) -> Result<HashMap<TrackId, u64>> {
+        self.serving()?.listeners_of_tracks()
+    }
+
+    /// What became of every explored slot that was shown; true for one half of the listeners.
+    ///
+    /// # Errors
+    /// Damaged files.
+    pub(crate) fn exploration_log(&self) -> Result<Vec<(bool, Outcome)>> {
+        self.serving()?.exploration_log()
+    }
+
+    /// Every listener with the mean reward of what was shown to them, if an outcome is known.
+    ///
+    /// # Errors
+    /// Damaged files.
+    pub(crate) fn rewards_by_listener(
+        &self,
+        surface: Option<&Surface>,
+    ) -> Result<Vec<(UserId, Option<f64>)>> {
+        self.serving()?.rewards_by_listener(surface)
+    }
+
+    /// How many listeners there are.
+    ///
+    /// # Errors
+    /// `Unavailable` while shutting down.
+    pub fn user_count(&self) -> Result<u64> {
+        Ok(self.serving()?.users.shard.user_count())
+    }
+
+    /// Learns from all listeners what recipes use (artists and genres that go together, rewards of exploration), now
+    /// instead of when enough has happened.
+    ///
+    /// # Errors
+    /// Damaged files; retryable refusals.
+    pub fn refresh_statistics(&self) -> Result<()> {
+        self.serving()?.refresh_statistics()
     }
 
     /// Tracks that exist and are not taken down.

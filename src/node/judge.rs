@@ -1,13 +1,21 @@
 //! What evaluation asks of the engine: a list with the rules on or off, and who breaks them.
 
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+
 use super::engine::Inner;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::filter::RuleClass;
 use crate::pipeline::judge::{EvalRequest, JudgedList};
+use crate::pipeline::quality::look;
 use crate::pipeline::recommend;
 use crate::pipeline::request::RecommendRequest;
+use crate::pipeline::statistics::outcomes::{Outcome, outcomes};
 use crate::storage::track_shard::TrackView;
-use crate::types::{ArtistKey, Surface, TrackId, User, UserId};
+use crate::types::{ArtistKey, Surface, TrackId, TrackRef, User, UserId, key_of};
+
+/// Listeners whose histories tell how known a track is.
+const LISTENERS_MAX: u64 = 100_000;
 
 impl Inner {
     pub(super) fn judge(
@@ -24,7 +32,14 @@ impl Inner {
         request.n = Some(asked.k);
         request.as_of = Some(asked.as_of);
         request.request_id = Some(format!("evaluation/{user_id}"));
-        let list = recommend::recommend(&reader, &request)?;
+        if !asked.explore {
+            request.overrides.exploration_rate = Some(0.0);
+        }
+        let outcome = recommend::run(&reader, &request, false)?;
+        let heard = &outcome.plan.listener.state.heard;
+        let last = |track| heard.last_of(track).filter(|at| *at <= asked.as_of);
+        let numbers = look(&reader, &outcome.plan.recipe, last, asked.as_of, &outcome.listed)?;
+        let list = outcome.reply;
         let user = self.user(user_id)?;
         let view = self.tracks.shard.view();
         let mut violations = 0;
@@ -37,8 +52,27 @@ impl Inner {
                 allowed_items.push(item.clone());
             }
         }
+        let explored = list.tracks.iter().filter(|track| track.explored).count() as u64;
+        let plays = outcome.plan.listener.plays.into();
+        let relaxed = !list.relaxed.is_empty();
         let listed = list.tracks.into_iter().map(|track| track.track_id).collect();
-        Ok(JudgedList { listed, allowed_items, violations })
+        Ok(JudgedList { listed, allowed_items, violations, explored, relaxed, numbers, plays })
+    }
+}
+
+impl Inner {
+    /// How many listeners ever heard each track that anybody heard; of very many listeners, an even sample.
+    pub(super) fn listeners_of_tracks(&self) -> Result<HashMap<TrackId, u64>> {
+        let mut counts: HashMap<TrackRef, u64> = HashMap::new();
+        self.users.shard.for_each_view(LISTENERS_MAX, |view| {
+            view.heard.tracks.iter().for_each(|track| *counts.entry(*track).or_default() += 1);
+            Ok::<_, Error>(ControlFlow::Continue(()))
+        })?;
+        let view = self.tracks.shard.view();
+        let name = |(track, count): (TrackRef, u64)| -> Result<(TrackId, u64)> {
+            Ok((view.row(track.ordinal.0)?.track.track_id.clone(), count))
+        };
+        counts.into_iter().map(name).collect()
     }
 }
 
@@ -49,4 +83,34 @@ fn allowed(view: &TrackView, user: &User, id: &TrackId) -> Result<bool> {
     let class = RuleClass::Listener { region: user.region, filter_explicit: user.filter_explicit };
     let blocked = |artist: &crate::types::ArtistId| row.artists.contains(&ArtistKey::of(artist.as_str()));
     Ok(class.allows(&row) && !user.blocked_artists.iter().any(blocked) && !user.blocked_tracks.contains(id))
+}
+
+impl Inner {
+    /// What became of every explored slot that was shown, with whether its listener is of the first of two halves; of very
+    /// many listeners, an even sample.
+    pub(super) fn exploration_log(&self) -> Result<Vec<(bool, Outcome)>> {
+        let mut log = Vec::new();
+        self.users.shard.for_each_view(LISTENERS_MAX, |view| {
+            let half = key_of(view.user.user_id.as_str()) % 2 == 0;
+            log.extend(outcomes(&view).into_iter().filter(|found| found.explored).map(|found| (half, found)));
+            Ok::<_, Error>(ControlFlow::Continue(()))
+        })?;
+        Ok(log)
+    }
+
+    /// Every listener with the mean reward of the tracks shown to them (on one surface, or on all), if an outcome is known.
+    pub(super) fn rewards_by_listener(
+        &self,
+        surface: Option<&Surface>,
+    ) -> Result<Vec<(UserId, Option<f64>)>> {
+        let mut all = Vec::new();
+        self.users.shard.for_each_view(LISTENERS_MAX, |mut view| {
+            view.served.retain(|list| surface.is_none_or(|surface| list.surface == *surface));
+            let found = outcomes(&view);
+            let mean = found.iter().map(|slot| slot.reward).sum::<f64>() / found.len().max(1) as f64;
+            all.push((view.user.user_id.clone(), (!found.is_empty()).then_some(mean)));
+            Ok::<_, Error>(ControlFlow::Continue(()))
+        })?;
+        Ok(all)
+    }
 }

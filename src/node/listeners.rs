@@ -3,9 +3,11 @@
 use super::catalog::user_error;
 use super::engine::Inner;
 use crate::error::{Error, Result};
+use crate::pipeline::impression::ImpressionSlot;
 use crate::pipeline::request::WriteToken;
 use crate::storage::user_shard::{
-    EventTrack, ResolvedEvent, ServedList, ServedTrack, UserCommand, UserOp, UserReply, event_key,
+    EventTrack, ResolvedEvent, ServedList, ServedTrack, ShownSlot, SlotChoice, UserCommand, UserOp,
+    UserReply, event_key,
 };
 use crate::types::{
     Action, FeedbackEvent, GenerationId, SpaceName, Surface, Timestamp, TrackId, TrackOrdinal, TrackRef,
@@ -66,16 +68,26 @@ impl Inner {
 
     pub(super) fn feedback(&self, events: Vec<FeedbackEvent>) -> Result<(Vec<bool>, WriteToken)> {
         let mut resolved = Vec::with_capacity(events.len());
+        let mut slots: Vec<ShownSlot> = Vec::new();
         for (row, event) in events.into_iter().enumerate() {
             let event = event.validate().and_then(|()| self.resolve_event(event));
-            resolved.push(event.map_err(|error| Error::InvalidRow { row, source: Box::new(error) })?);
+            let (event, choices) =
+                event.map_err(|error| Error::InvalidRow { row, source: Box::new(error) })?;
+            let at = u32::try_from(resolved.len()).unwrap_or(u32::MAX);
+            let slot = |(position, choice)| ShownSlot { event: at, position, choice };
+            slots.extend(choices.into_iter().map(slot));
+            resolved.push(event);
         }
-        self.record_events(resolved)
+        self.record_events(resolved, slots)
     }
 
-    /// Records looked-up events. A track that came between the look-up and now is looked up once more: whoever brought it
+    /// Records looked-up events, and how slots of the lists among them were chosen. A track that came between the look-up and now is looked up once more: whoever brought it
     /// found nothing waiting.
-    pub(super) fn record_events(&self, events: Vec<ResolvedEvent>) -> Result<(Vec<bool>, WriteToken)> {
+    pub(super) fn record_events(
+        &self,
+        events: Vec<ResolvedEvent>,
+        slots: Vec<ShownSlot>,
+    ) -> Result<(Vec<bool>, WriteToken)> {
         if events.is_empty() {
             return Ok((Vec::new(), WriteToken::default()));
         }
@@ -84,7 +96,8 @@ impl Inner {
             _ => None,
         });
         let unknown: Vec<TrackId> = unknown.collect();
-        match self.propose_users(UserOp::Record(events).into())? {
+        let op = if slots.is_empty() { UserOp::Record(events) } else { UserOp::RecordShown(events, slots) };
+        match self.propose_users(op.into())? {
             (UserReply::Recorded(new), mut token) => {
                 token.applied.extend(self.resolve_waiting(&unknown)?.applied);
                 Ok((new, token))
@@ -93,8 +106,11 @@ impl Inner {
         }
     }
 
-    /// Looks the track of an event up, once, at write time.
-    pub(super) fn resolve_event(&self, event: FeedbackEvent) -> Result<ResolvedEvent> {
+    /// Looks the track of an event up, once, at write time; of a served list, how its slots were chosen, too.
+    pub(super) fn resolve_event(
+        &self,
+        event: FeedbackEvent,
+    ) -> Result<(ResolvedEvent, Vec<(u32, SlotChoice)>)> {
         if self.users.shard.user(&event.user_id).map_err(user_error)?.is_none() {
             return Err(Error::not_found("user", &event.user_id));
         }
@@ -113,10 +129,13 @@ impl Inner {
         resolved.artist = event.artist_id;
         resolved.event_key = event.event_id.as_ref().map(event_key);
         resolved.query = event.query;
+        let mut choices = Vec::new();
         if let Some(token) = &event.impression {
-            resolved.served = Some(self.served_list(token, &event.positions)?);
+            let (list, chosen) = self.served_list(token, &event.positions)?;
+            resolved.served = Some(list);
+            choices = chosen;
         }
-        Ok(resolved)
+        Ok((resolved, choices))
     }
 
     /// Where a track is, and how long it lasts; by id when it is not known (yet).
@@ -132,15 +151,12 @@ impl Inner {
         }
     }
 
-    /// The list an impression token stands for; only the given positions of it, all when none are given.
-    fn served_list(&self, token: &str, positions: &[u32]) -> Result<ServedList> {
+    /// The list an impression token stands for; only the given positions of it, all when none are given. And how each
+    /// was chosen, where the token says so, by place in the list that is kept.
+    fn served_list(&self, token: &str, positions: &[u32]) -> Result<(ServedList, Vec<(u32, SlotChoice)>)> {
         let impression = crate::pipeline::impression::Impression::decode(token, &self.impression_key()?)?;
-        let all = impression
-            .slots
-            .iter()
-            .map(|slot| ServedTrack { track: slot.track, explored: slot.exploration.is_some() });
-        let all: Vec<ServedTrack> = all.collect();
-        let tracks = if positions.is_empty() {
+        let all = impression.slots;
+        let shown: Vec<ImpressionSlot> = if positions.is_empty() {
             all
         } else {
             let shown = positions.iter().map(|&position| {
@@ -153,12 +169,31 @@ impl Inner {
             });
             shown.collect::<Result<_>>()?
         };
-        Ok(ServedList {
-            surface: Surface::new(impression.surface)?,
-            impression: impression.request_id,
-            tracks,
-        })
+        let tracks = shown
+            .iter()
+            .map(|slot| ServedTrack { track: slot.track, explored: slot.exploration.is_some() })
+            .collect();
+        let choices = (0..).zip(&shown).filter_map(|(place, slot)| Some((place, choice_of(slot)?))).collect();
+        let surface = Surface::new(impression.surface)?;
+        Ok((ServedList { surface, impression: impression.request_id, tracks }, choices))
     }
+}
+
+/// How a slot was chosen; one that explored nothing was certain.
+fn choice_of(slot: &ImpressionSlot) -> Option<SlotChoice> {
+    let source = slot.source?.code();
+    let Some(explored) = slot.exploration else {
+        return Some(SlotChoice { source, genre_cluster: 0, propensity: 1.0, draw: 0, open: 0 });
+    };
+    // Never 0, however small: a weight is divided by it.
+    let propensity = (explored.propensity as f32).max(f32::MIN_POSITIVE);
+    Some(SlotChoice {
+        source,
+        genre_cluster: explored.genre_cluster,
+        propensity,
+        draw: explored.draw,
+        open: explored.open,
+    })
 }
 
 /// A play whose length nobody knows counts as three minutes.

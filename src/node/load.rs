@@ -277,6 +277,9 @@ impl Inner {
                     finished: true,
                 };
                 self.propose_users(UserCommand { load: Some(step), op: UserOp::Nothing })?;
+                if kind == LoadKind::Plays {
+                    self.refresh_statistics_after_load();
+                }
             }
         }
         progress(1.0);
@@ -370,19 +373,6 @@ fn unseen<T>(progress: LoadProgress, first_row: u64, mut rows: Vec<T>) -> Result
 }
 
 impl Inner {
-    /// Where staged vectors are kept.
-    fn staging_folder(&self) -> std::path::PathBuf {
-        self.dir.join("staging")
-    }
-
-    /// Removes what loads have left in the staging folder that needs it no more: rows that are in a segment by now (the
-    /// node died between the two), and files that were only begun. Says so of each.
-    pub(super) fn clean_stages(&self) -> Result<Vec<String>> {
-        let view = self.tracks.shard.view();
-        let is_done = |load_id: &str| view.loads.get(load_id).is_some_and(|mark| mark.finished);
-        Stage::clean(&self.staging_folder(), is_done)
-    }
-
     /// Refuses to write when the disk has no more than its reserve left.
     fn check_disk(&self) -> Result<()> {
         let stat = rustix::fs::statvfs(&self.dir).map_err(|errno| Error::Io {

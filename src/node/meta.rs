@@ -85,11 +85,13 @@ impl Inner {
 
     pub(super) fn activate_generation(&self, id: GenerationId) -> Result<GenerationInfo> {
         let contents = self.contents(id)?;
-        generation(self.propose_meta(&MetaCommand::ActivateGeneration { id, contents })?)
+        self.with_new_generation(|| {
+            generation(self.propose_meta(&MetaCommand::ActivateGeneration { id, contents })?)
+        })
     }
 
     pub(super) fn rollback_generation(&self) -> Result<GenerationInfo> {
-        generation(self.propose_meta(&MetaCommand::RollbackGeneration)?)
+        self.with_new_generation(|| generation(self.propose_meta(&MetaCommand::RollbackGeneration)?))
     }
 
     /// All generations; those being built with what they hold by now.

@@ -14,6 +14,7 @@ mod open;
 mod read;
 mod replica;
 mod stage;
+mod statistics;
 #[cfg(test)]
 mod tests;
 mod verify;

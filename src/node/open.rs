@@ -20,6 +20,8 @@ use segue_storage_format::{Residence, Verify};
 use super::engine::{Inner, OpenReport, Replica};
 use super::group::Group;
 use super::replica::{MetaReplica, TrackReplica, UserReplica};
+use super::stage::Stage;
+use super::statistics::StatisticsTurn;
 use crate::config::Settings;
 use crate::error::{Error, ErrorKind, Result};
 use crate::maintenance::IndexChoice;
@@ -86,6 +88,7 @@ pub(super) fn open(dir: &Path, settings: Settings) -> Result<(Inner, OpenReport)
         maintenance: Mutex::default(),
         worker: Mutex::default(),
         resolve_due: false.into(),
+        statistics_turn: StatisticsTurn::new(),
         closing: false.into(),
     };
     inner.define_built_in()?;
@@ -159,5 +162,20 @@ pub(super) fn open_error(error: segue_cluster::OpenError) -> Error {
             Error::Io { action: action.into(), path, source }
         }
         _ => Error::Corrupt(text),
+    }
+}
+
+impl Inner {
+    /// Where staged vectors are kept.
+    pub(super) fn staging_folder(&self) -> std::path::PathBuf {
+        self.dir.join("staging")
+    }
+
+    /// Removes what loads have left in the staging folder that needs it no more: rows that are in a segment by now (the
+    /// node died between the two), and files that were only begun. Says so of each.
+    pub(super) fn clean_stages(&self) -> Result<Vec<String>> {
+        let view = self.tracks.shard.view();
+        let is_done = |load_id: &str| view.loads.get(load_id).is_some_and(|mark| mark.finished);
+        Stage::clean(&self.staging_folder(), is_done)
     }
 }

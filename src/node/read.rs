@@ -4,13 +4,15 @@ use std::sync::Arc;
 
 use super::engine::Inner;
 use crate::error::{Error, Result};
+use crate::pipeline::funnel::Funnel;
+use crate::pipeline::portrait::{Portrait, portrait};
 use crate::pipeline::reader::Reader;
 use crate::pipeline::request::{
-    ExplainRequest, Explanation, RecommendRequest, Recommendation, SearchRequest, SimilarRequest,
-    SimilarUser, SimilarUsersRequest, WriteToken,
+    ExplainRequest, Explanation, RecommendRequest, Recommendation, RequestContext, SearchRequest,
+    SimilarRequest, SimilarUser, SimilarUsersRequest, WriteToken,
 };
 use crate::pipeline::{explain_request, recommend, search, similar_request, spaces};
-use crate::types::{Deadline, GenerationId, Timestamp};
+use crate::types::{Deadline, GenerationId, Timestamp, UserId};
 
 impl Inner {
     /// One version of everything. What was acknowledged before is in it: a write is acknowledged only once it is applied
@@ -28,11 +30,14 @@ impl Inner {
             (self.tracks.group.name.clone(), tracks.applied_index),
             (self.users.group.name.clone(), self.users.shard.applied().index),
         ];
+        let learnt = self.caches.statistics.get(self.users.shard.statistics());
         Ok(Reader {
             tracks: vec![tracks],
             users: &self.users.shard,
             recipes: Arc::clone(&read.recipes),
             generation,
+            statistics: learnt.statistics,
+            statistics_unreadable: learnt.unreadable.is_some(),
             gram: generation.and_then(|id| read.grams.get(&id).cloned()),
             impression_key: self.impression_key()?,
             rules: true,
@@ -91,6 +96,27 @@ impl Inner {
         self.complete(&mut request);
         let reader = self.reader_for(request.generation, request.min_token.as_ref(), request.deadline)?;
         recommend::recommend(&reader, &request)
+    }
+
+    pub(super) fn recommend_with_funnel(
+        &self,
+        mut request: RecommendRequest,
+    ) -> Result<(Recommendation, Funnel)> {
+        request.validate(&self.settings.limits)?;
+        self.complete(&mut request);
+        let reader = self.reader_for(request.generation, request.min_token.as_ref(), request.deadline)?;
+        let outcome = recommend::run(&reader, &request, true)?;
+        let funnel = outcome.funnel();
+        Ok((outcome.reply, funnel))
+    }
+
+    pub(super) fn portrait(
+        &self,
+        user: &UserId,
+        as_of: Timestamp,
+        context: &RequestContext,
+    ) -> Result<Portrait> {
+        portrait(&self.reader(None)?, user, as_of, context)
     }
 
     /// Fills in what the caller left to the border: the time and the request's id.

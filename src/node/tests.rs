@@ -7,11 +7,12 @@ use super::engine::{LoadKind, Segue};
 use super::stage::Stage;
 use crate::config::Settings;
 use crate::error::ErrorKind;
+use crate::pipeline::request::{RecommendRequest, Recommendation};
 use crate::storage::track_shard::command::TrackCommand;
 use crate::storage::user_shard::UserOp;
 use crate::types::{
     Action, Artist, ArtistId, AudioFeatures, EventId, FeedbackEvent, GenerationId, Play, PlayAction,
-    RecordingId, RegionSet, SpaceName, Timestamp, Track, TrackId, User, UserId, VectorRow,
+    RecordingId, RegionSet, SpaceName, Surface, Timestamp, Track, TrackId, User, UserId, VectorRow,
 };
 
 fn open(folder: &Path) -> (Segue, Vec<String>) {
@@ -86,9 +87,10 @@ fn a_track_that_comes_between_look_up_and_record_is_found() {
     let folder = tempfile::tempdir().unwrap();
     let (engine, _) = open(folder.path());
     engine.upsert_users(vec![User::unknown(UserId::new("u").unwrap())]).unwrap();
-    let resolved = engine.inner().resolve_event(event(1, Action::Play)).unwrap();
+    let (resolved, choices) = engine.inner().resolve_event(event(1, Action::Play)).unwrap();
+    assert_eq!(choices, []);
     engine.upsert_tracks(vec![track(1)]).unwrap();
-    let (new, token) = engine.inner().record_events(vec![resolved]).unwrap();
+    let (new, token) = engine.inner().record_events(vec![resolved], Vec::new()).unwrap();
     assert_eq!((new, heard(&engine)), (vec![true], 1));
     assert_eq!(token.applied.len(), 2, "the token covers the entry that moved the event");
     // The same event again is the same event.
@@ -163,4 +165,36 @@ fn a_call_that_overlaps_another_of_the_same_load_is_refused_instead_of_losing_ro
     assert_eq!(whole.unwrap(), 50, "rows that are all there need not be sent again");
     engine.load_users("users", 50, (50..150).map(user).collect()).unwrap();
     assert_eq!(engine.list_users(None, 1_000).unwrap().0.len(), 150);
+}
+
+#[test]
+fn statistics_nobody_can_read_cost_no_request_and_are_derived_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let (engine, _) = open(folder.path());
+    engine.upsert_users(vec![User::unknown(UserId::new("u").unwrap())]).unwrap();
+    engine.upsert_tracks((0..40).map(track).collect()).unwrap();
+    engine.feedback((0..20).map(|number| event(number, Action::Play)).collect()).unwrap();
+    let ask = |engine: &Segue| {
+        let mut request = RecommendRequest::new(UserId::new("u").unwrap(), Surface::new("home").unwrap());
+        request.as_of = Some(Timestamp(1_790_000_100_000));
+        engine.recommend(request).unwrap()
+    };
+    let is_said =
+        |list: &Recommendation| list.degraded.iter().any(|word| word.contains("statistics cannot be read"));
+    assert!(!is_said(&ask(&engine)));
+    {
+        // Nothing is derived meanwhile.
+        let _turn = engine.inner().statistics_turn.deriving.lock();
+        engine.inner().propose_users_counted(UserOp::PutStatistics(vec![1, 2, 3]).into()).unwrap();
+        let list = ask(&engine);
+        assert!(is_said(&list), "{:?}", list.degraded);
+        assert!(!list.tracks.is_empty());
+    }
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while is_said(&ask(&engine)) {
+        assert!(std::time::Instant::now() < until, "they are not derived again");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    let learnt = engine.inner().caches.statistics.get(engine.inner().users.shard.statistics());
+    assert_eq!((learnt.statistics.listeners, learnt.statistics.events), (1, 20));
 }

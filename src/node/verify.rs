@@ -17,6 +17,7 @@ use super::open::{META, TRACKS, USERS, open_error};
 use super::replica::{MetaReplica, TrackReplica, UserReplica};
 use super::stage::Stage;
 use crate::error::{Error, Result};
+use crate::pipeline::statistics::Statistics;
 use crate::storage::error::describe;
 use crate::storage::meta::{self, GenerationState, MetaState, MetaStore};
 use crate::storage::track_shard::{Opening, TrackStateMachine, TrackView};
@@ -226,6 +227,9 @@ impl DirectoryReport {
             match users.check_rows(&exists) {
                 Ok(problems) => problems.into_iter().for_each(|what| self.add(&parts.users, what)),
                 Err(error) => self.add(&parts.users, describe(&error)),
+            }
+            if let Some(Err(error)) = users.statistics().map(|bytes| Statistics::decode(&bytes)) {
+                self.add(&parts.users, format!("statistics: {}", describe(&error)));
             }
         }
         if let Some((_, store)) = &machines.meta {

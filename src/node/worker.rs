@@ -95,7 +95,8 @@ impl Inner {
         if grown >= self.settings.storage.seal_rows as usize || behind >= LOG_ENTRIES_MAX {
             self.seal_now(&|_| {})?;
         }
-        self.merge_all()
+        self.merge_all()?;
+        self.refresh_statistics_if_due()
     }
 
     /// Looks through everything that waits for a track, after a failure to do so when the track came.

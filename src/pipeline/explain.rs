@@ -91,7 +91,7 @@ pub fn reason(facts: &ReasonFacts<'_>) -> String {
         (Some(Source::Collaborative), None, _) => "listeners with your taste play it".to_owned(),
         (Some(Source::Content), None, _) => "close to tracks you play".to_owned(),
         (Some(Source::Audio), None, _) => "sounds like tracks you like".to_owned(),
-        (None, None, _) => "fits your taste".to_owned(),
+        (_, None, _) => "fits your taste".to_owned(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! What evaluation asks for one listener, and gets.
 
+use super::quality::ListNumbers;
 use crate::types::{Timestamp, TrackId};
 
 /// What to evaluate.
@@ -14,6 +15,8 @@ pub struct EvalRequest {
     /// Whether the listeners' hard rules hold, heard *recordings* are masked, and disallowed items leave the test set.
     /// Without: exactly the heard tracks are masked and nothing else.
     pub rules: bool,
+    /// Whether the recipe explores as it says, or not at all.
+    pub explore: bool,
 }
 
 /// One listener's list and what it is judged by.
@@ -25,4 +28,12 @@ pub struct JudgedList {
     pub allowed_items: Vec<TrackId>,
     /// Listed tracks that break a hard rule.
     pub violations: u64,
+    /// Places that explore.
+    pub explored: u64,
+    /// Whether the list says that something was relaxed.
+    pub relaxed: bool,
+    /// The list in numbers.
+    pub numbers: ListNumbers,
+    /// Plays the listener had: their maturity.
+    pub plays: u64,
 }

@@ -10,6 +10,8 @@ use super::prior::PriorCache;
 use super::recipe::RecipeBook;
 use super::retrieve::{IndexHeads, Searchers};
 use super::sources::trending::TrendCache;
+use super::sources::{ReleaseCache, ShelfCache};
+use super::statistics::{Statistics, StatisticsCache};
 use crate::error::{Error, Result};
 use crate::filter::RuleCache;
 use crate::storage::meta::{GramData, MetaState};
@@ -32,6 +34,12 @@ pub struct Caches {
     pub trends: TrendCache,
     /// Recipes and Gram data of the newest meta state that was read.
     pub meta: MetaCache,
+    /// New releases of the day.
+    pub releases: ReleaseCache,
+    /// Popular tracks by genre.
+    pub shelves: ShelfCache,
+    /// What was learnt from all listeners.
+    pub statistics: StatisticsCache,
     /// Sum of the shards' catalogue epochs, and how many genres there are then.
     taxonomy: Mutex<Option<(u64, usize)>>,
 }
@@ -81,6 +89,10 @@ pub struct Reader<'a> {
     pub recipes: Arc<RecipeBook>,
     /// The generation vectors are compared in; absent when none is active.
     pub generation: Option<GenerationId>,
+    /// What was learnt from all listeners; empty before the first pass over them.
+    pub statistics: Arc<Statistics>,
+    /// Statistics are there, and cannot be read.
+    pub statistics_unreadable: bool,
     /// What fold-in needs in that generation.
     pub gram: Option<Arc<GramData>>,
     /// The key impression tokens are signed with.

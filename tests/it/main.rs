@@ -6,10 +6,13 @@ mod support;
 
 mod bad_input;
 mod bad_input_cli;
+mod batch;
 mod caches;
 mod command_line;
+mod discovery;
 mod durability;
 mod first_steps;
+mod learning;
 mod reads;
 mod rules;
 mod running;

@@ -6,6 +6,7 @@
 
 mod catalog;
 mod common;
+mod editorial;
 mod feedback;
 mod filter;
 mod generations;

@@ -1,6 +1,7 @@
 //! Recipes.
 
 use super::common::{narrow, required, unknown_value};
+use super::editorial;
 use crate::api::proto as pb;
 use crate::error::{Error, Result};
 use crate::pipeline::recipe::{
@@ -37,6 +38,12 @@ fn source(value: i32) -> Result<Source> {
         Ok(pb::Source::Content) => Ok(Source::Content),
         Ok(pb::Source::Audio) => Ok(Source::Audio),
         Ok(pb::Source::Trending) => Ok(Source::Trending),
+        Ok(pb::Source::Context) => Ok(Source::Context),
+        Ok(pb::Source::AdjacentArtists) => Ok(Source::AdjacentArtists),
+        Ok(pb::Source::GenreExploration) => Ok(Source::GenreExploration),
+        Ok(pb::Source::NewReleases) => Ok(Source::NewReleases),
+        Ok(pb::Source::Rules) => Ok(Source::Rules),
+        Ok(pb::Source::Social) => Ok(Source::Social),
         Ok(pb::Source::Unspecified) | Err(_) => Err(unknown_value("sources.source", value)),
     }
 }
@@ -47,6 +54,12 @@ fn source_to_proto(source: Source) -> pb::Source {
         Source::Content => pb::Source::Content,
         Source::Audio => pb::Source::Audio,
         Source::Trending => pb::Source::Trending,
+        Source::Context => pb::Source::Context,
+        Source::AdjacentArtists => pb::Source::AdjacentArtists,
+        Source::GenreExploration => pb::Source::GenreExploration,
+        Source::NewReleases => pb::Source::NewReleases,
+        Source::Rules => pb::Source::Rules,
+        Source::Social => pb::Source::Social,
     }
 }
 
@@ -132,6 +145,10 @@ impl TryFrom<pb::Recipe> for Recipe {
             artist_gap: proto.artist_gap.unwrap_or(ARTIST_GAP),
             released_within_days: narrow("released_within_days", proto.released_within_days)?,
             rules: proto.rules,
+            diversity: editorial::diversity(proto.diversity)?.unwrap_or_default(),
+            exploration_policy: editorial::policy(proto.exploration_policy)?.unwrap_or_default(),
+            learned_weights: proto.learned_weights,
+            editorial: editorial::rules(proto.editorial)?,
         })
     }
 }
@@ -157,6 +174,10 @@ impl From<Recipe> for pb::Recipe {
             artist_gap: Some(recipe.artist_gap),
             released_within_days: recipe.released_within_days.into(),
             rules: recipe.rules,
+            diversity: editorial::diversity_to_proto(Some(recipe.diversity)),
+            exploration_policy: editorial::policy_to_proto(Some(recipe.exploration_policy)),
+            learned_weights: recipe.learned_weights,
+            editorial: recipe.editorial.into_iter().map(Into::into).collect(),
         }
     }
 }
@@ -190,6 +211,10 @@ impl TryFrom<pb::RecipePatch> for RecipePatch {
                 .released_within_days
                 .map(|days| narrow("overrides.released_within_days", days))
                 .transpose()?,
+            diversity: editorial::diversity(proto.diversity)?,
+            exploration_policy: editorial::policy(proto.exploration_policy)?,
+            learned_weights: proto.learned_weights,
+            editorial: proto.editorial.map(|list| editorial::rules(list.rules)).transpose()?,
         })
     }
 }
@@ -214,6 +239,12 @@ impl From<RecipePatch> for pb::RecipePatch {
             energy_arc: patch.energy_arc.map(Into::into),
             artist_gap: patch.artist_gap,
             released_within_days: patch.released_within_days.map(u32::from),
+            diversity: editorial::diversity_to_proto(patch.diversity),
+            exploration_policy: editorial::policy_to_proto(patch.exploration_policy),
+            learned_weights: patch.learned_weights,
+            editorial: patch
+                .editorial
+                .map(|rules| pb::EditorialRuleList { rules: rules.into_iter().map(Into::into).collect() }),
         }
     }
 }

@@ -8,7 +8,8 @@ use super::*;
 use crate::api::proto as pb;
 use crate::error::{Error, Result};
 use crate::pipeline::recipe::{
-    EnergyArc, HeardWindow, Normalization, Recipe, RecipePatch, Source, SourceSpec,
+    Diversity, EditorialRule, EnergyArc, ExplorationPolicy, HeardWindow, Normalization, Recipe, RecipePatch,
+    RuleCondition, RuleEffect, RuleTracks, Source, SourceSpec,
 };
 use crate::pipeline::request::{
     RecommendRequest, Recommendation, RecommendedTrack, RequestContext, SearchReport, SearchRequest,
@@ -169,6 +170,35 @@ fn sources() -> impl Strategy<Value = Vec<SourceSpec>> {
     })
 }
 
+/// A rule with every condition, or none of them.
+fn rules(number: u16) -> Vec<EditorialRule> {
+    let hour = (number % 24) as u8;
+    let full = EditorialRule {
+        name: format!("rule {number}"),
+        when: RuleCondition {
+            likes_genre: Some(("rock".to_owned(), 0.25)),
+            activity: Some("gym".to_owned()),
+            device: Some("car".to_owned()),
+            hours: Some((hour, 23 - hour)),
+            weekdays: vec![0, hour % 7],
+            regions: vec!["SE".parse().unwrap()],
+        },
+        tracks: RuleTracks {
+            genres: vec!["classic rock".to_owned()],
+            artists: vec![ArtistId::new("a1").unwrap()],
+            energy: Some((0.7, 1.0)),
+            tempo: Some((90.0, 130.0)),
+            popularity: Some((10.0, 90.0)),
+        },
+        effect: [RuleEffect::Candidates, RuleEffect::Boost, RuleEffect::Bury, RuleEffect::Pin]
+            [usize::from(number % 4)],
+        weight: 0.3,
+    };
+    let bare =
+        EditorialRule { when: RuleCondition::default(), tracks: RuleTracks::default(), ..full.clone() };
+    vec![full, bare]
+}
+
 fn recipe_strategy() -> impl Strategy<Value = Recipe> {
     let numbers =
         (1_u32..=1_000, any::<u16>(), 0.0_f64..=1.0, 0.0_f64..=1.0, 0.0_f64..=0.5, any::<[u32; 3]>());
@@ -192,6 +222,10 @@ fn recipe_strategy() -> impl Strategy<Value = Recipe> {
             artist_gap: numbers.5[1],
             released_within_days: numbers.1,
             rules: flags[1],
+            diversity: if flags[0] { Diversity::Dpp } else { Diversity::Mmr },
+            exploration_policy: if flags[1] { ExplorationPolicy::LinTs } else { ExplorationPolicy::Softmax },
+            learned_weights: flags[0],
+            editorial: rules(numbers.1),
         },
     )
 }
@@ -226,6 +260,10 @@ fn patch() -> impl Strategy<Value = RecipePatch> {
             energy_arc: numbers.2.map(|level| EnergyArc(vec![(0.0, level), (1.0, 0.0)])),
             artist_gap: numbers.3,
             released_within_days: numbers.1,
+            diversity: sequence.map(|_| Diversity::Dpp),
+            exploration_policy: sequence.map(|_| ExplorationPolicy::LinTs),
+            learned_weights: sequence,
+            editorial: numbers.1.map(rules),
         })
 }
 

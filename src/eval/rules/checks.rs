@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::node::Segue;
 use crate::pipeline::recipe::{HeardWindow, Recipe, Source};
-use crate::pipeline::request::Recommendation;
+use crate::pipeline::request::{Recommendation, RecommendedTrack};
 use crate::storage::track_shard::row::TrackRow;
 use crate::storage::user_shard::UserView;
 use crate::types::{DAY_MS, Date, RegionSet, Timestamp, Track, TrackId, TrackRef};
@@ -150,7 +150,7 @@ impl<'a> Judge<'a> {
                 note(if said("several versions") { Finding::Announced } else { Finding::Recording });
             }
         }
-        self.short(recipe, list, shown.len(), &mut found);
+        self.short(recipe, list, &shown, &mut found);
         found
     }
 
@@ -158,7 +158,7 @@ impl<'a> Judge<'a> {
         &self,
         recipe: &Recipe,
         list: &Recommendation,
-        shown: usize,
+        shown: &HashSet<u32>,
         found: &mut Vec<(Finding, String)>,
     ) {
         let asked = recipe.n as usize;
@@ -168,7 +168,16 @@ impl<'a> Judge<'a> {
         let allowed = self.allowed_recordings(recipe);
         let detail = format!("tracks={}, asked={asked}, allowed recordings={allowed}", list.tracks.len());
         found.push((Finding::Short, detail.clone()));
-        if shown < asked.min(allowed) {
+        let is_release = |track: &RecommendedTrack| {
+            track.sources.iter().any(|source| source == Source::NewReleases.as_str())
+        };
+        let remain = if recipe.is_releases_only() && list.tracks.iter().any(is_release) {
+            // A list of the listener's artists ends where their releases end; those of followed ones are known here.
+            !self.followed_releases(recipe).is_subset(shown)
+        } else {
+            shown.len() < asked.min(allowed)
+        };
+        if remain {
             found.push((Finding::ShortWhileTracksRemain, detail.clone()));
         }
         if list.degraded.is_empty() {
@@ -218,13 +227,24 @@ impl<'a> Judge<'a> {
 
     /// How many recordings the listener may be shown at all: soft windows give way before a list stays short.
     fn allowed_recordings(&self, recipe: &Recipe) -> usize {
-        let allowed: HashSet<u32> = self
-            .catalogue
-            .rows
-            .iter()
-            .filter(|(row, recording)| self.hard(recipe, row, *recording).is_empty())
-            .map(|(_, recording)| *recording)
-            .collect();
-        allowed.len()
+        self.allowed(recipe).map(|(_, recording)| recording).collect::<HashSet<u32>>().len()
+    }
+
+    /// Recordings a list of releases must hold before it may be short: allowed, unheard, by an artist who is followed.
+    fn followed_releases(&self, recipe: &Recipe) -> HashSet<u32> {
+        let followed = &self.listener.user.followed_artists;
+        let by_followed =
+            |row: &TrackRow| row.track.artists.iter().any(|artist| followed.contains(&artist.id));
+        let owed = self.allowed(recipe).filter(|(row, recording)| {
+            by_followed(row)
+                && !self.was_heard(*recording, recipe.heard)
+                && !self.was_served(*recording, recipe.served_weeks)
+        });
+        owed.map(|(_, recording)| recording).collect()
+    }
+
+    fn allowed(&self, recipe: &Recipe) -> impl Iterator<Item = (&TrackRow, u32)> {
+        let rows = self.catalogue.rows.iter().map(|(row, recording)| (&**row, *recording));
+        rows.filter(|(row, recording)| self.hard(recipe, row, *recording).is_empty())
     }
 }

@@ -6,10 +6,12 @@
 //! ones, so a pick costs at most one comparison a candidate: O(n·k) in all and no n² matrix.
 
 mod caps;
+mod dpp;
 mod mmr;
 mod similarity;
 
 pub use caps::{Cap, CapLimits};
+pub use dpp::dpp;
 pub use mmr::{MmrParams, Pick, Selection, diversify};
 pub use similarity::PairSimilarity;
 

@@ -9,7 +9,7 @@ use crate::pipeline::recipe::Source;
 pub struct Arm {
     /// The source the track came from.
     pub source: Source,
-    /// Number of its genre cluster; 0 until clusters are learnt.
+    /// Number of its genre cluster; 0 when its genres are in none.
     pub genre_cluster: u16,
 }
 
@@ -41,9 +41,12 @@ pub struct ChoicePolicy {
     pub artist_cap: u32,
 }
 
+/// Share of draws made uniformly by every recipe.
+pub const EPSILON: f64 = 0.1;
+
 impl Default for ChoicePolicy {
     fn default() -> Self {
-        Self { epsilon: 0.1, temperature: 0.2, artist_cap: 1 }
+        Self { epsilon: EPSILON, temperature: 0.2, artist_cap: 1 }
     }
 }
 
@@ -55,6 +58,8 @@ pub struct Chosen {
     /// The exact probability of this draw, given the draws before it: `ε/m + (1−ε)·softmax(value/τ)` over the `m`
     /// tracks still open. In `(0, 1]`.
     pub propensity: f64,
+    /// How many tracks it was drawn from.
+    pub open: usize,
 }
 
 /// Draws up to `count` tracks one after the other. A drawn track closes the other versions of its recording, and its
@@ -84,7 +89,7 @@ pub fn choose(pool: &[PoolTrack<'_>], count: usize, policy: &ChoicePolicy, seed:
 }
 
 /// What the tracks drawn so far close.
-struct Doors<'p> {
+pub(super) struct Doors<'p> {
     pool: &'p [PoolTrack<'p>],
     /// Whether a version of a row's recording was drawn.
     taken: Vec<bool>,
@@ -93,15 +98,15 @@ struct Doors<'p> {
 }
 
 impl<'p> Doors<'p> {
-    fn new(pool: &'p [PoolTrack<'p>]) -> Self {
+    pub(super) fn new(pool: &'p [PoolTrack<'p>]) -> Self {
         Self { pool, taken: vec![false; pool.len()], of_artist: vec![0; pool.len()] }
     }
 
-    fn is_open(&self, row: usize, artist_cap: u32) -> bool {
+    pub(super) fn is_open(&self, row: usize, artist_cap: u32) -> bool {
         !self.taken[row] && (artist_cap == 0 || self.of_artist[row] < artist_cap)
     }
 
-    fn take(&mut self, drawn: usize) {
+    pub(super) fn take(&mut self, drawn: usize) {
         let facts = self.pool[drawn].facts;
         for (row, other) in self.pool.iter().map(|track| track.facts).enumerate() {
             self.taken[row] |= other.recording_key() == facts.recording_key();
@@ -112,7 +117,7 @@ impl<'p> Doors<'p> {
 }
 
 /// `exp(value/τ)` of values min-maxed over the pool; the largest has 1. Values that are not finite count as lowest.
-fn softmax_weights(pool: &[PoolTrack<'_>], temperature: f64) -> Vec<f64> {
+pub(super) fn softmax_weights(pool: &[PoolTrack<'_>], temperature: f64) -> Vec<f64> {
     let finite = || pool.iter().map(|track| track.value).filter(|value| value.is_finite());
     let (min, max) = (finite().fold(f64::INFINITY, f64::min), finite().fold(f64::NEG_INFINITY, f64::max));
     let span = if max > min { max - min } else { 1.0 };
@@ -135,13 +140,13 @@ fn draw(open: &[usize], weights: &[f64], epsilon: f64, u: f64) -> Chosen {
         epsilon * even + (1.0 - epsilon) * greedy
     };
     let mut below = 0.0;
-    let mut last = Chosen { row: open[0], propensity: probability(open[0]) };
+    let mut last = Chosen { row: open[0], propensity: probability(open[0]), open: open.len() };
     for &row in open {
         let propensity = probability(row);
         if propensity <= 0.0 {
             continue;
         }
-        last = Chosen { row, propensity: propensity.min(1.0) };
+        last = Chosen { row, propensity: propensity.min(1.0), open: open.len() };
         below += propensity;
         if u < below {
             break;

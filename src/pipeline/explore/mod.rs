@@ -3,15 +3,22 @@
 //! The parts are independent. [`exploration_rate`] gives the share; [`exploration_count`] rounds it so that short
 //! lists explore at the right long-run rate; [`place`] spreads the slots; [`choose`] draws from a pool and states
 //! the exact probability of each draw. All randomness comes from the request's seed, each part with a stream of its
-//! own. A learnt policy (LinTS over arms) will replace [`choose`] only.
+//! own. [`choose_by_arm`] is the learnt policy in the place of [`choose`]: LinTS over arms, whose state are sums of
+//! [`posterior`] that [`super::statistics`] keeps, and whose choice probabilities are computed, not sampled ([`best_of`]).
 
+mod best_of;
 mod choose;
 mod place;
+mod posterior;
 mod rate;
+mod thompson;
 
-pub use choose::{Arm, ChoicePolicy, Chosen, PoolTrack, choose};
+pub use best_of::{BestOf, best_of, normal_cdf};
+pub use choose::{Arm, ChoicePolicy, Chosen, EPSILON, PoolTrack, choose};
 pub use place::{SAFE_SLOTS, exploration_count, fill_slots, place};
+pub use posterior::{ArmSums, CONTEXT_DIM, Context, Posterior, context};
 pub use rate::{ExplorationFactors, exploration_rate};
+pub use thompson::choose_by_arm;
 
 use crate::types::SplitMix64;
 
@@ -30,3 +37,5 @@ fn rng(seed: u64, stream: Stream) -> SplitMix64 {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod thompson_tests;

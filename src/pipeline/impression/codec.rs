@@ -8,7 +8,9 @@ use crate::error::Error;
 use crate::pipeline::recipe::Source;
 use crate::types::{GenerationId, ShardId, Timestamp, TrackOrdinal, TrackRef};
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// The first format: neither order of draws nor number of open tracks.
+const FIRST: u8 = 1;
 const MAC_BYTES: usize = 16;
 const EXPLORED: u8 = 0x80;
 const HAS_SOURCE: u8 = 0x40;
@@ -75,6 +77,8 @@ fn put_slot(bytes: &mut Vec<u8>, slot: &ImpressionSlot) {
     if let Some(exploration) = slot.exploration {
         put_varint(bytes, u64::from(exploration.genre_cluster));
         bytes.extend(exploration.propensity.to_le_bytes());
+        put_varint(bytes, u64::from(exploration.draw));
+        put_varint(bytes, u64::from(exploration.open));
     }
 }
 
@@ -91,12 +95,12 @@ pub(super) fn decode(token: &str, key: &[u8; 32]) -> Result<Impression, TokenErr
     }
     let mut reader = Reader(body);
     match reader.byte("version")? {
-        VERSION => read(&mut reader),
+        version @ (FIRST | VERSION) => read(&mut reader, version),
         other => Err(TokenError::UnknownVersion(other)),
     }
 }
 
-fn read(reader: &mut Reader<'_>) -> Result<Impression, TokenError> {
+fn read(reader: &mut Reader<'_>, version: u8) -> Result<Impression, TokenError> {
     let user_key = u64::from_le_bytes(reader.array("user")?);
     let as_of = Timestamp(i64::from_le_bytes(reader.array("as_of")?));
     let seed = u64::from_le_bytes(reader.array("seed")?);
@@ -111,14 +115,14 @@ fn read(reader: &mut Reader<'_>) -> Result<Impression, TokenError> {
     let count = reader.varint("slots")?;
     let fits = usize::try_from(count).ok().filter(|count| *count <= reader.0.len() / SLOT_BYTES_MIN);
     let count = fits.ok_or(TokenError::Malformed("slots"))?;
-    let slots = (0..count).map(|_| read_slot(reader)).collect::<Result<Vec<_>, _>>()?;
+    let slots = (0..count).map(|_| read_slot(reader, version)).collect::<Result<Vec<_>, _>>()?;
     if !reader.0.is_empty() {
         return Err(TokenError::Malformed("end"));
     }
     Ok(Impression { user_key, request_id, recipe, surface, generation, as_of, seed, candidates_hash, slots })
 }
 
-fn read_slot(reader: &mut Reader<'_>) -> Result<ImpressionSlot, TokenError> {
+fn read_slot(reader: &mut Reader<'_>, version: u8) -> Result<ImpressionSlot, TokenError> {
     let shard = u16::try_from(reader.varint("shard")?).map_err(|_| TokenError::Malformed("shard"))?;
     let ordinal = u32::try_from(reader.varint("ordinal")?).map_err(|_| TokenError::Malformed("ordinal"))?;
     let flags = reader.byte("source")?;
@@ -137,7 +141,12 @@ fn read_slot(reader: &mut Reader<'_>) -> Result<ImpressionSlot, TokenError> {
         if !(propensity > 0.0 && propensity <= 1.0) {
             return Err(TokenError::Malformed("propensity"));
         }
-        Some(SlotExploration { genre_cluster, propensity })
+        let mut small = |part| {
+            let value = if version == FIRST { 0 } else { reader.varint(part)? };
+            u16::try_from(value).map_err(|_| TokenError::Malformed(part))
+        };
+        let (draw, open) = (small("draw")?, small("open tracks")?);
+        Some(SlotExploration { genre_cluster, propensity, draw, open })
     };
     let track = TrackRef { shard: ShardId(shard), ordinal: TrackOrdinal(ordinal) };
     Ok(ImpressionSlot { track, source, exploration })

@@ -7,14 +7,14 @@
 //! Layout, before base64url without padding:
 //!
 //! ```text
-//! u8 version = 1
+//! u8 version = 2 (1 had neither order of draws nor number of open tracks; it is read)
 //! u64 user key | i64 as_of ms | u64 seed | u64 candidate-set hash        little-endian
 //! varint generation + 1 (0 = none)
 //! text request id | text recipe | text surface                           varint length, UTF-8
 //! varint slots, then for each:
 //!   varint shard | varint ordinal
 //!   u8 source code | 0x80 if explored | 0x40 if a source is known
-//!   if explored: varint genre cluster, f64 propensity
+//!   if explored: varint genre cluster, f64 propensity, varint order of draw, varint open tracks
 //! 16 bytes MAC: the start of keyed BLAKE3 over all before
 //! ```
 
@@ -67,8 +67,12 @@ pub struct ImpressionSlot {
 pub struct SlotExploration {
     /// Genre cluster of the arm; its source is the slot's.
     pub genre_cluster: u16,
-    /// Exact probability of the choice, in `(0, 1]`.
+    /// Exact probability of the choice, given the draws before it, in `(0, 1]`.
     pub propensity: f64,
+    /// Which draw it was, the first 0; 0 in tokens of the first format.
+    pub draw: u16,
+    /// How many tracks it was drawn from; 0 in tokens of the first format.
+    pub open: u16,
 }
 
 impl Impression {

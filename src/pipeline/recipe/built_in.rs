@@ -1,10 +1,11 @@
 //! The recipes every database has: one a surface of PIPELINE.md §1, the default, and the one that evaluation uses.
 //!
-//! Two choices of this file, until their sources exist: `trending` has the blend weights of `context`, whose place
-//! (what fits when little is known of the listener) it takes; and `release_radar` searches its 28 days with the
-//! sources there are, so artists near the listener's taste come first rather than followed ones.
+//! Sources without a column in the table of PIPELINE.md §5 (trends, adjacent artists and genres, friends) have weight 0
+//! in most recipes: they offer what may be explored, and what fills a list that the others leave short.
 
-use super::document::{EnergyArc, HeardWindow, Normalization, Recipe, Source, SourceSpec};
+use super::document::{
+    Diversity, EnergyArc, ExplorationPolicy, HeardWindow, Normalization, Recipe, Source, SourceSpec,
+};
 
 /// The recipe of every surface without one of its own.
 pub const DEFAULT: &str = "default";
@@ -15,7 +16,8 @@ pub const COLLABORATIVE_ONLY: &str = "collaborative_only";
 const COLLABORATIVE: [f64; 3] = [0.0, 0.3, 0.5];
 const CONTENT: [f64; 3] = [0.1, 0.25, 0.2];
 const AUDIO: [f64; 3] = [0.3, 0.25, 0.15];
-const TRENDING: [f64; 3] = [0.6, 0.2, 0.15];
+const CONTEXT: [f64; 3] = [0.6, 0.2, 0.15];
+const NONE: [f64; 3] = [0.0; 3];
 
 /// Every built-in recipe, version 1 each, in the order operators see them.
 #[must_use]
@@ -42,7 +44,11 @@ fn sources() -> Vec<SourceSpec> {
         spec(Source::Collaborative, 100, COLLABORATIVE),
         spec(Source::Content, 100, CONTENT),
         spec(Source::Audio, 100, AUDIO),
-        spec(Source::Trending, 50, TRENDING),
+        spec(Source::Context, 50, CONTEXT),
+        spec(Source::Trending, 50, NONE),
+        spec(Source::AdjacentArtists, 50, NONE),
+        spec(Source::GenreExploration, 60, NONE),
+        spec(Source::Social, 50, NONE),
     ]
 }
 
@@ -66,6 +72,10 @@ fn default_recipe() -> Recipe {
         artist_gap: 3,
         released_within_days: 0,
         rules: true,
+        diversity: Diversity::Mmr,
+        exploration_policy: ExplorationPolicy::LinTs,
+        learned_weights: false,
+        editorial: Vec::new(),
     }
 }
 
@@ -80,7 +90,9 @@ fn radio() -> Recipe {
             spec(Source::Collaborative, 100, [0.0, 0.15, 0.25]),
             spec(Source::Content, 100, [0.3, 0.3, 0.25]),
             spec(Source::Audio, 100, [0.6, 0.5, 0.45]),
-            spec(Source::Trending, 50, [0.1, 0.05, 0.05]),
+            spec(Source::AdjacentArtists, 50, [0.2, 0.15, 0.15]),
+            spec(Source::Context, 50, [0.1, 0.05, 0.05]),
+            spec(Source::Trending, 50, NONE),
         ],
         ..named("radio", 10, 0.08, HeardWindow::Days(1))
     }
@@ -94,14 +106,18 @@ fn daily_mix() -> Recipe {
     named("daily_mix", 30, 0.25, HeardWindow::Days(1))
 }
 
-/// Five hundred candidates (PIPELINE.md §11), a third each from taste and from sound.
+/// Five hundred candidates (PIPELINE.md §11): a third each from taste and from sound, a quarter from genres next to the
+/// listener's, the rest from artists near theirs; and fifty each of the moment and of trends, for who has little history.
 fn discover_weekly() -> Recipe {
     Recipe {
         sources: vec![
-            spec(Source::Collaborative, 167, COLLABORATIVE),
-            spec(Source::Content, 116, CONTENT),
-            spec(Source::Audio, 167, AUDIO),
-            spec(Source::Trending, 50, TRENDING),
+            spec(Source::Collaborative, 167, [0.0, 0.35, 0.5]),
+            spec(Source::Audio, 167, [0.3, 0.25, 0.15]),
+            spec(Source::AdjacentArtists, 41, [0.2, 0.2, 0.2]),
+            spec(Source::GenreExploration, 125, [0.1, 0.1, 0.1]),
+            spec(Source::Context, 50, [0.4, 0.1, 0.05]),
+            spec(Source::Trending, 50, NONE),
+            spec(Source::Social, 50, NONE),
         ],
         heard_collaborative: Some(HeardWindow::Ever),
         served_weeks: 12,
@@ -109,8 +125,13 @@ fn discover_weekly() -> Recipe {
     }
 }
 
+/// Releases of the last four weeks by the listener's artists, then by artists near theirs; nothing else, however short.
 fn release_radar() -> Recipe {
-    Recipe { released_within_days: 28, ..named("release_radar", 30, 0.10, HeardWindow::Ever) }
+    Recipe {
+        sources: vec![spec(Source::NewReleases, 200, [1.0; 3])],
+        released_within_days: 28,
+        ..named("release_radar", 30, 0.10, HeardWindow::Ever)
+    }
 }
 
 fn made_for_you() -> Recipe {
@@ -127,6 +148,7 @@ fn collaborative_only() -> Recipe {
         artist_cap: 0,
         album_cap: 0,
         sequence: false,
+        exploration_policy: ExplorationPolicy::Softmax,
         ..named(COLLABORATIVE_ONLY, 10, 0.0, HeardWindow::Ever)
     }
 }
@@ -159,9 +181,10 @@ mod tests {
         let recipes = built_in();
         let weekly = &recipes[4];
         assert_eq!(weekly.heard_for(Source::Collaborative), HeardWindow::Ever);
-        assert_eq!(weekly.heard_for(Source::Content), HeardWindow::Days(28));
+        assert_eq!(weekly.heard_for(Source::Audio), HeardWindow::Days(28));
         assert_eq!(weekly.served_weeks, 12);
-        assert_eq!(weekly.sources.iter().map(|spec| spec.depth).sum::<u32>(), 500);
+        let five_hundred = weekly.sources[..4].iter().map(|spec| spec.depth).sum::<u32>();
+        assert_eq!(five_hundred, 500);
         assert_eq!(recipes[5].released_within_days, 28);
         assert!(recipes.iter().all(|recipe| recipe.problems().is_empty()));
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::document::{EnergyArc, HeardWindow, Maturity, Recipe, SourceSpec};
+use super::editorial::{EditorialRule, RULES_MAX};
 use crate::error::Error;
 
 /// The longest recipe name, in bytes.
@@ -104,6 +105,7 @@ impl Recipe {
         let gap = self.artist_gap;
         checker
             .check((1..=10).contains(&gap), "artist_gap", || format!("must be 1 to 10. artist_gap=`{gap}`"));
+        check_editorial(&mut checker, &self.editorial);
         checker.check(self.rules, RULES, || "only evaluation may switch them off".to_owned());
         checker.0
     }
@@ -138,6 +140,21 @@ fn is_arc(EnergyArc(points): &EnergyArc) -> bool {
         && points.windows(2).all(|pair| pair[0].0 < pair[1].0)
         && points.first().is_some_and(|point| point.0 == 0.0)
         && points.last().is_some_and(|point| point.0 == 1.0)
+}
+
+fn check_editorial(checker: &mut Checker, rules: &[EditorialRule]) {
+    checker.check(rules.len() <= RULES_MAX, "editorial", || {
+        format!("must have at most {RULES_MAX} rules. rules=`{}`", rules.len())
+    });
+    let mut names = BTreeSet::new();
+    for rule in rules {
+        if let Some(problem) = rule.problem() {
+            checker.check(false, "editorial", || problem);
+        }
+        checker.check(names.insert(&rule.name), "editorial", || {
+            format!("must not have two rules of one name. rule=`{}`", rule.name.escape_debug())
+        });
+    }
 }
 
 fn check_sources(checker: &mut Checker, specs: &[SourceSpec]) {

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::editorial::EditorialRule;
+
 /// Where candidates come from (PIPELINE.md §3). The order is the tie-break order of the blend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -14,11 +16,34 @@ pub enum Source {
     Audio,
     /// Popularity by region, and what is breaking.
     Trending,
+    /// What fits the hour, the weekday, the device and the activity.
+    Context,
+    /// Artists near the listener's own, without their hits.
+    AdjacentArtists,
+    /// A sample of genres next to the listener's own.
+    GenreExploration,
+    /// Releases of the last 28 days by followed and liked artists, then by artists near them.
+    NewReleases,
+    /// The recipe's editorial rules.
+    Rules,
+    /// What friends play.
+    Social,
 }
 
 impl Source {
     /// Every source, in tie-break order.
-    pub const ALL: [Self; 4] = [Self::Collaborative, Self::Content, Self::Audio, Self::Trending];
+    pub const ALL: [Self; 10] = [
+        Self::Collaborative,
+        Self::Content,
+        Self::Audio,
+        Self::Trending,
+        Self::Context,
+        Self::AdjacentArtists,
+        Self::GenreExploration,
+        Self::NewReleases,
+        Self::Rules,
+        Self::Social,
+    ];
 
     /// The name used in recipes and replies.
     #[must_use]
@@ -28,6 +53,12 @@ impl Source {
             Self::Content => "content",
             Self::Audio => "audio",
             Self::Trending => "trending",
+            Self::Context => "context",
+            Self::AdjacentArtists => "adjacent_artists",
+            Self::GenreExploration => "genre_exploration",
+            Self::NewReleases => "new_releases",
+            Self::Rules => "rules",
+            Self::Social => "social",
         }
     }
 
@@ -39,6 +70,12 @@ impl Source {
             Self::Content => 1,
             Self::Audio => 2,
             Self::Trending => 3,
+            Self::Context => 4,
+            Self::AdjacentArtists => 5,
+            Self::GenreExploration => 6,
+            Self::NewReleases => 7,
+            Self::Rules => 8,
+            Self::Social => 9,
         }
     }
 
@@ -59,6 +96,28 @@ pub enum Normalization {
     Rrf,
     /// Standard score, ±3 standard deviations mapped to 0..=1; offered, measured worse.
     ZScore,
+}
+
+/// How the set is kept from sounding alike (PIPELINE.md §7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Diversity {
+    /// Maximal marginal relevance: against the nearest of what is chosen.
+    #[default]
+    Mmr,
+    /// A determinantal point process: against all that is chosen.
+    Dpp,
+}
+
+/// How explored tracks are drawn from their pool (PIPELINE.md §8).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ExplorationPolicy {
+    /// The more promising, the more often; learns nothing.
+    #[default]
+    Softmax,
+    /// Source and genre cluster by Thompson sampling over what exploring them brought in, then by promise.
+    LinTs,
 }
 
 /// A source's part in a recipe.
@@ -167,6 +226,18 @@ pub struct Recipe {
     pub released_within_days: u16,
     /// Whether the hard rules of the listener hold. Only evaluation may switch them off.
     pub rules: bool,
+    /// How the set is kept from sounding alike.
+    #[serde(default)]
+    pub diversity: Diversity,
+    /// How explored tracks are drawn.
+    #[serde(default)]
+    pub exploration_policy: ExplorationPolicy,
+    /// Whether blend weights are those learnt from rewards, shrunk to everybody's, instead of the columns.
+    #[serde(default)]
+    pub learned_weights: bool,
+    /// Editorial rules, at most 64.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub editorial: Vec<EditorialRule>,
 }
 
 fn default_artist_gap() -> u32 {
@@ -178,6 +249,13 @@ impl Recipe {
     #[must_use]
     pub fn reference(&self) -> String {
         format!("{}@{}", self.name, self.version)
+    }
+
+    /// Whether nothing but releases by a listener's artists and their neighbours is asked for: such a list stays as short
+    /// as it is, unless there is no release at all.
+    #[must_use]
+    pub fn is_releases_only(&self) -> bool {
+        self.sources.iter().all(|spec| spec.source == Source::NewReleases)
     }
 
     /// The source's part, if the recipe uses it.
@@ -237,4 +315,12 @@ pub struct RecipePatch {
     pub artist_gap: Option<u32>,
     /// See [`Recipe::released_within_days`].
     pub released_within_days: Option<u16>,
+    /// See [`Recipe::diversity`].
+    pub diversity: Option<Diversity>,
+    /// See [`Recipe::exploration_policy`].
+    pub exploration_policy: Option<ExplorationPolicy>,
+    /// See [`Recipe::learned_weights`].
+    pub learned_weights: Option<bool>,
+    /// See [`Recipe::editorial`]; replaces the whole list.
+    pub editorial: Option<Vec<EditorialRule>>,
 }

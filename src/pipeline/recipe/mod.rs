@@ -7,12 +7,17 @@
 mod book;
 mod built_in;
 mod check;
+mod diff;
 mod document;
+mod editorial;
 mod patch;
 
 pub use book::{RecipeBook, request_seed};
 pub use built_in::{COLLABORATIVE_ONLY, DEFAULT, built_in};
 pub use check::{DEPTH_MAX, InvalidRecipe, LIST_MAX, RECIPE_NAME_BYTES_MAX, RecipeProblem};
+pub use diff::{Change, diff};
 pub use document::{
-    EnergyArc, HeardWindow, Maturity, Normalization, Recipe, RecipePatch, Source, SourceSpec,
+    Diversity, EnergyArc, ExplorationPolicy, HeardWindow, Maturity, Normalization, Recipe, RecipePatch,
+    Source, SourceSpec,
 };
+pub use editorial::{EditorialRule, RULES_MAX, RuleCondition, RuleEffect, RuleTracks};

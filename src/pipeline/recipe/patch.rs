@@ -35,7 +35,11 @@ impl Recipe {
             sequence,
             energy_arc,
             artist_gap,
-            released_within_days
+            released_within_days,
+            diversity,
+            exploration_policy,
+            learned_weights,
+            editorial
         );
         if let Some(n) = n {
             recipe.n = n;

@@ -4,21 +4,20 @@ use std::cell::OnceCell;
 
 use super::fill::{self, FillStep};
 use super::plan::Plan;
+use super::pool::pool;
 use super::rank::Ranking;
+use super::rank::moment;
 use crate::error::Result;
 use crate::pipeline::cold_start::ColdStart;
-use crate::pipeline::diversify::{Cap, CapLimits, MmrParams, PairSimilarity, Pick, diversify};
+use crate::pipeline::diversify::{Cap, CapLimits, MmrParams, PairSimilarity, Pick, diversify, dpp};
+use crate::pipeline::editorial::{holding, pinned};
 use crate::pipeline::explore::{
-    Arm, ChoicePolicy, ExplorationFactors, PoolTrack, choose as draw, exploration_count, exploration_rate,
+    Arm, ChoicePolicy, ExplorationFactors, SAFE_SLOTS, choose as draw, choose_by_arm, context,
+    exploration_count, exploration_rate,
 };
 use crate::pipeline::facts::TrackFacts;
 use crate::pipeline::reader::Reader;
-use crate::pipeline::recipe::Source;
-
-/// Artists a listener knows well: exploration leaves them out.
-const KNOWN_ARTISTS: usize = 50;
-/// Genres a listener lives in: sound-alikes from outside them are discoveries.
-const HOME_GENRES: usize = 5;
+use crate::pipeline::recipe::{Diversity, ExplorationPolicy};
 
 /// An exploration slot.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -29,6 +28,8 @@ pub struct Explored {
     pub arm: Arm,
     /// Probability of the draw.
     pub propensity: f64,
+    /// How many tracks it was drawn from.
+    pub open: usize,
 }
 
 /// The chosen set.
@@ -51,6 +52,16 @@ impl ChosenSet {
         self.explored.len() + self.picks.len()
     }
 
+    /// A list that came out short has fewer places to explore in: its last draws become ordinary picks, so that none of
+    /// the first places explores.
+    fn keep_first_places_safe(&mut self) {
+        let most = self.len().saturating_sub(SAFE_SLOTS);
+        if self.explored.len() > most {
+            let rest = self.explored.split_off(most);
+            self.picks.extend(rest.iter().map(|slot| Pick { row: slot.row, relevance: 0.0, penalty: 0.0 }));
+        }
+    }
+
     fn rows(&self) -> Vec<usize> {
         self.explored.iter().map(|slot| slot.row).chain(self.picks.iter().map(|pick| pick.row)).collect()
     }
@@ -70,8 +81,28 @@ pub fn choose<'a>(
     ranking: &mut Ranking<'a>,
     cells: &'a FillFacts,
 ) -> Result<ChosenSet> {
-    let mut set = ChosenSet { explored: explore(plan, cold_start, ranking), ..ChosenSet::default() };
+    let mut set = ChosenSet { explored: explore(reader, plan, cold_start, ranking), ..ChosenSet::default() };
+    pin(plan, ranking, &mut set);
     select(plan, ranking, &mut set, false);
+    if is_complete(plan, ranking) {
+        if set.len() < plan.n {
+            select(plan, ranking, &mut set, true);
+        }
+    } else {
+        fill(reader, plan, ranking, cells, &mut set)?;
+    }
+    set.keep_first_places_safe();
+    Ok(set)
+}
+
+/// Fills a short list, step by step.
+fn fill<'a>(
+    reader: &Reader<'_>,
+    plan: &Plan,
+    ranking: &mut Ranking<'a>,
+    cells: &'a FillFacts,
+    set: &mut ChosenSet,
+) -> Result<()> {
     for (step, cell) in FillStep::ALL.into_iter().zip(cells) {
         if set.len() >= plan.n {
             break;
@@ -80,12 +111,31 @@ pub fn choose<'a>(
         let facts = reader.facts(fill::more(reader, plan, step, ranking))?;
         let before = set.len();
         ranking.append(reader, cell.get_or_init(|| facts));
-        select(plan, ranking, &mut set, step.caps_yield());
+        select(plan, ranking, set, step.caps_yield());
         if let Some(words) = step.relaxes().filter(|_| set.len() > before) {
             set.relaxed.push(words.to_owned());
         }
     }
-    Ok(set)
+    Ok(())
+}
+
+/// Whether no other track may fill the list: one of releases only, for a listener whose artists released something. The
+/// source then gave every release it has, unless it was cut at its depth.
+fn is_complete(plan: &Plan, ranking: &Ranking<'_>) -> bool {
+    let found = ranking.candidates.iter().filter(|candidate| !candidate.parts.is_empty()).count();
+    let depth: usize = plan.recipe.sources.iter().map(|spec| spec.depth as usize).sum();
+    plan.recipe.is_releases_only() && (1..depth).contains(&found)
+}
+
+/// Gives their places to what the recipe's rules pin.
+fn pin(plan: &Plan, ranking: &Ranking<'_>, set: &mut ChosenSet) {
+    if plan.recipe.editorial.is_empty() {
+        return;
+    }
+    let (listener, moment) = (&plan.listener, moment(plan));
+    let rules = holding(&plan.recipe.editorial, &listener.profile, &moment, listener.state.user.region);
+    let rows = pinned(&ranking.candidates, &rules, &set.rows(), plan.n);
+    set.picks.extend(rows.into_iter().map(|row| Pick { row, relevance: 1.0, penalty: 0.0 }));
 }
 
 /// Fills the set up to the list's length from the candidates at hand.
@@ -102,14 +152,17 @@ fn select(plan: &Plan, ranking: &Ranking<'_>, set: &mut ChosenSet, relax: bool) 
         relax,
     };
     let similarity = PairSimilarity { audio: &ranking.audio, track: &ranking.track };
-    let selection = diversify(&ranking.candidates, &similarity, &set.rows(), &params);
+    let selection = match recipe.diversity {
+        Diversity::Mmr => diversify(&ranking.candidates, &similarity, &set.rows(), &params),
+        Diversity::Dpp => dpp(&ranking.candidates, &similarity, &set.rows(), &params),
+    };
     set.picks.extend(selection.picks);
     set.relaxed.extend(selection.relaxed);
     set.left_out = selection.left_out;
 }
 
 /// Draws the exploration slots.
-fn explore(plan: &Plan, cold_start: ColdStart, ranking: &Ranking<'_>) -> Vec<Explored> {
+fn explore(reader: &Reader<'_>, plan: &Plan, cold_start: ColdStart, ranking: &Ranking<'_>) -> Vec<Explored> {
     let profile = &plan.listener.profile;
     let outcomes = &plan.listener.state.explored_outcomes;
     let count = |successes: bool| {
@@ -124,60 +177,27 @@ fn explore(plan: &Plan, cold_start: ColdStart, ranking: &Ranking<'_>) -> Vec<Exp
         popularity_only: cold_start.is_popularity(),
     };
     let rate = exploration_rate(plan.recipe.exploration_rate, &factors);
-    let count = exploration_count(rate, plan.n, plan.seed);
+    // A list that stays short explores its rate of what it holds.
+    let n = if is_complete(plan, ranking) { plan.n.min(ranking.candidates.len()) } else { plan.n };
+    let count = exploration_count(rate, n, plan.seed);
     if count == 0 {
         return Vec::new();
     }
-    let (rows, pool) = exploration_pool(plan, ranking, count);
+    let (rows, pool) = pool(plan, &reader.statistics, ranking, count);
     let policy = ChoicePolicy { artist_cap: plan.recipe.artist_cap, ..ChoicePolicy::default() };
-    let drawn = draw(&pool, count, &policy, plan.seed);
+    let drawn = match plan.recipe.exploration_policy {
+        ExplorationPolicy::Softmax => draw(&pool, count, &policy, plan.seed),
+        ExplorationPolicy::LinTs => {
+            let x = context(plan.listener.plays.into(), plan.as_of.hour(), plan.as_of.weekday());
+            let reward = |arm| reader.statistics.arm(arm, plan.as_of).posterior().reward(&x);
+            choose_by_arm(&pool, count, &policy, &reward, plan.seed)
+        }
+    };
     let slot = |drawn: &crate::pipeline::explore::Chosen| Explored {
         row: rows[drawn.row],
         arm: pool[drawn.row].arm,
         propensity: drawn.propensity,
+        open: drawn.open,
     };
     drawn.iter().map(slot).collect()
-}
-
-/// Candidates that are a discovery for the listener: never heard, by none of their fifty best artists, and from outside
-/// their five best genres or from trends. When those are too few, genres, then artists no longer matter.
-fn exploration_pool<'a>(
-    plan: &Plan,
-    ranking: &Ranking<'a>,
-    count: usize,
-) -> (Vec<usize>, Vec<PoolTrack<'a>>) {
-    let profile = &plan.listener.profile;
-    let known: std::collections::BTreeSet<_> =
-        profile.artists.iter().take(KNOWN_ARTISTS).map(|(artist, _)| *artist).collect();
-    let home: std::collections::BTreeSet<_> =
-        profile.genres.iter().take(HOME_GENRES).map(|(genre, _)| *genre).collect();
-    let heard = &plan.listener.state.heard;
-    let new_artist = |facts: &TrackFacts| !facts.artists.iter().any(|artist| known.contains(artist));
-    let new_genre = |facts: &TrackFacts| {
-        !facts.genres.is_empty() && !facts.genres.iter().any(|(genre, _)| home.contains(genre))
-    };
-    let unheard: Vec<usize> = (0..ranking.candidates.len())
-        .filter(|&row| heard.last_of(ranking.candidates[row].track()).is_none_or(|at| at > plan.as_of))
-        .collect();
-    let strict = |row: &usize| {
-        let candidate = &ranking.candidates[*row];
-        let trending = candidate.parts.iter().all(|part| part.source == Source::Trending);
-        new_artist(candidate.facts) && (trending || new_genre(candidate.facts))
-    };
-    let wide = |row: &usize| new_artist(ranking.candidates[*row].facts);
-    let pools: [&dyn Fn(&usize) -> bool; 3] = [&strict, &wide, &|_: &usize| true];
-    let mut rows = Vec::new();
-    for keep in pools {
-        rows = unheard.iter().copied().filter(|row| keep(row)).collect();
-        if rows.len() >= 2 * count {
-            break;
-        }
-    }
-    let pool = rows.iter().map(|&row| {
-        let candidate = &ranking.candidates[row];
-        let source = candidate.main_source().unwrap_or(Source::Trending);
-        PoolTrack { facts: candidate.facts, arm: Arm { source, genre_cluster: 0 }, value: candidate.score }
-    });
-    let pool = pool.collect();
-    (rows, pool)
 }

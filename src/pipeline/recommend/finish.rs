@@ -52,9 +52,15 @@ pub(super) fn finish(
     let mut degraded: Vec<String> = retrieved
         .lists
         .iter()
-        .filter(|list| list.hits.is_empty())
+        .filter(|list| list.hits.is_empty() && plan.is_asked(list.source))
         .map(|list| format!("source had nothing to offer: {}", list.source.as_str()))
         .collect();
+    if reader.statistics_unreadable {
+        degraded.push(
+            "statistics cannot be read and are derived again: sources that ask them had nothing to offer"
+                .to_owned(),
+        );
+    }
     degraded.extend(shortfall(plan.n, tracks.len(), plan.recipe.released_within_days));
     let listed = slots.iter().map(|slot| ranking.candidates[slot.row].track()).collect();
     let reply = Recommendation {
@@ -148,7 +154,7 @@ fn shown(
         score: candidate.score,
         sources: candidate.parts.iter().map(|part| part.source.as_str().to_owned()).collect(),
         explored: explored.is_some(),
-        reason: reasons.of(candidate, &row, explored.is_some())?,
+        reason: reasons.of(candidate, &row, explored.map(|slot| slot.arm.source))?,
         explanation,
     })
 }

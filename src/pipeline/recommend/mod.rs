@@ -15,7 +15,9 @@ mod choose;
 mod fill;
 mod finish;
 mod fold_in;
+mod note;
 mod plan;
+mod pool;
 mod rank;
 mod reason;
 mod token;
@@ -101,11 +103,15 @@ fn candidates(
     user_vector: Option<&[f32]>,
     clock: &mut StageClock,
 ) -> Result<Retrieved> {
+    let moment = rank::moment(plan);
     let sources = SourceRequest {
         listener: &plan.listener,
         user_vector,
         seeds: &plan.seeds,
         as_of: plan.as_of,
+        moment: &moment,
+        seed: plan.seed,
+        editorial: &plan.recipe.editorial,
         exact: request.exact,
         allowed: &|source| plan.allowed(source, Windows::All),
     };

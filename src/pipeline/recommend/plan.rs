@@ -120,6 +120,13 @@ impl Plan {
         self.shards.iter().map(|shard| shard.allowed(source, windows)).collect()
     }
 
+    /// Whether a source is asked of this listener at all: friends only with consent.
+    #[must_use]
+    pub fn is_asked(&self, source: Source) -> bool {
+        let user = &self.listener.state.user;
+        source != Source::Social || (user.social_consent && !user.friends.is_empty())
+    }
+
     /// Whether any soft window leaves something out.
     #[must_use]
     pub fn has_windows(&self) -> (bool, bool) {

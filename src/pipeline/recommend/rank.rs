@@ -5,12 +5,16 @@ use crate::error::Result;
 use crate::index::kernels::prefetch;
 use crate::pipeline::blend::{blend, weights_at};
 use crate::pipeline::candidate::Candidate;
+use crate::pipeline::editorial::{holding, weigh};
 use crate::pipeline::facts::TrackFacts;
 use crate::pipeline::gather::FactTable;
+use crate::pipeline::learn::{reweighed, shrunk};
 use crate::pipeline::reader::Reader;
+use crate::pipeline::recipe::Source;
 use crate::pipeline::session_rank::{self, Moment, session_rank};
 use crate::pipeline::sources::Retrieved;
 use crate::pipeline::spaces::{audio, track_cf};
+use crate::pipeline::statistics::own_weights;
 use crate::pipeline::vectors::UnitRows;
 use crate::types::{GenerationId, SpaceName, TrackRef};
 
@@ -58,7 +62,7 @@ pub fn rank<'a>(
     facts: &'a FactTable,
 ) -> Ranking<'a> {
     let listener = &plan.listener;
-    let weights = weights_at(&plan.recipe, listener.plays);
+    let weights = weights(reader, plan);
     let mut blended = blend(&retrieved.lists, &weights, plan.recipe.normalization);
     blended.truncate(POOL_MAX.max(plan.n));
     let mut candidates: Vec<Candidate<'a>> = blended
@@ -67,6 +71,8 @@ pub fn rank<'a>(
         .collect();
     let session = listener.session(plan.as_of);
     let moment = moment(plan);
+    let region = listener.state.user.region;
+    weigh(&mut candidates, &holding(&plan.recipe.editorial, &listener.profile, &moment, region));
     let tracks: Vec<TrackRef> = candidates.iter().map(Candidate::track).collect();
     let audio_rows = unit_rows(reader, &audio(), GenerationId::STATIC, &tracks);
     let skips: Vec<TrackRef> = session.skips.iter().map(|facts| facts.track).collect();
@@ -94,7 +100,17 @@ fn track_rows(reader: &Reader<'_>, candidates: &[Candidate<'_>], audio: &UnitRow
     }
 }
 
-fn moment(plan: &Plan) -> Moment {
+/// The recipe's weights for the listener's maturity, or what was learnt in their place.
+fn weights(reader: &Reader<'_>, plan: &Plan) -> Vec<(Source, f64)> {
+    let weights = weights_at(&plan.recipe, plan.listener.plays);
+    if !plan.recipe.learned_weights {
+        return weights;
+    }
+    let own = own_weights(&plan.listener.state, plan.as_of);
+    reweighed(&weights, &shrunk(&own, &reader.statistics.weights))
+}
+
+pub(super) fn moment(plan: &Plan) -> Moment {
     let shift_ms = i64::from(plan.context.utc_offset_min) * 60_000;
     let local = crate::types::Timestamp(plan.as_of.0.saturating_add(shift_ms));
     Moment {

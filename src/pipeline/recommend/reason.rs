@@ -34,16 +34,32 @@ impl<'a> Reasons<'a> {
         Self { reader, plan, retrieved, step, seeds: BTreeMap::new() }
     }
 
-    /// One sentence a listener understands of a candidate, whose row is given.
+    /// One sentence a listener understands of a candidate, whose row is given; `explored`: the source of its arm, if it
+    /// is an exploration slot.
     ///
     /// # Errors
     /// Damaged files.
-    pub(super) fn of(&mut self, candidate: &Candidate<'_>, row: &TrackRow, explored: bool) -> Result<String> {
+    pub(super) fn of(
+        &mut self,
+        candidate: &Candidate<'_>,
+        row: &TrackRow,
+        explored: Option<Source>,
+    ) -> Result<String> {
         let plan = self.plan;
+        let source = explored.or(candidate.main_source());
+        let note = source.and_then(|source| self.retrieved.notes.get(&(source, candidate.track())));
+        if let Some(note) = note {
+            let told = super::note::sentence(self.reader, plan, *note)?;
+            return Ok(if explored.is_some() { format!("exploration: {told}") } else { told });
+        }
         let seed = match self.retrieved.because.get(&candidate.track()) {
             Some(&seed) => Some(self.seed(seed)?),
             None => None,
         };
+        let is_own = |seed: &Arc<TrackRow>| seed.track.recording_id == row.track.recording_id;
+        if explored.is_none() && plan.seeds.is_empty() && seed.as_ref().is_some_and(is_own) {
+            return Ok("a favourite of yours".to_owned());
+        }
         let name = seed.as_ref().map(|row| TrackName {
             title: &row.track.title,
             artist: row.track.artists.first().map_or("", |artist| &artist.name),
@@ -52,7 +68,7 @@ impl<'a> Reasons<'a> {
         Ok(sentence(&ReasonFacts {
             // What no source offered was taken by its popularity, to fill the list.
             source: candidate.main_source().or(Some(Source::Trending)),
-            explored,
+            explored: explored.is_some(),
             seed: name,
             seeds_requested: !plan.seeds.is_empty(),
             liked_genre: row.track.genres.iter().find(liked).map(|tag| tag.genre.as_str()),

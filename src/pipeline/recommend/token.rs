@@ -23,8 +23,11 @@ pub(super) fn token(
         let exploration = slot.explored.map(|at| SlotExploration {
             genre_cluster: set.explored[at].arm.genre_cluster,
             propensity: set.explored[at].propensity,
+            draw: u16::try_from(at).unwrap_or(u16::MAX),
+            open: u16::try_from(set.explored[at].open).unwrap_or(u16::MAX),
         });
-        ImpressionSlot { track: candidate.track(), source: candidate.main_source(), exploration }
+        let arm = slot.explored.map(|at| set.explored[at].arm.source);
+        ImpressionSlot { track: candidate.track(), source: arm.or(candidate.main_source()), exploration }
     });
     Impression {
         user_key: key_of(request.user_id.as_str()),

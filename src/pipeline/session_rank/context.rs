@@ -54,10 +54,6 @@ impl ContextFit {
     /// Looks up what does not depend on a track.
     #[must_use]
     pub fn new(profile: &TasteProfile, moment: &Moment) -> Self {
-        let target = |table: &[(&str, f64)], word: &Option<String>| {
-            let word = word.as_deref()?;
-            table.iter().find(|(name, _)| name.eq_ignore_ascii_case(word)).map(|(_, target)| *target)
-        };
         let of_the_hour: &[(GenreKey, f64)] = match moment.hour {
             5..12 => &profile.morning_genres,
             18..24 => &profile.evening_genres,
@@ -115,7 +111,20 @@ impl GenreShares {
     }
 }
 
+/// The target a table has for a word.
+fn target(table: &[(&str, f64)], word: &Option<String>) -> Option<f64> {
+    let word = word.as_deref()?;
+    table.iter().find(|(name, _)| name.eq_ignore_ascii_case(word)).map(|(_, target)| *target)
+}
+
+/// The energy that goes with the activity, else with the device, 0 to 1; absent when neither tells.
+#[must_use]
+pub fn target_energy(moment: &Moment) -> Option<f64> {
+    target(&ACTIVITIES, &moment.activity).or_else(|| target(&DEVICES, &moment.device))
+}
+
 /// 1 at the target, falling linearly to 0 at the far end of the scale.
-fn energy_fit(energy: f64, target: f64) -> f64 {
+#[must_use]
+pub fn energy_fit(energy: f64, target: f64) -> f64 {
     (1.0 - (energy - target).abs() / target.max(1.0 - target)).clamp(0.0, 1.0)
 }

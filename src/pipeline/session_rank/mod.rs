@@ -6,7 +6,7 @@
 mod context;
 
 use context::GenreShares;
-pub use context::{ContextFit, Moment};
+pub use context::{ContextFit, Moment, energy_fit, target_energy};
 
 use super::candidate::{Candidate, best_first};
 use super::facts::{TrackFacts, finite};

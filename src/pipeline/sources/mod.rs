@@ -1,33 +1,45 @@
 //! Candidate sources: each asks the shards in its own way and returns one list, best first (PIPELINE.md §3).
 //!
 //! A source gets its depth, the tracks it may show and the listener; filters act inside its search. A source that has
-//! nothing to ask with returns nothing and takes no part in the blend. Sources not built here yet (`context`,
-//! `adjacent_artists`, `genre_exploration`, `new_releases`, `rules`, `social`) are not names a recipe can use.
+//! nothing to ask with returns nothing and takes no part in the blend. `adjacent_artists`, `genre_exploration` and
+//! `context` ask what was learnt from all listeners ([`super::statistics`]).
 
+mod adjacent;
 mod audio;
 mod collaborative;
 mod content;
+mod context;
+mod genres;
+mod learnt;
+mod note;
 mod points;
+mod releases;
+mod rules;
+mod shelf;
+mod shown;
+mod social;
+mod taste;
 pub mod trending;
 
+pub use note::Note;
 pub use points::TastePoints;
+pub use releases::ReleaseCache;
+pub use shelf::ShelfCache;
 
 use std::collections::BTreeMap;
 
 use super::blend::SourceList;
 use super::listener::Listener;
-use super::medoids::merge_by_share;
 use super::reader::Reader;
-use super::recipe::{Recipe, Source, SourceSpec};
+use super::recipe::{EditorialRule, Recipe, Source, SourceSpec};
 use super::request::SearchReport;
 use super::retrieve::{AllowedTracks, Effort, Search};
+use super::session_rank::Moment;
 use crate::error::Result;
 use crate::telemetry::StageClock;
 use crate::types::{GenerationId, Metric, SpaceName, Timestamp, TrackOrdinal, TrackRef};
-use points::Point;
-
-/// How much wider than its list the walk for one of several points is.
-const SPARE_WIDTH: usize = 24;
+use points::{effort_of_share, join_points, share_of};
+use shown::may_show;
 
 /// What the sources of one request work from.
 pub struct SourceRequest<'a> {
@@ -39,6 +51,12 @@ pub struct SourceRequest<'a> {
     pub seeds: &'a [TrackRef],
     /// The time.
     pub as_of: Timestamp,
+    /// Local hour and weekday, device, activity.
+    pub moment: &'a Moment,
+    /// The request's random seed.
+    pub seed: u64,
+    /// The recipe's rules.
+    pub editorial: &'a [EditorialRule],
     /// Search exactly.
     pub exact: bool,
     /// What each shard may show, by source: index = place in [`Reader::tracks`].
@@ -54,6 +72,8 @@ pub struct Retrieved {
     pub reports: Vec<SearchReport>,
     /// For tracks found from another track: which one.
     pub because: BTreeMap<TrackRef, TrackRef>,
+    /// Why a source offered a track, for the sources that know.
+    pub notes: BTreeMap<(Source, TrackRef), Note>,
 }
 
 /// Asks every source of a recipe, several at a time where there are threads for it. The stage `sources` is the time all of
@@ -102,6 +122,7 @@ fn ask_source(reader: &Reader<'_>, request: &SourceRequest<'_>, spec: &SourceSpe
             let region = request.listener.state.user.region;
             trending::trending(reader, region, request.as_of, spec.depth as usize, &allowed)?
         }
+        other => learnt::ask(reader, request, other, spec, &allowed, &mut retrieved)?,
     };
     retrieved.lists.push(SourceList { source: spec.source, hits });
     clock.end(spec.source.as_str());
@@ -116,6 +137,7 @@ impl Retrieved {
         for (track, from) in next.because {
             self.because.entry(track).or_insert(from);
         }
+        self.notes.extend(next.notes);
     }
 }
 
@@ -197,43 +219,6 @@ fn note(reports: &mut Vec<SearchReport>, asked: &SpaceQueries<'_>, path: &str, s
 
 pub(super) fn sort_hits(hits: &mut [(TrackRef, f64)]) {
     hits.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-}
-
-/// Joins the answers to several points, each getting its share of `depth`; notes which point each track was found from.
-fn join_points(
-    points: &[Point],
-    answers: Vec<Vec<(TrackRef, f64)>>,
-    depth: usize,
-    because: &mut BTreeMap<TrackRef, TrackRef>,
-) -> Vec<(TrackRef, f64)> {
-    // By track, the largest score first, of equal ones the earlier point's.
-    let mut best: Vec<(TrackRef, f64, usize)> = Vec::new();
-    for (at, hits) in answers.iter().enumerate() {
-        best.extend(hits.iter().map(|&(track, score)| (track, score, at)));
-    }
-    best.sort_unstable_by(|a, b| a.0.cmp(&b.0).then(b.1.total_cmp(&a.1)).then(a.2.cmp(&b.2)));
-    best.dedup_by_key(|(track, ..)| *track);
-    let lists: Vec<(f64, Vec<(TrackRef, f64)>)> =
-        points.iter().map(|point| point.share).zip(answers).collect();
-    let hits = merge_by_share(&lists, depth);
-    for (track, _) in &hits {
-        if let Ok(at) = best.binary_search_by_key(track, |(known, ..)| *known) {
-            because.entry(*track).or_insert(points[best[at].2].track);
-        }
-    }
-    hits
-}
-
-/// Results each of several points is asked for so that together they fill `depth`, `factor` times over.
-pub(super) fn share_of(depth: usize, points: usize, factor: usize) -> usize {
-    (factor * depth).div_ceil(points.max(1)).max(depth.min(24))
-}
-
-/// How hard one of several points is searched for. Its list is asked for two or three times what it gives to the joint
-/// one, so its last ranks hardly count, and a walk little wider than the list suffices: on the real catalogue the joint
-/// lists keep a recall of 1.000 against exact search (`segue bench recommend`), at the default width as at this one.
-pub(super) fn effort_of_share(k: usize, exact: bool) -> Effort {
-    Effort { k, ef: Some(k + SPARE_WIDTH), exact }
 }
 
 pub(super) fn depth(spec: &SourceSpec) -> usize {

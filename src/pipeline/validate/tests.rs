@@ -1,5 +1,5 @@
 use super::*;
-use crate::pipeline::recipe::{EnergyArc, Normalization, Recipe, Source};
+use crate::pipeline::recipe::{Diversity, EnergyArc, ExplorationPolicy, Normalization, Recipe, Source};
 use crate::types::{ArtistId, Date, Surface, TrackId, UserId};
 
 fn recommend() -> RecommendRequest {
@@ -103,6 +103,10 @@ fn a_recipe_names_its_wrong_field() {
         artist_gap: 3,
         released_within_days: 0,
         rules: true,
+        diversity: Diversity::Mmr,
+        exploration_policy: ExplorationPolicy::Softmax,
+        learned_weights: false,
+        editorial: Vec::new(),
     };
     let wrong = |change: fn(&mut Recipe)| {
         let mut recipe = good.clone();

@@ -3,11 +3,13 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     ops::ControlFlow,
+    sync::Arc,
 };
 
 use super::{
     command::{
-        EventTrack, LoadState, LoadStep, PlayBatch, PlayRow, ResolvedEvent, UserCommand, UserOp, UserReply,
+        EventTrack, LoadState, LoadStep, PlayBatch, PlayRow, ResolvedEvent, ShownSlot, UserCommand, UserOp,
+        UserReply,
     },
     engine::{Engine, WriteSet},
     error::Result,
@@ -20,7 +22,7 @@ use super::{
     },
     trends::is_kept,
     validate,
-    value::damaged,
+    value::{self, damaged},
     work::UserWork,
 };
 use crate::types::{Action, PlayAction, SplitMix64, Timestamp, TrackId, TrackRef, User, UserId, key_of};
@@ -31,6 +33,8 @@ pub(super) struct Touched {
     pub users: Vec<UserId>,
     /// Day and region number of changed play counts.
     pub days: BTreeSet<(i32, u16)>,
+    /// New statistics.
+    pub statistics: Option<Arc<[u8]>>,
 }
 
 /// The outcome of an entry, not yet visible.
@@ -118,8 +122,22 @@ impl Entry<'_> {
             UserOp::UpsertUsers(users) => self.upsert_users(users),
             UserOp::DeleteUsers(users) => self.delete_users(users),
             UserOp::Record(events) => {
-                let outcomes = events.iter().map(|event| self.record(event)).collect::<Result<_>>()?;
+                let outcomes = events.iter().map(|event| self.record(event, &[])).collect::<Result<_>>()?;
                 Ok(UserReply::Recorded(outcomes))
+            }
+            UserOp::RecordShown(events, slots) => {
+                let mut of: HashMap<u32, Vec<ShownSlot>> = HashMap::new();
+                slots.iter().for_each(|slot| of.entry(slot.event).or_default().push(*slot));
+                let chosen = |at: u32| of.get(&at).map_or(&[][..], Vec::as_slice);
+                let events = (0..).zip(&events);
+                let outcomes =
+                    events.map(|(at, event)| self.record(event, chosen(at))).collect::<Result<_>>()?;
+                Ok(UserReply::Recorded(outcomes))
+            }
+            UserOp::PutStatistics(bytes) => {
+                self.writes.put(keys::STATISTICS.to_vec(), value::seal(&bytes));
+                self.touched.statistics = Some(bytes.into());
+                Ok(UserReply::Done(1))
             }
             UserOp::RecordPlays(batch) => self.record_plays(&batch),
             UserOp::UpsertVectors { space, generation, rows } => {
@@ -187,7 +205,7 @@ impl Entry<'_> {
     }
 
     /// Records one event; whether it was new.
-    fn record(&mut self, event: &ResolvedEvent) -> Result<bool> {
+    fn record(&mut self, event: &ResolvedEvent, chosen: &[ShownSlot]) -> Result<bool> {
         let (key, by_id) = match event.event_key {
             Some(key) => ((key & u128::from(u64::MAX)) as u64, true),
             None => (content_key(event), false),
@@ -218,7 +236,7 @@ impl Entry<'_> {
             work.add_search(event.at, key, query);
         }
         if let (Action::Served, Some(list)) = (event.action, &event.served) {
-            work.add_served(event.at, key, list);
+            work.add_served(event.at, key, list, chosen);
         }
         work.record_changed |= edit_record(&mut work.record, event, track);
         Ok(true)

@@ -14,6 +14,7 @@ use super::{
         decode_served, decode_vector,
     },
     shard::UserShard,
+    value::open,
     vectors,
 };
 use crate::types::{TrackRef, slot_of};
@@ -95,6 +96,8 @@ impl Check<'_> {
                 self.track(keys::track_suffix(key).ok_or("key is malformed")?)
             }
             first if [first] == keys::SHARD => Ok(ShardRow::decode(value).map(drop)?),
+            // What the bytes mean is for the pipeline to say.
+            first if [first] == keys::STATISTICS => Ok(open(value).map(drop)?),
             keys::LOAD => Ok(decode_load(value).map(drop)?),
             // Read when the check began.
             keys::GENERATION => Ok(()),
@@ -127,7 +130,7 @@ impl Check<'_> {
             }
             keys::SERVED => {
                 keys::timed_suffix(key).ok_or("key is malformed")?;
-                decode_served(value)?.tracks.iter().try_for_each(|served| self.track(served.track))
+                decode_served(value)?.0.tracks.iter().try_for_each(|served| self.track(served.track))
             }
             keys::SEARCH => Ok(decode_search(value).map(drop)?),
             keys::PENDING => {

@@ -69,6 +69,10 @@ pub enum UserOp {
     },
     /// Moves events that waited for tracks into the histories.
     ResolveTracks(Vec<(TrackId, TrackRef)>),
+    /// Replaces the statistics derived from all listeners. Opaque here; bounded by [`STATISTICS_BYTES_MAX`].
+    PutStatistics(Vec<u8>),
+    /// Records events, and of the explored slots of their served lists how each was chosen.
+    RecordShown(Vec<ResolvedEvent>, Vec<ShownSlot>),
 }
 
 /// A step of a named load. Steps of one load come in row order.
@@ -176,6 +180,35 @@ pub struct ServedTrack {
     pub track: TrackRef,
     /// Whether it was an exploration slot.
     pub explored: bool,
+}
+
+/// The most bytes of [`UserOp::PutStatistics`]: they have to fit one log entry.
+pub const STATISTICS_BYTES_MAX: usize = 6 << 20;
+
+/// How an exploration slot was chosen: what learning from it needs.
+#[derive(Debug, Clone, Copy, PartialEq, Archive, RkyvSerialize, RkyvDeserialize)]
+pub struct SlotChoice {
+    /// Number of the source, below 64.
+    pub source: u8,
+    /// Genre cluster of the arm.
+    pub genre_cluster: u16,
+    /// Exact probability of the choice given the draws before it, in `(0, 1]`; 1 for a slot that explored nothing.
+    pub propensity: f32,
+    /// Which of the list's draws it was, the first 0.
+    pub draw: u16,
+    /// How many tracks it was drawn from; 0 = not known, or not drawn.
+    pub open: u16,
+}
+
+/// A [`SlotChoice`] of an entry: which event, which track of its served list.
+#[derive(Debug, Clone, Copy, PartialEq, Archive, RkyvSerialize, RkyvDeserialize)]
+pub struct ShownSlot {
+    /// Position in the entry's events.
+    pub event: u32,
+    /// Position in the event's served list.
+    pub position: u32,
+    /// How it was chosen.
+    pub choice: SlotChoice,
 }
 
 /// Listening events by the thousand; a user's id is written once.

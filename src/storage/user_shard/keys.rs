@@ -13,6 +13,7 @@
 //! F0                                                             applied index and counts of the shard
 //! F1 | load id                                                   progress of a load
 //! F2 | space | 00 | generation u32                               dimension and rows of a generation
+//! F3                                                             statistics derived from all listeners
 //! ```
 //!
 //! Numbers are big-endian, signed ones with the sign bit flipped, so keys sort as numbers do. Slots are below
@@ -35,6 +36,8 @@ pub(super) const TOTAL_PLAYS: u8 = 0xE1;
 pub(super) const SHARD: [u8; 1] = [0xF0];
 pub(super) const LOAD: u8 = 0xF1;
 pub(super) const GENERATION: u8 = 0xF2;
+/// The row of the statistics.
+pub(super) const STATISTICS: [u8; 1] = [0xF3];
 /// Users lie before this byte.
 pub(super) const USERS_END: [u8; 1] = [0x10];
 
@@ -263,6 +266,7 @@ pub(super) fn describe(key: &[u8]) -> String {
         VECTOR => format!("vector {}", text(&key[1..])),
         DAY_PLAYS | TOTAL_PLAYS => "play counts".to_owned(),
         0xF0 => "shard".to_owned(),
+        0xF3 => "statistics".to_owned(),
         LOAD => format!("load {}", text(&key[1..])),
         GENERATION => format!("generation of {}", text(&key[1..])),
         _ => {

@@ -30,6 +30,7 @@ mod garbage;
 mod history;
 mod keys;
 mod rows;
+mod scan;
 mod shard;
 mod trends;
 mod validate;
@@ -42,8 +43,8 @@ mod work;
 mod tests;
 
 pub use command::{
-    EventTrack, LoadState, LoadStep, PlayBatch, PlayRow, ResolvedEvent, ServedList, ServedTrack, UserCommand,
-    UserOp, UserReply, event_key,
+    EventTrack, LoadState, LoadStep, PlayBatch, PlayRow, ResolvedEvent, STATISTICS_BYTES_MAX, ServedList,
+    ServedTrack, ShownSlot, SlotChoice, UserCommand, UserOp, UserReply, event_key,
 };
 pub use error::{Result, UserShardError};
 pub use shard::{UserShard, UserShardOptions};

@@ -67,6 +67,7 @@ struct Inner {
     views: SnapshotCache<UserId, UserView>,
     days: SnapshotCache<DayKey, DayPlays>,
     views_read: AtomicU64,
+    statistics: RwLock<Option<Arc<[u8]>>>,
 }
 
 impl UserShard {
@@ -87,6 +88,7 @@ impl UserShard {
             .map_or(Ok(ShardRow::default()), |value| ShardRow::decode(&value))
             .map_err(|what| damaged(&keys::SHARD, what))?;
         engine.recovered(row.index);
+        let statistics = super::scan::read_statistics(&engine)?;
         let mut garbage = Garbage::default();
         for (space, generation, row) in vectors::generations(&engine.snapshot())? {
             if row.dropped {
@@ -100,6 +102,7 @@ impl UserShard {
             views: SnapshotCache::new(options.view_cache_bytes),
             days: SnapshotCache::new(options.trend_cache_bytes),
             views_read: AtomicU64::new(0),
+            statistics: RwLock::new(statistics),
         };
         Ok((Self(Arc::new(inner)), AppliedAt { index: row.index, term: row.term }))
     }
@@ -130,6 +133,9 @@ impl UserShard {
         *self.0.row.write() = applied.row;
         for user in &applied.touched.users {
             self.0.views.invalidate(user);
+        }
+        if applied.touched.statistics.is_some() {
+            *self.0.statistics.write() = applied.touched.statistics;
         }
         for (day, region) in applied.touched.days {
             self.0.days.invalidate(&(day, Some(region)));
@@ -316,6 +322,12 @@ impl UserShard {
         })
     }
 
+    /// What [`super::UserOp::PutStatistics`] wrote last; the same allocation until the next.
+    #[must_use]
+    pub fn statistics(&self) -> Option<Arc<[u8]>> {
+        self.0.statistics.read().clone()
+    }
+
     pub(super) fn engine(&self) -> &Engine {
         &self.0.engine
     }
@@ -326,6 +338,12 @@ impl UserShard {
 
     pub(super) fn row(&self) -> ShardRow {
         *self.0.row.read()
+    }
+
+    /// The newest day (since the epoch) with a counted play; which days of counts are kept follows from it.
+    #[must_use]
+    pub fn newest_counted_day(&self) -> Option<i32> {
+        self.newest_day()
     }
 
     pub(super) fn newest_day(&self) -> Option<i32> {

@@ -1,6 +1,8 @@
 //! What makes a command a mistake of its caller. Checked before anything is done, the same on every replica.
 
-use super::command::{EventTrack, LoadStep, PlayBatch, ResolvedEvent, UserCommand, UserOp};
+use super::command::{
+    EventTrack, LoadStep, PlayBatch, ResolvedEvent, STATISTICS_BYTES_MAX, ShownSlot, UserCommand, UserOp,
+};
 use crate::types::{Action, UserId};
 
 const LOAD_ID_BYTES_MAX: usize = 256;
@@ -27,10 +29,10 @@ fn op(op: &UserOp) -> Option<String> {
         UserOp::Nothing | UserOp::DropGeneration { .. } | UserOp::ResolveTracks(_) => None,
         UserOp::UpsertUsers(users) => users.iter().find_map(|row| user(&row.user_id)),
         UserOp::DeleteUsers(users) | UserOp::DeleteVectors { users, .. } => users.iter().find_map(user),
-        UserOp::Record(events) => events
-            .iter()
-            .enumerate()
-            .find_map(|(row, e)| event(e).map(|reason| format!("row {row}: {reason}"))),
+        UserOp::Record(events) => self::events(events),
+        UserOp::RecordShown(events, slots) => self::events(events).or_else(|| shown(events, slots)),
+        UserOp::PutStatistics(bytes) => (bytes.len() > STATISTICS_BYTES_MAX)
+            .then(|| format!("statistics are too large. bytes=`{}`", bytes.len())),
         UserOp::RecordPlays(batch) => plays(batch),
         UserOp::UpsertVectors { rows, .. } => vectors(rows),
     }
@@ -39,6 +41,22 @@ fn op(op: &UserOp) -> Option<String> {
 /// Ids were checked where they came in; an id with a zero byte would break the order of keys.
 fn user(id: &UserId) -> Option<String> {
     UserId::new(id.as_str()).err().map(|e| e.to_string())
+}
+
+fn events(events: &[ResolvedEvent]) -> Option<String> {
+    let mut rows = events.iter().enumerate();
+    rows.find_map(|(row, e)| event(e).map(|reason| format!("row {row}: {reason}")))
+}
+
+fn shown(events: &[ResolvedEvent], slots: &[ShownSlot]) -> Option<String> {
+    slots.iter().find_map(|slot| {
+        let list = events.get(slot.event as usize).and_then(|event| event.served.as_ref());
+        let is_there = list.is_some_and(|list| (slot.position as usize) < list.tracks.len());
+        let is_sound =
+            slot.choice.propensity > 0.0 && slot.choice.propensity <= 1.0 && slot.choice.source < 64;
+        (!is_there || !is_sound)
+            .then(|| format!("shown slot is malformed. event=`{}`, position=`{}`", slot.event, slot.position))
+    })
 }
 
 fn event(event: &ResolvedEvent) -> Option<String> {

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, ops::ControlFlow};
 
 use super::{
-    command::{ServedList, ServedTrack},
+    command::{ServedList, ServedTrack, SlotChoice},
     engine::Snapshot,
     error::Result,
     history::{HistoryRow, decode_part, join_time},
@@ -37,7 +37,7 @@ pub struct PlayRecord {
 }
 
 /// A list that was shown to the listener.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ServedRecord {
     /// When.
     pub at: Timestamp,
@@ -47,6 +47,8 @@ pub struct ServedRecord {
     pub impression: String,
     /// What, first to last.
     pub tracks: Vec<ServedTrack>,
+    /// How its exploration slots were chosen, by position; empty for lists of before this was kept.
+    pub choices: Vec<(u32, SlotChoice)>,
 }
 
 /// What became of an exploration slot.
@@ -142,7 +144,11 @@ impl UserView {
     /// Memory in use, roughly.
     #[must_use]
     pub fn size_bytes(&self) -> usize {
-        let served: usize = self.served.iter().map(|list| 128 + size_of_val(list.tracks.as_slice())).sum();
+        let served: usize = self
+            .served
+            .iter()
+            .map(|list| 128 + size_of_val(list.tracks.as_slice()) + size_of_val(list.choices.as_slice()))
+            .sum();
         let user = &self.user;
         let texts = user.blocked_artists.len()
             + user.blocked_tracks.len()
@@ -248,9 +254,9 @@ fn read_served(snapshot: &Snapshot<'_>, prefix: &[u8]) -> Result<Vec<ServedRecor
     let mut served = Vec::new();
     snapshot.scan_prefix(&keys::of_user(prefix, keys::SERVED), |key, value| {
         let (at, _) = keys::timed_suffix(key).ok_or_else(|| damaged(key, "key is malformed"))?;
-        let ServedList { surface, impression, tracks } =
-            decode_served(value).map_err(|what| damaged(key, what))?;
-        served.push(ServedRecord { at, surface, impression, tracks });
+        let (list, choices) = decode_served(value).map_err(|what| damaged(key, what))?;
+        let ServedList { surface, impression, tracks } = list;
+        served.push(ServedRecord { at, surface, impression, tracks, choices });
         Ok(ControlFlow::Continue(()))
     })?;
     served.reverse();

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::{
-    command::ServedList,
+    command::{ServedList, ShownSlot},
     engine::{Engine, WriteSet},
     error::Result,
     history::{Day, HistoryRow, decode_part, split_time},
@@ -67,8 +67,8 @@ impl UserWork {
         Ok(self.day(engine, day)?.insert(row))
     }
 
-    pub(super) fn add_served(&mut self, at: Timestamp, key: u64, list: &ServedList) {
-        self.served.insert((at, key), encode_served(list));
+    pub(super) fn add_served(&mut self, at: Timestamp, key: u64, list: &ServedList, chosen: &[ShownSlot]) {
+        self.served.insert((at, key), encode_served(list, chosen));
     }
 
     pub(super) fn add_search(&mut self, at: Timestamp, key: u64, query: &str) {

@@ -53,7 +53,9 @@ fn judge(model: &AlsModel, masked: &Sets, held_out: &Sets) -> RankingReport {
         })
         .collect();
     let mut eval = RankingEval::new(10);
-    lists.iter().for_each(|(list, held_out)| eval.add(list, held_out));
+    for (list, held_out) in &lists {
+        eval.add(list, held_out);
+    }
     eval.report(model.track_ids.len())
 }
 

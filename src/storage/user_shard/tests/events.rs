@@ -228,3 +228,49 @@ fn searches_are_kept_for_export() {
     let searches = shard.shard.searches(&user("u")).unwrap();
     assert_eq!(searches, [(day(1), "ä".to_owned()), (day(2), "b".to_owned())]);
 }
+
+#[test]
+fn how_slots_were_chosen_is_kept_with_their_list_and_older_lists_have_none() {
+    let shard = TestShard::new();
+    let choice = |propensity| SlotChoice { source: 5, genre_cluster: 700, propensity, draw: 3, open: 41 };
+    let shown = |propensity| ShownSlot { event: 1, position: 2, choice: choice(propensity) };
+    let events = vec![play("u", 1, day(3)), served("u", day(4), "i1", &[(1, false), (5, true), (6, true)])];
+    shard.run(UserOp::RecordShown(events.clone(), vec![shown(0.25)]));
+    shard.record(&[served("u", day(5), "i2", &[(9, true)])]);
+    let shard = shard.reopen();
+    let view = shard.view("u");
+    assert_eq!(view.served[1].choices, [(2, choice(0.25))]);
+    assert_eq!(view.served[1].tracks[2], ServedTrack { track: track(6), explored: true });
+    assert!(view.served[0].choices.is_empty());
+    for wrong in [
+        shown(0.0),
+        shown(1.5),
+        ShownSlot { position: 3, ..shown(0.5) },
+        ShownSlot { event: 0, ..shown(0.5) },
+    ] {
+        let reply = shard.run(UserOp::RecordShown(events.clone(), vec![wrong]));
+        assert!(matches!(reply, UserReply::Refused(_)), "{wrong:?}");
+    }
+}
+
+#[test]
+fn statistics_are_kept_and_every_listener_is_visited_once() {
+    let shard = TestShard::new();
+    let names: Vec<String> = (0..300).map(|i| format!("u{i}")).collect();
+    shard.record(&names.iter().map(|name| play(name, 1, day(3))).collect::<Vec<_>>());
+    shard.run(UserOp::PutStatistics(vec![1, 2, 3]));
+    let shard = shard.reopen();
+    assert_eq!(shard.shard.statistics().as_deref(), Some(&[1, 2, 3][..]));
+    let visited = |most| {
+        let mut seen = std::collections::BTreeSet::new();
+        let all = shard.shard.for_each_view(most, |view| {
+            assert_eq!(view.plays.len(), 1);
+            assert!(seen.insert(view.user.user_id));
+            Ok::<_, UserShardError>(std::ops::ControlFlow::Continue(()))
+        });
+        all.unwrap();
+        seen.len()
+    };
+    assert_eq!(visited(1_000), 300);
+    assert!((40..160).contains(&visited(100)), "an even sample of at most about a hundred");
+}

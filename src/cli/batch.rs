@@ -1,0 +1,300 @@
+//! `segue batch`: lists for all listeners, a file a partition, resumable.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::args::{BackendArgs, OutputArgs};
+use super::backend::Backend;
+use super::output::{print, print_json};
+use super::progress::Progress;
+use crate::error::{Error, Result};
+use crate::ingest::{ListRow, ListTable, TableWriter, write_atomically};
+use crate::pipeline::request::{RecommendRequest, Recommendation, RecommendedTrack};
+use crate::types::{SLOTS, Surface, Timestamp, User, UserId, slot_of};
+
+const EXAMPLES: &str = "\
+Listeners are split by the hash of their id. Each partition becomes one Parquet file, written whole or not at all, and a
+run that was interrupted goes on where it stopped: no listener is missed or doubled. The same surface and ISO week give
+the same request ids, so a list that was made twice is the same list.
+
+Examples:
+  segue batch --surface discover_weekly --out ./lists --data ./segue-data
+  segue batch --surface daily_mix --recipe daily_mix@2 --as-of 2026-11-01T00:00:00Z --out ./lists --data ./segue-data";
+
+/// The file that says what a folder of lists is.
+const MANIFEST: &str = "batch.json";
+/// Listeners read at a time.
+const PAGE: u32 = 1_000;
+
+/// Lists of one surface for all listeners.
+#[derive(Debug, Clone, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct BatchArgs {
+    /// Which lists
+    #[arg(long, value_name = "NAME")]
+    surface: Surface,
+    /// Folder of the files; made when absent
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// NAME or NAME@VERSION instead of the surface's recipe
+    #[arg(long, value_name = "NAME")]
+    recipe: Option<String>,
+    /// The time of all lists [default: now; an interrupted run keeps its own]
+    #[arg(long, value_name = "RFC3339")]
+    as_of: Option<Timestamp>,
+    /// Files, a power of two up to 4,096
+    #[arg(long, value_name = "COUNT", default_value_t = 64)]
+    partitions: u16,
+    #[command(flatten)]
+    output: OutputArgs,
+    #[command(flatten)]
+    backend: BackendArgs,
+}
+
+/// What a folder of lists is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Manifest {
+    surface: Surface,
+    week: String,
+    as_of: Timestamp,
+    recipe: Option<String>,
+    partitions: u16,
+}
+
+/// What a run did.
+#[derive(Debug, Clone, Default, Serialize)]
+struct Summary {
+    week: String,
+    users: u64,
+    tracks: u64,
+    /// Lists shorter than the recipe's length, and lists that relaxed something.
+    short_lists: u64,
+    relaxed_lists: u64,
+    partitions: u16,
+    /// Of these, written by an earlier run.
+    partitions_before: u16,
+    seconds: f64,
+    users_per_s: f64,
+}
+
+impl BatchArgs {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// Those of the database and of files; `Conflict` when the folder holds other lists.
+    pub fn run(self) -> Result<()> {
+        if !self.partitions.is_power_of_two() || self.partitions > SLOTS {
+            return Err(Error::invalid("partitions", format!("must be a power of two up to {SLOTS}")));
+        }
+        let backend = Backend::open(&self.backend)?;
+        let manifest = self.manifest()?;
+        let summary = Run { backend: &backend, folder: &self.out, manifest }.all()?;
+        if self.output.json {
+            print_json(&summary)?;
+        } else {
+            print(&format!(
+                "{} lists of {} ({} tracks) in {} files, {:.1} users/s; {} short, {} relaxed\n",
+                summary.users,
+                summary.week,
+                summary.tracks,
+                summary.partitions,
+                summary.users_per_s,
+                summary.short_lists,
+                summary.relaxed_lists,
+            ))?;
+        }
+        backend.close()
+    }
+
+    /// The folder's manifest: the one that is there, when it is of the same lists, else a new one.
+    fn manifest(&self) -> Result<Manifest> {
+        std::fs::create_dir_all(&self.out).map_err(|error| Error::io("make the folder", &self.out, error))?;
+        let path = self.out.join(MANIFEST);
+        let as_of = self.as_of.unwrap_or_else(Timestamp::now);
+        let mut wanted = Manifest {
+            surface: self.surface.clone(),
+            week: iso_week(as_of),
+            as_of,
+            recipe: self.recipe.clone(),
+            partitions: self.partitions,
+        };
+        if path.exists() {
+            let text = super::args::read_text(&path)?;
+            let found: Manifest = serde_json::from_str(&text)
+                .map_err(|error| Error::Corrupt(format!("{MANIFEST} cannot be read: {error}")))?;
+            if self.as_of.is_none() && found.week == wanted.week {
+                wanted.as_of = found.as_of;
+            }
+            if found != wanted {
+                return Err(Error::Conflict(format!(
+                    "the folder holds other lists: take another. surface=`{}`, week=`{}`, path=`{}`",
+                    found.surface.as_str(),
+                    found.week,
+                    self.out.display()
+                )));
+            }
+            return Ok(found);
+        }
+        let text = serde_json::to_vec_pretty(&wanted).map_err(|error| Error::Internal(error.to_string()))?;
+        write_atomically(&path, &text)?;
+        Ok(wanted)
+    }
+}
+
+struct Run<'a> {
+    backend: &'a Backend,
+    folder: &'a Path,
+    manifest: Manifest,
+}
+
+impl Run<'_> {
+    fn all(&self) -> Result<Summary> {
+        let started = Instant::now();
+        self.remove_half_written()?;
+        let partitions = self.manifest.partitions;
+        let mut summary = Summary { week: self.manifest.week.clone(), partitions, ..Summary::default() };
+        let mut users = Users { backend: self.backend, cursor: None, read: Vec::new(), ended: false };
+        let mut made = 0_u64;
+        let progress = Progress::files("batch", partitions);
+        for partition in 0..partitions {
+            let path = self.path(partition);
+            let is_there = path.exists();
+            summary.partitions_before += u16::from(is_there);
+            let mut writer = if is_there { None } else { Some(TableWriter::create(&path, ListTable)?) };
+            loop {
+                let members = users.next(|user| self.partition_of(user) > partition)?;
+                if members.is_empty() {
+                    break;
+                }
+                let Some(writer) = &mut writer else {
+                    summary.users += members.len() as u64;
+                    continue;
+                };
+                let lists: Vec<Recommendation> = members
+                    .par_iter()
+                    .filter_map(|user| self.list(user).transpose())
+                    .collect::<Result<_>>()?;
+                lists.iter().try_for_each(|list| writer.write(&rows(list)))?;
+                summary.add(&lists);
+                made += lists.len() as u64;
+            }
+            if let Some(writer) = writer {
+                writer.finish()?;
+            }
+            progress.at_file(partition + 1);
+        }
+        summary.seconds = started.elapsed().as_secs_f64();
+        summary.users_per_s = made as f64 / summary.seconds.max(1e-9);
+        Ok(summary)
+    }
+
+    /// Removes the temporary files of runs that were killed.
+    fn remove_half_written(&self) -> Result<()> {
+        let failed = |error| Error::io("tidy up the folder", self.folder, error);
+        for entry in std::fs::read_dir(self.folder).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            if entry.file_name().to_string_lossy().starts_with(".tmp") {
+                std::fs::remove_file(entry.path()).map_err(failed)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn partition_of(&self, user: &UserId) -> u16 {
+        slot_of(user.as_str()).0 / (SLOTS / self.manifest.partitions)
+    }
+
+    fn path(&self, partition: u16) -> PathBuf {
+        self.folder.join(format!("part-{partition:04}-of-{:04}.parquet", self.manifest.partitions))
+    }
+
+    /// A listener's list; `None` when they are gone since they were read.
+    fn list(&self, user: &User) -> Result<Option<Recommendation>> {
+        let Manifest { surface, week, as_of, recipe, .. } = &self.manifest;
+        let mut request = RecommendRequest::new(user.user_id.clone(), surface.clone());
+        request.as_of = Some(*as_of);
+        request.recipe.clone_from(recipe);
+        request.request_id = Some(format!("batch/{}/{week}/{}", surface.as_str(), user.user_id));
+        match self.backend.recommend(request) {
+            Ok(list) => Ok(Some(list)),
+            Err(Error::NotFound { what, .. }) if what == "user" => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Summary {
+    fn add(&mut self, lists: &[Recommendation]) {
+        let is_short = |list: &&Recommendation| list.degraded.iter().any(|word| word.contains(" tracks: "));
+        self.users += lists.len() as u64;
+        self.tracks += lists.iter().map(|list| list.tracks.len() as u64).sum::<u64>();
+        self.short_lists += lists.iter().filter(is_short).count() as u64;
+        self.relaxed_lists += lists.iter().filter(|list| !list.relaxed.is_empty()).count() as u64;
+    }
+}
+
+/// A list as rows of its file.
+fn rows(list: &Recommendation) -> Vec<ListRow> {
+    let row = |(position, track): (u32, &RecommendedTrack)| ListRow {
+        user_id: list.user_id.as_ref().map_or_else(String::new, ToString::to_string),
+        position,
+        track_id: track.track_id.to_string(),
+        score: track.score,
+        explored: track.explored,
+        reason: track.reason.clone(),
+        recipe: list.recipe.clone(),
+        impression: list.impression.clone(),
+    };
+    (0..).zip(&list.tracks).map(row).collect()
+}
+
+/// All listeners in order of their slots, page by page.
+struct Users<'a> {
+    backend: &'a Backend,
+    cursor: Option<UserId>,
+    read: Vec<User>,
+    ended: bool,
+}
+
+impl Users<'_> {
+    /// The next listeners, at most a page of them, before the first for whom `beyond` says so; none when that is the next.
+    fn next(&mut self, beyond: impl Fn(&UserId) -> bool) -> Result<Vec<User>> {
+        while self.read.is_empty() && !self.ended {
+            let (users, next) = self.backend.list_users(self.cursor.clone(), PAGE)?;
+            self.ended = next.is_none();
+            self.cursor = next;
+            self.read = users;
+        }
+        let end = self.read.iter().position(|user| beyond(&user.user_id)).unwrap_or(self.read.len());
+        let rest = self.read.split_off(end);
+        Ok(std::mem::replace(&mut self.read, rest))
+    }
+}
+
+/// The ISO 8601 week of a time in UTC, such as `2026-W44`.
+fn iso_week(at: Timestamp) -> String {
+    // The week belongs to the year that its Thursday is in.
+    let thursday = at.day() - i32::from(at.weekday()) + 3;
+    let date = crate::types::Date(thursday).to_string();
+    let (year, _) = date.split_once('-').unwrap_or((&date, ""));
+    let first: i32 = format!("{year}-01-01").parse().map_or(thursday, |first: crate::types::Date| first.0);
+    format!("{year}-W{:02}", (thursday - first) / 7 + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weeks_are_those_of_the_standard() {
+        let week = |day: &str| iso_week(format!("{day}T12:00:00Z").parse().unwrap_or(Timestamp(0)));
+        assert_eq!(week("2026-11-01"), "2026-W44");
+        assert_eq!(week("2026-11-02"), "2026-W45");
+        assert_eq!(week("2027-01-01"), "2026-W53");
+        assert_eq!(week("2024-12-30"), "2025-W01");
+        assert_eq!(week("2023-01-01"), "2022-W52");
+    }
+}

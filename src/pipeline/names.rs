@@ -1,0 +1,42 @@
+//! Names of artists and genres, of which the stages know only keys.
+
+use super::reader::Reader;
+use crate::error::Result;
+use crate::storage::track_shard::segment::PostingField;
+use crate::types::{ArtistKey, GenreKey};
+
+impl Reader<'_> {
+    /// An artist's name, as the first of their tracks has it; `None` when the catalogue has none by them.
+    ///
+    /// # Errors
+    /// Damaged files.
+    pub fn artist_name(&self, key: ArtistKey) -> Result<Option<String>> {
+        for view in &self.tracks {
+            if let Some(ordinal) = view.postings(PostingField::Artist, key.0)?.min() {
+                let row = view.row(ordinal)?;
+                let place = row.artists.iter().position(|artist| *artist == key);
+                if let Some(artist) = place.and_then(|place| row.track.artists.get(place)) {
+                    return Ok(Some(artist.name.clone()));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// A genre's name, as the first of its tracks has it; `None` when no track has it.
+    ///
+    /// # Errors
+    /// Damaged files.
+    pub fn genre_name(&self, key: GenreKey) -> Result<Option<String>> {
+        for view in &self.tracks {
+            if let Some(ordinal) = view.postings(PostingField::Genre, key.0)?.min() {
+                let row = view.row(ordinal)?;
+                let place = row.genres.iter().position(|(genre, _)| *genre == key);
+                if let Some(tag) = place.and_then(|place| row.track.genres.get(place)) {
+                    return Ok(Some(tag.genre.clone()));
+                }
+            }
+        }
+        Ok(None)
+    }
+}

@@ -1,0 +1,74 @@
+//! What evaluation looks at in a finished list beyond hits: likeness of its tracks, energies, repeats.
+
+use super::reader::Reader;
+use super::recipe::Recipe;
+use super::spaces::{audio, track_cf};
+use super::vectors::UnitRows;
+use crate::error::Result;
+use crate::types::{GenerationId, Timestamp, TrackRef};
+
+/// A list in numbers.
+#[derive(Debug, Clone, Default)]
+pub struct ListNumbers {
+    /// Primary artists; a track without one counts as its own.
+    pub artists: Vec<u64>,
+    /// Mean `1 − (1 + cos)/2` over its pairs in the audio space, else the track space; absent when no pair has vectors.
+    pub distance: Option<f64>,
+    /// Energy, and the level the recipe's arc asks for at that place; tracks with known energy only.
+    pub energies: Vec<(f64, f64)>,
+    /// Tracks (all versions of their recordings count) heard inside the recipe's window at the time of the list.
+    pub window_repeats: u64,
+}
+
+/// Looks at a list, first to last.
+///
+/// # Errors
+/// Damaged files.
+pub fn look(
+    reader: &Reader<'_>,
+    recipe: &Recipe,
+    heard: impl Fn(TrackRef) -> Option<Timestamp>,
+    as_of: Timestamp,
+    list: &[TrackRef],
+) -> Result<ListNumbers> {
+    let mut numbers = ListNumbers { distance: distance(reader, list), ..ListNumbers::default() };
+    let last = list.len().saturating_sub(1).max(1) as f64;
+    for (place, &track) in list.iter().enumerate() {
+        let view = reader.view(track.shard)?;
+        let hot = view.hot(track.ordinal.0);
+        let own = u64::MAX - u64::from(track.ordinal.0);
+        numbers.artists.push(if hot.artist == 0 { own } else { hot.artist });
+        if hot.energy.is_finite() {
+            numbers.energies.push((f64::from(hot.energy), recipe.energy_arc.level(place as f64 / last)));
+        }
+        let versions = view.versions(track.ordinal.0);
+        let heard = versions.filter_map(|ordinal| {
+            heard(TrackRef { shard: track.shard, ordinal: crate::types::TrackOrdinal(ordinal) })
+        });
+        let is_inside = |at: Timestamp| match recipe.heard {
+            super::recipe::HeardWindow::Allowed => false,
+            super::recipe::HeardWindow::Days(days) => at > as_of.minus_days(days.into()),
+            super::recipe::HeardWindow::Ever => true,
+        };
+        numbers.window_repeats += u64::from(heard.max().is_some_and(is_inside));
+    }
+    Ok(numbers)
+}
+
+fn distance(reader: &Reader<'_>, list: &[TrackRef]) -> Option<f64> {
+    let rows = |space, generation| -> UnitRows {
+        list.iter().map(|&track| reader.vector(&space, generation, track)).collect()
+    };
+    let audio = rows(audio(), GenerationId::STATIC);
+    let track = reader.generation.map(|generation| rows(track_cf(), generation)).unwrap_or_default();
+    let (mut sum, mut pairs) = (0.0, 0_u32);
+    for a in 0..list.len() {
+        for b in a + 1..list.len() {
+            if let Some(cosine) = audio.cosine(a, b).or_else(|| track.cosine(a, b)) {
+                sum += 1.0 - (1.0 + f64::from(cosine)) / 2.0;
+                pairs += 1;
+            }
+        }
+    }
+    (pairs > 0).then(|| sum / f64::from(pairs))
+}

@@ -1,0 +1,125 @@
+//! New releases: the last 28 days by followed and liked artists, then by artists near them.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::{Note, Retrieved, SourceRequest, adjacent, depth, may_show, sort_hits, taste};
+use crate::error::Result;
+use crate::pipeline::reader::Reader;
+use crate::pipeline::recipe::{Source, SourceSpec};
+use crate::pipeline::retrieve::AllowedTracks;
+use crate::storage::track_shard::segment::PostingField;
+use crate::types::{ArtistKey, TrackOrdinal, TrackRef};
+
+/// Days a release is new.
+const NEW_DAYS: i32 = 28;
+/// Liked artists whose releases count as theirs.
+const OWN_ARTISTS: usize = 50;
+/// Followed artists looked at, in the order they were followed.
+const FOLLOWED_MAX: usize = 1_000;
+/// The lowest score of a release by a liked artist; one by a followed artist has 1.
+const LIKED_FLOOR: f64 = 0.6;
+/// The highest score of a release by an artist near them.
+const NEAR_CEILING: f64 = 0.5;
+
+/// New tracks by primary artist.
+type ByArtist = HashMap<ArtistKey, Vec<TrackRef>>;
+
+/// New tracks of one day and catalogue version. Nothing in it decides an answer, only how soon it comes.
+#[derive(Default)]
+pub struct ReleaseCache {
+    newest: Mutex<Option<((u64, i32), Arc<ByArtist>)>>,
+}
+
+/// Up to `depth` tracks, best first: followed artists before liked ones before their neighbours.
+///
+/// # Errors
+/// Damaged files.
+pub(super) fn new_releases(
+    reader: &Reader<'_>,
+    request: &SourceRequest<'_>,
+    spec: &SourceSpec,
+    allowed: &[AllowedTracks],
+    retrieved: &mut Retrieved,
+) -> Result<Vec<(TrackRef, f64)>> {
+    let today = request.as_of.day();
+    let own = taste::artists(reader, request, OWN_ARTISTS)?;
+    let mut asked: BTreeMap<ArtistKey, (f64, Note)> = BTreeMap::new();
+    for &(artist, weight) in &own {
+        asked.insert(artist, (LIKED_FLOOR + (0.95 - LIKED_FLOOR) * weight, Note::Liked(artist)));
+    }
+    for id in request.listener.state.user.followed_artists.iter().take(FOLLOWED_MAX) {
+        let artist = ArtistKey::of(id.as_str());
+        asked.insert(artist, (1.0, Note::Followed(artist)));
+    }
+    let mut best: BTreeMap<TrackRef, (f64, Note)> = BTreeMap::new();
+    for (artist, said) in &asked {
+        for track in by_any_artist(reader, *artist, today)? {
+            best.entry(track).and_modify(|known| *known = larger(*known, *said)).or_insert(*said);
+        }
+    }
+    let known = taste::known_artists(reader, request)?;
+    let mut sources = own;
+    sources.extend(asked.iter().filter(|(_, (score, _))| *score >= 1.0).map(|(artist, _)| (*artist, 1.0)));
+    if reader.statistics.are_alive(request.as_of) {
+        let new = by_primary_artist(reader, today);
+        for (artist, score, of) in adjacent::near(reader, &sources, &known) {
+            for track in new.get(&artist).into_iter().flatten() {
+                best.entry(*track).or_insert((NEAR_CEILING * score, Note::Near { of, new: true }));
+            }
+        }
+    }
+    let is_allowed = may_show(reader, allowed);
+    let mut found: Vec<(TrackRef, f64)> = Vec::new();
+    for (track, (score, note)) in best.into_iter().filter(|(track, _)| is_allowed(*track)) {
+        found.push((track, score));
+        retrieved.notes.insert((Source::NewReleases, track), note);
+    }
+    sort_hits(&mut found);
+    found.truncate(depth(spec));
+    Ok(found)
+}
+
+fn larger(a: (f64, Note), b: (f64, Note)) -> (f64, Note) {
+    if b.0 > a.0 { b } else { a }
+}
+
+fn is_new(release_day: i32, today: i32) -> bool {
+    release_day <= today && release_day > today.saturating_sub(NEW_DAYS + 1)
+}
+
+/// New tracks on which an artist plays, in any place.
+fn by_any_artist(reader: &Reader<'_>, artist: ArtistKey, today: i32) -> Result<Vec<TrackRef>> {
+    let mut tracks = Vec::new();
+    for view in &reader.tracks {
+        let posted = view.postings(PostingField::Artist, artist.0)?;
+        let new = posted.iter().filter(|ordinal| is_new(view.hot(*ordinal).release_day, today));
+        tracks.extend(new.map(|ordinal| TrackRef { shard: view.shard, ordinal: TrackOrdinal(ordinal) }));
+    }
+    Ok(tracks)
+}
+
+/// New tracks by primary artist. Cost: a pass over the facts of all tracks once a day and catalogue version.
+fn by_primary_artist(reader: &Reader<'_>, today: i32) -> Arc<ByArtist> {
+    let key = (reader.catalogue_epoch(), today);
+    let mut cache = reader.caches.releases.newest.lock();
+    if let Some((of, tracks)) = &*cache
+        && *of == key
+    {
+        return Arc::clone(tracks);
+    }
+    let mut tracks = ByArtist::new();
+    for view in &reader.tracks {
+        for (ordinal, hot) in (0_u32..).zip(view.all_hot()) {
+            if hot.live && hot.artist != 0 && is_new(hot.release_day, today) {
+                let track = TrackRef { shard: view.shard, ordinal: TrackOrdinal(ordinal) };
+                tracks.entry(ArtistKey(hot.artist)).or_default().push(track);
+            }
+        }
+    }
+    let tracks = Arc::new(tracks);
+    *cache = Some((key, Arc::clone(&tracks)));
+    tracks
+}
