@@ -86,7 +86,7 @@ pub fn shadow(engine: &Segue, request: &ShadowRequest) -> Result<ShadowReport> {
         }
     }
     report.listeners = overlaps.len() as u64;
-    report.overlap = overlaps.iter().sum::<f64>() / overlaps.len().max(1) as f64;
+    report.overlap = overlaps.iter().fold(0.0, |sum, share| sum + share) / overlaps.len().max(1) as f64;
     report.overlap_interval = mean_interval(&overlaps, SEED);
     Ok(report)
 }

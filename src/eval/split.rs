@@ -112,7 +112,8 @@ pub fn split(engine: &Segue, split: &Split, surface: Option<&Surface>) -> Result
     }
     for (part, rewards) in parts.iter_mut().zip(&rewards) {
         part.shown = rewards.len() as u64;
-        part.reward = rewards.iter().sum::<f64>() / rewards.len().max(1) as f64;
+        // From 0: the sum of nothing is -0.
+        part.reward = rewards.iter().fold(0.0, |sum, reward| sum + reward) / rewards.len().max(1) as f64;
         part.reward_interval = mean_interval(rewards, SEED);
     }
     let ratio_p = sample_ratio(parts[0].shown, parts[1].shown, split.share);

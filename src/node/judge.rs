@@ -91,7 +91,7 @@ impl Inner {
     pub(super) fn exploration_log(&self) -> Result<Vec<(bool, Outcome)>> {
         let mut log = Vec::new();
         self.users.shard.for_each_view(LISTENERS_MAX, |view| {
-            let half = key_of(view.user.user_id.as_str()) % 2 == 0;
+            let half = key_of(view.user.user_id.as_str()).is_multiple_of(2);
             log.extend(outcomes(&view).into_iter().filter(|found| found.explored).map(|found| (half, found)));
             Ok::<_, Error>(ControlFlow::Continue(()))
         })?;

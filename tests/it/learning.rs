@@ -49,8 +49,7 @@ fn what_exploration_brought_in_is_explored_more() {
                 impression: Some(list.impression.clone()),
                 ..event(&user, Action::Served, at)
             });
-            let mut minute = 2;
-            for track in list.tracks.iter().filter(|track| track.explored) {
+            for (minute, track) in (2..).zip(list.tracks.iter().filter(|track| track.explored)) {
                 let arm = track.explanation.as_ref().unwrap().arm.clone().unwrap();
                 // Listeners save what sounds alike and skip everything else.
                 let action = if arm.starts_with("audio/") { Action::Save } else { Action::Skip };
@@ -59,7 +58,6 @@ fn what_exploration_brought_in_is_explored_more() {
                     listened_ms: Some(5_000),
                     ..event(&user, action, Timestamp(at.0 + minute * 60_000))
                 });
-                minute += 1;
             }
         }
         place.engine.feedback(events).unwrap();

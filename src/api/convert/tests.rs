@@ -181,11 +181,11 @@ fn rules(number: u16) -> Vec<EditorialRule> {
             device: Some("car".to_owned()),
             hours: Some((hour, 23 - hour)),
             weekdays: vec![0, hour % 7],
-            regions: vec!["SE".parse().unwrap()],
+            regions: vec!["SE".parse().expect("a region")],
         },
         tracks: RuleTracks {
             genres: vec!["classic rock".to_owned()],
-            artists: vec![ArtistId::new("a1").unwrap()],
+            artists: vec![ArtistId::new("a1").expect("an id")],
             energy: Some((0.7, 1.0)),
             tempo: Some((90.0, 130.0)),
             popularity: Some((10.0, 90.0)),

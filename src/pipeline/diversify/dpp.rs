@@ -167,9 +167,8 @@ mod tests {
             det *= m[at][at];
             for below in at + 1..n {
                 let factor = m[below][at] / m[at][at];
-                for column in at..n {
-                    m[below][column] -= factor * m[at][column];
-                }
+                let upper = m[at].clone();
+                m[below].iter_mut().zip(&upper).skip(at).for_each(|(cell, above)| *cell -= factor * above);
             }
         }
         det

@@ -121,15 +121,16 @@ fn inverse(m: Matrix) -> Matrix {
         }
     }
     let mut out = [[0.0; CONTEXT_DIM]; CONTEXT_DIM];
-    for column in 0..n {
+    // The inverse is symmetric: its columns are its rows.
+    for (column, row) in out.iter_mut().enumerate() {
         let mut y = [0.0; CONTEXT_DIM];
         for i in 0..n {
             let sum: f64 = (0..i).map(|k| l[i][k] * y[k]).sum();
             y[i] = (f64::from(u8::from(i == column)) - sum) / l[i][i];
         }
         for i in (0..n).rev() {
-            let sum: f64 = (i + 1..n).map(|k| l[k][i] * out[k][column]).sum();
-            out[i][column] = (y[i] - sum) / l[i][i];
+            let sum: f64 = (i + 1..n).map(|k| l[k][i] * row[k]).sum();
+            row[i] = (y[i] - sum) / l[i][i];
         }
     }
     out

@@ -9,7 +9,7 @@ use crate::pipeline::recipe::Source;
 use crate::types::SplitMix64;
 
 fn arm(number: usize) -> Arm {
-    let source = if number % 2 == 0 { Source::Audio } else { Source::Trending };
+    let source = if number.is_multiple_of(2) { Source::Audio } else { Source::Trending };
     Arm { source, genre_cluster: u16::try_from(number / 2).unwrap_or(0) }
 }
 

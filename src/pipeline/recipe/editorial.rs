@@ -113,7 +113,7 @@ impl EditorialRule {
             _ if when
                 .likes_genre
                 .as_ref()
-                .is_some_and(|(genre, share)| !is_word(genre) || !(*share > 0.0 && *share <= 1.0)) =>
+                .is_some_and(|(genre, share)| !(is_word(genre) && *share > 0.0 && *share <= 1.0)) =>
             {
                 wrong("likes_genre must be a genre and a share above 0 and at most 1")
             }

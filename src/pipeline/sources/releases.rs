@@ -27,10 +27,13 @@ const NEAR_CEILING: f64 = 0.5;
 /// New tracks by primary artist.
 type ByArtist = HashMap<ArtistKey, Vec<TrackRef>>;
 
+/// Catalogue version and day.
+type Version = (u64, i32);
+
 /// New tracks of one day and catalogue version. Nothing in it decides an answer, only how soon it comes.
 #[derive(Default)]
 pub struct ReleaseCache {
-    newest: Mutex<Option<((u64, i32), Arc<ByArtist>)>>,
+    newest: Mutex<Option<(Version, Arc<ByArtist>)>>,
 }
 
 /// Up to `depth` tracks, best first: followed artists before liked ones before their neighbours.
