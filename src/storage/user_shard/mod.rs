@@ -45,6 +45,7 @@ pub use command::{
     EventTrack, LoadState, LoadStep, PlayBatch, PlayRow, ResolvedEvent, ServedList, ServedTrack, UserCommand,
     UserOp, UserReply, event_key,
 };
+pub use engine::{KnownTables, table_number};
 pub use error::{Result, UserShardError};
 pub use shard::{UserShard, UserShardOptions};
 
