@@ -11,8 +11,12 @@ mod listeners;
 mod load;
 mod meta;
 mod open;
+mod peers;
 mod read;
 mod replica;
+#[cfg(test)]
+mod replica_tests;
+mod report;
 mod stage;
 #[cfg(test)]
 mod tests;
@@ -22,4 +26,6 @@ mod worker;
 pub use crate::types::VectorRow;
 pub use engine::{LoadKind, LoadProgress, OpenReport, Segue};
 pub use inspect::{FileText, describe};
+pub use peers::{Membership, Ports};
+pub use report::{ClusterReport, NodeReport, NodeState, ReplicaReport};
 pub use verify::{DirectoryReport, verify};

@@ -7,6 +7,7 @@ mod support;
 mod bad_input;
 mod bad_input_cli;
 mod caches;
+mod cluster;
 mod command_line;
 mod durability;
 mod first_steps;
