@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::path::PathBuf;
 
-const FILES: [&str; 7] = [
+const FILES: [&str; 8] = [
     "segue/v1/types.proto",
     "segue/v1/recommender.proto",
     "segue/v1/feedback.proto",
@@ -11,10 +11,11 @@ const FILES: [&str; 7] = [
     "segue/v1/loads.proto",
     "segue/v1/recipes.proto",
     "segue/v1/generations.proto",
+    "segue/v1/cluster.proto",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {
-    println!("cargo:rerun-if-changed=proto");
+    println!("cargo:rerun-if-changed=proto/segue/v1");
     let descriptors = protox::compile(FILES, ["proto"])?;
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
     std::fs::write(out.join("segue.v1.descriptors.bin"), prost::Message::encode_to_vec(&descriptors))?;

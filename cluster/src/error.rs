@@ -192,6 +192,14 @@ pub enum OpenError {
         /// The cluster the directory belongs to.
         found: ClusterId,
     },
+    /// The file with the cluster's map is damaged.
+    #[error(
+        "the cluster's map is damaged; start with an empty directory and join again, or restore the file from a copy of this directory. path=`{path}`"
+    )]
+    MapDamaged {
+        /// The file.
+        path: PathBuf,
+    },
     /// The log is damaged.
     #[error(transparent)]
     Log(#[from] LogError),

@@ -12,10 +12,14 @@
 //! |---|---|
 //! | `node` | the data directory and its groups; start and stop |
 //! | `open` | what is checked before a data directory is used |
+//! | `replica_start` | how a replica begins |
+//! | `cluster` | a node among others: joining, requests that find their leader, members that become what the map says |
+//! | `map` | which nodes there are, and what is wanted of them; a group of its own |
+//! | `net` | the wires between nodes |
 //! | `group` | one replica's logic (Raft paper, sections 5 and 8; thesis, 6.4 and 10.2.1), without threads or I/O |
 //! | `members` | who is in a group, as of which entry (thesis, 4) |
 //! | `snapshot` | snapshots as files, offered by Raft and pulled beside it (Raft paper, 7) |
-//! | `placement` | the steps that put one replica in another's place |
+//! | `placement` | who shall vote, and the steps that make it so |
 //! | `edge` | what bytes of another node must pass before Raft sees them |
 //! | `log` | the durable log of all groups, on `raft-engine`; what is checked before it is used |
 //! | `driver` | the threads |
@@ -23,16 +27,14 @@
 //! | `verify` | checks the files of a directory that is not open, and prints them |
 //! | [`env`](mod@env) | time, random numbers, free disk space: what a simulation replaces |
 //!
-//! Absent so far: other nodes. A [`ClusterNode`] runs groups of one. Groups of several members, their changes
-//! and snapshots are there and run in simulation (`sim`, tests only); the transport that connects real
-//! nodes, and the shard map, get their modules when they come. Absent on purpose: clocks and random numbers that decide
-//! anything replicated, lease reads, forwarding of proposals.
+//! Absent on purpose: clocks and random numbers that decide anything replicated, lease reads, forwarding of Raft's own
+//! proposals, encryption between nodes (put their ports in a private network).
 
 mod closed;
+mod cluster;
 mod codec;
 mod config;
 mod driver;
-#[cfg_attr(not(test), expect(dead_code, reason = "called by the transport, which is not wired to nodes yet"))]
 mod edge;
 pub mod env;
 mod error;
@@ -41,14 +43,16 @@ mod group;
 mod identity;
 mod ids;
 mod log;
+mod map;
 mod members;
 mod metrics;
+mod net;
 mod node;
 mod open;
 mod panic;
-#[cfg_attr(not(test), expect(dead_code, reason = "moves come with the transport"))]
 mod placement;
 mod raft_log_bridge;
+mod replica_start;
 #[cfg(test)]
 mod sim;
 mod snapshot;
@@ -57,18 +61,21 @@ mod status;
 mod verify;
 mod wait;
 
+pub use cluster::{Call, Cluster, ClusterOptions, ClusterStartError, ClusterStatus, Entry, NodeStatus};
 pub use config::{ENTRY_BYTES_LIMIT, InvalidConfig, NodeConfig};
 pub use error::{ClusterError, ErrorKind, GroupError, LogError, OpenError};
 pub use group::{Applied, GroupHandle, ReadPoint};
 pub use identity::Identity;
 pub use ids::{ClusterId, GroupId, PeerId, StoreId};
 pub use log::scan::TornTail;
+pub use map::{MAP_GROUP, MapState, NodeIntent, NodeRecord, map_machine};
 pub use metrics::{HistogramSnapshot, MetricsSnapshot};
+pub use net::{CallHandler, NetworkConfig, NetworkError, cluster_of};
 pub use node::ClusterNode;
 pub use open::OpenReport;
 pub use snapshot::{DirStaging, SnapshotFile, SnapshotFiles, SnapshotManifest, Staging};
 pub use state_machine::{AppliedState, ApplyError, CommittedEntry, StateMachine};
-pub use status::{GroupStatus, Role};
+pub use status::{GroupStatus, MemberStatus, Role};
 pub use verify::{
     Description, DirectoryHold, FileDamage, NodeCheck, VisitEntry, describe_file, hold_directory, verify_node,
 };

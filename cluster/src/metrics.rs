@@ -106,6 +106,8 @@ pub(crate) struct Metrics {
     pub collection_failures: AtomicU64,
     pub tick_delay_max_ns: AtomicU64,
     pub messages_undelivered: AtomicU64,
+    pub messages_received: AtomicU64,
+    pub messages_dropped: AtomicU64,
 }
 
 impl Metrics {
@@ -139,8 +141,12 @@ pub struct MetricsSnapshot {
     pub collection_failures: u64,
     /// Longest delay of a tick.
     pub tick_delay_max: Duration,
-    /// Messages for other nodes, dropped because there is no transport yet.
+    /// Messages for other nodes that were dropped: their stream was full, or nobody knows where they are.
     pub messages_undelivered: u64,
+    /// Raft messages of other nodes.
+    pub messages_received: u64,
+    /// Frames of other nodes that found the inbox full.
+    pub messages_dropped: u64,
     /// Requests waiting for the Raft thread.
     pub mailbox_requests: usize,
     /// Bytes the log's files may take, each counted as full.
@@ -163,6 +169,8 @@ impl Metrics {
             collection_failures: read(&self.collection_failures),
             tick_delay_max: Duration::from_nanos(read(&self.tick_delay_max_ns)),
             messages_undelivered: read(&self.messages_undelivered),
+            messages_received: read(&self.messages_received),
+            messages_dropped: read(&self.messages_dropped),
             mailbox_requests,
             log_disk_bytes,
         }

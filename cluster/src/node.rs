@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -21,8 +21,9 @@ use crate::closed;
 use crate::config::NodeConfig;
 use crate::driver::apply_pool::ApplyPool;
 use crate::driver::collector::Collector;
-use crate::driver::mailbox::{Event, Mailbox, NewGroup, Request, mailbox};
+use crate::driver::mailbox::{Event, FromPeers, Mailbox, MailboxEnds, NewGroup, Request, mailbox};
 use crate::driver::raft_thread::{RaftThread, State};
+use crate::driver::transfer_thread::{TransferJob, TransferThread};
 use crate::driver::writer::Writer;
 use crate::env::{self, Env};
 use crate::error::{GroupError, OpenError};
@@ -33,12 +34,15 @@ use crate::group::shared::GroupShared;
 use crate::identity::{GroupMark, Identity, IdentityFile};
 use crate::ids::{GroupId, PeerId};
 use crate::log::engine_log::EngineLog;
-use crate::log::group_log::GroupLog;
-use crate::log::recover::{Recovered, recover};
-use crate::log::store::{BOOTSTRAP, GroupWrite, LogStore};
+use crate::log::recover::Recovered;
+use crate::log::store::{BOOTSTRAP, LogStore};
 use crate::metrics::{Metrics, MetricsSnapshot};
+use crate::net::frame::Local;
+use crate::net::links::Links;
+use crate::net::network::Reach;
 use crate::open::{CLOSED, OpenReport, RAFT, open_files};
-use crate::state_machine::{AppliedState, StateMachine};
+use crate::replica_start::{FirstState, first_state, load_apart};
+use crate::state_machine::StateMachine;
 
 /// Silence after which a log is no longer kept for a follower.
 const FOLLOWER_DEAD: Duration = Duration::from_secs(600);
@@ -51,9 +55,12 @@ pub struct ClusterNode {
     env: Env,
     report: OpenReport,
     identity: Mutex<IdentityFile>,
-    handles: Mutex<BTreeMap<GroupId, GroupHandle>>,
+    handles: Arc<Mutex<BTreeMap<GroupId, GroupHandle>>>,
     mailbox: Mailbox,
     events: Sender<Event>,
+    peers: Sender<FromPeers>,
+    transfers: Sender<TransferJob>,
+    links: Arc<Links>,
     metrics: Arc<Metrics>,
     log: Arc<EngineLog>,
     threads: Vec<JoinHandle<()>>,
@@ -89,10 +96,18 @@ impl ClusterNode {
         let (log, identity, report) = open_files(&dir, &config, &env)?;
         let log = Arc::new(log);
         let metrics = Arc::new(Metrics::default());
-        let (mailbox, events, inbox) = mailbox(config.mailbox_requests_max);
+        let MailboxEnds { mailbox, events, peers, inbox } = mailbox(config.mailbox_requests_max);
+        let links = Arc::new(Links::default());
         let error = |source| OpenError::Io { action: "start a thread", path: dir.clone(), source };
         let pool = ApplyPool::start(config.apply_threads, &events).map_err(error)?;
         let collector = Collector::start(log.clone(), metrics.clone(), events.clone()).map_err(error)?;
+        let transfer = TransferThread::start(
+            links.clone(),
+            events.clone(),
+            config.tick,
+            config.snapshot_bytes_per_second,
+        )
+        .map_err(error)?;
         let raft_thread = RaftThread {
             inbox,
             writer: Writer {
@@ -108,10 +123,13 @@ impl ClusterNode {
             jobs: pool.jobs,
             limits: limits(&config),
             tick: config.tick,
+            links: links.clone(),
+            transfers: transfer.jobs.clone(),
             state: State::default(),
         };
         let mut threads = vec![env::spawn("segue-raft", || raft_thread.run()).map_err(error)?];
         threads.push(collector.thread);
+        threads.push(transfer.thread);
         threads.extend(pool.threads);
         Ok(Self {
             dir,
@@ -119,9 +137,12 @@ impl ClusterNode {
             env,
             report,
             identity: Mutex::new(identity),
-            handles: Mutex::default(),
+            handles: Arc::default(),
             mailbox,
             events,
+            peers,
+            transfers: transfer.jobs,
+            links,
             metrics,
             log,
             threads,
@@ -173,6 +194,28 @@ impl ClusterNode {
         group: GroupId,
         machine: Box<dyn StateMachine>,
     ) -> Result<GroupHandle, GroupError> {
+        self.run_group(group, machine, FirstState::Alone)
+    }
+
+    /// Runs a replica of a group that exists on other nodes: a new one, which waits to be added there and for its first
+    /// snapshot, or one this directory holds.
+    ///
+    /// # Errors
+    /// As [`ClusterNode::add_group`].
+    pub(crate) fn join_group(
+        &self,
+        group: GroupId,
+        machine: Box<dyn StateMachine>,
+    ) -> Result<GroupHandle, GroupError> {
+        self.run_group(group, machine, FirstState::Waiting)
+    }
+
+    fn run_group(
+        &self,
+        group: GroupId,
+        machine: Box<dyn StateMachine>,
+        first: FirstState,
+    ) -> Result<GroupHandle, GroupError> {
         if group.0 == 0 {
             return Err(GroupError::Reserved { group });
         }
@@ -182,7 +225,7 @@ impl ClusterNode {
         if handles.get(&group).is_some_and(running) {
             return Err(GroupError::Exists { group });
         }
-        let recovered = self.recover_group(group, machine.as_ref())?;
+        let recovered = self.recover_group(group, machine.as_ref(), first)?;
         let life = self.draw(group, "draw a random number")?;
         let shared = GroupShared::new(group, recovered.peer, self.config.inflight_bytes_max);
         let (reply, answer) = bounded(1);
@@ -242,10 +285,24 @@ impl ClusterNode {
         Ok(())
     }
 
+    /// Returns what the network needs of the node.
+    pub(crate) fn reach(&self) -> Reach {
+        let Identity { cluster, store, .. } = self.identity();
+        Reach {
+            local: Local { cluster, store },
+            links: self.links.clone(),
+            peers: self.peers.clone(),
+            transfers: self.transfers.clone(),
+            groups: self.handles.clone(),
+            metrics: self.metrics.clone(),
+        }
+    }
+
     /// Ends all threads.
     fn stop(&mut self, drain: bool) {
         // Without a Raft thread there is nobody left to stop.
         let _ = self.events.send(Event::Stop { drain });
+        let _ = self.transfers.send(TransferJob::Stop);
         for thread in self.threads.drain(..) {
             let name = thread.thread().name().unwrap_or("unnamed").to_owned();
             if let Err(panic) = thread.join() {
@@ -259,7 +316,12 @@ impl ClusterNode {
     }
 
     /// Reads what the log holds of a group, or makes the first state of a new one.
-    fn recover_group(&self, group: GroupId, machine: &dyn StateMachine) -> Result<Recovered, GroupError> {
+    fn recover_group(
+        &self,
+        group: GroupId,
+        machine: &dyn StateMachine,
+        first: FirstState,
+    ) -> Result<Recovered, GroupError> {
         let state = machine.recovered();
         let store: Arc<dyn LogStore> = self.log.clone();
         let loaded = load_apart(group, &store, &state)?;
@@ -270,14 +332,8 @@ impl ClusterNode {
         if known || state.index > BOOTSTRAP.index {
             return Err(GroupError::LogMissing { group, state_index: state.index });
         }
-        self.first_state(group, store)
-    }
-
-    fn first_state(&self, group: GroupId, store: Arc<dyn LogStore>) -> Result<Recovered, GroupError> {
         let peer = PeerId(self.draw(group, "draw a random peer id")?.max(1));
-        let write = GroupWrite::bootstrap(group, peer, &[(peer, self.identity().store)]);
-        let log = GroupLog::created(store, &write);
-        Ok(Recovered { log, peer, applied: BOOTSTRAP.index, first_write: Some(write) })
+        Ok(first_state(group, (peer, self.identity().store), store, first))
     }
 
     fn draw(&self, group: GroupId, action: &'static str) -> Result<u64, GroupError> {
@@ -308,22 +364,6 @@ impl Drop for ClusterNode {
             self.stop(false);
         }
     }
-}
-
-/// Reads a stored group on a thread of its own: the engine caches blocks by thread, and the caller's
-/// thread may have read from another node's engine.
-fn load_apart(
-    group: GroupId,
-    store: &Arc<dyn LogStore>,
-    state: &AppliedState,
-) -> Result<Option<Recovered>, GroupError> {
-    let load = || match store.load(group).map_err(|source| GroupError::Log { group, source })? {
-        Some(stored) => recover(group, store.clone(), stored, state).map(Some),
-        None => Ok(None),
-    };
-    thread::scope(|scope| scope.spawn(load).join()).unwrap_or_else(|panic| {
-        Err(GroupError::Failed { group, reason: crate::panic::message(panic.as_ref()).into() })
-    })
 }
 
 fn limits(config: &NodeConfig) -> GroupLimits {

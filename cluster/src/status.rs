@@ -1,6 +1,6 @@
 //! Plain descriptions of a group, for status pages and tests.
 
-use crate::ids::{GroupId, PeerId};
+use crate::ids::{GroupId, PeerId, StoreId};
 
 /// What a replica is in its group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +15,21 @@ pub enum Role {
     Quarantined,
 }
 
+/// A member of a group, as one of its replicas sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemberStatus {
+    /// The member.
+    pub peer: PeerId,
+    /// Where it is; `None` when this replica was not told.
+    pub store: Option<StoreId>,
+    /// Whether it votes; otherwise it only follows.
+    pub votes: bool,
+    /// The last entry it is known to hold; known to the leader only.
+    pub matched: Option<u64>,
+    /// Whether it was heard within an election time-out; known to the leader only.
+    pub is_heard: Option<bool>,
+}
+
 /// Where a replica stands, as of the end of the Raft thread's last turn that concerned it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupStatus {
@@ -26,6 +41,12 @@ pub struct GroupStatus {
     pub role: Role,
     /// The leader it knows of.
     pub leader: Option<PeerId>,
+    /// Where that leader is.
+    pub leader_store: Option<StoreId>,
+    /// The members, voting or not, ascending; empty while a replica waits for its first snapshot.
+    pub members: Vec<MemberStatus>,
+    /// Whether the members are changing: a majority of the old ones and of the new ones is needed until that is over.
+    pub is_joint: bool,
     /// Its term.
     pub term: u64,
     /// Last committed entry.

@@ -9,6 +9,7 @@ mod admission;
 mod border;
 mod catalog;
 mod client;
+mod cluster;
 mod convert;
 mod core;
 mod deadline;
@@ -29,7 +30,7 @@ pub use border::{stamp_events, stamp_recommend, stamp_similar};
 pub use client::{Client, Loader};
 pub use convert::Batch;
 pub use loads::push_batch;
-pub use server::Server;
+pub use server::{ClusterEntry, Server};
 
 #[cfg(test)]
 mod bad_input_tests;

@@ -15,6 +15,7 @@ use tonic_health::server::HealthReporter;
 use tracing::{info, warn};
 
 use super::catalog::CatalogService;
+use super::cluster::ClusterService;
 use super::core::Core;
 use super::feedback::FeedbackService;
 use super::generations::GenerationsService;
@@ -26,7 +27,7 @@ use super::recommender::RecommenderService;
 use super::{admission::Admission, http};
 use crate::config::{Limits, Settings};
 use crate::error::{Error, Result};
-use crate::node::{OpenReport, Segue};
+use crate::node::{Membership, OpenReport, Ports, Segue};
 use crate::telemetry;
 
 /// Streams one connection may have open: many queries share one connection.
@@ -43,7 +44,7 @@ const UPKEEP: Duration = Duration::from_secs(5);
 const FLUSH: Duration = Duration::from_millis(100);
 
 /// The services whose health is reported; the empty name stands for all.
-const HEALTH_NAMES: [&str; 7] = [
+const HEALTH_NAMES: [&str; 8] = [
     "",
     pb::recommender_server::RecommenderServer::<RecommenderService>::NAME,
     pb::feedback_server::FeedbackServer::<FeedbackService>::NAME,
@@ -51,7 +52,19 @@ const HEALTH_NAMES: [&str; 7] = [
     pb::loads_server::LoadsServer::<LoadsService>::NAME,
     pb::recipes_server::RecipesServer::<RecipesService>::NAME,
     pb::generations_server::GenerationsServer::<GenerationsService>::NAME,
+    pb::cluster_server::ClusterServer::<ClusterService>::NAME,
 ];
+
+/// How a server comes to its cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ClusterEntry {
+    /// As the data directory says: alone, or in the cluster it is in.
+    Kept,
+    /// As the first node, unless it is in one already.
+    First,
+    /// By asking the node at this `HOST:PORT`, unless it is in one already.
+    Join(String),
+}
 
 /// A running server.
 pub struct Server {
@@ -134,10 +147,21 @@ impl Server {
     /// Opens the data directory while the ports already answer, and serves from then on.
     ///
     /// # Errors
-    /// Those of [`Segue::open`].
-    pub async fn open(&self) -> Result<OpenReport> {
+    /// Those of [`Segue::open_as`].
+    pub async fn open(&self, entry: ClusterEntry) -> Result<OpenReport> {
         let settings = self.settings.clone();
-        let (engine, report) = blocking(move || Segue::open(&settings.data.clone(), settings)).await?;
+        let ports = Ports {
+            cluster: settings.cluster.listen,
+            advertise: Some(settings.cluster.advertise.clone()).filter(|address| !address.is_empty()),
+            api: self.grpc_address().to_string(),
+        };
+        let membership = match entry {
+            ClusterEntry::Kept => Membership::Kept(ports),
+            ClusterEntry::First => Membership::First(ports),
+            ClusterEntry::Join(address) => Membership::Join(ports, address),
+        };
+        let open = move || Segue::open_as(&settings.data.clone(), settings, membership);
+        let (engine, report) = blocking(open).await?;
         self.serve(engine).await;
         Ok(report)
     }
@@ -209,6 +233,7 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + '
 /// All services of the gRPC port.
 pub(super) fn routes(core: &Core) -> Result<(HealthReporter, Routes)> {
     use pb::catalog_server::CatalogServer;
+    use pb::cluster_server::ClusterServer;
     use pb::feedback_server::FeedbackServer;
     use pb::generations_server::GenerationsServer;
     use pb::loads_server::LoadsServer;
@@ -224,6 +249,7 @@ pub(super) fn routes(core: &Core) -> Result<(HealthReporter, Routes)> {
     let loads = LoadsServer::new(LoadsService(core.clone()));
     let recipes = RecipesServer::new(RecipesService(core.clone()));
     let generations = GenerationsServer::new(GenerationsService(core.clone()));
+    let cluster = ClusterServer::new(ClusterService(core.clone()));
     // Compressed requests are bounded by the same limit after they are expanded.
     let routes = Routes::default()
         .add_service(health_service)
@@ -234,7 +260,8 @@ pub(super) fn routes(core: &Core) -> Result<(HealthReporter, Routes)> {
         .add_service(catalog.max_decoding_message_size(max).accept_compressed(Gzip))
         .add_service(loads.max_decoding_message_size(max).accept_compressed(Gzip))
         .add_service(recipes.max_decoding_message_size(max).accept_compressed(Gzip))
-        .add_service(generations.max_decoding_message_size(max).accept_compressed(Gzip));
+        .add_service(generations.max_decoding_message_size(max).accept_compressed(Gzip))
+        .add_service(cluster.max_decoding_message_size(max).accept_compressed(Gzip));
     Ok((health, routes))
 }
 

@@ -7,8 +7,8 @@ use clap::{Parser, Subcommand};
 
 use super::output::print_error;
 use super::{
-    batch, bench, contents, demo, estimate, eval, explain, feedback, generate, generation, inspect, load,
-    recipe, recommend, search, serve, similar, train, user, verify,
+    batch, bench, cluster, contents, demo, estimate, eval, explain, feedback, generate, generation, inspect,
+    load, recipe, recommend, search, serve, similar, train, user, verify,
 };
 use crate::error::Result;
 
@@ -66,6 +66,8 @@ pub enum Command {
     Inspect(inspect::InspectArgs),
     /// Check every checksum and cross-reference of a database that is not running
     Verify(verify::VerifyArgs),
+    /// See and change the nodes of a cluster
+    Cluster(cluster::ClusterArgs),
     /// Memory and disk a database of some size needs
     Estimate(estimate::EstimateArgs),
     /// Create, fill, activate and roll back embedding generations
@@ -99,6 +101,7 @@ impl App {
             Command::Bench(args) => args.run(),
             Command::Inspect(args) => args.run(),
             Command::Verify(args) => args.run(),
+            Command::Cluster(args) => args.run(),
             Command::Estimate(args) => args.run(),
             Command::Generation(args) => args.run(),
             Command::User(args) => args.run(),

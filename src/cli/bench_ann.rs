@@ -189,7 +189,6 @@ pub fn run(args: &BenchAnnArgs) -> Result<BenchAnnReport, BenchAnnError> {
         vectors: 4 * base.data.len(),
         other: parts.meta.len(),
     };
-    // As a server keeps them.
     let copy = |block: &Block| ResidentBytes::copy(&block.bytes);
     let (codes, factors, links) = (copy(&parts.codes)?, copy(&parts.factors)?, copy(&parts.rows)?);
     let slices = IndexSlices { codes: codes.bytes(), factors: factors.bytes(), rows: links.bytes() };

@@ -12,6 +12,7 @@ mod bench;
 pub mod bench_ann;
 mod bench_recall;
 mod bench_recommend;
+mod cluster;
 mod contents;
 mod demo;
 pub mod estimate;

@@ -7,7 +7,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
 
 use super::output::print;
-use crate::api::Server;
+use crate::api::{ClusterEntry, Server};
 use crate::config::{self, Settings};
 use crate::error::{Error, Result};
 use crate::telemetry;
@@ -19,6 +19,9 @@ SIGTERM and SIGINT stop in order: no new requests, those in flight finish, then 
 Examples:
   segue serve --data ./segue-data
   segue serve --config segue.toml --set limits.k_max=500
+  segue serve --data ./node1 --cluster-init
+  segue serve --data ./node2 --listen 127.0.0.1:7710 --http 127.0.0.1:7711 --cluster-listen 127.0.0.1:7712 \\
+    --join 127.0.0.1:7702
   segue serve --data ./segue-data --print-config > segue.toml";
 
 /// Serve a database over gRPC.
@@ -34,6 +37,15 @@ pub struct ServeArgs {
     /// Where /metrics, /livez and /readyz are served [default: 127.0.0.1:7701]
     #[arg(long, value_name = "HOST:PORT")]
     http: Option<SocketAddr>,
+    /// Where other nodes of a cluster are listened to [default: 127.0.0.1:7702]
+    #[arg(long, value_name = "HOST:PORT")]
+    cluster_listen: Option<SocketAddr>,
+    /// Become the first node of a cluster, with the data that is there; does nothing in one that is in a cluster
+    #[arg(long, conflicts_with = "join")]
+    cluster_init: bool,
+    /// Join the cluster of the node whose cluster port this is, with an empty directory; does nothing in one that has
+    #[arg(long, value_name = "HOST:PORT")]
+    join: Option<String>,
     /// A TOML file of settings
     #[arg(long, value_name = "FILE", env = "SEGUE_CONFIG")]
     config: Option<PathBuf>,
@@ -60,6 +72,7 @@ impl ServeArgs {
         flag("data", self.data.as_ref().map(|dir| dir.display().to_string()));
         flag("listen", self.listen.map(|address| address.to_string()));
         flag("http", self.http.map(|address| address.to_string()));
+        flag("cluster.listen", self.cluster_listen.map(|address| address.to_string()));
         overrides
     }
 
@@ -85,20 +98,25 @@ impl ServeArgs {
             .max_blocking_threads(Server::blocking_threads(&loaded.settings.limits))
             .build()
             .map_err(|source| Error::io("start the server's threads", "tokio", source))?;
-        let outcome = runtime.block_on(serve(loaded.settings));
+        let entry = match self.join {
+            Some(address) => ClusterEntry::Join(address),
+            None if self.cluster_init => ClusterEntry::First,
+            None => ClusterEntry::Kept,
+        };
+        let outcome = runtime.block_on(serve(loaded.settings, entry));
         // A client's stream or a timed-out call must not keep the process.
         runtime.shutdown_background();
         outcome
     }
 }
 
-async fn serve(settings: Settings) -> Result<()> {
+async fn serve(settings: Settings, entry: ClusterEntry) -> Result<()> {
     let data = settings.data.clone();
     let mut server = Server::start(settings).await?;
     info!(grpc = %server.grpc_address(), http = %server.http_address(), "listening");
     let mut stop = std::pin::pin!(stop_signal());
     let opened = tokio::select! {
-        report = server.open() => Some(report),
+        report = server.open(entry) => Some(report),
         signal = &mut stop => { signal?; None }
     };
     match opened {

@@ -212,6 +212,18 @@ pub const FIELDS: &[Field] = &[
          let unsealed rows pile up under heavy writes.",
     ),
     text(
+        "cluster.listen",
+        "address:port",
+        "Where other nodes of the cluster are listened to; a database that is alone does not bind it. Port 0 takes any free \
+         port. Whoever reaches it can read and change everything: keep it in a private network.",
+    ),
+    text(
+        "cluster.advertise",
+        "host:port",
+        "How other nodes reach this one; empty: where it listens. Set it when `cluster.listen` is 0.0.0.0 or behind a \
+         translated address.",
+    ),
+    text(
         "log.filter",
         "",
         "Level by module (error, warn, info, debug, trace), such as `info,segue::api=debug`.",

@@ -23,6 +23,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Segments, the disk and memory.
     pub storage: Storage,
+    /// Other nodes.
+    pub cluster: Cluster,
     /// What is logged, and how.
     pub log: Log,
 }
@@ -36,6 +38,7 @@ impl Default for Settings {
             shutdown_timeout_ms: 30_000,
             limits: Limits::default(),
             storage: Storage::default(),
+            cluster: Cluster::default(),
             log: Log::default(),
         }
     }
@@ -127,6 +130,22 @@ impl Default for Storage {
             user_cache_bytes: 256 << 20,
             background_threads: 0,
         }
+    }
+}
+
+/// Other nodes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Cluster {
+    /// Where other nodes of the cluster are listened to; not bound by a database that is alone.
+    pub listen: SocketAddr,
+    /// `HOST:PORT` other nodes reach this one at; empty: where it listens.
+    pub advertise: String,
+}
+
+impl Default for Cluster {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 7702)), advertise: String::new() }
     }
 }
 

@@ -19,6 +19,9 @@ const WAITING_PAGE: usize = 1_024;
 impl Inner {
     /// Proposes to the track shard; the reply once applied, and the token.
     pub(super) fn propose_tracks(&self, command: &TrackCommand) -> Result<(TrackReply, WriteToken)> {
+        if let (Some(peers), TrackCommand::AddSegments { segments, .. }) = (&self.peers, command) {
+            peers.spread(&self.tracks.group, segments)?;
+        }
         let applied = self.tracks.group.propose(encode(command)?)?;
         let token = WriteToken { applied: vec![(self.tracks.group.name.clone(), applied.index)] };
         Ok((decode_reply(&applied.reply)?, token))

@@ -9,6 +9,8 @@ use parking_lot::Mutex;
 use segue_cluster::ClusterNode;
 
 use super::group::Group;
+use super::peers::{Membership, Peers};
+use super::report::{ClusterReport, NodeState};
 use super::stage::Stage;
 use super::statistics::StatisticsTurn;
 use super::worker::Worker;
@@ -76,6 +78,10 @@ pub(super) struct Inner {
     pub was_closed: bool,
     /// Taken out on shutdown.
     pub cluster: Mutex<Option<ClusterNode>>,
+    /// The other nodes; `None` for a database that is alone.
+    pub peers: Option<Arc<Peers>>,
+    /// Another node needs a checkpoint to begin with.
+    pub checkpoint_wanted: Arc<AtomicBool>,
     pub meta: Replica<MetaStore>,
     pub tracks: Replica<Arc<TrackShard>>,
     pub users: Replica<UserShard>,
@@ -116,7 +122,15 @@ impl Segue {
     /// # Errors
     /// Who holds it; damaged files by name.
     pub fn open(dir: &Path, settings: Settings) -> Result<(Self, OpenReport)> {
-        let (inner, report) = super::open::open(dir, settings)?;
+        Self::open_as(dir, settings, Membership::Alone)
+    }
+
+    /// Opens the database in `dir` as a server does: alone, or as a node of a cluster.
+    ///
+    /// # Errors
+    /// As [`Segue::open`]; the cluster port, a cluster that refuses the node. Waits for a majority of the cluster.
+    pub fn open_as(dir: &Path, settings: Settings, membership: Membership) -> Result<(Self, OpenReport)> {
+        let (inner, report) = super::open::open(dir, settings, membership)?;
         let inner = Arc::new(inner);
         *inner.worker.lock() = Some(Worker::start(Arc::downgrade(&inner))?);
         Ok((Self(Arc::new(Handle(inner))), report))
@@ -135,12 +149,19 @@ impl Segue {
         Ok(inner)
     }
 
+    /// The same, when this node has seen everything any node has acknowledged.
+    fn current(&self) -> Result<&Inner> {
+        let inner = self.serving()?;
+        inner.catch_up()?;
+        Ok(inner)
+    }
+
     /// Adds or replaces tracks; all rows of the batch or none.
     ///
     /// # Errors
     /// `InvalidRow` naming row and field; retryable refusals.
     pub fn upsert_tracks(&self, tracks: Vec<Track>) -> Result<WriteToken> {
-        self.serving()?.upsert_tracks(tracks)
+        self.current()?.upsert_tracks(tracks)
     }
 
     /// Takes tracks down: from the moment of the reply nobody is shown them. Unknown ids are ignored; counts the known.
@@ -148,7 +169,7 @@ impl Segue {
     /// # Errors
     /// Retryable refusals.
     pub fn delete_tracks(&self, ids: &[TrackId]) -> Result<(u64, WriteToken)> {
-        self.serving()?.delete_tracks(ids)
+        self.current()?.delete_tracks(ids)
     }
 
     /// One track.
@@ -156,7 +177,7 @@ impl Segue {
     /// # Errors
     /// `NotFound`.
     pub fn track(&self, id: &TrackId) -> Result<Track> {
-        self.serving()?.track(id)
+        self.current()?.track(id)
     }
 
     /// Tracks in ordinal order after a cursor (exclusive); at most `limit`; the next cursor if there are more.
@@ -164,7 +185,7 @@ impl Segue {
     /// # Errors
     /// Damaged files.
     pub fn list_tracks(&self, cursor: Option<u64>, limit: usize) -> Result<(Vec<Track>, Option<u64>)> {
-        self.serving()?.list_tracks(cursor, limit)
+        self.current()?.list_tracks(cursor, limit)
     }
 
     /// Adds or replaces users; all rows of the batch or none.
@@ -172,7 +193,7 @@ impl Segue {
     /// # Errors
     /// `InvalidRow` naming row and field; retryable refusals.
     pub fn upsert_users(&self, users: Vec<User>) -> Result<WriteToken> {
-        self.serving()?.upsert_users(users)
+        self.current()?.upsert_users(users)
     }
 
     /// Removes users and every trace of them; counts the known.
@@ -180,7 +201,7 @@ impl Segue {
     /// # Errors
     /// Retryable refusals.
     pub fn delete_users(&self, ids: &[UserId]) -> Result<(u64, WriteToken)> {
-        self.serving()?.delete_users(ids)
+        self.current()?.delete_users(ids)
     }
 
     /// One user.
@@ -188,7 +209,7 @@ impl Segue {
     /// # Errors
     /// `NotFound`.
     pub fn user(&self, id: &UserId) -> Result<User> {
-        self.serving()?.user(id)
+        self.current()?.user(id)
     }
 
     /// Users in key order after a cursor (exclusive); at most `limit`.
@@ -196,7 +217,7 @@ impl Segue {
     /// # Errors
     /// Damaged files.
     pub fn list_users(&self, cursor: Option<UserId>, limit: usize) -> Result<(Vec<User>, Option<UserId>)> {
-        self.serving()?.list_users(cursor, limit)
+        self.current()?.list_users(cursor, limit)
     }
 
     /// Adds or replaces vectors of a space in a generation (`STATIC` for spaces without generations).
@@ -209,7 +230,7 @@ impl Segue {
         generation: GenerationId,
         rows: Vec<VectorRow>,
     ) -> Result<WriteToken> {
-        self.serving()?.upsert_vectors(space, generation, rows)
+        self.current()?.upsert_vectors(space, generation, rows)
     }
 
     /// Removes vectors by id; counts those there were.
@@ -222,7 +243,7 @@ impl Segue {
         generation: GenerationId,
         ids: &[String],
     ) -> Result<(u64, WriteToken)> {
-        self.serving()?.delete_vectors(space, generation, ids)
+        self.current()?.delete_vectors(space, generation, ids)
     }
 
     /// One vector.
@@ -230,7 +251,7 @@ impl Segue {
     /// # Errors
     /// `NotFound`.
     pub fn vector(&self, space: &SpaceName, generation: Option<GenerationId>, id: &str) -> Result<Vec<f32>> {
-        self.serving()?.vector(space, generation, id)
+        self.current()?.vector(space, generation, id)
     }
 
     /// Vectors of a space in the order of its tracks or listeners, at most `limit` ids a call, those without a vector left
@@ -245,7 +266,7 @@ impl Segue {
         page: Option<&str>,
         limit: usize,
     ) -> Result<(Vec<VectorRow>, Option<String>)> {
-        self.serving()?.list_vectors(space, generation, page, limit)
+        self.current()?.list_vectors(space, generation, page, limit)
     }
 
     /// Records events; visible to the next request of those users. One outcome an event: `true` = new, `false` = seen
@@ -254,7 +275,7 @@ impl Segue {
     /// # Errors
     /// `InvalidRow` naming row and field, unknown users included; nothing is recorded then.
     pub fn feedback(&self, events: Vec<FeedbackEvent>) -> Result<(Vec<bool>, WriteToken)> {
-        self.serving()?.feedback(events)
+        self.current()?.feedback(events)
     }
 
     /// A finished list.
@@ -262,7 +283,7 @@ impl Segue {
     /// # Errors
     /// `NotFound` user or recipe, `InvalidField`.
     pub fn recommend(&self, request: RecommendRequest) -> Result<Recommendation> {
-        self.serving()?.recommend(request)
+        self.current()?.recommend(request)
     }
 
     /// A finished list, and how many tracks each stage let through.
@@ -286,7 +307,7 @@ impl Segue {
     /// # Errors
     /// `NotFound` when no seed is known, `InvalidField`.
     pub fn similar(&self, request: SimilarRequest) -> Result<Recommendation> {
-        self.serving()?.similar(request)
+        self.current()?.similar(request)
     }
 
     /// Listeners like one listener, by the cosine of their vectors. Exact: O(users · dim).
@@ -294,7 +315,7 @@ impl Segue {
     /// # Errors
     /// `NotFound` when the user has no vector.
     pub fn similar_users(&self, request: SimilarUsersRequest) -> Result<Vec<SimilarUser>> {
-        self.serving()?.similar_users(request)
+        self.current()?.similar_users(request)
     }
 
     /// Nearest or most popular tracks under a filter.
@@ -302,7 +323,7 @@ impl Segue {
     /// # Errors
     /// `InvalidField`, `NotFound` space.
     pub fn search(&self, request: SearchRequest) -> Result<Recommendation> {
-        self.serving()?.search(request)
+        self.current()?.search(request)
     }
 
     /// Why a track is, or is not, in a list.
@@ -310,7 +331,7 @@ impl Segue {
     /// # Errors
     /// `NotFound` user or track.
     pub fn explain(&self, request: ExplainRequest) -> Result<Explanation> {
-        self.serving()?.explain(request)
+        self.current()?.explain(request)
     }
 
     /// Where a named load stands; a load never heard of stands at 0. `load_id` is made from the file's content, kind,
@@ -319,7 +340,7 @@ impl Segue {
     /// # Errors
     /// Damaged files.
     pub fn load_progress(&self, load_id: &str) -> Result<LoadProgress> {
-        self.serving()?.load_progress(load_id)
+        self.current()?.load_progress(load_id)
     }
 
     /// Rows `first_row..` of a tracks load; durable on return. Rows before the load's progress are skipped.
@@ -327,7 +348,7 @@ impl Segue {
     /// # Errors
     /// `InvalidRow`; `Conflict` when rows before these are missing.
     pub fn load_tracks(&self, load_id: &str, first_row: u64, rows: Vec<Track>) -> Result<LoadProgress> {
-        self.serving()?.load_tracks(load_id, first_row, rows)
+        self.current()?.load_tracks(load_id, first_row, rows)
     }
 
     /// Rows of a users load.
@@ -335,7 +356,7 @@ impl Segue {
     /// # Errors
     /// As [`Segue::load_tracks`].
     pub fn load_users(&self, load_id: &str, first_row: u64, rows: Vec<User>) -> Result<LoadProgress> {
-        self.serving()?.load_users(load_id, first_row, rows)
+        self.current()?.load_users(load_id, first_row, rows)
     }
 
     /// Rows of a plays load. Events of unknown users create the user; events of unknown tracks wait for the track.
@@ -343,7 +364,7 @@ impl Segue {
     /// # Errors
     /// As [`Segue::load_tracks`].
     pub fn load_plays(&self, load_id: &str, first_row: u64, rows: Vec<Play>) -> Result<LoadProgress> {
-        self.serving()?.load_plays(load_id, first_row, rows)
+        self.current()?.load_plays(load_id, first_row, rows)
     }
 
     /// Rows of a vectors load. Searchable after [`Segue::finish_load`].
@@ -358,7 +379,7 @@ impl Segue {
         generation: GenerationId,
         rows: Vec<VectorRow>,
     ) -> Result<LoadProgress> {
-        self.serving()?.load_vectors(load_id, first_row, space, generation, rows)
+        self.current()?.load_vectors(load_id, first_row, space, generation, rows)
     }
 
     /// Ends a load: returns when its rows are sealed, indexed and searchable. `progress` gets a share in 0..=1.
@@ -371,7 +392,7 @@ impl Segue {
         kind: LoadKind,
         progress: &(dyn Fn(f64) + Sync),
     ) -> Result<(LoadProgress, WriteToken)> {
-        self.serving()?.finish_load(load_id, kind, progress)
+        self.current()?.finish_load(load_id, kind, progress)
     }
 
     /// Opens a new generation, with what fold-in needs when the trainer gave it.
@@ -379,7 +400,7 @@ impl Segue {
     /// # Errors
     /// `InvalidField`.
     pub fn create_generation(&self, dim: u32, gram: Option<GramData>) -> Result<GenerationInfo> {
-        self.serving()?.create_generation(dim, gram)
+        self.current()?.create_generation(dim, gram)
     }
 
     /// Makes a complete generation the one requests use.
@@ -387,7 +408,7 @@ impl Segue {
     /// # Errors
     /// `Conflict` when it is not complete.
     pub fn activate_generation(&self, id: GenerationId) -> Result<GenerationInfo> {
-        self.serving()?.activate_generation(id)
+        self.current()?.activate_generation(id)
     }
 
     /// Back to the generation that was active before.
@@ -395,7 +416,7 @@ impl Segue {
     /// # Errors
     /// `Conflict` when there is none.
     pub fn rollback_generation(&self) -> Result<GenerationInfo> {
-        self.serving()?.rollback_generation()
+        self.current()?.rollback_generation()
     }
 
     /// All generations, oldest first.
@@ -403,7 +424,7 @@ impl Segue {
     /// # Errors
     /// Damaged files.
     pub fn generations(&self) -> Result<Vec<GenerationInfo>> {
-        self.serving()?.generations()
+        self.current()?.generations()
     }
 
     /// Validates and stores a recipe as the next version of its name; not yet active.
@@ -411,7 +432,7 @@ impl Segue {
     /// # Errors
     /// `InvalidField`.
     pub fn put_recipe(&self, recipe: Recipe) -> Result<Recipe> {
-        self.serving()?.put_recipe(recipe)
+        self.current()?.put_recipe(recipe)
     }
 
     /// All stored versions and whether each is active, built-in ones included.
@@ -419,7 +440,7 @@ impl Segue {
     /// # Errors
     /// `Corrupt` when a stored recipe cannot be read.
     pub fn recipes(&self) -> Result<Vec<(Recipe, bool)>> {
-        self.serving()?.recipes()
+        self.current()?.recipes()
     }
 
     /// Makes a version of a recipe the active one.
@@ -427,7 +448,7 @@ impl Segue {
     /// # Errors
     /// `NotFound`.
     pub fn activate_recipe(&self, name: &str, version: u32) -> Result<Recipe> {
-        self.serving()?.activate_recipe(name, version)
+        self.current()?.activate_recipe(name, version)
     }
 
     /// One listener's list for evaluation, with what it is judged by.
@@ -435,7 +456,31 @@ impl Segue {
     /// # Errors
     /// As [`Segue::recommend`].
     pub(crate) fn judge(&self, user: &UserId, items: &[TrackId], asked: &EvalRequest) -> Result<JudgedList> {
-        self.serving()?.judge(user, items, asked)
+        self.current()?.judge(user, items, asked)
+    }
+
+    /// How every node and replica of the cluster is.
+    ///
+    /// # Errors
+    /// `Conflict` when the database is alone.
+    pub fn cluster_status(&self) -> Result<ClusterReport> {
+        self.serving()?.cluster_status()
+    }
+
+    /// Changes what is wanted of a node of the cluster.
+    ///
+    /// # Errors
+    /// `Conflict` when the database is alone or the change would lose the last node; retryable refusals.
+    pub fn set_node_state(&self, node: &str, state: NodeState) -> Result<()> {
+        self.serving()?.set_node_state(node, state)
+    }
+
+    /// Has a group's leader hand over to its replica on a node.
+    ///
+    /// # Errors
+    /// `Conflict` when the replica there is none that may lead.
+    pub fn transfer_leader(&self, group: &str, node: &str) -> Result<()> {
+        self.serving()?.transfer_leader(group, node)
     }
 
     /// How many listeners ever heard each track that anybody heard.
@@ -487,7 +532,7 @@ impl Segue {
     /// # Errors
     /// `Unavailable` while shutting down.
     pub fn live_tracks(&self) -> Result<usize> {
-        Ok(usize::try_from(self.serving()?.tracks.shard.view().live_tracks()).unwrap_or(usize::MAX))
+        Ok(usize::try_from(self.current()?.tracks.shard.view().live_tracks()).unwrap_or(usize::MAX))
     }
 
     /// Whether writes and reads are served.
@@ -524,6 +569,9 @@ impl Segue {
 
 impl Inner {
     fn shutdown(&self) -> Result<()> {
+        if let Some(peers) = &self.peers {
+            peers.stop();
+        }
         self.stop_worker();
         let cluster = self.cluster.lock().take();
         match cluster {

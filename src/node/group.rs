@@ -1,9 +1,10 @@
 //! One Raft group as the node uses it: propose a command, wait until it is durable and applied.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use segue_cluster::{Applied, ClusterError, GroupHandle, Pending};
+use segue_cluster::{Applied, Cluster, ClusterError, GroupHandle, GroupStatus, Pending, ReadPoint, Role};
 
 use crate::error::{Error, Result};
 
@@ -16,28 +17,57 @@ pub struct Group {
     /// `meta`, `tracks-0`, `users-0`, …
     pub name: String,
     handle: GroupHandle,
+    /// Where it is proposed to when the leader is elsewhere.
+    cluster: Option<Arc<Cluster>>,
 }
 
 impl Group {
     /// Names a group.
-    pub fn new(name: impl Into<String>, handle: GroupHandle) -> Self {
-        Self { name: name.into(), handle }
+    pub fn new(name: impl Into<String>, handle: GroupHandle, cluster: Option<Arc<Cluster>>) -> Self {
+        Self { name: name.into(), handle, cluster }
     }
 
-    /// Proposes a command; the answer comes when it is fsynced and applied.
-    ///
-    /// # Errors
-    /// Retryable refusals (busy, full disk) before anything was done.
-    pub fn start(&self, command: Vec<u8>) -> Result<Pending<Applied>> {
-        self.handle.propose(Bytes::from(command)).map_err(refused)
+    /// Whether this node leads it.
+    #[must_use]
+    pub fn leads(&self) -> bool {
+        self.handle.status().role == Role::Leader
     }
 
-    /// Proposes a command and waits until it is fsynced and applied.
+    /// Where the replica stands.
+    #[must_use]
+    pub fn status(&self) -> GroupStatus {
+        self.handle.status()
+    }
+
+    /// Proposes a command and waits until it is fsynced (on a majority, where there are others) and applied here.
     ///
     /// # Errors
-    /// As [`Group::start`], and `Timeout` when the outcome is unknown.
+    /// Retryable refusals (busy, full disk) before anything was done; `Timeout` when the outcome is unknown.
     pub fn propose(&self, command: Vec<u8>) -> Result<Applied> {
-        finish(self.start(command)?)
+        let command = Bytes::from(command);
+        let applied = match &self.cluster {
+            Some(cluster) => cluster.propose(self.handle.id(), command, PROPOSAL_TIMEOUT),
+            None => self.handle.propose(command).and_then(|answer| answer.wait_timeout(PROPOSAL_TIMEOUT)),
+        };
+        applied.map_err(refused)
+    }
+
+    /// Proposes a command if this node leads, and waits as [`Group::propose`] does. What was decided as the leader must not
+    /// be proposed by way of a later one.
+    ///
+    /// # Errors
+    /// `Unavailable` when another node leads; as [`Group::propose`].
+    pub fn propose_as_leader(&self, command: Vec<u8>) -> Result<Applied> {
+        let answer = self.handle.propose(Bytes::from(command)).map_err(refused)?;
+        answer.wait_timeout(PROPOSAL_TIMEOUT).map_err(refused)
+    }
+
+    /// Asks for a point from which reads see everything acknowledged before this call, anywhere.
+    ///
+    /// # Errors
+    /// Retryable refusals.
+    pub fn read_point(&self) -> Result<Pending<ReadPoint>> {
+        self.handle.read_index().map_err(refused)
     }
 
     /// Waits until everything acknowledged before this call is applied here.
@@ -54,19 +84,14 @@ impl Group {
     /// # Errors
     /// Why not.
     pub fn ready(&self) -> Result<()> {
+        if self.cluster.is_some() && self.handle.status().leader.is_none() {
+            return Err(Error::Unavailable(format!("no leader is known. group=`{}`", self.name)));
+        }
         self.handle.read_index().map(drop).map_err(refused)
     }
 }
 
-/// Waits for a proposal.
-///
-/// # Errors
-/// `Timeout` when the outcome is unknown, otherwise why it was not done.
-pub fn finish(pending: Pending<Applied>) -> Result<Applied> {
-    pending.wait_timeout(PROPOSAL_TIMEOUT).map_err(refused)
-}
-
-fn refused(error: ClusterError) -> Error {
+pub(super) fn refused(error: ClusterError) -> Error {
     match error {
         ClusterError::Busy { .. } => Error::Exhausted(error.to_string()),
         ClusterError::DiskFull { .. } => Error::Exhausted(error.to_string()),

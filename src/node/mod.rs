@@ -11,8 +11,12 @@ mod listeners;
 mod load;
 mod meta;
 mod open;
+mod peers;
 mod read;
 mod replica;
+#[cfg(test)]
+mod replica_tests;
+mod report;
 mod stage;
 mod statistics;
 #[cfg(test)]
@@ -23,4 +27,6 @@ mod worker;
 pub use crate::types::VectorRow;
 pub use engine::{LoadKind, LoadProgress, OpenReport, Segue};
 pub use inspect::{FileText, describe};
+pub use peers::{Membership, Ports};
+pub use report::{ClusterReport, NodeReport, NodeState, ReplicaReport};
 pub use verify::{DirectoryReport, verify};

@@ -10,16 +10,18 @@
 //! ```
 
 use std::path::Path;
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use segue_cluster::{ClusterNode, GroupId, NodeConfig, StateMachine};
+use segue_cluster::{ClusterId, ClusterNode, GroupId, NodeConfig, StateMachine, cluster_of};
 use segue_storage_format::{Residence, Verify};
 
 use super::engine::{Inner, OpenReport, Replica};
 use super::group::Group;
-use super::replica::{MetaReplica, TrackReplica, UserReplica};
+use super::peers::{Membership, Peers};
+use super::replica::{MetaReplica, SnapshotFolder, TrackReplica, UserReplica};
 use super::stage::Stage;
 use super::statistics::StatisticsTurn;
 use crate::config::Settings;
@@ -27,6 +29,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::maintenance::IndexChoice;
 use crate::pipeline::reader::Caches;
 use crate::pipeline::retrieve::Searchers;
+use crate::storage::error::describe;
 use crate::storage::meta::MetaStore;
 use crate::storage::track_shard::{Opening, TrackStateMachine};
 use crate::storage::user_shard::{UserShard, UserShardOptions};
@@ -41,16 +44,22 @@ pub(super) const USERS: u64 = 2 << 16;
 const REPLAY_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// Opens every part of a node and waits until the log is replayed.
-pub(super) fn open(dir: &Path, settings: Settings) -> Result<(Inner, OpenReport)> {
-    let config =
-        NodeConfig { disk_reserve_bytes: settings.storage.disk_reserve_bytes, ..NodeConfig::default() };
+pub(super) fn open(dir: &Path, settings: Settings, membership: Membership) -> Result<(Inner, OpenReport)> {
+    let config = NodeConfig {
+        disk_reserve_bytes: settings.storage.disk_reserve_bytes,
+        cluster_id: cluster_to_join(dir, &membership)?,
+        ..NodeConfig::default()
+    };
     let cluster = ClusterNode::open(dir, config).map_err(open_error)?;
+    let peers = Peers::start(&cluster, dir, membership)?;
+    let groups = Groups { node: &cluster, peers: peers.as_deref() };
+    let folder = |shard| peers.is_some().then(|| SnapshotFolder::open(dir, shard)).transpose();
     let mut report = OpenReport { repairs: log_repairs(&cluster) };
 
     let opened = MetaStore::open(&dir.join("meta"))?;
     report.repairs.extend(opened.repairs);
     let meta = opened.store;
-    let meta_group = add(&cluster, META, "meta", Box::new(MetaReplica::new(meta.clone(), opened.applied)))?;
+    let meta_group = groups.add(META, "meta", Box::new(MetaReplica::new(meta.clone(), opened.applied)))?;
 
     let opening = Opening {
         verify: if settings.storage.verify_on_open { Verify::Full } else { Verify::Structure },
@@ -59,17 +68,26 @@ pub(super) fn open(dir: &Path, settings: Settings) -> Result<(Inner, OpenReport)
     let (machine, found) = TrackStateMachine::open(&dir.join("tracks-0"), ShardId(0), opening)?;
     report.repairs.extend(found);
     let tracks = machine.shard();
-    let track_group = add(&cluster, TRACKS, "tracks-0", Box::new(TrackReplica(machine)))?;
+    if let Some(peers) = &peers {
+        peers.serve_shard(&tracks);
+    }
+    let checkpoint_wanted = Arc::new(AtomicBool::new(false));
+    let replica = TrackReplica::new(machine, folder("tracks-0")?, Arc::clone(&checkpoint_wanted));
+    let track_group = groups.add(TRACKS, "tracks-0", Box::new(replica))?;
 
     let options = UserShardOptions {
         view_cache_bytes: usize::try_from(settings.storage.user_cache_bytes).unwrap_or(usize::MAX),
         ..UserShardOptions::default()
     };
     let (users, applied) = UserShard::open(&dir.join("users-0"), &options).map_err(Error::from)?;
-    let user_group = add(&cluster, USERS, "users-0", Box::new(UserReplica::new(users.clone(), applied)))?;
+    let replica = UserReplica::new(users.clone(), applied, folder("users-0")?);
+    let user_group = groups.add(USERS, "users-0", Box::new(replica))?;
 
+    if let Some(peers) = &peers {
+        peers.enter()?;
+    }
     for group in [&meta_group, &track_group, &user_group] {
-        wait_until_replayed(group)?;
+        wait_until_replayed(group, peers.is_some())?;
     }
     tracks.remove_garbage()?;
     let index_choice = IndexChoice::with_threads(settings.storage.background_threads)?;
@@ -78,6 +96,8 @@ pub(super) fn open(dir: &Path, settings: Settings) -> Result<(Inner, OpenReport)
         settings,
         was_closed: cluster.report().closed_orderly,
         cluster: Mutex::new(Some(cluster)),
+        peers,
+        checkpoint_wanted,
         meta: Replica { group: meta_group, shard: meta },
         tracks: Replica { group: track_group, shard: tracks },
         users: Replica { group: user_group, shard: users },
@@ -113,24 +133,46 @@ fn resolve_waiting(inner: &Inner) -> Result<()> {
     }
 }
 
-fn add(cluster: &ClusterNode, id: u64, name: &str, machine: Box<dyn StateMachine>) -> Result<Group> {
-    let handle = cluster.add_group(GroupId(id), machine).map_err(|error| {
-        Error::Corrupt(format!(
-            "the log of a group cannot be used. group=`{name}`: {}",
-            crate::storage::error::describe(&error)
-        ))
-    })?;
-    Ok(Group::new(name, handle))
+/// Where groups are run.
+struct Groups<'a> {
+    node: &'a ClusterNode,
+    peers: Option<&'a Peers>,
 }
 
-/// A read barrier passes once everything in the log is applied.
-fn wait_until_replayed(group: &Group) -> Result<()> {
+impl Groups<'_> {
+    fn add(&self, id: u64, name: &str, machine: Box<dyn StateMachine>) -> Result<Group> {
+        let cluster = self.peers.map(Peers::cluster).transpose()?;
+        let handle = match cluster {
+            Some(cluster) => cluster.add_group(self.node, GroupId(id), machine),
+            None => self.node.add_group(GroupId(id), machine),
+        };
+        let handle = handle.map_err(|error| {
+            Error::Corrupt(format!("the log of a group cannot be used. group=`{name}`: {}", describe(&error)))
+        })?;
+        Ok(Group::new(name, handle, cluster.cloned()))
+    }
+}
+
+/// The id of the cluster a new directory is for; `None` when the directory says so itself, or there is none.
+fn cluster_to_join(dir: &Path, membership: &Membership) -> Result<Option<ClusterId>> {
+    match membership {
+        Membership::Join(_, address) if !dir.join("identity").exists() => {
+            let id = cluster_of(address).map_err(|error| Error::Unavailable(describe(&error)))?;
+            Ok(Some(id))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// A read barrier passes once everything in the log is applied; in a cluster, once a majority is there and has given this
+/// node what it lacks, however long that takes.
+fn wait_until_replayed(group: &Group, in_cluster: bool) -> Result<()> {
     let start = Instant::now();
     loop {
         match group.read_barrier() {
             Ok(_) => return Ok(()),
             Err(Error::Timeout { .. } | Error::Unavailable(_) | Error::Exhausted(_))
-                if start.elapsed() < REPLAY_TIMEOUT =>
+                if in_cluster || start.elapsed() < REPLAY_TIMEOUT =>
             {
                 std::thread::sleep(Duration::from_millis(5));
             }
@@ -155,7 +197,7 @@ fn log_repairs(cluster: &ClusterNode) -> Vec<String> {
 }
 
 pub(super) fn open_error(error: segue_cluster::OpenError) -> Error {
-    let text = crate::storage::error::describe(&error);
+    let text = describe(&error);
     match error {
         segue_cluster::OpenError::InUse { .. } => Error::Unavailable(text),
         segue_cluster::OpenError::Io { action, path, source } => {

@@ -1,8 +1,10 @@
 //! Requests: one version of everything is taken, and the pipeline answers from it.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::engine::Inner;
+use super::group::refused;
 use crate::error::{Error, Result};
 use crate::pipeline::funnel::Funnel;
 use crate::pipeline::portrait::{Portrait, portrait};
@@ -13,6 +15,9 @@ use crate::pipeline::request::{
 };
 use crate::pipeline::{explain_request, recommend, search, similar_request, spaces};
 use crate::types::{Deadline, GenerationId, Timestamp, UserId};
+
+/// How long a read waits for the leaders: an election, and some.
+const READ_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Inner {
     /// One version of everything. What was acknowledged before is in it: a write is acknowledged only once it is applied
@@ -46,6 +51,36 @@ impl Inner {
             searchers: &self.searchers,
             applied,
         })
+    }
+
+    /// Waits until this node has applied everything that was acknowledged before this call, by any node. One round with
+    /// the leaders, shared by all calls that wait; nothing for a database that is alone, which acknowledges only what it
+    /// has applied.
+    ///
+    /// # Errors
+    /// `Timeout` and `Unavailable` when a leader is not found in time.
+    pub(super) fn catch_up(&self) -> Result<()> {
+        if self.peers.is_none() {
+            return Ok(());
+        }
+        let groups = [&self.meta.group, &self.tracks.group, &self.users.group];
+        let asked = groups.map(|group| (group, group.read_point()));
+        let start = Instant::now();
+        for (group, asked) in asked {
+            let mut outcome = asked.and_then(|point| point.wait_timeout(READ_TIMEOUT).map_err(refused));
+            while matches!(&outcome, Err(Error::Timeout { .. })) && start.elapsed() < READ_TIMEOUT {
+                outcome =
+                    group.read_point().and_then(|point| point.wait_timeout(READ_TIMEOUT).map_err(refused));
+            }
+            outcome.map_err(|error| match error {
+                Error::Timeout { .. } => Error::Unavailable(format!(
+                    "the group's leader did not answer in time. group=`{}`",
+                    group.name
+                )),
+                error => error,
+            })?;
+        }
+        Ok(())
     }
 
     /// The same for one request: at least as new as its token, and watched by its deadline.

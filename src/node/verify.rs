@@ -7,8 +7,11 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use segue_cluster::{CommittedEntry, FileDamage, GroupId, StateMachine, hold_directory, verify_node};
+use segue_cluster::{
+    CommittedEntry, FileDamage, GroupId, MAP_GROUP, StateMachine, hold_directory, map_machine, verify_node,
+};
 use segue_storage_format::verify::{Damage, VerifyProgress, VerifyReport, verify_shard_with};
 use segue_storage_format::{Residence, Verify, manifest::segment_folder};
 
@@ -120,7 +123,9 @@ impl DirectoryReport {
             // Opening a track shard writes nothing, nor does applying entries to it.
             let opening = Opening { verify: Verify::Structure, index: Residence::Mapped };
             match TrackStateMachine::open(folder, ShardId(0), opening) {
-                Ok((machine, _)) => machines.tracks = Some(TrackReplica(machine)),
+                Ok((machine, _)) => {
+                    machines.tracks = Some(TrackReplica::new(machine, None, Arc::default()));
+                }
                 Err(error) => self.add(folder, describe(&error)),
             }
         }
@@ -139,7 +144,7 @@ impl DirectoryReport {
         };
         match UserShard::overlay(folder, &target).and_then(|()| UserShard::open(&target, &options)) {
             Ok((shard, applied)) => {
-                machines.users = Some((UserReplica::new(shard.clone(), applied), shard));
+                machines.users = Some((UserReplica::new(shard.clone(), applied, None), shard));
             }
             Err(error) => self.add(folder, describe(&error)),
         }
@@ -167,6 +172,25 @@ impl DirectoryReport {
         Ok(())
     }
 
+    /// The list of a cluster's nodes, where there is one.
+    fn map(&mut self, folder: &Path, scratch: &Path) -> Result<Option<Box<dyn StateMachine>>> {
+        if !folder.exists() {
+            return Ok(None);
+        }
+        let copy = scratch.join("cluster");
+        copy_files(folder, &copy).map_err(|source| Error::io("copy the list of nodes", &copy, source))?;
+        match map_machine(scratch) {
+            Ok(machine) => {
+                self.checked.files += 1;
+                Ok(Some(machine))
+            }
+            Err(error) => {
+                self.add(&folder.join("map"), describe(&error));
+                Ok(None)
+            }
+        }
+    }
+
     /// Checks identity and log, and applies what the log has to the machines; whether the last stop was orderly.
     fn log(&mut self, dir: &Path, scratch: &Path, machines: &mut Machines) -> Result<bool> {
         let mut states = BTreeMap::new();
@@ -179,6 +203,10 @@ impl DirectoryReport {
         }
         if let Some((machine, _)) = &mut machines.users {
             running.insert(GroupId(USERS), machine);
+        }
+        let mut map = self.map(&dir.join("cluster"), scratch)?;
+        if let Some(machine) = &mut map {
+            running.insert(MAP_GROUP, machine.as_mut());
         }
         for (group, machine) in &running {
             states.insert(*group, machine.recovered());
@@ -207,7 +235,7 @@ impl DirectoryReport {
 
     /// Checks the state that a start would come to.
     fn state(&mut self, parts: &Parts, machines: &Machines) -> Result<()> {
-        let view = machines.tracks.as_ref().map(|replica| replica.0.shard().view());
+        let view = machines.tracks.as_ref().map(|replica| replica.shard().view());
         if let Some(view) = &view {
             match view.check() {
                 Ok(problems) => {

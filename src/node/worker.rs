@@ -11,7 +11,8 @@ use tracing::{info, warn};
 use super::engine::Inner;
 use crate::error::{Error, Result};
 use crate::maintenance::{growing_rows, merge, plan_merges, seal};
-use crate::storage::track_shard::command::TrackCommand;
+use crate::storage::track_shard::command::{TrackCommand, TrackReply};
+use crate::storage::track_shard::{decode_reply, encode};
 
 /// How often the worker looks by itself.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -89,6 +90,14 @@ impl Inner {
     fn maintain(&self) -> Result<()> {
         self.resolve_if_due()?;
         self.persist_users()?;
+        if self.peers.is_some() {
+            if !self.tracks.group.leads() {
+                return self.follow_checkpoint();
+            }
+            if self.checkpoint_wanted.swap(false, Ordering::AcqRel) {
+                self.checkpoint_for_others()?;
+            }
+        }
         let view = self.tracks.shard.view();
         let grown = growing_rows(&view);
         let behind = view.applied_index.saturating_sub(self.tracks.shard.durable_index());
@@ -97,6 +106,47 @@ impl Inner {
         }
         self.merge_all()?;
         self.refresh_statistics_if_due()
+    }
+
+    /// Publishes the checkpoint whose files the leader has built, once they are all here.
+    fn follow_checkpoint(&self) -> Result<()> {
+        let _turn = self.maintenance.lock();
+        let shard = &self.tracks.shard;
+        let Some(capture) = shard.pending_checkpoint() else { return Ok(()) };
+        match shard.publish_checkpoint(&capture) {
+            Ok(()) => {
+                shard.remove_garbage()?;
+                self.open_indexes()
+            }
+            // The leader is still building, or its entry is still to come.
+            Err(Error::Unavailable(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Waits until what earlier leaders have made live is live here: it must not be built again.
+    fn take_over(&self) -> Result<()> {
+        if self.peers.is_some() { self.tracks.group.read_barrier().map(drop) } else { Ok(()) }
+    }
+
+    /// Proposes a step of a seal or a merge.
+    fn propose_maintenance(&self, command: &TrackCommand) -> Result<TrackReply> {
+        let Some(peers) = &self.peers else {
+            return self.propose_tracks(command).map(|(reply, _)| reply);
+        };
+        if let TrackCommand::AddSegments { segments, .. } = command {
+            peers.spread(&self.tracks.group, segments)?;
+        }
+        let applied = self.tracks.group.propose_as_leader(encode(command)?)?;
+        decode_reply(&applied.reply)
+    }
+
+    /// Makes a first checkpoint, so that another node has something to begin with.
+    fn checkpoint_for_others(&self) -> Result<()> {
+        let again = || self.checkpoint_wanted.store(true, Ordering::Release);
+        self.propose_maintenance(&TrackCommand::Seal)
+            .and_then(|_| self.seal_now(&|_| {}))
+            .inspect_err(|_| again())
     }
 
     /// Looks through everything that waits for a track, after a failure to do so when the track came.
@@ -118,9 +168,13 @@ impl Inner {
 
     /// Seals what has grown and publishes a checkpoint.
     pub(super) fn seal_now(&self, progress: &(dyn Fn(f64) + Sync)) -> Result<()> {
+        if self.peers.is_some() && !self.tracks.group.leads() {
+            return Ok(()); // The leader does, when it is due.
+        }
         let _turn = self.maintenance.lock();
+        self.take_over()?;
         let rows = growing_rows(&self.tracks.shard.view());
-        let propose = |command: &TrackCommand| self.propose_tracks(command).map(|(reply, _)| reply);
+        let propose = |command: &TrackCommand| self.propose_maintenance(command);
         seal(&self.tracks.shard, &propose, &self.index_choice, progress)?;
         if rows > 0 {
             info!(rows, "sealed growing rows");
@@ -135,8 +189,12 @@ impl Inner {
 
     /// Merges until nothing is worth merging.
     pub(super) fn merge_all(&self) -> Result<()> {
+        if self.peers.is_some() && !self.tracks.group.leads() {
+            return Ok(());
+        }
         let _turn = self.maintenance.lock();
-        let propose = |command: &TrackCommand| self.propose_tracks(command).map(|(reply, _)| reply);
+        self.take_over()?;
+        let propose = |command: &TrackCommand| self.propose_maintenance(command);
         // A seal that was cut short comes first: a merge would take segments away that its checkpoint names.
         if self.tracks.shard.pending_checkpoint().is_some() {
             seal(&self.tracks.shard, &propose, &self.index_choice, &|_| {})?;

@@ -7,5 +7,6 @@ pub mod codec;
 pub mod entry;
 pub mod error;
 pub mod meta;
+pub mod pinned;
 pub mod track_shard;
 pub mod user_shard;

@@ -8,6 +8,7 @@ mod bad_input;
 mod bad_input_cli;
 mod batch;
 mod caches;
+mod cluster;
 mod command_line;
 mod discovery;
 mod durability;

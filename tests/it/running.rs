@@ -48,6 +48,13 @@ pub struct Running {
 impl Running {
     /// Starts a server on a directory and waits until it is ready.
     pub fn start(data: &Path, settings: &[&str]) -> Self {
+        let running = Self::launch(data, settings, &[]);
+        running.until_ready();
+        running
+    }
+
+    /// Starts a server on a directory with further flags; it answers, and may not be ready.
+    pub fn launch(data: &Path, settings: &[&str], flags: &[&str]) -> Self {
         let data = data.display().to_string();
         let mut command = program();
         command.args(["serve", "--data", &data, "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"]);
@@ -55,19 +62,29 @@ impl Running {
         settings.iter().for_each(|setting| {
             command.args(["--set", setting]);
         });
+        command.args(flags);
         let mut child =
             command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the program starts");
         let mut log = BufReader::new(child.stderr.take().expect("piped"));
         let listening = line_with(&mut log, "listening");
         let address = |name: &str| listening[name].as_str().expect("an address").to_owned();
         let (endpoint, http) = (format!("http://{}", address("grpc")), address("http"));
-        let running = Self { child, endpoint, http, log };
+        Self { child, endpoint, http, log }
+    }
+
+    /// Waits until it is ready.
+    pub fn until_ready(&self) {
         let start = Instant::now();
-        while !running.get("/readyz").starts_with("HTTP/1.1 200") {
-            assert!(start.elapsed() < PATIENCE, "the server is not ready: {}", running.get("/readyz"));
+        while !self.get("/readyz").starts_with("HTTP/1.1 200") {
+            assert!(start.elapsed() < PATIENCE, "the server is not ready: {}", self.get("/readyz"));
             std::thread::sleep(Duration::from_millis(10));
         }
-        running
+    }
+
+    /// Ends it at once, as a machine that loses power does to a process.
+    pub fn kill(mut self) {
+        self.child.kill().expect("a child");
+        self.child.wait().expect("a child");
     }
 
     /// A client of it.

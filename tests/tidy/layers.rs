@@ -38,10 +38,10 @@ const LAYERS: &[(&str, &[&str])] = &[
 /// An outside crate and the only places of the workspace that may name it.
 const CRATES: &[(&str, &[&str])] = &[
     ("segue_cluster", &["src/node/", "cluster/"]),
-    ("tonic", &["src/api/", "proto/"]),
+    ("tonic", &["src/api/", "cluster/src/net/", "proto/"]),
     ("tonic_health", &["src/api/"]),
     ("tonic_reflection", &["src/api/"]),
-    ("prost", &["src/api/", "proto/"]),
+    ("prost", &["src/api/", "cluster/src/net/", "proto/"]),
     ("axum", &["src/api/"]),
     ("raft", &["cluster/"]),
     ("raft_engine", &["cluster/"]),

@@ -7,6 +7,7 @@ use crossbeam_channel::Sender;
 
 use super::mailbox::NewGroup;
 use super::raft_thread::RaftThread;
+use super::transfer_thread::TransferJob;
 use crate::error::{ClusterError, GroupError, LogError};
 use crate::group::core::GroupCore;
 use crate::group::shared::GroupShared;
@@ -61,18 +62,21 @@ impl RaftThread {
                 return Err(GroupError::Log { group, source });
             }
         }
-        let limits = self.limits;
+        let (limits, staging) = (self.limits, machine.staging());
         let core =
             catch_unwind(AssertUnwindSafe(|| GroupCore::new(shared, recovered, machine, limits, life)))
                 .unwrap_or_else(|panic| Err(crate::panic::message(panic.as_ref())))
                 .map_err(|reason| GroupError::Failed { group, reason: reason.into() })?;
         self.state.quarantined.remove(&group);
         self.state.cores.insert(group, core);
+        self.state.stagings.extend(staging.map(|staging| (group, staging)));
         Ok(())
     }
 
     /// Stops a group; its removal is finished once no batch of it is under way.
     pub(super) fn remove(&mut self, group: GroupId, leaving: Leaving) {
+        self.state.stagings.remove(&group);
+        drop(self.transfers.try_send(TransferJob::Forget(group)));
         match self.state.cores.remove(&group) {
             Some(core) => {
                 core.shared().take_down(ClusterError::Stopped { group });

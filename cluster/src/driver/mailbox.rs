@@ -2,25 +2,49 @@
 
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, unbounded};
+use raft::eraftpb::Message;
 
 use crate::error::GroupError;
 use crate::group::apply::ApplyDone;
+use crate::group::core::GroupCore;
 use crate::group::entry::EntryKind;
 use crate::group::handle::{Applied, ReadPoint};
 use crate::group::shared::GroupShared;
-use crate::ids::GroupId;
+use crate::ids::{GroupId, StoreId};
 use crate::log::recover::Recovered;
+use crate::snapshot::packet::Outgoing;
+use crate::snapshot::transfer::FetchDone;
 use crate::state_machine::StateMachine;
 use crate::wait::Ticket;
 use std::sync::Arc;
 
 /// A request of a caller. At most [`NodeConfig::mailbox_requests_max`](crate::NodeConfig) wait.
 pub(crate) enum Request {
-    Propose { group: GroupId, kind: EntryKind, data: Bytes, ticket: Ticket<Applied> },
-    Read { group: GroupId, ticket: Ticket<ReadPoint> },
+    Propose {
+        group: GroupId,
+        kind: EntryKind,
+        data: Bytes,
+        ticket: Ticket<Applied>,
+    },
+    Read {
+        group: GroupId,
+        ticket: Ticket<ReadPoint>,
+    },
     Add(Box<NewGroup>),
-    Remove { group: GroupId, destroy: bool, reply: Sender<Result<(), GroupError>> },
+    Remove {
+        group: GroupId,
+        destroy: bool,
+        reply: Sender<Result<(), GroupError>>,
+    },
+    /// Something to do with a replica; not called when it is not there.
+    With {
+        group: GroupId,
+        action: Action,
+    },
 }
+
+/// Runs on the Raft thread: must not wait.
+pub(crate) type Action = Box<dyn FnOnce(&mut GroupCore) + Send>;
 
 /// A group to run.
 pub(crate) struct NewGroup {
@@ -40,11 +64,30 @@ pub(crate) enum Event {
     Compact(Vec<GroupId>),
     /// The log failed on another thread.
     LogFailed(String),
+    /// Files of a snapshot are all there, or never will be.
+    Fetched(FetchDone),
     /// Finish what was accepted (`drain`) or stop where you are.
     Stop {
         drain: bool,
     },
 }
+
+/// What other nodes sent, checked at the edge. Bounded; the network drops what does not fit.
+pub(crate) enum FromPeers {
+    Raft {
+        from: StoreId,
+        messages: Vec<(GroupId, Message)>,
+    },
+    Packet {
+        from: StoreId,
+        what: Box<Outgoing>,
+    },
+    /// The stream to a store broke.
+    Unreachable(StoreId),
+}
+
+/// Frames of other nodes that may wait.
+const PEERS_MAX: usize = 4_096;
 
 /// The callers' end of the mailbox.
 #[derive(Clone)]
@@ -78,11 +121,22 @@ impl std::fmt::Debug for Mailbox {
 pub(crate) struct Inbox {
     pub requests: Receiver<Request>,
     pub events: Receiver<Event>,
+    pub peers: Receiver<FromPeers>,
 }
 
-/// Makes the two ends.
-pub(crate) fn mailbox(requests_max: usize) -> (Mailbox, Sender<Event>, Inbox) {
+/// All senders of a mailbox, and its end.
+pub(crate) struct MailboxEnds {
+    pub mailbox: Mailbox,
+    pub events: Sender<Event>,
+    pub peers: Sender<FromPeers>,
+    pub inbox: Inbox,
+}
+
+/// Makes the ends.
+pub(crate) fn mailbox(requests_max: usize) -> MailboxEnds {
     let (request_sender, requests) = bounded(requests_max);
     let (event_sender, events) = unbounded();
-    (Mailbox(request_sender), event_sender, Inbox { requests, events })
+    let (peer_sender, peers) = bounded(PEERS_MAX);
+    let inbox = Inbox { requests, events, peers };
+    MailboxEnds { mailbox: Mailbox(request_sender), events: event_sender, peers: peer_sender, inbox }
 }

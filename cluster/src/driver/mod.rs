@@ -6,6 +6,7 @@
 //! * [`writer`]: that fsync, and what a full or broken disk does.
 //! * [`apply_pool`]: threads that run state machines.
 //! * [`collector`]: a thread that frees the log's old files.
+//! * [`peers`]: what comes from other nodes and goes to them. [`transfer_thread`]: a thread for snapshot files.
 //!
 //! The Raft thread waits for the disk in one place only, the synced write; never for a state machine,
 //! a caller or a file collection.
@@ -14,5 +15,7 @@ pub(crate) mod apply_pool;
 pub(crate) mod collector;
 mod lifecycle;
 pub(crate) mod mailbox;
+mod peers;
 pub(crate) mod raft_thread;
+pub(crate) mod transfer_thread;
 pub(crate) mod writer;

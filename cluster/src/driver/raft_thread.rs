@@ -17,6 +17,7 @@ use crossbeam_channel::{Sender, select};
 
 use super::lifecycle::Leaving;
 use super::mailbox::{Event, Inbox, Request};
+use super::transfer_thread::TransferJob;
 use super::writer::{NO_SPACE_PAUSE, Writer};
 use crate::error::{ClusterError, LogError};
 use crate::group::apply::{ApplyDone, ApplyJob};
@@ -24,6 +25,8 @@ use crate::group::core::{GroupCore, GroupLimits, Outbox};
 use crate::ids::GroupId;
 use crate::log::store::GroupWrite;
 use crate::metrics::Metrics;
+use crate::net::links::Links;
+use crate::snapshot::Staging;
 
 /// Requests taken in one turn.
 const REQUESTS_PER_TURN: usize = 1_024;
@@ -42,6 +45,8 @@ pub(crate) struct RaftThread {
     pub jobs: Sender<ApplyJob>,
     pub limits: GroupLimits,
     pub tick: Duration,
+    pub links: Arc<Links>,
+    pub transfers: Sender<TransferJob>,
     pub state: State,
 }
 
@@ -49,6 +54,8 @@ pub(crate) struct RaftThread {
 #[derive(Default)]
 pub(crate) struct State {
     pub(super) cores: BTreeMap<GroupId, GroupCore>,
+    /// Where the files of a snapshot are gathered, for groups that have snapshots.
+    pub(super) stagings: BTreeMap<GroupId, Arc<dyn Staging>>,
     /// Groups taken out of service by a failure; their logs are still there.
     pub(super) quarantined: BTreeSet<GroupId>,
     /// Quarantined groups whose batch is still at an apply thread: their machine is still in use.
@@ -88,9 +95,7 @@ impl RaftThread {
         }
         self.dispatch(&dirty);
         self.publish(&dirty);
-        // No transport yet: groups of one have nobody to talk to.
-        Metrics::add(&self.writer.metrics.messages_undelivered, self.state.outbox.len());
-        self.state.outbox.clear();
+        self.send_out();
         self.check_drained();
     }
 
@@ -108,10 +113,15 @@ impl RaftThread {
         select! {
             recv(self.inbox.events) -> event => if let Ok(event) = event { self.take_event(event) },
             recv(self.inbox.requests) -> request => first = request.ok(),
+            recv(self.inbox.peers) -> what => if let Ok(what) = what { self.take_from_peers(what) },
             default(pause) => {}
         }
         while let Ok(event) = self.inbox.events.try_recv() {
             self.take_event(event);
+        }
+        for _ in 0..REQUESTS_PER_TURN {
+            let Ok(what) = self.inbox.peers.try_recv() else { break };
+            self.take_from_peers(what);
         }
         let mut refusal = None;
         let mut bytes = 0;
@@ -136,6 +146,9 @@ impl RaftThread {
                 for group in groups {
                     self.touch(group, GroupCore::request_compaction);
                 }
+            }
+            Event::Fetched(done) => {
+                self.touch(done.group, |core| core.fetch_done(done.snapshot, done.ok));
             }
             Event::LogFailed(detail) => self.fail(&LogError::SyncFailed { detail }),
             Event::Stop { drain } => {
@@ -169,6 +182,9 @@ impl RaftThread {
                 self.touch(group, |core| core.read(ticket));
             }
             Request::Add(new) => self.add(*new),
+            Request::With { group, action } => {
+                self.touch(group, action);
+            }
             Request::Remove { group, destroy, reply } => self.remove(group, Leaving { destroy, reply }),
         }
     }
@@ -312,7 +328,7 @@ impl RaftThread {
     }
 
     /// Runs `action` on a group that has something to do in this turn because of it.
-    fn touch<T>(&mut self, group: GroupId, action: impl FnOnce(&mut GroupCore) -> T) -> Option<T> {
+    pub(super) fn touch<T>(&mut self, group: GroupId, action: impl FnOnce(&mut GroupCore) -> T) -> Option<T> {
         self.state.dirty.insert(group);
         self.with_core(group, action)
     }

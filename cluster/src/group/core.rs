@@ -147,6 +147,10 @@ impl GroupCore {
         self.shared.id
     }
 
+    pub fn peer(&self) -> PeerId {
+        self.peer
+    }
+
     pub fn shared(&self) -> &Arc<GroupShared> {
         &self.shared
     }

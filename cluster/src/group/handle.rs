@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use crossbeam_channel::TrySendError;
+use crossbeam_channel::{TrySendError, bounded};
 
+use super::core::GroupCore;
 use super::entry::EntryKind;
 use super::shared::GroupShared;
 use crate::driver::mailbox::{Mailbox, Request};
 use crate::error::ClusterError;
-use crate::ids::GroupId;
+use crate::ids::{GroupId, PeerId};
 use crate::status::GroupStatus;
-use crate::wait::{Pending, pending};
+use crate::wait::{Pending, Ticket, pending};
 
 /// A proposal that was made durable and applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +57,16 @@ impl GroupHandle {
         self.shared.down().is_none()
     }
 
+    /// Returns why the replica is out of service.
+    pub(crate) fn down(&self) -> Option<ClusterError> {
+        self.shared.down()
+    }
+
+    /// Returns this replica.
+    pub(crate) fn status_peer(&self) -> PeerId {
+        self.shared.status().peer
+    }
+
     /// Proposes `data` to the group. The answer comes after the entry is fsynced and applied.
     ///
     /// Never blocks. Proposals of one thread are appended in the order they are made.
@@ -86,6 +97,34 @@ impl GroupHandle {
     pub fn read_index(&self) -> Result<Pending<ReadPoint>, ClusterError> {
         let (ticket, answer) = pending(self.shared.clone(), 0);
         self.send(Request::Read { group: self.shared.id, ticket })?;
+        Ok(answer)
+    }
+
+    /// Returns the last entry the state machine has applied here.
+    pub fn applied(&self) -> u64 {
+        self.shared.applied()
+    }
+
+    /// Runs `action` on the replica, on the Raft thread, and waits for what it returns; `None` when the replica is gone.
+    /// `action` must not wait.
+    pub(crate) fn with<T: Send + 'static>(
+        &self,
+        action: impl FnOnce(&mut GroupCore) -> T + Send + 'static,
+    ) -> Option<T> {
+        let (reply, answer) = bounded(1);
+        let action = Box::new(move |core: &mut GroupCore| drop(reply.send(action(core))));
+        self.send(Request::With { group: self.shared.id, action }).ok()?;
+        answer.recv().ok()
+    }
+
+    /// Returns the answer to something that is asked of the replica on the Raft thread.
+    pub(crate) fn ask<T: Send + 'static>(
+        &self,
+        action: impl FnOnce(&mut GroupCore, Ticket<T>) + Send + 'static,
+    ) -> Result<Pending<T>, ClusterError> {
+        let (ticket, answer) = pending(self.shared.clone(), 0);
+        let action = Box::new(move |core: &mut GroupCore| action(core, ticket));
+        self.send(Request::With { group: self.shared.id, action })?;
         Ok(answer)
     }
 

@@ -29,6 +29,7 @@ pub(crate) const PROMOTE_LAG_MAX: u64 = 1_000;
 
 impl GroupCore {
     /// Returns the members as of the last change that was applied.
+    #[cfg(test)]
     pub fn members(&self) -> &Members {
         &self.members
     }
@@ -103,7 +104,7 @@ impl GroupCore {
         healthy > voters.len() / 2
     }
 
-    fn is_heard(&self, peer: u64) -> bool {
+    pub(super) fn is_heard(&self, peer: u64) -> bool {
         let recently = |heard: &u64| self.ticks - heard <= ELECTION_TICKS as u64;
         peer == self.peer.0 || self.heard.get(&peer).is_some_and(recently)
     }
@@ -201,6 +202,7 @@ impl GroupCore {
             voters: self.members.conf_state.voters.clone(),
             voters_outgoing: self.members.conf_state.voters_outgoing.clone(),
             learners: self.members.conf_state.learners.clone(),
+            stores: self.members.stores.clone(),
             caught_up: progress
                 .filter(|(peer, _)| self.is_caught_up(PeerId(**peer)))
                 .map(|(peer, _)| *peer)

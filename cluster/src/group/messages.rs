@@ -64,6 +64,15 @@ impl GroupCore {
         self.raw.report_unreachable(peer.0);
     }
 
+    /// Tells Raft that nothing reaches a store for now.
+    pub fn store_unreachable(&mut self, store: StoreId) {
+        let there = self.members.stores.iter().filter(|(peer, at)| **at == store && **peer != self.peer.0);
+        let peers: Vec<u64> = there.map(|(peer, _)| *peer).collect();
+        for peer in peers {
+            self.unreachable(PeerId(peer));
+        }
+    }
+
     /// Puts Raft's messages into the outbox with the stores they go to. One for a replica nobody has
     /// heard of is dropped, as the network might; Raft repeats it.
     pub(super) fn address(&mut self, messages: Vec<Message>, out: &mut Outbox) {
@@ -86,7 +95,7 @@ impl GroupCore {
         Outgoing { group: self.shared.id, from: self.peer, to, to_store, packet }
     }
 
-    fn store_of(&self, peer: PeerId) -> Option<StoreId> {
+    pub(super) fn store_of(&self, peer: PeerId) -> Option<StoreId> {
         self.members.stores.get(&peer.0).or_else(|| self.seen_stores.get(&peer.0)).copied()
     }
 }

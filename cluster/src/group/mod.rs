@@ -14,22 +14,19 @@
 //! * [`standing`]: where a replica stands.
 //! * [`membership`]: changes of the members. [`snapshots`]: what is offered, fetched and installed.
 //!
-//! Messages to peers leave through `core::Outbox`; no transport carries them between real nodes yet.
+//! Messages to peers leave through `core::Outbox`; `net` carries them.
 
 pub(crate) mod apply;
 mod compaction;
 pub(crate) mod core;
 pub(crate) mod entry;
 pub(crate) mod handle;
-#[cfg_attr(not(test), expect(dead_code, reason = "changes come with the transport"))]
 mod membership;
-#[cfg_attr(not(test), expect(dead_code, reason = "called by the transport, which is not wired to nodes yet"))]
 mod messages;
 pub(crate) mod proposals;
 pub(crate) mod reads;
 mod settings;
 pub(crate) mod shared;
-#[cfg_attr(not(test), expect(dead_code, reason = "offers come with the transport"))]
 pub(crate) mod snapshots;
 mod standing;
 

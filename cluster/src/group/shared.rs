@@ -29,6 +29,9 @@ impl GroupShared {
             peer,
             role: Role::Follower,
             leader: None,
+            leader_store: None,
+            members: Vec::new(),
+            is_joint: false,
             term: 0,
             commit: 0,
             applied: 0,
@@ -83,6 +86,7 @@ impl GroupShared {
             let mut status = self.status.lock();
             status.role = Role::Quarantined;
             status.leader = None;
+            status.leader_store = None;
             status.failure = failure;
         }
     }

@@ -4,7 +4,7 @@ use raft::StateRole;
 
 use super::core::GroupCore;
 use crate::ids::PeerId;
-use crate::status::{GroupStatus, Role};
+use crate::status::{GroupStatus, MemberStatus, Role};
 
 impl GroupCore {
     /// Returns whether a batch is at the state machine.
@@ -33,6 +33,9 @@ impl GroupCore {
                 StateRole::Candidate | StateRole::PreCandidate => Role::Candidate,
             },
             leader: self.leader(),
+            leader_store: self.leader().and_then(|leader| self.store_of(leader)),
+            members: self.member_statuses(),
+            is_joint: self.members.is_joint(),
             term: raft.term,
             commit: raft.raft_log.committed,
             applied: self.applied,
@@ -44,6 +47,18 @@ impl GroupCore {
             reads: self.reads.len(),
             failure: None,
         }
+    }
+
+    fn member_statuses(&self) -> Vec<MemberStatus> {
+        let leads = self.raw.raft.state == StateRole::Leader;
+        let member = |peer: u64| MemberStatus {
+            peer: PeerId(peer),
+            store: self.members.stores.get(&peer).copied(),
+            votes: self.members.is_voter(peer),
+            matched: self.raw.raft.prs().get(peer).filter(|_| leads).map(|progress| progress.matched),
+            is_heard: leads.then(|| self.is_heard(peer)),
+        };
+        self.members.peers().into_iter().map(member).collect()
     }
 
     pub fn leader(&self) -> Option<PeerId> {

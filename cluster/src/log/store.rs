@@ -87,7 +87,6 @@ impl GroupWrite {
     /// Returns the write that creates an empty replica of a group that exists elsewhere. It knows no
     /// members, cannot lead, and waits for a snapshot. Its term is not 0: `raft` stops when it must refuse a
     /// vote in that term.
-    #[cfg_attr(not(test), expect(dead_code, reason = "replicas join through the transport"))]
     pub fn join(group: GroupId, peer: PeerId) -> Self {
         let hard_state = HardState { term: BOOTSTRAP.term, ..HardState::default() };
         Self {

@@ -4,6 +4,8 @@
 //! leader sees it and says what comes next. So it may be interrupted anywhere, run by any leader, run
 //! twice, and it cannot forget to leave a joint membership.
 
+use std::collections::BTreeMap;
+
 use crate::ids::{PeerId, StoreId};
 use crate::members::MemberChange;
 
@@ -25,6 +27,8 @@ pub(crate) struct View {
     /// The old voters of a joint membership.
     pub voters_outgoing: Vec<u64>,
     pub learners: Vec<u64>,
+    /// Where the members are.
+    pub stores: BTreeMap<u64, StoreId>,
     /// Members that hold nearly all entries.
     pub caught_up: Vec<u64>,
 }
@@ -69,7 +73,7 @@ pub(crate) fn next_step(goal: &Replacement, view: &View) -> Step {
     }
 }
 
-fn enter(view: &View, promote: Option<PeerId>, demote: Option<PeerId>) -> Step {
+pub(super) fn enter(view: &View, promote: Option<PeerId>, demote: Option<PeerId>) -> Step {
     if demote == Some(view.peer) {
         return hand_over(view, demote);
     }
@@ -77,7 +81,7 @@ fn enter(view: &View, promote: Option<PeerId>, demote: Option<PeerId>) -> Step {
 }
 
 /// Hands leadership to the first voter that can take it and stays.
-fn hand_over(view: &View, leaving: Option<PeerId>) -> Step {
+pub(super) fn hand_over(view: &View, leaving: Option<PeerId>) -> Step {
     let stays = |peer: &&u64| Some(PeerId(**peer)) != leaving && **peer != view.peer.0;
     let ready = view.voters.iter().filter(stays).find(|peer| view.caught_up.contains(peer));
     ready.map_or(Step::Wait, |peer| Step::TransferLeader(PeerId(*peer)))

@@ -20,9 +20,7 @@
 
 pub(crate) mod files;
 pub(crate) mod manifest;
-#[cfg_attr(not(test), expect(dead_code, reason = "read by the transport, which is not wired to nodes yet"))]
 pub(crate) mod packet;
-#[cfg_attr(not(test), expect(dead_code, reason = "stepped by the transport's thread"))]
 pub(crate) mod transfer;
 
 pub use files::{DirStaging, SnapshotFiles, Staging};

@@ -4,9 +4,10 @@ use tonic::transport::Channel;
 
 use super::connection::{Again, Client};
 use crate::api::border::{stamp_events, stamp_recommend, stamp_similar};
+use crate::api::convert::node_state_to_proto;
 use crate::api::proto as pb;
 use crate::error::{Error, Result};
-use crate::node::VectorRow;
+use crate::node::{ClusterReport, NodeState, VectorRow};
 use crate::pipeline::recipe::Recipe;
 use crate::pipeline::request::{
     ExplainRequest, Explanation, RecommendRequest, Recommendation, SearchRequest, SimilarRequest,
@@ -52,6 +53,7 @@ impl Client {
     service!(loads_stub, loads_client, LoadsClient);
     service!(recipes_stub, recipes_client, RecipesClient);
     service!(generations_stub, generations_client, GenerationsClient);
+    service!(cluster_stub, cluster_client, ClusterClient);
 
     /// See [`crate::Segue::recommend`].
     ///
@@ -301,6 +303,33 @@ impl Client {
     pub fn activate_recipe(&self, name: &str, version: u32) -> Result<Recipe> {
         let message = pb::ActivateRecipeRequest { name: name.to_owned(), version };
         Ok(recipe_of(call!(self, Again::Yes, recipes_stub.activate(message))?)?.0)
+    }
+
+    /// See [`crate::Segue::cluster_status`].
+    ///
+    /// # Errors
+    /// As above.
+    pub fn cluster_status(&self) -> Result<ClusterReport> {
+        call!(self, Again::Yes, cluster_stub.status(pb::ClusterStatusRequest {}))?.try_into()
+    }
+
+    /// See [`crate::Segue::set_node_state`].
+    ///
+    /// # Errors
+    /// As above.
+    pub fn set_node_state(&self, node: &str, state: NodeState) -> Result<()> {
+        let state = node_state_to_proto(state).into();
+        let message = pb::SetNodeStateRequest { node: node.to_owned(), state };
+        call!(self, Again::Yes, cluster_stub.set_node_state(message)).map(drop)
+    }
+
+    /// See [`crate::Segue::transfer_leader`].
+    ///
+    /// # Errors
+    /// As above.
+    pub fn transfer_leader(&self, group: &str, node: &str) -> Result<()> {
+        let message = pb::TransferLeaderRequest { group: group.to_owned(), node: node.to_owned() };
+        call!(self, Again::Yes, cluster_stub.transfer_leader(message)).map(drop)
     }
 }
 

@@ -5,6 +5,7 @@
 //! protobuf nothing can fail. Nothing here panics, whatever the bytes were.
 
 mod catalog;
+mod cluster;
 mod common;
 mod editorial;
 mod feedback;
@@ -16,6 +17,7 @@ mod recommender;
 mod replies;
 
 pub(crate) use catalog::{id_batch, page_of_tracks, page_of_users, page_size, vector_rows};
+pub(crate) use cluster::{node_state, node_state_to_proto};
 pub(crate) use common::{rows, space};
 pub(crate) use feedback::events;
 pub(crate) use generations::create_generation;

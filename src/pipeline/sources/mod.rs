@@ -18,6 +18,7 @@ mod rules;
 mod shelf;
 mod shown;
 mod social;
+mod space;
 mod taste;
 pub mod trending;
 
@@ -33,13 +34,14 @@ use super::listener::Listener;
 use super::reader::Reader;
 use super::recipe::{EditorialRule, Recipe, Source, SourceSpec};
 use super::request::SearchReport;
-use super::retrieve::{AllowedTracks, Effort, Search};
+use super::retrieve::AllowedTracks;
 use super::session_rank::Moment;
 use crate::error::Result;
 use crate::telemetry::StageClock;
-use crate::types::{GenerationId, Metric, SpaceName, Timestamp, TrackOrdinal, TrackRef};
+use crate::types::{Timestamp, TrackRef};
 use points::{effort_of_share, join_points, share_of};
 use shown::may_show;
+pub(super) use space::{SpaceQueries, ask};
 
 /// What the sources of one request work from.
 pub struct SourceRequest<'a> {
@@ -138,82 +140,6 @@ impl Retrieved {
             self.because.entry(track).or_insert(from);
         }
         self.notes.extend(next.notes);
-    }
-}
-
-/// Queries against one space on every shard, all with the same effort.
-pub(super) struct SpaceQueries<'a> {
-    /// Who asks, for the report.
-    pub source: &'a str,
-    /// The space.
-    pub space: &'a SpaceName,
-    /// The generation of its vectors.
-    pub generation: GenerationId,
-    /// How to compare.
-    pub metric: Metric,
-    /// With what.
-    pub queries: &'a [&'a [f32]],
-    /// How hard.
-    pub effort: Effort,
-}
-
-/// Asks every shard and merges: for each query the `k` best, ties by track. Says how it searched.
-///
-/// # Errors
-/// `InvalidField` for a query that does not fit the space; `Timeout`; damaged files.
-pub(super) fn ask(
-    reader: &Reader<'_>,
-    asked: &SpaceQueries<'_>,
-    allowed: &[AllowedTracks],
-    reports: &mut Vec<SearchReport>,
-) -> Result<Vec<Vec<(TrackRef, f64)>>> {
-    let mut answers: Vec<Vec<(TrackRef, f64)>> = vec![Vec::new(); asked.queries.len()];
-    for (view, allowed) in reader.tracks.iter().zip(allowed) {
-        let Some(set) = view.set(asked.space, asked.generation) else { continue };
-        let search = Search {
-            heads: &reader.caches.heads,
-            deadline: reader.deadline,
-            view,
-            set,
-            metric: asked.metric,
-            allowed,
-        };
-        let found = search.nearest(asked.queries, asked.effort)?;
-        let place = |ordinal| TrackRef { shard: view.shard, ordinal: TrackOrdinal(ordinal) };
-        for (answer, found) in answers.iter_mut().zip(found) {
-            answer.extend(found.hits.iter().map(|&(ordinal, score)| (place(ordinal), f64::from(score))));
-            note(reports, asked, &found.path, found.selectivity);
-        }
-    }
-    for answer in &mut answers {
-        sort_hits(answer);
-        answer.truncate(asked.effort.k);
-    }
-    Ok(answers)
-}
-
-/// One report a source and space: paths joined, the smallest selectivity.
-fn note(reports: &mut Vec<SearchReport>, asked: &SpaceQueries<'_>, path: &str, selectivity: f32) {
-    let same = |report: &&mut SearchReport| report.source == asked.source && report.space == *asked.space;
-    match reports.iter_mut().find(same) {
-        Some(report) => {
-            for name in path.split('+').filter(|name| !name.is_empty()) {
-                if !report.path.split('+').any(|known| known == name) {
-                    report.path = if report.path.is_empty() {
-                        name.to_owned()
-                    } else {
-                        format!("{}+{name}", report.path)
-                    };
-                }
-            }
-            report.selectivity = report.selectivity.min(selectivity);
-        }
-        None => reports.push(SearchReport {
-            source: asked.source.to_owned(),
-            space: asked.space.clone(),
-            path: path.to_owned(),
-            selectivity,
-        }),
     }
 }
 

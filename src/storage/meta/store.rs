@@ -163,6 +163,38 @@ impl MetaStore {
     }
 }
 
+impl MetaStore {
+    /// The whole state as words, with the entry it ends with.
+    ///
+    /// # Errors
+    /// `Internal` when it cannot be written down.
+    pub fn snapshot(&self) -> Result<(AppliedAt, Vec<u8>)> {
+        let files = self.0.files.lock();
+        let state = MetaState::clone(&self.0.state.load());
+        let AppliedAt { index, term } = files.applied;
+        Ok((files.applied, codec::encode(VERSION, &Stored { index, term, state })?))
+    }
+
+    /// Becomes a snapshot. Both files are written, so that neither is older than the log.
+    ///
+    /// # Errors
+    /// Words that cannot be read, or of another entry than `at`; I/O.
+    pub fn install(&self, data: &[u8], at: AppliedAt) -> Result<()> {
+        let stored: Stored = codec::decode(VERSION, data)?;
+        if (stored.index, stored.term) != (at.index, at.term) {
+            return Err(Error::Corrupt(format!("a snapshot of another entry. index=`{}`", stored.index)));
+        }
+        let mut files = self.0.files.lock();
+        for _ in 0..FILES.len() {
+            write_blob(&self.0.dir, FILES[files.next], SCHEMA, data).map_err(damaged)?;
+            files.next = 1 - files.next;
+        }
+        (files.applied, files.older) = (at, at.index);
+        self.0.state.store(Arc::new(stored.state));
+        Ok(())
+    }
+}
+
 /// Checks the files in `dir` without changing them.
 pub fn check_files(dir: &Path, report: &mut VerifyReport) {
     for path in FILES.map(|name| dir.join(name)) {

@@ -42,8 +42,12 @@ impl TrackShard {
     /// # Errors
     /// `Unavailable` while a frozen segment has no files yet; disk errors.
     pub fn publish_checkpoint(&self, capture: &Arc<TrackView>) -> Result<()> {
+        let _publishing = self.publishing.lock();
         let now = self.view();
         let index = capture.applied_index;
+        if index <= self.durable_index() {
+            return Ok(()); // A newer state was taken over from another replica meanwhile.
+        }
         let mut segments = Vec::new();
         for segment in &capture.segments {
             let sealed_now = || now.segments.iter().find(|known| known.id == segment.id);

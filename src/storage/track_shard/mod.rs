@@ -11,6 +11,7 @@
 //! | vectors, one set a space and generation | [`vectors`] |
 //! | the state at a `Seal` entry as files | `checkpoint` |
 //! | opening those files again | `recover` |
+//! | those files as a snapshot for another replica, and becoming one | `snapshot` |
 //! | checking what checksums cannot | `check` |
 //!
 //! Invariants: an ordinal, once given to an id, is that id's for ever; of all rows of an ordinal exactly one is not
@@ -28,9 +29,10 @@ mod recover;
 pub mod row;
 pub mod segment;
 mod shard;
+mod snapshot;
 pub mod vectors;
 pub mod view;
 
 pub use apply::OpenedSegment;
-pub use shard::{Opening, TrackShard, TrackStateMachine, decode_reply, encode};
+pub use shard::{FetchSegment, Opening, TrackShard, TrackStateMachine, decode_reply, encode};
 pub use view::TrackView;

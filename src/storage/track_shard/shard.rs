@@ -1,13 +1,14 @@
 //! A track shard: the state machine behind one log, and what maintenance and readers share with it.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
-use segue_storage_format::{Residence, Verify};
+use segue_storage_format::{Residence, SegmentEntry, Verify};
 
 use super::apply::OpenedSegment;
 use super::command::{NewSegment, TrackCommand, TrackReply};
@@ -39,16 +40,28 @@ pub struct Opening {
     pub index: Residence,
 }
 
+/// Gets the files of a segment that another replica has built into the shard's folder; waits as long as there is hope.
+///
+/// # Errors
+/// `NotFound` when there is nobody to ask; others when they cannot be had: the replica must stop then.
+pub type FetchSegment = Box<dyn Fn(&TrackShard, &NewSegment) -> Result<()> + Send + Sync>;
+
 /// What readers, maintenance and the state machine share.
 pub struct TrackShard {
     pub(super) folder: PathBuf,
     /// Which shard.
     pub shard: ShardId,
     /// Where codes and graphs are kept.
-    index: Residence,
+    pub(super) index: Residence,
     published: ArcSwap<TrackView>,
     /// Segments built and opened ahead of their log entry, by id.
-    staged: Mutex<HashMap<u64, OpenedSegment>>,
+    staged: Mutex<HashMap<u64, (SegmentEntry, OpenedSegment)>>,
+    /// Segments whose files are being fetched.
+    fetching: Mutex<Vec<u64>>,
+    /// Gets files that another replica has built; `None` where there is no other.
+    fetch: OnceLock<FetchSegment>,
+    /// Held by whoever publishes a manifest.
+    pub(super) publishing: Mutex<()>,
     /// The state at the last `Seal` entry, until it is a published checkpoint.
     pending: Mutex<Option<Arc<TrackView>>>,
     /// Segments that entries after the last checkpoint made live, with those entries' indexes. A replay needs their files
@@ -78,12 +91,66 @@ impl TrackShard {
         self.pending.lock().clone()
     }
 
-    /// Opens the files of a segment that this process has just written, and keeps them for the log entry that makes
-    /// them live.
+    /// Opens the files of a segment that this process has just written, or fetched and checked, and keeps them for the
+    /// log entry that makes them live.
     pub fn stage(&self, new: &NewSegment) -> Result<()> {
         let opened = self.open_segment(new, Verify::Structure)?;
-        self.staged.lock().insert(new.entry.id, opened);
+        self.staged.lock().insert(new.entry.id, (new.entry.clone(), opened));
         Ok(())
+    }
+
+    /// Says how files of other replicas are got; once.
+    pub fn set_fetch(&self, fetch: FetchSegment) {
+        self.fetch.get_or_init(|| fetch);
+    }
+
+    /// Whether all files of a segment are in the shard's folder, whole.
+    #[must_use]
+    pub fn holds(&self, new: &NewSegment) -> bool {
+        self.open_segment(new, Verify::Full).is_ok()
+    }
+
+    /// Whether a segment of this number is live with its files.
+    #[must_use]
+    pub fn is_live(&self, segment: u64) -> bool {
+        let view = self.view();
+        let tracks = view.segments.iter().filter_map(|known| known.files());
+        let vectors = view.sets.values().flat_map(|set| &set.segments).filter_map(|known| known.files());
+        tracks.chain(vectors).any(|entry| entry.id == segment)
+    }
+
+    /// Runs `work`, during which the files of a segment are not taken for garbage.
+    pub fn while_fetching<T>(&self, segment: u64, work: impl FnOnce() -> T) -> T {
+        self.fetching.lock().push(segment);
+        let outcome = work();
+        let mut fetching = self.fetching.lock();
+        if let Some(at) = fetching.iter().position(|known| *known == segment) {
+            fetching.swap_remove(at);
+        }
+        outcome
+    }
+
+    /// Opens a segment's files for its log entry: those staged here if they are the ones it names, those in the folder, or
+    /// those another replica has.
+    fn open_new(&self, new: &NewSegment) -> std::result::Result<OpenedSegment, Unopened> {
+        let staged = self.staged.lock().remove(&new.entry.id);
+        if let Some((entry, opened)) = staged
+            && entry == new.entry
+        {
+            return Ok(opened);
+        }
+        let opened = self.open_segment(new, Verify::Full).map_err(Unopened::Gone);
+        match (opened, self.fetch.get()) {
+            (Err(_), Some(fetch)) => self.while_fetching(new.entry.id, || {
+                fetch(self, new).and_then(|()| self.open_segment(new, Verify::Full)).map_err(|error| {
+                    match error {
+                        Error::NotFound { .. } => Unopened::Gone(error),
+                        error => Unopened::Stop(error),
+                    }
+                })
+            }),
+            (opened, _) => opened,
+        }
     }
 
     /// Forgets staged segments once their log entry was answered. After a time-out the entry may still come, and must
@@ -96,9 +163,20 @@ impl TrackShard {
         ids.into_iter().for_each(|id| drop(staged.remove(&id)));
     }
 
-    /// Segment numbers that are staged now.
+    /// Segment numbers that are staged, or being fetched.
     pub fn staged_ids(&self) -> Vec<u64> {
-        self.staged.lock().keys().copied().collect()
+        let mut ids: Vec<u64> = self.staged.lock().keys().copied().collect();
+        ids.extend(self.fetching.lock().iter());
+        ids
+    }
+
+    /// Everything before is gone: the state is that of a snapshot.
+    pub(super) fn replaced(&self, view: TrackView) {
+        self.staged.lock().clear();
+        self.recent.lock().clear();
+        *self.pending.lock() = None;
+        self.durable_index.store(view.applied_index, Ordering::Release);
+        self.published.store(Arc::new(view));
     }
 
     /// Segments that a replay of the log after the last checkpoint asks for.
@@ -127,10 +205,18 @@ impl TrackShard {
     }
 }
 
+/// Why a segment could not be opened.
+enum Unopened {
+    /// Its files are not here; a replay long after goes on without them.
+    Gone(Error),
+    /// Another replica has them, and they could not be got: to go on would be to differ.
+    Stop(Error),
+}
+
 /// The writing side: applies log entries to the working copy and publishes versions.
 pub struct TrackStateMachine {
-    shard: Arc<TrackShard>,
-    state: TrackView,
+    pub(super) shard: Arc<TrackShard>,
+    pub(super) state: TrackView,
 }
 
 impl TrackStateMachine {
@@ -147,6 +233,9 @@ impl TrackStateMachine {
             index: opening.index,
             published: ArcSwap::from_pointee(state.clone()),
             staged: Mutex::default(),
+            fetching: Mutex::default(),
+            fetch: OnceLock::new(),
+            publishing: Mutex::default(),
             pending: Mutex::default(),
             recent: Mutex::default(),
             durable_index: AtomicU64::new(state.applied_index),
@@ -188,11 +277,21 @@ impl TrackStateMachine {
             self.shard.recent.lock().extend(segments.iter().map(|new| (new.entry.id, index)));
         }
         let shard = Arc::clone(&self.shard);
+        let stop = Cell::new(None);
         let open = |new: &NewSegment| {
-            let staged = shard.staged.lock().remove(&new.entry.id);
-            staged.map_or_else(|| shard.open_segment(new, Verify::Full), Ok)
+            shard.open_new(new).map_err(|unopened| match unopened {
+                Unopened::Gone(error) => error,
+                Unopened::Stop(error) => {
+                    let text = error.to_string();
+                    stop.set(Some(error));
+                    Error::Unavailable(text)
+                }
+            })
         };
         let reply = self.state.apply(command, &open)?;
+        if let Some(error) = stop.take() {
+            return Err(error);
+        }
         if seals {
             // A capture that was never published is in this one, too. Whether there was one must not change what a seal
             // does to the state: a replica, or a replay, may have published more or less than whoever proposed it.

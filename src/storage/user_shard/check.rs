@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, ops::ControlFlow, path::Path};
 
-use segue_storage_format::VerifyReport;
+use segue_storage_format::{Damage, VerifyReport};
 
 use super::{
     engine::{self, Snapshot},
@@ -27,13 +27,19 @@ type Problem = std::result::Result<(), String>;
 impl UserShard {
     /// Checks the files in `dir`, which must not be open, without changing them.
     pub fn check_files(dir: &Path, report: &mut VerifyReport) {
-        engine::check_tree(&dir.join("tree"), report);
+        match engine::tree_of(dir) {
+            Ok(tree) => engine::check_tree(&tree, report),
+            Err(error) => {
+                let (file, what) = (dir.to_path_buf(), error.to_string());
+                report.damage.push(Damage { file, offset: None, what });
+            }
+        }
     }
 
     /// The tables of the shard in `dir` with their checksums; none when that cannot be read.
     #[must_use]
     pub fn tables(dir: &Path) -> Vec<(u64, u128)> {
-        engine::tables(&dir.join("tree"))
+        engine::tree_of(dir).map(|tree| engine::tables(&tree)).unwrap_or_default()
     }
 
     /// Makes a shard in `target` that has the rows of the one in `dir` and shares its files; opening it and writing to it
@@ -42,7 +48,7 @@ impl UserShard {
     /// # Errors
     /// I/O.
     pub fn overlay(dir: &Path, target: &Path) -> Result<()> {
-        engine::overlay(&dir.join("tree"), &target.join("tree"))
+        engine::overlay(&engine::tree_of(dir)?, &target.join("tree"))
             .map_err(|error| UserShardError::io("prepare a copy of the user store", target, error))
     }
 
@@ -52,7 +58,8 @@ impl UserShard {
     /// # Errors
     /// Damage below the rows, I/O.
     pub fn check_rows(&self, exists: &dyn Fn(TrackRef) -> bool) -> Result<Vec<String>> {
-        let snapshot = self.engine().snapshot();
+        let inner = self.inner();
+        let snapshot = inner.engine.snapshot();
         let generations = vectors::generations(&snapshot)?;
         let generations = generations.into_iter().map(|(space, id, row)| ((space.to_string(), id), row));
         let mut check = Check {

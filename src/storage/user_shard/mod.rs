@@ -46,6 +46,7 @@ pub use command::{
     EventTrack, LoadState, LoadStep, PlayBatch, PlayRow, ResolvedEvent, STATISTICS_BYTES_MAX, ServedList,
     ServedTrack, ShownSlot, SlotChoice, UserCommand, UserOp, UserReply, event_key,
 };
+pub use engine::{KnownTables, table_number};
 pub use error::{Result, UserShardError};
 pub use shard::{UserShard, UserShardOptions};
 

@@ -30,8 +30,9 @@ impl UserShard {
     ) -> std::result::Result<(), E> {
         let stride = self.user_count().div_ceil(most.max(1)).next_power_of_two();
         let mut from = Vec::new();
+        let inner = self.inner();
         loop {
-            let snapshot = self.engine().snapshot();
+            let snapshot = inner.engine.snapshot();
             let mut found = None;
             snapshot.scan(&from, &keys::USERS_END, |key, value| {
                 found = Some((key.to_vec(), value.to_vec()));

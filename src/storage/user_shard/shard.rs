@@ -2,20 +2,21 @@
 
 use std::{
     ops::ControlFlow,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
 };
 
+use arc_swap::ArcSwap;
 use parking_lot::{Mutex, RwLock};
 
 use super::{
     apply,
     cache::SnapshotCache,
     command::{LoadState, UserCommand, UserReply},
-    engine::{Engine, EngineOptions},
+    engine::{Engine, EngineOptions, KnownTables},
     error::{Result, UserShardError},
     garbage::Garbage,
     keys,
@@ -27,6 +28,7 @@ use super::{
     work::load_record,
 };
 use crate::storage::entry::{AppliedAt, LogEntry};
+use crate::storage::pinned::PinnedFiles;
 use crate::types::{GenerationId, SpaceName, Timestamp, TrackId, User, UserId};
 
 /// Memory of a user shard.
@@ -43,6 +45,12 @@ pub struct UserShardOptions {
     pub trend_cache_bytes: usize,
 }
 
+impl UserShardOptions {
+    fn engine(&self) -> EngineOptions {
+        EngineOptions { block_cache_bytes: self.block_cache_bytes, memtable_bytes: self.memtable_bytes }
+    }
+}
+
 impl Default for UserShardOptions {
     fn default() -> Self {
         Self {
@@ -57,32 +65,29 @@ impl Default for UserShardOptions {
 /// A user shard. Cheap to clone; any number of readers beside one writer, none waits for another but for the
 /// writer's brief turns.
 #[derive(Clone)]
-pub struct UserShard(Arc<Inner>);
+pub struct UserShard(Arc<Slot>);
 
-struct Inner {
-    engine: Engine,
+/// The state in force; a snapshot of another replica takes its place whole.
+struct Slot {
+    now: ArcSwap<Inner>,
+    dir: PathBuf,
+    options: UserShardOptions,
+}
+
+pub(super) struct Inner {
+    pub(super) engine: Engine,
     writer: Mutex<Garbage>,
     /// The state after the newest entry; written under `writer`.
     row: RwLock<ShardRow>,
     views: SnapshotCache<UserId, UserView>,
-    days: SnapshotCache<DayKey, DayPlays>,
+    pub(super) days: SnapshotCache<DayKey, DayPlays>,
     views_read: AtomicU64,
     statistics: RwLock<Option<Arc<[u8]>>>,
 }
 
-impl UserShard {
-    /// Opens or creates the shard in `dir` and says which entry its files end with: the log continues after it.
-    ///
-    /// # Errors
-    /// [`UserShardError::Locked`] when it is open already, damage, I/O.
-    pub fn open(dir: &Path, options: &UserShardOptions) -> Result<(Self, AppliedAt)> {
-        let engine = Engine::open(
-            dir,
-            &EngineOptions {
-                block_cache_bytes: options.block_cache_bytes,
-                memtable_bytes: options.memtable_bytes,
-            },
-        )?;
+impl Inner {
+    /// Reads what an opened store holds.
+    fn new(engine: Engine, options: &UserShardOptions) -> Result<(Self, AppliedAt)> {
         let stored = engine.get(&keys::SHARD)?;
         let row = stored
             .map_or(Ok(ShardRow::default()), |value| ShardRow::decode(&value))
@@ -95,7 +100,7 @@ impl UserShard {
                 garbage.drop_generation(&space, generation);
             }
         }
-        let inner = Inner {
+        let inner = Self {
             engine,
             writer: Mutex::new(garbage),
             row: RwLock::new(row),
@@ -104,7 +109,89 @@ impl UserShard {
             views_read: AtomicU64::new(0),
             statistics: RwLock::new(statistics),
         };
-        Ok((Self(Arc::new(inner)), AppliedAt { index: row.index, term: row.term }))
+        Ok((inner, AppliedAt { index: row.index, term: row.term }))
+    }
+
+    fn apply_one(&self, garbage: &mut Garbage, entry: &LogEntry<'_>) -> Result<UserReply> {
+        let before = *self.row.read();
+        if entry.index <= before.index {
+            return Ok(UserReply::Done(0));
+        }
+        if entry.term < before.term {
+            return Err(UserShardError::OutOfOrder { applied: before.index, index: entry.index });
+        }
+        let command = UserCommand::decode(entry.index, entry.data)?;
+        let row = ShardRow { index: entry.index, term: entry.term, ..before };
+        let applied = apply::apply(&self.engine, garbage, row, command)?;
+        self.engine.commit(applied.writes, entry.index)?;
+        *self.row.write() = applied.row;
+        for user in &applied.touched.users {
+            self.views.invalidate(user);
+        }
+        if applied.touched.statistics.is_some() {
+            *self.statistics.write() = applied.touched.statistics;
+        }
+        for (day, region) in applied.touched.days {
+            self.days.invalidate(&(day, Some(region)));
+            self.days.invalidate(&(day, None));
+        }
+        Ok(applied.reply)
+    }
+}
+
+impl UserShard {
+    /// Opens or creates the shard in `dir` and says which entry its files end with: the log continues after it.
+    ///
+    /// # Errors
+    /// [`UserShardError::Locked`] when it is open already, damage, I/O.
+    pub fn open(dir: &Path, options: &UserShardOptions) -> Result<(Self, AppliedAt)> {
+        let (inner, at) = Inner::new(Engine::open(dir, &options.engine())?, options)?;
+        let slot =
+            Slot { now: ArcSwap::from_pointee(inner), dir: dir.to_path_buf(), options: options.clone() };
+        Ok((Self(Arc::new(slot)), at))
+    }
+
+    /// The state in force. Taken once by everything that must belong together.
+    pub(super) fn inner(&self) -> Arc<Inner> {
+        self.0.now.load_full()
+    }
+
+    /// Pins the shard's files, with everything applied in them, below `root`; `known` are content ids of tables that were
+    /// pinned before. Must not run beside [`UserShard::apply`].
+    ///
+    /// # Errors
+    /// I/O, damage.
+    pub fn snapshot(&self, root: &Path, known: &mut KnownTables) -> Result<PinnedFiles> {
+        let inner = self.inner();
+        let _writer = inner.writer.lock();
+        let row = *inner.row.read();
+        if inner.engine.durable_index() < row.index {
+            inner.engine.persist(row.index)?;
+        }
+        let mut pinned = inner.engine.pin(root, known)?;
+        (pinned.index, pinned.term) = (row.index, row.term);
+        Ok(pinned)
+    }
+
+    /// Replaces the whole state by that of a snapshot: its words, and where each of its tables is. Must not run beside
+    /// [`UserShard::apply`]. After a crash the state is the old one or the new one.
+    ///
+    /// # Errors
+    /// I/O; `CorruptFiles` when the files do not hold the state after `at`.
+    pub fn install(&self, data: &[u8], tables: &[(u64, PathBuf)], at: AppliedAt) -> Result<()> {
+        let old = self.inner();
+        let tree = Engine::stage_tree(&self.0.dir, data, tables)?;
+        let engine = old.engine.open_beside(&self.0.dir, &tree, &self.0.options.engine())?;
+        let (inner, found) = Inner::new(engine, &self.0.options)?;
+        if found != at {
+            let reason =
+                format!("a snapshot ends with another entry. index=`{}`, found=`{}`", at.index, found.index);
+            return Err(UserShardError::CorruptFiles { path: self.0.dir.clone(), reason });
+        }
+        Engine::publish_tree(&self.0.dir, &tree)?;
+        self.0.now.store(Arc::new(inner));
+        old.engine.give_up();
+        Ok(())
     }
 
     /// Applies committed entries in log order; one encoded [`UserReply`] for each. Entries at or below the applied
@@ -114,47 +201,22 @@ impl UserShard {
     /// Anything that is not a function of the entries, and entries that cannot be read: the replica must stop.
     /// Entries before the failing one are applied.
     pub fn apply(&self, entries: &[LogEntry<'_>]) -> Result<Vec<Vec<u8>>> {
-        let mut garbage = self.0.writer.lock();
-        entries.iter().map(|entry| Ok(self.apply_one(&mut garbage, entry)?.encode())).collect()
-    }
-
-    fn apply_one(&self, garbage: &mut Garbage, entry: &LogEntry<'_>) -> Result<UserReply> {
-        let before = *self.0.row.read();
-        if entry.index <= before.index {
-            return Ok(UserReply::Done(0));
-        }
-        if entry.term < before.term {
-            return Err(UserShardError::OutOfOrder { applied: before.index, index: entry.index });
-        }
-        let command = UserCommand::decode(entry.index, entry.data)?;
-        let row = ShardRow { index: entry.index, term: entry.term, ..before };
-        let applied = apply::apply(&self.0.engine, garbage, row, command)?;
-        self.0.engine.commit(applied.writes, entry.index)?;
-        *self.0.row.write() = applied.row;
-        for user in &applied.touched.users {
-            self.0.views.invalidate(user);
-        }
-        if applied.touched.statistics.is_some() {
-            *self.0.statistics.write() = applied.touched.statistics;
-        }
-        for (day, region) in applied.touched.days {
-            self.0.days.invalidate(&(day, Some(region)));
-            self.0.days.invalidate(&(day, None));
-        }
-        Ok(applied.reply)
+        let inner = self.inner();
+        let mut garbage = inner.writer.lock();
+        entries.iter().map(|entry| Ok(inner.apply_one(&mut garbage, entry)?.encode())).collect()
     }
 
     /// The newest applied entry.
     #[must_use]
     pub fn applied(&self) -> AppliedAt {
-        let row = self.0.row.read();
+        let row = self.row();
         AppliedAt { index: row.index, term: row.term }
     }
 
     /// The index up to which the files hold everything, durably: the log may be compacted up to here.
     #[must_use]
     pub fn durable_index(&self) -> u64 {
-        self.0.engine.durable_index()
+        self.inner().engine.durable_index()
     }
 
     /// Writes everything applied to files, fsynced, and waits for it; returns [`Self::durable_index`]. Not needed
@@ -163,12 +225,13 @@ impl UserShard {
     /// # Errors
     /// I/O.
     pub fn persist(&self) -> Result<u64> {
-        let _writer = self.0.writer.lock();
-        let index = self.0.row.read().index;
-        if self.durable_index() < index {
-            self.0.engine.persist(index)?;
+        let inner = self.inner();
+        let _writer = inner.writer.lock();
+        let index = inner.row.read().index;
+        if inner.engine.durable_index() < index {
+            inner.engine.persist(index)?;
         }
-        Ok(self.durable_index())
+        Ok(inner.engine.durable_index())
     }
 
     /// The listener's record in force, blocks and follows by feedback included.
@@ -176,7 +239,7 @@ impl UserShard {
     /// # Errors
     /// Damage, I/O.
     pub fn user(&self, id: &UserId) -> Result<Option<User>> {
-        Ok(load_record(&self.0.engine, &keys::user(id))?.map(|record| record.user))
+        Ok(load_record(&self.inner().engine, &keys::user(id))?.map(|record| record.user))
     }
 
     /// Everything about a listener, from the cache when it is there; `None` when there is no such user.
@@ -184,9 +247,10 @@ impl UserShard {
     /// # Errors
     /// Damage, I/O.
     pub fn view(&self, id: &UserId) -> Result<Option<Arc<UserView>>> {
-        self.0.views.get_or_build(id, || {
-            self.0.views_read.fetch_add(1, Ordering::Relaxed);
-            let view = view::read(&self.0.engine.snapshot(), id)?;
+        let inner = self.inner();
+        inner.views.get_or_build(id, || {
+            inner.views_read.fetch_add(1, Ordering::Relaxed);
+            let view = view::read(&inner.engine.snapshot(), id)?;
             Ok(view.map(|view| {
                 let bytes = view.size_bytes();
                 (view, bytes)
@@ -197,7 +261,7 @@ impl UserShard {
     /// Views that were read from the store because the cache did not have them.
     #[must_use]
     pub fn views_read(&self) -> u64 {
-        self.0.views_read.load(Ordering::Relaxed)
+        self.inner().views_read.load(Ordering::Relaxed)
     }
 
     /// The listener's searches, oldest first, for export.
@@ -207,7 +271,7 @@ impl UserShard {
     pub fn searches(&self, id: &UserId) -> Result<Vec<(Timestamp, String)>> {
         let mut searches = Vec::new();
         let prefix = keys::of_user(&keys::user(id), keys::SEARCH);
-        self.0.engine.snapshot().scan_prefix(&prefix, |key, value| {
+        self.inner().engine.snapshot().scan_prefix(&prefix, |key, value| {
             let query = decode_search(value).map_err(|what| damaged(key, what))?;
             let (at, _) = keys::timed_suffix(key).ok_or_else(|| damaged(key, "key is malformed"))?;
             searches.push((at, query));
@@ -223,7 +287,8 @@ impl UserShard {
     /// # Errors
     /// Damage, I/O.
     pub fn list_users(&self, cursor: Option<&UserId>, limit: usize) -> Result<(Vec<User>, Option<UserId>)> {
-        let snapshot = self.0.engine.snapshot();
+        let inner = self.inner();
+        let snapshot = inner.engine.snapshot();
         let mut from = cursor.map_or_else(Vec::new, |user| keys::user_end(&keys::user(user)));
         let mut users = Vec::new();
         while users.len() <= limit {
@@ -247,7 +312,7 @@ impl UserShard {
     /// How many users there are.
     #[must_use]
     pub fn user_count(&self) -> u64 {
-        self.0.row.read().users
+        self.row().users
     }
 
     /// Whether events wait for a track of this id to be added.
@@ -256,7 +321,7 @@ impl UserShard {
     /// Damage, I/O.
     pub fn is_waited_for(&self, track: &TrackId) -> Result<bool> {
         let mut waiting = false;
-        self.0.engine.snapshot().scan_prefix(
+        self.inner().engine.snapshot().scan_prefix(
             &keys::waiting_of_track(track.as_str().as_bytes()),
             |_, _| {
                 waiting = true;
@@ -271,7 +336,8 @@ impl UserShard {
     /// # Errors
     /// Damage, I/O.
     pub fn waited_for(&self, cursor: Option<&TrackId>, limit: usize) -> Result<Vec<TrackId>> {
-        let snapshot = self.0.engine.snapshot();
+        let inner = self.inner();
+        let snapshot = inner.engine.snapshot();
         let mut from = keys::waiting_after(cursor);
         let mut tracks = Vec::new();
         while tracks.len() < limit {
@@ -292,7 +358,7 @@ impl UserShard {
     /// # Errors
     /// Damage, I/O.
     pub fn load_state(&self, load_id: &str) -> Result<LoadState> {
-        Ok(apply::load_state(&self.0.engine, load_id)?.unwrap_or_default())
+        Ok(apply::load_state(&self.inner().engine, load_id)?.unwrap_or_default())
     }
 
     /// Spaces and generations there are vectors of: dimension and rows.
@@ -300,7 +366,7 @@ impl UserShard {
     /// # Errors
     /// Damage, I/O.
     pub fn generations(&self) -> Result<Vec<(SpaceName, GenerationId, u32, u64)>> {
-        let all = vectors::generations(&self.0.engine.snapshot())?;
+        let all = vectors::generations(&self.inner().engine.snapshot())?;
         let live = all.into_iter().filter(|(_, _, row)| !row.dropped);
         Ok(live.map(|(space, id, row)| (space, GenerationId(id), row.dim, row.rows)).collect())
     }
@@ -308,7 +374,7 @@ impl UserShard {
     /// Bytes of the live files, plus memory not yet in files. An estimate: files being replaced are not in it.
     #[must_use]
     pub fn disk_bytes(&self) -> u64 {
-        self.0.engine.disk_bytes()
+        self.inner().engine.disk_bytes()
     }
 
     /// Reads every row and checks every checksum; how many rows there are.
@@ -316,7 +382,7 @@ impl UserShard {
     /// # Errors
     /// The first damage found.
     pub fn verify(&self) -> Result<u64> {
-        self.0.engine.verify(|key, value| {
+        self.inner().engine.verify(|key, value| {
             // The list of who waits for a track has nothing but keys.
             if value.is_empty() { Ok(()) } else { open_row(key, value).map(|_| ()) }
         })
@@ -325,19 +391,11 @@ impl UserShard {
     /// What [`super::UserOp::PutStatistics`] wrote last; the same allocation until the next.
     #[must_use]
     pub fn statistics(&self) -> Option<Arc<[u8]>> {
-        self.0.statistics.read().clone()
-    }
-
-    pub(super) fn engine(&self) -> &Engine {
-        &self.0.engine
-    }
-
-    pub(super) fn days(&self) -> &SnapshotCache<DayKey, DayPlays> {
-        &self.0.days
+        self.inner().statistics.read().clone()
     }
 
     pub(super) fn row(&self) -> ShardRow {
-        *self.0.row.read()
+        *self.inner().row.read()
     }
 
     /// The newest day (since the epoch) with a counted play; which days of counts are kept follows from it.
@@ -347,6 +405,6 @@ impl UserShard {
     }
 
     pub(super) fn newest_day(&self) -> Option<i32> {
-        self.0.row.read().newest_day
+        self.row().newest_day
     }
 }

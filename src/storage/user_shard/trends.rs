@@ -64,13 +64,13 @@ impl UserShard {
     /// Damage, I/O.
     pub fn total_plays(&self, track: TrackRef) -> Result<u64> {
         let key = keys::total_plays(track);
-        let stored = self.engine().get(&key)?;
+        let stored = self.inner().engine.get(&key)?;
         stored.map_or(Ok(0), |value| decode_count(&value)).map_err(|what| damaged(&key, what))
     }
 
     fn day_plays(&self, key: DayKey) -> Result<Arc<DayPlays>> {
-        let plays = self.days().get_or_build(&key, || {
-            let plays = read_day(&self.engine().snapshot(), key)?;
+        let plays = self.inner().days.get_or_build(&key, || {
+            let plays = read_day(&self.inner().engine.snapshot(), key)?;
             let bytes = size_of_val(plays.as_slice()) + 64;
             Ok(Some((plays, bytes)))
         })?;

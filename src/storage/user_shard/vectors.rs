@@ -141,7 +141,8 @@ impl UserShard {
         generation: GenerationId,
         user: &UserId,
     ) -> Result<Option<Vec<f32>>> {
-        let snapshot = self.engine().snapshot();
+        let inner = self.inner();
+        let snapshot = inner.engine.snapshot();
         if !live(&snapshot, space, generation)? {
             return Ok(None);
         }
@@ -162,7 +163,8 @@ impl UserShard {
         generation: GenerationId,
         max: usize,
     ) -> Result<Vec<(UserId, Vec<f32>)>> {
-        let snapshot = self.engine().snapshot();
+        let inner = self.inner();
+        let snapshot = inner.engine.snapshot();
         let mut found = Vec::new();
         if max == 0 || !live(&snapshot, space, generation)? {
             return Ok(found);
@@ -182,7 +184,7 @@ impl UserShard {
     /// # Errors
     /// Damage, I/O.
     pub fn vector_count(&self, space: &SpaceName, generation: GenerationId) -> Result<u64> {
-        Ok(row_of(&self.engine().snapshot(), space, generation)?.map_or(0, |row| row.rows))
+        Ok(row_of(&self.inner().engine.snapshot(), space, generation)?.map_or(0, |row| row.rows))
     }
 
     /// The `k` users whose vectors have the largest cosine with `query`, best first, ties by id; `except` is left
@@ -200,7 +202,8 @@ impl UserShard {
         k: usize,
         except: Option<&UserId>,
     ) -> Result<Vec<(UserId, f32)>> {
-        let snapshot = self.engine().snapshot();
+        let inner = self.inner();
+        let snapshot = inner.engine.snapshot();
         let query: Vec<f64> = query.iter().copied().map(f64::from).collect();
         let norm = query.iter().map(|x| x * x).sum::<f64>().sqrt();
         if k == 0 || !norm.is_normal() || !live(&snapshot, space, generation)? {

@@ -12,7 +12,7 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 use crate::storage::user_shard::error::{Result, UserShardError};
 
 const LOCK: &str = "LOCK";
-const CURRENT: &str = "current";
+pub(super) const CURRENT: &str = "current";
 /// `current`: version id u64, XXH3-128 of the version file, checksum kind u8 (0 = XXH3).
 const CURRENT_BYTES: usize = 25;
 
@@ -134,7 +134,7 @@ pub(in crate::storage::user_shard) fn overlay(tree: &Path, target: &Path) -> std
     Ok(())
 }
 
-fn version_name(current: &[u8]) -> String {
+pub(super) fn version_name(current: &[u8]) -> String {
     let id = current.first_chunk::<8>().map_or(0, |id| u64::from_le_bytes(*id));
     format!("v{id}")
 }

@@ -12,8 +12,11 @@
 mod files;
 mod read;
 mod store;
+mod trees;
 mod worker;
 
 pub(super) use files::{check_tree, overlay, tables};
 pub(super) use read::Snapshot;
 pub(super) use store::{Engine, EngineOptions, WriteSet};
+pub(super) use trees::tree_of;
+pub use trees::{KnownTables, table_number};

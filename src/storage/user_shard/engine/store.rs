@@ -21,6 +21,7 @@ use parking_lot::{Condvar, Mutex};
 use super::{
     files,
     read::Snapshot,
+    trees::{self, TreeFolder},
     worker::{Waker, Workers, worker_on},
 };
 use crate::storage::user_shard::error::{Result, UserShardError};
@@ -79,14 +80,27 @@ pub(in crate::storage::user_shard) struct Engine {
     memtable_bytes: u64,
     flush: Waker,
     _workers: Workers,
-    _lock: files::DirLock,
+    // After the threads that write to it.
+    folder: TreeFolder,
+    lock: Arc<files::DirLock>,
 }
 
 impl Engine {
     /// Opens or creates the store in `dir`. [`Engine::recovered`] must follow.
     pub(in crate::storage::user_shard) fn open(dir: &Path, options: &EngineOptions) -> Result<Self> {
-        let lock = files::lock(dir)?;
-        let path = dir.join("tree");
+        let lock = Arc::new(files::lock(dir)?);
+        let tree = trees::tree_of(dir)?;
+        trees::remove_others(dir, &tree)?;
+        Self::open_tree(dir, tree, lock, options)
+    }
+
+    /// Opens or creates a tree.
+    pub(super) fn open_tree(
+        dir: &Path,
+        path: PathBuf,
+        lock: Arc<files::DirLock>,
+        options: &EngineOptions,
+    ) -> Result<Self> {
         files::check_version_file(&path)?;
         let seqno = SequenceNumberCounter::default();
         let visible = SequenceNumberCounter::default();
@@ -123,7 +137,16 @@ impl Engine {
         };
         *shared.merge.lock() = Some(workers.merge.waker());
         let flush = workers.flush.waker();
-        Ok(Self { shared, memtable_bytes: options.memtable_bytes, flush, _workers: workers, _lock: lock })
+        let (memtable_bytes, folder) = (options.memtable_bytes, TreeFolder::new(path));
+        Ok(Self { shared, memtable_bytes, flush, _workers: workers, folder, lock })
+    }
+
+    pub(super) fn folder(&self) -> &TreeFolder {
+        &self.folder
+    }
+
+    pub(super) fn lock(&self) -> Arc<files::DirLock> {
+        Arc::clone(&self.lock)
     }
 
     /// Says what the recovered files hold; called once, after open.

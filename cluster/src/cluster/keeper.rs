@@ -1,0 +1,140 @@
+//! A thread that steps the groups this node leads towards what the map says, and keeps this node's addresses in the map.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use super::shared::Shared;
+use crate::env;
+use crate::group::GroupHandle;
+use crate::group::core::GroupCore;
+use crate::map::{MAP_GROUP, MapCommand, MapState, NodeIntent};
+use crate::members::MemberChange;
+use crate::net::calls::Joining;
+use crate::placement::reconcile;
+use crate::placement::replace::Step;
+use crate::status::Role;
+
+/// Pause between two looks.
+const PERIOD: Duration = Duration::from_millis(100);
+/// Steps of one group in one look: a joint membership shall not last.
+const STEPS_MAX: u32 = 8;
+/// How long one change of members may take before the next look.
+const CHANGE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a change of the map may take.
+const MAP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Starts the thread; it ends when the node is gone.
+///
+/// # Errors
+/// The operating system's.
+pub(super) fn start(shared: &Arc<Shared>) -> io::Result<JoinHandle<()>> {
+    let weak = Arc::downgrade(shared);
+    env::spawn("segue-keeper", move || run(&weak))
+}
+
+fn run(weak: &Weak<Shared>) {
+    loop {
+        let Some(shared) = weak.upgrade() else {
+            return;
+        };
+        if shared.closing.load(Ordering::Acquire) {
+            return;
+        }
+        let map = shared.map.map();
+        shared.fill_directory(&map);
+        keep_own_record(&shared, &map);
+        let groups: Vec<GroupHandle> = shared.groups.lock().values().cloned().collect();
+        for handle in groups.iter().filter(|handle| handle.status().role == Role::Leader) {
+            let mut steps = STEPS_MAX;
+            while steps > 0 && step(handle, &map) {
+                steps -= 1;
+            }
+        }
+        drop(shared);
+        thread::sleep(PERIOD);
+    }
+}
+
+/// Takes one step of one group; whether it was one, so that the next may follow at once.
+fn step(handle: &GroupHandle, map: &MapState) -> bool {
+    let group = handle.id();
+    let Some(view) = handle.with(|core| core.view()) else {
+        return false;
+    };
+    match reconcile::next(group, map, &view) {
+        Step::Done | Step::Wait => false,
+        Step::TransferLeader(peer) => {
+            tracing::info!(%group, %peer, "handing leadership over");
+            let outcome = handle.with(move |core: &mut GroupCore| core.transfer_leader(peer));
+            if let Some(Err(error)) = outcome {
+                tracing::debug!(%group, %error, "leadership was not handed over");
+            }
+            false
+        }
+        Step::Propose(change) => propose(handle, change),
+    }
+}
+
+fn propose(handle: &GroupHandle, change: MemberChange) -> bool {
+    let group = handle.id();
+    let asked = handle.ask(move |core, ticket| core.change_members(change, ticket));
+    match asked.and_then(|answer| answer.wait_timeout(CHANGE_TIMEOUT)) {
+        Ok(_) => {
+            tracing::info!(%group, ?change, "members changed");
+            true
+        }
+        // The next look sees what became of it.
+        Err(error) => {
+            tracing::debug!(%group, ?change, %error, "members were not changed");
+            false
+        }
+    }
+}
+
+/// Tells the cluster when this node is reached elsewhere than the map says.
+fn keep_own_record(shared: &Shared, map: &MapState) {
+    let (Some(own), Ok(network)) = (map.nodes.get(&shared.local.store), shared.network()) else {
+        return;
+    };
+    if own.address == network.address && own.api == shared.api {
+        return;
+    }
+    // Leaders send to the old address: this node may not know who leads, but any other node does.
+    let joining = Joining {
+        store: shared.local.store,
+        address: network.address.clone(),
+        api: shared.api.clone(),
+        replicas: own.replicas.iter().map(|(group, peer)| (*group, *peer)).collect(),
+    };
+    let others = map
+        .nodes
+        .iter()
+        .filter(|(store, node)| **store != shared.local.store && node.intent != NodeIntent::Removed);
+    for (_, other) in others {
+        match network.join(&other.address, &joining, MAP_TIMEOUT) {
+            Ok(_) => return,
+            Err(error) => tracing::debug!(%error, "a node was not told this node's address"),
+        }
+    }
+    let Joining { store, address, api, .. } = joining;
+    let command = MapCommand::PutNode { store, address, api, replicas: own.replicas.clone() };
+    if let Err(reason) = shared.change_map(&command, MAP_TIMEOUT) {
+        tracing::warn!(reason, "the cluster was not told this node's address; it is tried again");
+    }
+}
+
+/// The replicas of this node, by group.
+pub(super) fn own_replicas(shared: &Shared) -> BTreeMap<crate::GroupId, crate::PeerId> {
+    let groups = shared.groups.lock();
+    groups.iter().map(|(group, handle)| (*group, handle.status_peer())).collect()
+}
+
+/// Whether this node leads the map's group and is the only one in it: the first node of a cluster.
+pub(super) fn is_first(shared: &Shared) -> bool {
+    let status = shared.handle(MAP_GROUP).map(|handle| handle.status());
+    status.is_some_and(|status| status.role == Role::Leader && status.members.len() == 1)
+}

@@ -1,0 +1,15 @@
+//! A node among others: the map, the network, requests that find their leader, and members that become what the map says.
+//!
+//! * [`start`]: how a node comes to be one of a cluster, and comes back after a stop.
+//! * [`shared`]: proposals from anywhere, calls to other nodes.
+//! * [`keeper`]: a thread that steps the groups this node leads towards the map.
+//! * [`status`]: what an operator sees, and asks for.
+
+mod keeper;
+mod shared;
+mod start;
+mod status;
+
+pub use shared::Call;
+pub use start::{Cluster, ClusterOptions, ClusterStartError, Entry};
+pub use status::{ClusterStatus, NodeStatus};

@@ -1,0 +1,312 @@
+//! How a node comes to be one of a cluster, and comes back after a stop.
+//!
+//! ```text
+//! first node     its groups, of one member each, stay as they are; the map's group is made, and the node put into it
+//! another node   asks the first for the cluster's id, opens an empty directory with it, creates replicas that wait, and
+//!                asks to be put into the map with them; leaders add the replicas as the map says
+//! after a stop   everything is in the directory
+//! ```
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use super::keeper;
+use super::shared::{Call, Shared};
+use super::status;
+use crate::error::{ClusterError, GroupError, OpenError};
+use crate::group::{Applied, GroupHandle};
+use crate::ids::{GroupId, StoreId};
+use crate::map::{MAP_GROUP, MapCommand, MapMachine, MapState, NodeIntent};
+use crate::net::calls::Joining;
+use crate::net::network::{CallHandler, Handlers, Network, NetworkConfig, NetworkError};
+use crate::node::ClusterNode;
+use crate::state_machine::StateMachine;
+
+/// How long a request to join may take at the node that is asked.
+const JOIN_TIMEOUT: Duration = Duration::from_secs(20);
+/// Pause before another attempt.
+const JOIN_PAUSE: Duration = Duration::from_millis(500);
+/// How long a first node waits for its own groups.
+const FIRST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How a node comes to its cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// It is the first node; one that is in a cluster already stays in it.
+    First,
+    /// By asking the node at this `HOST:PORT`; one that is in the cluster already stays in it.
+    Join(String),
+    /// It was there before.
+    Member,
+}
+
+/// How a node takes part.
+#[derive(Clone, Debug)]
+pub struct ClusterOptions {
+    /// The cluster port.
+    pub network: NetworkConfig,
+    /// `HOST:PORT` of the public port, for other nodes and operators.
+    pub api: String,
+    /// How it comes to its cluster.
+    pub entry: Entry,
+}
+
+/// Why a node does not take part.
+#[derive(Debug, thiserror::Error)]
+pub enum ClusterStartError {
+    /// The port, or a node that was asked.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+    /// The map's file.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// A group.
+    #[error(transparent)]
+    Group(#[from] GroupError),
+    /// The directory is in no cluster, or has not finished joining one.
+    #[error("the directory has not finished joining a cluster: name a node of the cluster to join")]
+    NotJoined,
+    /// The cluster does not want it.
+    #[error("this node cannot join: {reason}")]
+    Refused {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// A node among others. Stop it before its [`ClusterNode`].
+pub struct Cluster {
+    shared: Arc<Shared>,
+    entry: Entry,
+    keeper: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Cluster {
+    /// Whether the directory of `node` is in a cluster, or about to join one.
+    pub fn is_member(node: &ClusterNode) -> bool {
+        node.stored_groups().contains(&MAP_GROUP)
+    }
+
+    /// Starts the network and the map's group. The program's own groups are added next, with
+    /// [`Cluster::add_group`]; then [`Cluster::enter`] is called.
+    ///
+    /// # Errors
+    /// The port; a damaged map or log.
+    pub fn start(
+        node: &ClusterNode,
+        dir: &Path,
+        options: ClusterOptions,
+        call: CallHandler,
+    ) -> Result<Self, ClusterStartError> {
+        if matches!(options.entry, Entry::Join(_))
+            && !Self::is_member(node)
+            && !node.stored_groups().is_empty()
+        {
+            let reason = "the directory holds a database of its own; join with an empty one";
+            return Err(ClusterStartError::Refused { reason: reason.to_owned() });
+        }
+        let machine = MapMachine::open(dir)?;
+        let reach = node.reach();
+        let shared = Arc::new(Shared {
+            local: reach.local,
+            groups: reach.groups.clone(),
+            links: reach.links.clone(),
+            map: machine.reader(),
+            network: OnceLock::new(),
+            api: options.api,
+            closing: AtomicBool::new(false),
+            directory_epoch: AtomicU64::new(0),
+        });
+        shared.fill_directory(&shared.map.map());
+        let handlers = Arc::new(handlers(&shared, call));
+        let network = Network::start(&options.network, reach, handlers)?;
+        shared.network.get_or_init(|| network);
+        let cluster = Self { shared, entry: options.entry, keeper: Mutex::default() };
+        cluster.add_group(node, MAP_GROUP, Box::new(machine))?;
+        Ok(cluster)
+    }
+
+    /// Runs a group of the program: the one in the directory, or a new replica.
+    ///
+    /// # Errors
+    /// See [`GroupError`].
+    pub fn add_group(
+        &self,
+        node: &ClusterNode,
+        group: GroupId,
+        machine: Box<dyn StateMachine>,
+    ) -> Result<GroupHandle, GroupError> {
+        if matches!(self.entry, Entry::Join(_)) {
+            node.join_group(group, machine)
+        } else {
+            node.add_group(group, machine)
+        }
+    }
+
+    /// Comes into the cluster, and keeps groups and map in step from then on. Blocks until the map knows the node.
+    ///
+    /// # Errors
+    /// `Refused`, `NotJoined`; a node that cannot be reached is asked again until [`Cluster::stop`].
+    pub fn enter(&self) -> Result<(), ClusterStartError> {
+        let shared = &self.shared;
+        let own = shared.map.map().nodes.get(&shared.local.store).map(|node| node.intent);
+        match (own, &self.entry) {
+            (Some(NodeIntent::Removed), _) => {
+                let reason = "it was removed; start with an empty directory to come back as a new node";
+                return Err(ClusterStartError::Refused { reason: reason.to_owned() });
+            }
+            (Some(_), _) => {}
+            (None, Entry::Join(address)) => self.join(address)?,
+            (None, Entry::First | Entry::Member) => self.put_first()?,
+        }
+        let thread = keeper::start(shared).map_err(|source| NetworkError::Io {
+            action: "start a thread",
+            address: shared.api.clone(),
+            source,
+        })?;
+        *self.keeper.lock() = Some(thread);
+        Ok(())
+    }
+
+    /// The first node puts itself into the map.
+    fn put_first(&self) -> Result<(), ClusterStartError> {
+        let start = Instant::now();
+        while !keeper::is_first(&self.shared) {
+            // After a restart the map may come with the log.
+            let known = self.shared.map.map().nodes.contains_key(&self.shared.local.store);
+            if known {
+                return Ok(());
+            }
+            if start.elapsed() > FIRST_TIMEOUT {
+                return Err(ClusterStartError::NotJoined);
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        let command = self.own_record()?;
+        self.shared
+            .change_map(&command, FIRST_TIMEOUT)
+            .map_err(|reason| ClusterStartError::Refused { reason })
+    }
+
+    fn own_record(&self) -> Result<MapCommand, ClusterStartError> {
+        let network = self.shared.network().map_err(|reason| NetworkError::Peer { reason })?;
+        Ok(MapCommand::PutNode {
+            store: self.shared.local.store,
+            address: network.address.clone(),
+            api: self.shared.api.clone(),
+            replicas: keeper::own_replicas(&self.shared),
+        })
+    }
+
+    fn join(&self, address: &str) -> Result<(), ClusterStartError> {
+        let network = self.shared.network().map_err(|reason| NetworkError::Peer { reason })?;
+        let joining = Joining {
+            store: self.shared.local.store,
+            address: network.address.clone(),
+            api: self.shared.api.clone(),
+            replicas: keeper::own_replicas(&self.shared).into_iter().collect(),
+        };
+        loop {
+            match network.join(address, &joining, JOIN_TIMEOUT) {
+                Ok(map) => {
+                    let map = MapState::decode(&map).map_err(|what| ClusterStartError::Refused {
+                        reason: format!("its map cannot be read: {what}"),
+                    })?;
+                    self.shared.fill_directory(&map);
+                    return Ok(());
+                }
+                Err(NetworkError::Peer { reason }) if !self.shared.closing.load(Ordering::Acquire) => {
+                    tracing::warn!(address, reason, "not in the cluster yet; it is asked again");
+                    thread::sleep(JOIN_PAUSE);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// This node's store.
+    pub fn store(&self) -> StoreId {
+        self.shared.local.store
+    }
+
+    /// The map as of the last change applied here.
+    pub fn map(&self) -> Arc<MapState> {
+        self.shared.map.map()
+    }
+
+    /// Where other nodes reach this one.
+    pub fn address(&self) -> String {
+        self.shared.network().map(|network| network.address.clone()).unwrap_or_default()
+    }
+
+    /// Proposes to a group wherever its leader is; answered once it is applied here, too. Blocks.
+    ///
+    /// # Errors
+    /// Those of a group; `NotLeader` when no leader was found in time, and nothing was done.
+    pub fn propose(&self, group: GroupId, data: Bytes, timeout: Duration) -> Result<Applied, ClusterError> {
+        self.shared.propose(group, data, timeout)
+    }
+
+    /// Calls the program on another node. Blocks.
+    ///
+    /// # Errors
+    /// A sentence.
+    pub fn call(&self, call: Call) -> Result<Bytes, String> {
+        let Call { to, topic, request, timeout } = call;
+        self.shared.network()?.call(to, topic, request, timeout)
+    }
+
+    /// The other nodes that are not removed, ascending.
+    pub fn others(&self) -> Vec<StoreId> {
+        let map = self.map();
+        let others = map
+            .nodes
+            .iter()
+            .filter(|(store, node)| **store != self.shared.local.store && node.intent != NodeIntent::Removed);
+        others.map(|(store, _)| *store).collect()
+    }
+
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// Gives up waiting requests, the threads and the port.
+    pub fn stop(&self) {
+        self.shared.closing.store(true, Ordering::Release);
+        if let Some(thread) = self.keeper.lock().take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the keeper thread had panicked");
+        }
+        if let Ok(network) = self.shared.network() {
+            network.close();
+        }
+    }
+}
+
+fn handlers(shared: &Arc<Shared>, call: CallHandler) -> Handlers {
+    let (for_join, for_call) = (Arc::downgrade(shared), Arc::downgrade(shared));
+    let stopping = || "the node is stopping".to_owned();
+    let join = move |joining: Joining| {
+        let shared = for_join.upgrade().ok_or_else(stopping)?;
+        let Joining { store, address, api, replicas } = joining;
+        let replicas = replicas.into_iter().collect();
+        let command = MapCommand::PutNode { store, address, api, replicas };
+        shared.change_map(&command, JOIN_TIMEOUT)?;
+        Ok(shared.map.map().encode())
+    };
+    let call = move |from: StoreId, topic: u32, request: Bytes| {
+        if topic < Call::TOPICS {
+            return call(from, topic, request);
+        }
+        let shared = for_call.upgrade().ok_or_else(stopping)?;
+        status::answer(&shared, topic, &request)
+    };
+    Handlers { join: Box::new(join), call: Box::new(call) }
+}

@@ -1,0 +1,18 @@
+//! The cluster's map: which nodes there are, where they are reached, and which replicas they hold. A group of its own, so
+//! that it is replicated and snapshotted as everything else is; its file is a page long.
+//!
+//! * [`state`]: the map, and the commands that change it.
+//! * [`machine`]: the map behind its group.
+
+mod machine;
+mod state;
+
+pub use machine::map_machine;
+pub(crate) use machine::{MapMachine, MapReader};
+pub(crate) use state::{MapCommand, MapReply};
+pub use state::{MapState, NodeIntent, NodeRecord};
+
+use crate::ids::GroupId;
+
+/// The group of the map. Programs number their own groups differently.
+pub const MAP_GROUP: GroupId = GroupId(2);

@@ -1,0 +1,34 @@
+//! Who is where: the address of each store, and the stores that are no longer listened to.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use parking_lot::RwLock;
+
+use crate::ids::StoreId;
+
+/// Addresses by store. Filled from the cluster's map, and before that from what the new node was told.
+#[derive(Debug, Default)]
+pub(crate) struct Directory(RwLock<Entries>);
+
+#[derive(Debug, Default)]
+struct Entries {
+    addresses: BTreeMap<StoreId, String>,
+    removed: BTreeSet<StoreId>,
+}
+
+impl Directory {
+    /// Returns `HOST:PORT` of a store's cluster port.
+    pub fn address(&self, store: StoreId) -> Option<String> {
+        self.0.read().addresses.get(&store).cloned()
+    }
+
+    /// Whether the store was removed from the cluster, for ever.
+    pub fn is_removed(&self, store: StoreId) -> bool {
+        self.0.read().removed.contains(&store)
+    }
+
+    /// Takes over all that is known.
+    pub fn replace(&self, addresses: BTreeMap<StoreId, String>, removed: BTreeSet<StoreId>) {
+        *self.0.write() = Entries { addresses, removed };
+    }
+}

@@ -1,0 +1,24 @@
+//! The wires between nodes: gRPC streams with Raft's messages as opaque bytes, and calls.
+//!
+//! For each pair of nodes and direction there is one ordered stream of Raft messages and one of snapshot pieces, each
+//! on a connection of its own, so that files never delay a heartbeat. Queues are bounded: what does not fit is dropped and Raft is
+//! told, which repairs it. Everything that comes in passes [`edge`](crate::edge) before Raft sees it, and carries
+//! version, cluster and both stores, so that neither another cluster nor a store that was here before is listened to.
+//!
+//! * [`proto`]: generated types; they stay in this folder. [`frame`]: between them and the crate's own.
+//! * [`links`]: what the Raft thread sends through. [`directory`]: who is where. [`outbound`]: a stream, its queue, its pauses.
+//! * [`server`]: what others call. [`calls`]: what this node calls.
+//! * [`network`]: threads and the port; starts and stops.
+//!
+//! Absent on purpose: retries of a proposal whose outcome is unknown; encryption (put the port in a private network).
+
+pub(crate) mod calls;
+pub(crate) mod directory;
+pub(crate) mod frame;
+pub(crate) mod links;
+pub(crate) mod network;
+mod outbound;
+mod proto;
+mod server;
+
+pub use network::{CallHandler, NetworkConfig, NetworkError, cluster_of};

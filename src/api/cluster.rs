@@ -1,0 +1,48 @@
+//! The `Cluster` service.
+
+use tonic::{Request, Response, Status, async_trait};
+
+use super::admission::Lane;
+use super::convert;
+use super::core::Core;
+use super::proto as pb;
+
+/// The service.
+pub(super) struct ClusterService(pub(super) Core);
+
+type Reply<T> = Result<Response<T>, Status>;
+
+#[async_trait]
+impl pb::cluster_server::Cluster for ClusterService {
+    async fn status(&self, request: Request<pb::ClusterStatusRequest>) -> Reply<pb::ClusterStatusReply> {
+        let deadline = self.0.deadline(request.metadata());
+        let work = |core: &Core| Ok(core.engine()?.cluster_status()?.into());
+        self.0.answer(Lane::Query, deadline, work).await
+    }
+
+    async fn set_node_state(
+        &self,
+        request: Request<pb::SetNodeStateRequest>,
+    ) -> Reply<pb::SetNodeStateReply> {
+        let deadline = self.0.deadline(request.metadata());
+        let work = |core: &Core| {
+            let pb::SetNodeStateRequest { node, state } = request.into_inner();
+            core.engine()?.set_node_state(&node, convert::node_state("state", state)?)?;
+            Ok(pb::SetNodeStateReply {})
+        };
+        self.0.answer(Lane::Write, deadline, work).await
+    }
+
+    async fn transfer_leader(
+        &self,
+        request: Request<pb::TransferLeaderRequest>,
+    ) -> Reply<pb::TransferLeaderReply> {
+        let deadline = self.0.deadline(request.metadata());
+        let work = |core: &Core| {
+            let pb::TransferLeaderRequest { group, node } = request.into_inner();
+            core.engine()?.transfer_leader(&group, &node)?;
+            Ok(pb::TransferLeaderReply {})
+        };
+        self.0.answer(Lane::Write, deadline, work).await
+    }
+}

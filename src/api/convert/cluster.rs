@@ -1,0 +1,95 @@
+//! The nodes of a cluster.
+
+use super::common::unknown_value;
+use crate::api::proto as pb;
+use crate::error::{Error, Result};
+use crate::node::{ClusterReport, NodeReport, NodeState, ReplicaReport};
+
+/// What is wanted of a node.
+pub(crate) fn node_state(field: &'static str, value: i32) -> Result<NodeState> {
+    match pb::NodeState::try_from(value) {
+        Ok(pb::NodeState::Serving) => Ok(NodeState::Serving),
+        Ok(pb::NodeState::Draining) => Ok(NodeState::Draining),
+        Ok(pb::NodeState::Removed) => Ok(NodeState::Removed),
+        Ok(pb::NodeState::Unspecified) | Err(_) => Err(unknown_value(field, value)),
+    }
+}
+
+/// The same towards protobuf.
+pub(crate) fn node_state_to_proto(state: NodeState) -> pb::NodeState {
+    match state {
+        NodeState::Serving => pb::NodeState::Serving,
+        NodeState::Draining => pb::NodeState::Draining,
+        NodeState::Removed => pb::NodeState::Removed,
+    }
+}
+
+impl From<ClusterReport> for pb::ClusterStatusReply {
+    fn from(report: ClusterReport) -> Self {
+        let ClusterReport { cluster_id, epoch, replication_factor, answered_by, nodes, replicas } = report;
+        let node = |NodeReport { node, state, address, api, problem }| pb::NodeStatus {
+            node,
+            state: node_state_to_proto(state).into(),
+            address,
+            api,
+            problem,
+        };
+        let nodes = nodes.into_iter().map(node).collect();
+        let replicas = replicas.into_iter().map(Into::into).collect();
+        Self { cluster_id, epoch, replication_factor, answered_by, nodes, replicas }
+    }
+}
+
+impl From<ReplicaReport> for pb::ReplicaStatus {
+    fn from(report: ReplicaReport) -> Self {
+        let ReplicaReport {
+            group,
+            node,
+            role,
+            votes,
+            term,
+            last_index,
+            applied_index,
+            lag,
+            log_bytes,
+            failure,
+            changing,
+        } = report;
+        Self { group, node, role, votes, term, last_index, applied_index, lag, log_bytes, failure, changing }
+    }
+}
+
+impl TryFrom<pb::ClusterStatusReply> for ClusterReport {
+    type Error = Error;
+    fn try_from(proto: pb::ClusterStatusReply) -> Result<Self> {
+        let pb::ClusterStatusReply { cluster_id, epoch, replication_factor, answered_by, nodes, replicas } =
+            proto;
+        let node = |node: pb::NodeStatus| {
+            let state = node_state("nodes.state", node.state)?;
+            let pb::NodeStatus { node, address, api, problem, .. } = node;
+            Ok(NodeReport { node, state, address, api, problem })
+        };
+        let nodes = nodes.into_iter().map(node).collect::<Result<_>>()?;
+        let replicas = replicas.into_iter().map(Into::into).collect();
+        Ok(Self { cluster_id, epoch, replication_factor, answered_by, nodes, replicas })
+    }
+}
+
+impl From<pb::ReplicaStatus> for ReplicaReport {
+    fn from(proto: pb::ReplicaStatus) -> Self {
+        let pb::ReplicaStatus {
+            group,
+            node,
+            role,
+            votes,
+            term,
+            last_index,
+            applied_index,
+            lag,
+            log_bytes,
+            failure,
+            changing,
+        } = proto;
+        Self { group, node, role, votes, term, last_index, applied_index, lag, log_bytes, failure, changing }
+    }
+}

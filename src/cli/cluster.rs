@@ -1,0 +1,256 @@
+//! `segue cluster`.
+
+use std::time::Duration;
+
+use clap::Subcommand;
+use serde_json::json;
+
+use super::args::OutputArgs;
+use super::output::{Align, bytes, count, print, print_json, table};
+use crate::api::Client;
+use crate::error::{Error, Result};
+use crate::node::{ClusterReport, NodeState, ReplicaReport};
+
+const EXAMPLES: &str = "\
+Any node of the cluster answers. A node is named by its 16 digits, or the first ones of them.
+
+Examples:
+  segue cluster status --endpoint http://127.0.0.1:7700
+  segue cluster drain 3f09 --dry-run
+  segue cluster resume 3f09
+  segue cluster transfer-leader tracks-0 --to 3f09
+  segue cluster remove-node 3f09";
+
+/// Pause between two prints of `--watch`.
+const WATCH_PAUSE: Duration = Duration::from_secs(1);
+
+/// See and change the nodes of a cluster.
+#[derive(Debug, Clone, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct ClusterArgs {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    output: OutputArgs,
+    /// A node's server, such as http://127.0.0.1:7700
+    #[arg(long, value_name = "URL", env = "SEGUE_ENDPOINT", global = true)]
+    endpoint: Option<String>,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+enum Command {
+    /// Nodes and replicas: who leads, who is behind, what is in danger
+    Status {
+        /// Print again every second
+        #[arg(long)]
+        watch: bool,
+    },
+    /// Before a node is stopped for long: it leads no more, and gives its votes to spare nodes
+    Drain(Change),
+    /// After a drain: it takes part as before
+    Resume(Change),
+    /// For ever: its replicas are given up, and it is not listened to again
+    RemoveNode(Change),
+    /// Have another replica lead a group
+    TransferLeader {
+        /// meta, tracks-0, users-0 or map
+        #[arg(value_name = "GROUP")]
+        group: String,
+        /// The node that shall lead
+        #[arg(long, value_name = "NODE")]
+        to: String,
+        /// Say what would happen, and do nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
+#[derive(Debug, Clone, clap::Args)]
+struct Change {
+    /// The node
+    #[arg(value_name = "NODE")]
+    node: String,
+    /// Say what would happen and what it would endanger, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Do it even if a group stops serving because of it
+    #[arg(long)]
+    force_unsafe: bool,
+}
+
+impl ClusterArgs {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// Those of the server; `Conflict` for what would stop a group.
+    pub fn run(self) -> Result<()> {
+        let endpoint = self
+            .endpoint
+            .as_deref()
+            .ok_or_else(|| Error::invalid("endpoint", "name a node's server: --endpoint http://HOST:PORT"))?;
+        let client = Client::connect(endpoint)?;
+        let json = self.output.json;
+        match self.command {
+            Command::Status { watch } => status(&client, json, watch),
+            Command::Drain(change) => set_state(&client, &change, NodeState::Draining, json),
+            Command::Resume(change) => set_state(&client, &change, NodeState::Serving, json),
+            Command::RemoveNode(change) => set_state(&client, &change, NodeState::Removed, json),
+            Command::TransferLeader { group, to, dry_run } => {
+                let report = client.cluster_status()?;
+                let node = find_node(&report, &to)?;
+                let from = leader_of(&report, &group)?;
+                let what = if from == node {
+                    format!("{node} leads {group} already")
+                } else {
+                    format!("{group}: leadership goes from {from} to {node}; writes wait for a moment")
+                };
+                if !dry_run {
+                    client.transfer_leader(&group, &node)?;
+                }
+                say(&[what], dry_run, json)
+            }
+        }
+    }
+}
+
+fn status(client: &Client, json: bool, watch: bool) -> Result<()> {
+    loop {
+        let report = client.cluster_status()?;
+        if json {
+            print_json(&report)?;
+        } else {
+            print(&render(&report))?;
+        }
+        if !watch {
+            return Ok(());
+        }
+        std::thread::sleep(WATCH_PAUSE);
+        if !json {
+            print("\n")?;
+        }
+    }
+}
+
+fn set_state(client: &Client, change: &Change, state: NodeState, json: bool) -> Result<()> {
+    let report = client.cluster_status()?;
+    let node = find_node(&report, &change.node)?;
+    let (consequences, stops) = consequences(&report, &node, state);
+    if !stops.is_empty() && !change.force_unsafe && !change.dry_run {
+        return Err(Error::Conflict(format!(
+            "{}; nothing was done (--force-unsafe does it all the same)",
+            stops.join("; ")
+        )));
+    }
+    let said: Vec<String> = consequences.into_iter().chain(stops).collect();
+    if !change.dry_run {
+        client.set_node_state(&node, state)?;
+    }
+    say(&said, change.dry_run, json)
+}
+
+fn say(what: &[String], dry_run: bool, json: bool) -> Result<()> {
+    if json {
+        return print_json(&json!({ "dry_run": dry_run, "consequences": what }));
+    }
+    let head = if dry_run { "would do (nothing was done):\n" } else { "done:\n" };
+    let lines: String = what.iter().map(|line| format!("  {line}\n")).collect();
+    print(&format!("{head}{lines}"))
+}
+
+/// What a change of a node's state means, and which groups it would stop.
+fn consequences(report: &ClusterReport, node: &str, state: NodeState) -> (Vec<String>, Vec<String>) {
+    let here: Vec<&ReplicaReport> = report.replicas.iter().filter(|replica| replica.node == node).collect();
+    let mut said = vec![match state {
+        NodeState::Serving => format!("{node} takes part as before"),
+        NodeState::Draining => format!("{node} leads no group any more and gives its votes to spare nodes"),
+        NodeState::Removed => format!("{node} is given up for ever; its directory cannot come back"),
+    }];
+    let mut stops = Vec::new();
+    for replica in here.iter().filter(|_| state != NodeState::Serving) {
+        let answers = |other: &&ReplicaReport| {
+            other.group == replica.group
+                && other.node != node
+                && !matches!(other.role.as_str(), "unknown" | "failed")
+        };
+        let others = report.replicas.iter().filter(answers);
+        let (voters, spares): (Vec<_>, Vec<_>) = others.partition(|other| other.votes);
+        let all_votes = report.replicas.iter().filter(|it| it.group == replica.group && it.votes).count();
+        let group = &replica.group;
+        if replica.role == "leader" && !voters.is_empty() {
+            said.push(format!("{group}: leadership goes to another node; writes wait for a moment"));
+        }
+        match (replica.votes, spares.is_empty()) {
+            (true, false) => said.push(format!("{group}: its vote goes to a spare node")),
+            (true, true) => said.push(format!("{group}: no spare node takes its vote")),
+            (false, _) => {}
+        }
+        if state == NodeState::Removed && replica.votes && voters.len() < all_votes / 2 + 1 {
+            stops.push(format!(
+                "{group} would stop: only {} of {all_votes} voters would answer",
+                voters.len()
+            ));
+        }
+    }
+    (said, stops)
+}
+
+fn find_node(report: &ClusterReport, prefix: &str) -> Result<String> {
+    let found: Vec<&String> =
+        report.nodes.iter().map(|node| &node.node).filter(|node| node.starts_with(prefix)).collect();
+    match found[..] {
+        [] => Err(Error::not_found("node", prefix)),
+        [node] => Ok(node.clone()),
+        _ => Err(Error::invalid("node", format!("means several nodes; give more digits. node=`{prefix}`"))),
+    }
+}
+
+fn leader_of(report: &ClusterReport, group: &str) -> Result<String> {
+    let mut of_group = report.replicas.iter().filter(|replica| replica.group == group).peekable();
+    if of_group.peek().is_none() {
+        return Err(Error::not_found("group", group));
+    }
+    let leader = of_group.find(|replica| replica.role == "leader");
+    let none = || Error::Unavailable(format!("the group has no leader now. group=`{group}`"));
+    leader.map(|leader| leader.node.clone()).ok_or_else(none)
+}
+
+fn render(report: &ClusterReport) -> String {
+    let text = |cells: &[&str]| cells.iter().map(|cell| (*cell).to_owned()).collect::<Vec<_>>();
+    let mut nodes = vec![text(&["node", "state", "port", "cluster port", ""])];
+    for node in &report.nodes {
+        let state = match node.state {
+            NodeState::Serving => "serving",
+            NodeState::Draining => "draining",
+            NodeState::Removed => "removed",
+        };
+        nodes.push(text(&[&node.node, state, &node.api, &node.address, &node.problem]));
+    }
+    let mut replicas = vec![text(&["group", "node", "role", "votes", "applied", "lag", "log"])];
+    for replica in &report.replicas {
+        let votes = if replica.votes { "yes" } else { "no" };
+        let lag = replica.lag.map_or_else(|| "?".to_owned(), count);
+        let (applied, log) = (count(replica.applied_index), bytes(replica.log_bytes));
+        replicas.push(text(&[&replica.group, &replica.node, &replica.role, votes, &applied, &lag, &log]));
+    }
+    let failures = report.replicas.iter().filter(|replica| !replica.failure.is_empty());
+    let failures: String = failures
+        .map(|replica| format!("{} on {} failed: {}\n", replica.group, replica.node, replica.failure))
+        .collect();
+    let endangered = report.endangered();
+    let health = if endangered.is_empty() {
+        "every group bears the loss of a node\n".to_owned()
+    } else {
+        format!("the loss of one more node stops: {}\n", endangered.join(", "))
+    };
+    format!(
+        "cluster {}, epoch {}, {} votes a group\n\n{}\n{}\n{failures}{health}",
+        report.cluster_id,
+        report.epoch,
+        report.replication_factor,
+        table(&[Align::Left; 5], &nodes),
+        table(
+            &[Align::Left, Align::Left, Align::Left, Align::Left, Align::Right, Align::Right, Align::Right,],
+            &replicas
+        ),
+    )
+}

@@ -1,0 +1,300 @@
+//! The other nodes of a cluster: how this one comes to them, what it asks of them, and what it answers.
+//!
+//! Segment files are built by one node. Before their log entry is proposed, a majority has fetched them; a replica that lacks
+//! them when the entry comes fetches them then, and its applying waits meanwhile.
+
+use std::fs::File;
+use std::net::SocketAddr;
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread;
+use std::time::Duration;
+
+use bytes::Bytes;
+use segue_cluster::{
+    Call, Cluster, ClusterNode, ClusterOptions, ClusterStartError, Entry, NetworkConfig, StoreId,
+};
+use segue_storage_format::FileReceiver;
+use segue_storage_format::manifest::segment_folder;
+use segue_storage_format::publish::{create_folder, is_file_name};
+
+use super::group::Group;
+use crate::error::{Error, Result};
+use crate::storage::codec;
+use crate::storage::error::{damaged, describe};
+use crate::storage::pinned::hash_file;
+use crate::storage::track_shard::TrackShard;
+use crate::storage::track_shard::command::NewSegment;
+
+/// How a database takes part in a cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Membership {
+    /// Not at all; a directory that is in a cluster is refused.
+    Alone,
+    /// As the directory says: alone, or in the cluster it is in.
+    Kept(Ports),
+    /// As the first node of a new cluster, unless it is in one already.
+    First(Ports),
+    /// By asking the node at this `HOST:PORT`, unless it is in a cluster already.
+    Join(Ports, String),
+}
+
+/// Where a node of a cluster is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ports {
+    /// Where other nodes are listened to.
+    pub cluster: SocketAddr,
+    /// `HOST:PORT` other nodes reach it at; `None`: where it listens.
+    pub advertise: Option<String>,
+    /// `HOST:PORT` of the public port.
+    pub api: String,
+}
+
+/// Calls between nodes.
+const READ_FILE: u32 = 1;
+const STAGE: u32 = 2;
+/// Version of what they carry.
+const VERSION: u16 = 1;
+/// Bytes of a file in one call.
+const PIECE_BYTES: u64 = 1 << 20;
+const READ_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long another node may take to fetch the files of one entry.
+const STAGE_TIMEOUT: Duration = Duration::from_secs(600);
+/// Rounds in which every other node says that it has no such file before it is believed.
+const GONE_ROUNDS: u32 = 5;
+const ROUND_PAUSE: Duration = Duration::from_millis(200);
+/// What the answer of a node without the file begins with.
+const GONE: &str = "no such file";
+
+/// The other nodes.
+pub struct Peers {
+    cluster: OnceLock<Arc<Cluster>>,
+    shard: OnceLock<Arc<TrackShard>>,
+    stopping: AtomicBool,
+}
+
+impl Peers {
+    /// Starts the network of a node that takes part in a cluster; `None` when it does not.
+    ///
+    /// # Errors
+    /// `Conflict` for a member that is opened alone; the port; a damaged map.
+    pub(super) fn start(node: &ClusterNode, dir: &Path, membership: Membership) -> Result<Option<Arc<Self>>> {
+        let (ports, entry) = match membership {
+            Membership::Alone if Cluster::is_member(node) => {
+                return Err(Error::Conflict(format!(
+                    "the directory is a node of a cluster: start it with `segue serve` and ask its port. path=`{}`",
+                    dir.display()
+                )));
+            }
+            Membership::Kept(ports) if Cluster::is_member(node) => (ports, Entry::Member),
+            Membership::Alone | Membership::Kept(_) => return Ok(None),
+            Membership::First(ports) => (ports, Entry::First),
+            Membership::Join(ports, address) => (ports, Entry::Join(address)),
+        };
+        let peers =
+            Arc::new(Self { cluster: OnceLock::new(), shard: OnceLock::new(), stopping: false.into() });
+        let network = NetworkConfig { listen: ports.cluster, advertise: ports.advertise };
+        let options = ClusterOptions { network, api: ports.api, entry };
+        let weak = Arc::downgrade(&peers);
+        let answer = move |from: StoreId, topic: u32, request: Bytes| {
+            let peers = weak.upgrade().ok_or("the node is stopping")?;
+            peers.answer(from, topic, &request).map_err(|error| describe(&error))
+        };
+        let cluster = Cluster::start(node, dir, options, Box::new(answer)).map_err(start_error)?;
+        peers.cluster.get_or_init(|| Arc::new(cluster));
+        Ok(Some(peers))
+    }
+
+    /// The cluster.
+    ///
+    /// # Errors
+    /// `Internal` before the start has ended.
+    pub(super) fn cluster(&self) -> Result<&Arc<Cluster>> {
+        self.cluster.get().ok_or_else(|| Error::Internal("the cluster has not started".to_owned()))
+    }
+
+    /// Tells which shard's files are given and fetched.
+    pub(super) fn serve_shard(self: &Arc<Self>, shard: &Arc<TrackShard>) {
+        self.shard.get_or_init(|| Arc::clone(shard));
+        let weak = Arc::downgrade(self);
+        shard.set_fetch(Box::new(move |shard, new| match weak.upgrade() {
+            Some(peers) => peers.fetch_from_any(shard, new),
+            None => Err(Error::Unavailable("the node is stopping".to_owned())),
+        }));
+    }
+
+    /// Comes into the cluster.
+    ///
+    /// # Errors
+    /// When the cluster refuses the node.
+    pub(super) fn enter(&self) -> Result<()> {
+        self.cluster()?.enter().map_err(start_error)
+    }
+
+    /// Gives up what waits for other nodes, and the network.
+    pub(super) fn stop(&self) {
+        self.stopping.store(true, Ordering::Release);
+        if let Some(cluster) = self.cluster.get() {
+            cluster.stop();
+        }
+    }
+
+    /// Has a majority of a group's voters fetch the files of segments that were built here.
+    ///
+    /// # Errors
+    /// `Unavailable` when too few have them; it is tried again with the next seal or merge.
+    pub(super) fn spread(&self, group: &Group, segments: &[NewSegment]) -> Result<()> {
+        let cluster = self.cluster()?;
+        let members = group.status().members;
+        let voters: Vec<StoreId> =
+            members.iter().filter(|member| member.votes).filter_map(|member| member.store).collect();
+        let have = voters.iter().filter(|store| **store == cluster.store()).count();
+        let needed = voters.len() / 2 + 1;
+        let request = Bytes::from(codec::encode(VERSION, &segments.to_vec())?);
+        let others = cluster.others();
+        let ask = |to: StoreId| {
+            let call = Call { to, topic: STAGE, request: request.clone(), timeout: STAGE_TIMEOUT };
+            let outcome = cluster.call(call);
+            if let Err(reason) = &outcome {
+                tracing::warn!(store = %to, reason, "a node did not take new segment files; it fetches them later");
+            }
+            outcome.is_ok() && voters.contains(&to)
+        };
+        let fetched = thread::scope(|scope| {
+            let threads: Vec<_> = others.iter().map(|to| scope.spawn(|| ask(*to))).collect();
+            threads.into_iter().filter_map(|thread| thread.join().ok()).filter(|fetched| *fetched).count()
+        });
+        if have + fetched >= needed {
+            return Ok(());
+        }
+        Err(Error::Unavailable(format!(
+            "too few nodes have the new segment files. have=`{}`, needed=`{needed}`",
+            have + fetched
+        )))
+    }
+
+    fn answer(&self, from: StoreId, topic: u32, request: &[u8]) -> Result<Bytes> {
+        let shard = self.shard.get();
+        let shard =
+            shard.ok_or_else(|| Error::Unavailable("the data directory is being opened".to_owned()))?;
+        match topic {
+            READ_FILE => read_file(shard, request),
+            STAGE => {
+                let segments: Vec<NewSegment> = codec::decode(VERSION, request)?;
+                for new in &segments {
+                    shard.while_fetching(new.entry.id, || {
+                        if shard.is_live(new.entry.id) {
+                            // A late word of a node that leads no more: what is live stays as it is.
+                            return Err(Error::Conflict("the segment is live already".to_owned()));
+                        }
+                        if !shard.holds(new) {
+                            self.fetch(shard, new, from)?;
+                        }
+                        shard.stage(new)
+                    })?;
+                }
+                Ok(Bytes::new())
+            }
+            _ => Err(Error::Unavailable(format!("a call this version does not know. topic=`{topic}`"))),
+        }
+    }
+
+    /// Fetches the files of a segment from whoever has them; waits as long as somebody might.
+    fn fetch_from_any(&self, shard: &TrackShard, new: &NewSegment) -> Result<()> {
+        let cluster = self.cluster()?;
+        let mut gone_rounds = 0;
+        loop {
+            let others = cluster.others();
+            if others.is_empty() {
+                return Err(Error::not_found("segment", new.entry.id));
+            }
+            let mut gone = 0;
+            for store in &others {
+                match self.fetch(shard, new, *store) {
+                    Ok(()) => return Ok(()),
+                    Err(Error::NotFound { .. }) => gone += 1,
+                    Err(error) => {
+                        tracing::debug!(%error, segment = new.entry.id, %store, "segment files cannot be had there");
+                    }
+                }
+            }
+            gone_rounds = if gone == others.len() { gone_rounds + 1 } else { 0 };
+            if gone_rounds >= GONE_ROUNDS {
+                return Err(Error::Unavailable(format!(
+                    "no node has the files of a segment any more: remove this node, and join with an empty directory. segment=`{}`",
+                    new.entry.id
+                )));
+            }
+            if self.stopping.load(Ordering::Acquire) {
+                return Err(Error::Unavailable("the node is stopping".to_owned()));
+            }
+            thread::sleep(ROUND_PAUSE);
+        }
+    }
+
+    /// Fetches the files of a segment from one node; each is checked before it counts.
+    ///
+    /// # Errors
+    /// `NotFound` when that node does not have one; others when it cannot be asked, or the disk is full.
+    fn fetch(&self, shard: &TrackShard, new: &NewSegment, from: StoreId) -> Result<()> {
+        let cluster = self.cluster()?;
+        let folder = segment_folder(shard.folder(), new.entry.id);
+        create_folder(&folder).map_err(damaged)?;
+        for file in new.entry.all_files() {
+            let is_it = |(hash, _): ([u8; 32], u64)| hash == *file.content_id.as_bytes();
+            if hash_file(&folder.join(&file.name)).is_ok_and(is_it) {
+                continue;
+            }
+            let mut receiver = FileReceiver::create(&folder, file.clone()).map_err(damaged)?;
+            while receiver.received_bytes() < file.len {
+                let (segment, name) = (new.entry.id, file.name.clone());
+                let wanted = (segment, receiver.received_bytes(), name);
+                let request = Bytes::from(codec::encode(VERSION, &wanted)?);
+                let call = Call { to: from, topic: READ_FILE, request, timeout: READ_TIMEOUT };
+                let piece = cluster.call(call).map_err(|reason| {
+                    if reason.contains(GONE) {
+                        Error::not_found("segment file", &file.name)
+                    } else {
+                        Error::Unavailable(reason)
+                    }
+                })?;
+                if piece.is_empty() {
+                    return Err(Error::not_found("segment file", &file.name));
+                }
+                receiver.append(&piece).map_err(damaged)?;
+            }
+            receiver.finish().map_err(damaged)?;
+        }
+        Ok(())
+    }
+}
+
+/// Reads a piece of a segment's file for another node.
+fn read_file(shard: &TrackShard, request: &[u8]) -> Result<Bytes> {
+    let (segment, offset, name): (u64, u64, String) = codec::decode(VERSION, request)?;
+    if !is_file_name(&name) {
+        return Err(Error::invalid("name", "is no name of a segment's file"));
+    }
+    let path = segment_folder(shard.folder(), segment).join(&name);
+    let Ok(file) = File::open(&path) else {
+        return Err(Error::Unavailable(format!("{GONE}: `{name}` of segment {segment}")));
+    };
+    let length = file.metadata().map_or(0, |metadata| metadata.len());
+    let mut piece = vec![0; usize::try_from(length.saturating_sub(offset).min(PIECE_BYTES)).unwrap_or(0)];
+    file.read_exact_at(&mut piece, offset)
+        .map_err(|source| Error::io("read a segment's file", path, source))?;
+    Ok(piece.into())
+}
+
+pub(super) fn start_error(error: ClusterStartError) -> Error {
+    let text = describe(&error);
+    match error {
+        ClusterStartError::Network(segue_cluster::NetworkError::OtherCluster { .. }) => Error::Conflict(text),
+        ClusterStartError::Network(_) => Error::Unavailable(text),
+        ClusterStartError::Open(error) => super::open::open_error(error),
+        ClusterStartError::Group(_) => Error::Corrupt(text),
+        ClusterStartError::NotJoined | ClusterStartError::Refused { .. } => Error::Conflict(text),
+    }
+}

@@ -1,0 +1,229 @@
+//! What an operator sees of a cluster, and asks of it.
+
+use segue_cluster::{ClusterStatus, GroupId, GroupStatus, MAP_GROUP, NodeIntent, Role, StoreId};
+use serde::{Deserialize, Serialize};
+
+use super::engine::Inner;
+use super::open::{META, TRACKS, USERS};
+use super::peers::Peers;
+use crate::error::{Error, Result};
+
+/// What is wanted of a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NodeState {
+    /// Holds replicas, votes and leads.
+    Serving,
+    /// Keeps its replicas, gives its votes away where others can take them, does not lead.
+    Draining,
+    /// Gone for ever.
+    Removed,
+}
+
+/// A cluster as one node sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterReport {
+    /// 32 hexadecimal digits.
+    pub cluster_id: String,
+    /// Grows with every change of the nodes.
+    pub epoch: u64,
+    /// Replicas of a group that vote, once there are so many nodes.
+    pub replication_factor: u32,
+    /// The node that answers.
+    pub answered_by: String,
+    /// All nodes that are not removed.
+    pub nodes: Vec<NodeReport>,
+    /// All replicas, by group, then node.
+    pub replicas: Vec<ReplicaReport>,
+}
+
+/// One node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeReport {
+    /// 16 hexadecimal digits.
+    pub node: String,
+    /// What is wanted of it.
+    pub state: NodeState,
+    /// `HOST:PORT` for other nodes.
+    pub address: String,
+    /// `HOST:PORT` of the public port.
+    pub api: String,
+    /// Why it does not answer; empty when it does.
+    pub problem: String,
+}
+
+/// One replica.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplicaReport {
+    /// `meta`, `tracks-0`, `users-0`, and `map`, the list of nodes.
+    pub group: String,
+    /// Its node.
+    pub node: String,
+    /// `leader`, `follower`, `candidate`, `failed`, or `unknown` when its node does not answer.
+    pub role: String,
+    /// Whether it votes.
+    pub votes: bool,
+    /// Its term.
+    pub term: u64,
+    /// Last entry in its log.
+    pub last_index: u64,
+    /// Last entry it has applied.
+    pub applied_index: u64,
+    /// Entries it has still to apply of those its leader has committed; absent without a leader.
+    pub lag: Option<u64>,
+    /// Bytes of the entries in its log.
+    pub log_bytes: u64,
+    /// Why it is out of service; empty when it is not.
+    pub failure: String,
+    /// The members of its group are changing: until that is over, old and new ones are needed.
+    pub changing: bool,
+}
+
+impl ClusterReport {
+    /// Groups without a leader, or with fewer voters that answer than a majority and one more: what one more failure would
+    /// stop. Sorted.
+    #[must_use]
+    pub fn endangered(&self) -> Vec<String> {
+        let mut groups: Vec<&String> = self.replicas.iter().map(|replica| &replica.group).collect();
+        groups.sort_unstable();
+        groups.dedup();
+        let in_danger = |group: &&&String| {
+            let voters: Vec<_> =
+                self.replicas.iter().filter(|replica| replica.group == ***group && replica.votes).collect();
+            let answering = voters.iter().filter(|voter| voter.role != "unknown" && voter.role != "failed");
+            let spare = answering.count() > voters.len() / 2 + 1;
+            !spare
+                || voters.iter().any(|voter| voter.changing)
+                || !voters.iter().any(|voter| voter.role == "leader")
+        };
+        groups.iter().filter(in_danger).map(|group| (*group).clone()).collect()
+    }
+}
+
+impl Inner {
+    fn others(&self) -> Result<&Peers> {
+        let alone = || Error::Conflict("this database is alone: it is in no cluster".to_owned());
+        self.peers.as_deref().ok_or_else(alone)
+    }
+
+    pub(super) fn cluster_status(&self) -> Result<ClusterReport> {
+        Ok(report(&self.others()?.cluster()?.status()))
+    }
+
+    pub(super) fn set_node_state(&self, node: &str, state: NodeState) -> Result<()> {
+        let cluster = self.others()?.cluster()?;
+        let store = parse_node(node)?;
+        if !cluster.map().nodes.contains_key(&store) {
+            return Err(Error::not_found("node", node));
+        }
+        let intent = match state {
+            NodeState::Serving => NodeIntent::Serving,
+            NodeState::Draining => NodeIntent::Draining,
+            NodeState::Removed => NodeIntent::Removed,
+        };
+        cluster.set_intent(store, intent).map_err(Error::Conflict)
+    }
+
+    pub(super) fn transfer_leader(&self, group: &str, node: &str) -> Result<()> {
+        let cluster = self.others()?.cluster()?;
+        let known = [META, TRACKS, USERS].map(GroupId).into_iter().chain([MAP_GROUP]);
+        let found = known.into_iter().find(|id| group_name(*id) == group);
+        let id = found.ok_or_else(|| Error::not_found("group", group))?;
+        cluster.transfer_leader(id, parse_node(node)?).map_err(Error::Conflict)
+    }
+}
+
+fn parse_node(node: &str) -> Result<StoreId> {
+    node.parse().map_err(|_| Error::invalid("node", format!("must be 16 hexadecimal digits. node=`{node}`")))
+}
+
+fn group_name(group: GroupId) -> String {
+    match group.0 {
+        META => "meta".to_owned(),
+        TRACKS => "tracks-0".to_owned(),
+        USERS => "users-0".to_owned(),
+        _ if group == MAP_GROUP => "map".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+fn report(status: &ClusterStatus) -> ClusterReport {
+    let state = |intent| match intent {
+        NodeIntent::Serving => NodeState::Serving,
+        NodeIntent::Draining => NodeState::Draining,
+        NodeIntent::Removed => NodeState::Removed,
+    };
+    let nodes = status.nodes.iter().map(|node| NodeReport {
+        node: node.store.to_string(),
+        state: state(node.record.intent),
+        address: node.record.address.clone(),
+        api: node.record.api.clone(),
+        problem: node.groups.as_ref().err().cloned().unwrap_or_default(),
+    });
+    let mut replicas: Vec<ReplicaReport> = Vec::new();
+    for node in &status.nodes {
+        for group in node.record.replicas.keys() {
+            let own = node.groups.as_ref().ok().and_then(|all| all.iter().find(|it| it.group == *group));
+            replicas.push(replica(status, node.store, *group, own));
+        }
+    }
+    replicas.sort_by(|a, b| (&a.group, &a.node).cmp(&(&b.group, &b.node)));
+    ClusterReport {
+        cluster_id: status.cluster.to_string(),
+        epoch: status.epoch,
+        replication_factor: u32::try_from(status.factor).unwrap_or(u32::MAX),
+        answered_by: status.answered_by.to_string(),
+        nodes: nodes.collect(),
+        replicas,
+    }
+}
+
+fn replica(
+    status: &ClusterStatus,
+    store: StoreId,
+    group: GroupId,
+    own: Option<&GroupStatus>,
+) -> ReplicaReport {
+    let leader = leader(status, group);
+    let votes = leader
+        .or(own)
+        .or_else(|| newest(status, group))
+        .is_some_and(|seen| seen.members.iter().any(|member| member.store == Some(store) && member.votes));
+    let role = match own.map(|own| own.role) {
+        None => "unknown",
+        Some(Role::Leader) => "leader",
+        Some(Role::Follower) => "follower",
+        Some(Role::Candidate) => "candidate",
+        Some(Role::Quarantined) => "failed",
+    };
+    let lag = own.zip(leader).map(|(own, leader)| leader.commit.saturating_sub(own.applied));
+    ReplicaReport {
+        group: group_name(group),
+        node: store.to_string(),
+        role: role.to_owned(),
+        votes,
+        term: own.map_or(0, |own| own.term),
+        last_index: own.map_or(0, |own| own.last),
+        applied_index: own.map_or(0, |own| own.applied),
+        lag,
+        log_bytes: own.map_or(0, |own| own.log_bytes),
+        failure: own.and_then(|own| own.failure.clone()).unwrap_or_default(),
+        changing: own.is_some_and(|own| own.is_joint),
+    }
+}
+
+/// What all nodes that answer say about a group.
+fn seen(status: &ClusterStatus, group: GroupId) -> impl Iterator<Item = &GroupStatus> {
+    let all = status.nodes.iter().filter_map(|node| node.groups.as_ref().ok()).flatten();
+    all.filter(move |it| it.group == group)
+}
+
+/// The group as its leader of the newest term sees it.
+fn leader(status: &ClusterStatus, group: GroupId) -> Option<&GroupStatus> {
+    seen(status, group).filter(|it| it.role == Role::Leader).max_by_key(|it| it.term)
+}
+
+/// The group as whoever has most of it sees it.
+fn newest(status: &ClusterStatus, group: GroupId) -> Option<&GroupStatus> {
+    seen(status, group).max_by_key(|it| (it.term, it.applied))
+}
