@@ -64,15 +64,15 @@ mod tests {
 
     #[test]
     fn a_file_is_read_whole_and_an_absent_one_is_named() {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("x");
         for length in [0, 1, 4_096, READ_BYTES + 5] {
             let bytes: Vec<u8> = (0..length).map(|at| (at % 251) as u8).collect();
-            std::fs::write(&path, &bytes).unwrap();
-            assert!(ResidentBytes::read(&path).unwrap().bytes() == bytes);
-            assert!(ResidentBytes::copy(&bytes).unwrap().bytes() == bytes);
+            std::fs::write(&path, &bytes).expect("written");
+            assert!(ResidentBytes::read(&path).expect("read").bytes() == bytes);
+            assert!(ResidentBytes::copy(&bytes).expect("copied").bytes() == bytes);
         }
-        let absent = ResidentBytes::read(&folder.path().join("absent")).unwrap_err();
+        let absent = ResidentBytes::read(&folder.path().join("absent")).expect_err("there is no such file");
         assert!(absent.to_string().contains("absent"), "{absent}");
     }
 }

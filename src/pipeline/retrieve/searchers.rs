@@ -84,7 +84,7 @@ mod tests {
     #[test]
     fn every_task_runs_once_and_results_keep_their_order() {
         for processors in [1, 2, 5] {
-            let searchers = Searchers::with_processors(processors).unwrap();
+            let searchers = Searchers::with_processors(processors).expect("threads");
             for count in [0, 1, 2, 7, 100] {
                 let calls = AtomicUsize::new(0);
                 let squares = searchers.each(count, |at| {
@@ -100,7 +100,7 @@ mod tests {
 
     #[test]
     fn who_asks_while_all_processors_are_busy_works_alone() {
-        let searchers = Searchers::with_processors(2).unwrap();
+        let searchers = Searchers::with_processors(2).expect("threads");
         let me = std::thread::current().id();
         let outer = searchers.each(2, |_| {
             let inner = searchers.each(8, |_| std::thread::current().id());
