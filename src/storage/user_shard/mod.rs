@@ -29,6 +29,7 @@ mod error;
 mod garbage;
 mod history;
 mod keys;
+mod options;
 mod rows;
 mod scan;
 mod shard;
@@ -48,7 +49,8 @@ pub use command::{
 };
 pub use engine::{KnownTables, table_number};
 pub use error::{Result, UserShardError};
-pub use shard::{UserShard, UserShardOptions};
+pub use options::UserShardOptions;
+pub use shard::UserShard;
 
 pub use crate::storage::entry::{AppliedAt, LogEntry};
 pub use trends::TREND_DAYS;

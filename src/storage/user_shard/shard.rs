@@ -16,10 +16,11 @@ use super::{
     apply,
     cache::SnapshotCache,
     command::{LoadState, UserCommand, UserReply},
-    engine::{Engine, EngineOptions, KnownTables},
+    engine::{Engine, KnownTables},
     error::{Result, UserShardError},
     garbage::Garbage,
     keys,
+    options::UserShardOptions,
     rows::{ShardRow, UserRecord, decode_search},
     trends::{DayKey, DayPlays},
     value::{damaged, open_row},
@@ -30,37 +31,6 @@ use super::{
 use crate::storage::entry::{AppliedAt, LogEntry};
 use crate::storage::pinned::PinnedFiles;
 use crate::types::{GenerationId, SpaceName, Timestamp, TrackId, User, UserId};
-
-/// Memory of a user shard.
-#[derive(Debug, Clone)]
-pub struct UserShardOptions {
-    /// Cache of file blocks, in bytes.
-    pub block_cache_bytes: u64,
-    /// Memory that becomes a file when full, in bytes; up to five times as much can be in use while the disk is
-    /// behind. Also bounds what has to be replayed from the log after a crash.
-    pub memtable_bytes: u64,
-    /// Cache of [`UserView`]s, in bytes.
-    pub view_cache_bytes: usize,
-    /// Cache of play counts by day and region, in bytes.
-    pub trend_cache_bytes: usize,
-}
-
-impl UserShardOptions {
-    fn engine(&self) -> EngineOptions {
-        EngineOptions { block_cache_bytes: self.block_cache_bytes, memtable_bytes: self.memtable_bytes }
-    }
-}
-
-impl Default for UserShardOptions {
-    fn default() -> Self {
-        Self {
-            block_cache_bytes: 64 << 20,
-            memtable_bytes: 32 << 20,
-            view_cache_bytes: 64 << 20,
-            trend_cache_bytes: 32 << 20,
-        }
-    }
-}
 
 /// A user shard. Cheap to clone; any number of readers beside one writer, none waits for another but for the
 /// writer's brief turns.
