@@ -73,7 +73,7 @@ pub use metrics::{HistogramSnapshot, MetricsSnapshot};
 pub use net::{CallHandler, NetworkConfig, NetworkError, cluster_of};
 pub use node::ClusterNode;
 pub use open::OpenReport;
-pub use snapshot::{DirStaging, SnapshotFile, SnapshotFiles, SnapshotManifest, Staging};
+pub use snapshot::{DirStaging, NoFiles, SnapshotFile, SnapshotFiles, SnapshotManifest, Staging, Words};
 pub use state_machine::{AppliedState, ApplyError, CommittedEntry, StateMachine};
 pub use status::{GroupStatus, MemberStatus, Role};
 pub use verify::{

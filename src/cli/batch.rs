@@ -11,7 +11,7 @@ use super::backend::Backend;
 use super::output::{print, print_json};
 use super::progress::Progress;
 use crate::error::{Error, Result};
-use crate::ingest::{ListRow, ListTable, TableWriter, write_atomically};
+use crate::ingest::{ListRow, ListTable, TableWriter, remove_half_written, write_atomically};
 use crate::pipeline::request::{RecommendRequest, Recommendation, RecommendedTrack};
 use crate::types::{SLOTS, Surface, Timestamp, User, UserId, slot_of};
 
@@ -153,7 +153,7 @@ struct Run<'a> {
 impl Run<'_> {
     fn all(&self) -> Result<Summary> {
         let started = Instant::now();
-        self.remove_half_written()?;
+        remove_half_written(self.folder)?;
         let partitions = self.manifest.partitions;
         let mut summary = Summary { week: self.manifest.week.clone(), partitions, ..Summary::default() };
         let mut users = Users { backend: self.backend, cursor: None, read: Vec::new(), ended: false };
@@ -189,18 +189,6 @@ impl Run<'_> {
         summary.seconds = started.elapsed().as_secs_f64();
         summary.users_per_s = made as f64 / summary.seconds.max(1e-9);
         Ok(summary)
-    }
-
-    /// Removes the temporary files of runs that were killed.
-    fn remove_half_written(&self) -> Result<()> {
-        let failed = |error| Error::io("tidy up the folder", self.folder, error);
-        for entry in std::fs::read_dir(self.folder).map_err(failed)? {
-            let entry = entry.map_err(failed)?;
-            if entry.file_name().to_string_lossy().starts_with(".tmp") {
-                std::fs::remove_file(entry.path()).map_err(failed)?;
-            }
-        }
-        Ok(())
     }
 
     fn partition_of(&self, user: &UserId) -> u16 {

@@ -10,6 +10,7 @@ use super::eval_shadow::{ShadowArgs, SplitArgs};
 use super::output::{Align, print, print_json, table};
 use crate::error::{Error, Result};
 use crate::eval::{Comparison, EvalReport, EvalRequest, compare, evaluate};
+use crate::node::Segue;
 use crate::types::Timestamp;
 
 const EXAMPLES: &str = "\
@@ -78,15 +79,19 @@ impl EvalArgs {
                 "evaluation runs in-process: stop the server and use --data DIR",
             ));
         };
-        if let Some(command) = self.command {
-            match command {
-                EvalCommand::Rules(rules) => rules.run(&engine, self.output.json)?,
-                EvalCommand::Ope(ope) => ope.run(&engine, self.output.json)?,
-                EvalCommand::Shadow(shadow) => shadow.run(&engine, self.output.json)?,
-                EvalCommand::Split(split) => split.run(&engine, self.output.json)?,
-            }
-            return engine.shutdown();
+        let json = self.output.json;
+        match self.command.clone() {
+            Some(EvalCommand::Rules(rules)) => rules.run(&engine, json)?,
+            Some(EvalCommand::Ope(ope)) => ope.run(&engine, json)?,
+            Some(EvalCommand::Shadow(shadow)) => shadow.run(&engine, json)?,
+            Some(EvalCommand::Split(split)) => split.run(&engine, json)?,
+            None => self.judge(&engine)?,
         }
+        engine.shutdown()
+    }
+
+    /// Judges one recipe, or two side by side.
+    fn judge(self, engine: &Segue) -> Result<()> {
         let Some(test) = self.test else { return Err(Error::invalid("test", "must be given")) };
         let request = EvalRequest {
             recipe: self.recipe,
@@ -96,10 +101,10 @@ impl EvalArgs {
             explore: self.explore == "on",
         };
         if let Some(other) = &self.against {
-            let found = compare(&engine, &test, &request, other)?;
+            let found = compare(engine, &test, &request, other)?;
             return if self.output.json { print_json(&found) } else { print(&both(&found, request.k)) };
         }
-        let report = evaluate(&engine, &test, &request)?;
+        let report = evaluate(engine, &test, &request)?;
         if self.output.json {
             return print_json(&report);
         }

@@ -34,7 +34,7 @@ pub(crate) use scan::scan;
 pub use track::{MARKETS_MIN, TrackRows, TrackTable, TrackWriter};
 pub use user::{UserRows, UserTable, UserWriter};
 pub use vector::{VectorRows, VectorTable, VectorWriter, write_vectors};
-pub use write::{Encode, TableWriter, write_atomically};
+pub use write::{Encode, TableWriter, remove_half_written, write_atomically};
 
 #[cfg(test)]
 mod tests;

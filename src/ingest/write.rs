@@ -58,7 +58,7 @@ impl<T: Encode> TableWriter<T> {
     /// # Errors
     /// [`Error::Io`] when its folder cannot be written.
     pub fn create(path: &Path, table: T) -> Result<Self> {
-        let file = NamedTempFile::new_in(folder_of(path)).map_err(|source| failed(path, source))?;
+        let file = temporary(path)?;
         let properties =
             WriterProperties::builder().set_max_row_group_row_count(Some(table.row_group_rows()));
         let properties = if table.incompressible() {
@@ -98,9 +98,32 @@ impl<T: Encode> TableWriter<T> {
 /// # Errors
 /// [`Error::Io`] when the disk refuses; then the target is as it was.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
-    let mut file = NamedTempFile::new_in(folder_of(path)).map_err(|source| failed(path, source))?;
+    let mut file = temporary(path)?;
     file.write_all(bytes).map_err(|source| failed(path, source))?;
     publish(file, path)
+}
+
+/// What the names of files that are being written start with.
+const TEMPORARY: &str = ".segue-writing-";
+
+fn temporary(path: &Path) -> Result<NamedTempFile> {
+    let file = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(folder_of(path));
+    file.map_err(|source| failed(path, source))
+}
+
+/// Removes from a folder the files that writers which were killed have begun; nobody may be writing there.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn remove_half_written(folder: &Path) -> Result<()> {
+    let failed = |error| Error::io("tidy up the folder", folder, error);
+    for entry in std::fs::read_dir(folder).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        if entry.file_name().to_string_lossy().starts_with(TEMPORARY) {
+            std::fs::remove_file(entry.path()).map_err(failed)?;
+        }
+    }
+    Ok(())
 }
 
 fn publish(file: NamedTempFile, path: &Path) -> Result<()> {

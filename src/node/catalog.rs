@@ -17,11 +17,19 @@ use crate::types::{
 const WAITING_PAGE: usize = 1_024;
 
 impl Inner {
+    /// Has a majority fetch the files that a command makes live; nothing for a database that is alone.
+    pub(super) fn spread_files(&self, command: &TrackCommand) -> Result<()> {
+        match (&self.peers, command) {
+            (Some(peers), TrackCommand::AddSegments { segments, .. }) => {
+                peers.spread(&self.tracks.group, segments)
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Proposes to the track shard; the reply once applied, and the token.
     pub(super) fn propose_tracks(&self, command: &TrackCommand) -> Result<(TrackReply, WriteToken)> {
-        if let (Some(peers), TrackCommand::AddSegments { segments, .. }) = (&self.peers, command) {
-            peers.spread(&self.tracks.group, segments)?;
-        }
+        self.spread_files(command)?;
         let applied = self.tracks.group.propose(encode(command)?)?;
         let token = WriteToken { applied: vec![(self.tracks.group.name.clone(), applied.index)] };
         Ok((decode_reply(&applied.reply)?, token))

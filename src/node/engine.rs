@@ -291,7 +291,7 @@ impl Segue {
     /// # Errors
     /// As [`Segue::recommend`].
     pub fn recommend_with_funnel(&self, request: RecommendRequest) -> Result<(Recommendation, Funnel)> {
-        self.serving()?.recommend_with_funnel(request)
+        self.current()?.recommend_with_funnel(request)
     }
 
     /// What is known of a listener at a moment.
@@ -299,7 +299,7 @@ impl Segue {
     /// # Errors
     /// `NotFound` for an unknown user.
     pub fn portrait(&self, user: &UserId, as_of: Timestamp, context: &RequestContext) -> Result<Portrait> {
-        self.serving()?.portrait(user, as_of, context)
+        self.current()?.portrait(user, as_of, context)
     }
 
     /// Tracks like some seeds.
@@ -488,7 +488,7 @@ impl Segue {
     /// # Errors
     /// Damaged files.
     pub(crate) fn listeners_of_tracks(&self) -> Result<HashMap<TrackId, u64>> {
-        self.serving()?.listeners_of_tracks()
+        self.current()?.listeners_of_tracks()
     }
 
     /// What became of every explored slot that was shown; true for one half of the listeners.
@@ -496,7 +496,7 @@ impl Segue {
     /// # Errors
     /// Damaged files.
     pub(crate) fn exploration_log(&self) -> Result<Vec<(bool, Outcome)>> {
-        self.serving()?.exploration_log()
+        self.current()?.exploration_log()
     }
 
     /// Every listener with the mean reward of what was shown to them, if an outcome is known.
@@ -507,7 +507,7 @@ impl Segue {
         &self,
         surface: Option<&Surface>,
     ) -> Result<Vec<(UserId, Option<f64>)>> {
-        self.serving()?.rewards_by_listener(surface)
+        self.current()?.rewards_by_listener(surface)
     }
 
     /// How many listeners there are.
@@ -515,7 +515,7 @@ impl Segue {
     /// # Errors
     /// `Unavailable` while shutting down.
     pub fn user_count(&self) -> Result<u64> {
-        Ok(self.serving()?.users.shard.user_count())
+        Ok(self.current()?.users.shard.user_count())
     }
 
     /// Learns from all listeners what recipes use (artists and genres that go together, rewards of exploration), now
@@ -524,7 +524,7 @@ impl Segue {
     /// # Errors
     /// Damaged files; retryable refusals.
     pub fn refresh_statistics(&self) -> Result<()> {
-        self.serving()?.refresh_statistics()
+        self.current()?.refresh_statistics()
     }
 
     /// Tracks that exist and are not taken down.

@@ -58,9 +58,7 @@ impl Inner {
         let listed = list.tracks.into_iter().map(|track| track.track_id).collect();
         Ok(JudgedList { listed, allowed_items, violations, explored, relaxed, numbers, plays })
     }
-}
 
-impl Inner {
     /// How many listeners ever heard each track that anybody heard; of very many listeners, an even sample.
     pub(super) fn listeners_of_tracks(&self) -> Result<HashMap<TrackId, u64>> {
         let mut counts: HashMap<TrackRef, u64> = HashMap::new();
@@ -74,18 +72,7 @@ impl Inner {
         };
         counts.into_iter().map(name).collect()
     }
-}
 
-/// Whether a listener may hear a track: asked of the stored rows alone, beside the filters that made the list.
-fn allowed(view: &TrackView, user: &User, id: &TrackId) -> Result<bool> {
-    let Some(ordinal) = view.find(id) else { return Ok(false) };
-    let row = view.row(ordinal)?;
-    let class = RuleClass::Listener { region: user.region, filter_explicit: user.filter_explicit };
-    let blocked = |artist: &crate::types::ArtistId| row.artists.contains(&ArtistKey::of(artist.as_str()));
-    Ok(class.allows(&row) && !user.blocked_artists.iter().any(blocked) && !user.blocked_tracks.contains(id))
-}
-
-impl Inner {
     /// What became of every explored slot that was shown, with whether its listener is of the first of two halves; of very
     /// many listeners, an even sample.
     pub(super) fn exploration_log(&self) -> Result<Vec<(bool, Outcome)>> {
@@ -113,4 +100,13 @@ impl Inner {
         })?;
         Ok(all)
     }
+}
+
+/// Whether a listener may hear a track: asked of the stored rows alone, beside the filters that made the list.
+fn allowed(view: &TrackView, user: &User, id: &TrackId) -> Result<bool> {
+    let Some(ordinal) = view.find(id) else { return Ok(false) };
+    let row = view.row(ordinal)?;
+    let class = RuleClass::Listener { region: user.region, filter_explicit: user.filter_explicit };
+    let blocked = |artist: &crate::types::ArtistId| row.artists.contains(&ArtistKey::of(artist.as_str()));
+    Ok(class.allows(&row) && !user.blocked_artists.iter().any(blocked) && !user.blocked_tracks.contains(id))
 }

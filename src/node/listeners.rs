@@ -81,8 +81,8 @@ impl Inner {
         self.record_events(resolved, slots)
     }
 
-    /// Records looked-up events, and how slots of the lists among them were chosen. A track that came between the look-up and now is looked up once more: whoever brought it
-    /// found nothing waiting.
+    /// Records looked-up events, and how slots of the lists among them were chosen. A track that came between the look-up
+    /// and now is looked up once more: whoever brought it found nothing waiting.
     pub(super) fn record_events(
         &self,
         events: Vec<ResolvedEvent>,

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use segue_cluster::{
-    AppliedState, ApplyError, CommittedEntry, DirStaging, SnapshotFile, SnapshotFiles, SnapshotManifest,
-    Staging, StateMachine,
+    AppliedState, ApplyError, CommittedEntry, DirStaging, NoFiles, SnapshotFile, SnapshotFiles,
+    SnapshotManifest, Staging, StateMachine, Words,
 };
 
 use crate::error::{Error, Result};
@@ -230,11 +230,11 @@ impl StateMachine for MetaReplica {
     fn snapshot(&mut self) -> Outcome<Option<Arc<dyn SnapshotFiles>>> {
         let (AppliedAt { index, term }, data) = self.store.snapshot().map_err(stopped)?;
         let manifest = SnapshotManifest { index, term, data: data.into(), files: Vec::new() };
-        Ok(Some(Arc::new(Offered { manifest, pinned: None })))
+        Ok(Some(Arc::new(Words(manifest))))
     }
 
     fn staging(&self) -> Option<Arc<dyn Staging>> {
-        Some(Arc::new(NoStaging))
+        Some(Arc::new(NoFiles))
     }
 
     fn install(&mut self, snapshot: &SnapshotManifest) -> Outcome<()> {
@@ -245,10 +245,10 @@ impl StateMachine for MetaReplica {
     }
 }
 
-/// A snapshot of any shard.
+/// A snapshot of a shard with files.
 struct Offered {
     manifest: SnapshotManifest,
-    pinned: Option<PinnedFiles>,
+    pinned: PinnedFiles,
 }
 
 fn offered(pinned: PinnedFiles) -> Arc<dyn SnapshotFiles> {
@@ -263,7 +263,7 @@ fn offered(pinned: PinnedFiles) -> Arc<dyn SnapshotFiles> {
         data: pinned.data.clone().into(),
         files: pinned.files.iter().map(file).collect(),
     };
-    Arc::new(Offered { manifest, pinned: Some(pinned) })
+    Arc::new(Offered { manifest, pinned })
 }
 
 impl SnapshotFiles for Offered {
@@ -272,32 +272,7 @@ impl SnapshotFiles for Offered {
     }
 
     fn read(&self, file: usize, offset: u64, bytes: u64) -> io::Result<Vec<u8>> {
-        self.pinned.as_ref().ok_or(io::ErrorKind::NotFound)?.read(file, offset, bytes)
-    }
-}
-
-/// Gathers nothing: for snapshots without files.
-struct NoStaging;
-
-impl Staging for NoStaging {
-    fn holds(&self, _: &SnapshotFile) -> bool {
-        false
-    }
-
-    fn staged_bytes(&self, _: &SnapshotFile) -> u64 {
-        0
-    }
-
-    fn append(&self, _: &SnapshotFile, _: u64, _: &[u8]) -> io::Result<()> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
-    fn finish(&self, _: &SnapshotFile) -> io::Result<bool> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
-    fn keep_only(&self, _: &[SnapshotFile]) -> io::Result<()> {
-        Ok(())
+        self.pinned.read(file, offset, bytes)
     }
 }
 

@@ -131,12 +131,7 @@ impl Inner {
 
     /// Proposes a step of a seal or a merge.
     fn propose_maintenance(&self, command: &TrackCommand) -> Result<TrackReply> {
-        let Some(peers) = &self.peers else {
-            return self.propose_tracks(command).map(|(reply, _)| reply);
-        };
-        if let TrackCommand::AddSegments { segments, .. } = command {
-            peers.spread(&self.tracks.group, segments)?;
-        }
+        self.spread_files(command)?;
         let applied = self.tracks.group.propose_as_leader(encode(command)?)?;
         decode_reply(&applied.reply)
     }

@@ -11,7 +11,7 @@ use super::shared::Shared;
 use crate::env;
 use crate::group::GroupHandle;
 use crate::group::core::GroupCore;
-use crate::map::{MAP_GROUP, MapCommand, MapState, NodeIntent};
+use crate::map::{MAP_GROUP, MapCommand, MapState};
 use crate::members::MemberChange;
 use crate::net::calls::Joining;
 use crate::placement::reconcile;
@@ -110,11 +110,7 @@ fn keep_own_record(shared: &Shared, map: &MapState) {
         api: shared.api.clone(),
         replicas: own.replicas.iter().map(|(group, peer)| (*group, *peer)).collect(),
     };
-    let others = map
-        .nodes
-        .iter()
-        .filter(|(store, node)| **store != shared.local.store && node.intent != NodeIntent::Removed);
-    for (_, other) in others {
+    for (_, other) in map.others(shared.local.store) {
         match network.join(&other.address, &joining, MAP_TIMEOUT) {
             Ok(_) => return,
             Err(error) => tracing::debug!(%error, "a node was not told this node's address"),

@@ -264,12 +264,7 @@ impl Cluster {
 
     /// The other nodes that are not removed, ascending.
     pub fn others(&self) -> Vec<StoreId> {
-        let map = self.map();
-        let others = map
-            .nodes
-            .iter()
-            .filter(|(store, node)| **store != self.shared.local.store && node.intent != NodeIntent::Removed);
-        others.map(|(store, _)| *store).collect()
+        self.map().others(self.shared.local.store).map(|(store, _)| store).collect()
     }
 
     pub(super) fn shared(&self) -> &Arc<Shared> {

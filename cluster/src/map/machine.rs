@@ -1,7 +1,6 @@
 //! The map behind its group: one small file, replaced whole with every change, and an immutable copy for readers.
 
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,7 +11,7 @@ use super::state::{MapCommand, MapState};
 use crate::codec::{Reader, Writer};
 use crate::error::OpenError;
 use crate::files;
-use crate::snapshot::{SnapshotFile, SnapshotFiles, SnapshotManifest, Staging};
+use crate::snapshot::{NoFiles, SnapshotFiles, SnapshotManifest, Staging, Words};
 use crate::state_machine::{AppliedState, ApplyError, CommittedEntry, StateMachine};
 
 /// Folder and file in a data directory.
@@ -111,11 +110,11 @@ impl StateMachine for MapMachine {
     fn snapshot(&mut self) -> Result<Option<Arc<dyn SnapshotFiles>>, ApplyError> {
         let AppliedState { index, term } = self.at;
         let data = self.state.encode().into();
-        Ok(Some(Arc::new(NoFiles(SnapshotManifest { index, term, data, files: Vec::new() }))))
+        Ok(Some(Arc::new(Words(SnapshotManifest { index, term, data, files: Vec::new() }))))
     }
 
     fn staging(&self) -> Option<Arc<dyn Staging>> {
-        Some(Arc::new(Nowhere))
+        Some(Arc::new(NoFiles))
     }
 
     fn install(&mut self, snapshot: &SnapshotManifest) -> Result<(), ApplyError> {
@@ -145,44 +144,6 @@ fn decode(bytes: &[u8]) -> Option<(MapState, AppliedState)> {
     let state = MapState::decode(reader.bytes().ok()?).ok()?;
     reader.end().ok()?;
     Some((state, at))
-}
-
-/// A snapshot that is all words.
-struct NoFiles(SnapshotManifest);
-
-impl SnapshotFiles for NoFiles {
-    fn manifest(&self) -> &SnapshotManifest {
-        &self.0
-    }
-
-    fn read(&self, _: usize, _: u64, _: u64) -> io::Result<Vec<u8>> {
-        Err(io::ErrorKind::NotFound.into())
-    }
-}
-
-/// Gathers nothing.
-struct Nowhere;
-
-impl Staging for Nowhere {
-    fn holds(&self, _: &SnapshotFile) -> bool {
-        false
-    }
-
-    fn staged_bytes(&self, _: &SnapshotFile) -> u64 {
-        0
-    }
-
-    fn append(&self, _: &SnapshotFile, _: u64, _: &[u8]) -> io::Result<()> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
-    fn finish(&self, _: &SnapshotFile) -> io::Result<bool> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
-    fn keep_only(&self, _: &[SnapshotFile]) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 #[cfg(test)]

@@ -81,6 +81,14 @@ pub(crate) enum MapReply {
 }
 
 impl MapState {
+    /// The nodes other than `own` that are not removed, ascending.
+    pub fn others(&self, own: StoreId) -> impl Iterator<Item = (StoreId, &NodeRecord)> {
+        let there = move |(store, node): &(&StoreId, &NodeRecord)| {
+            **store != own && node.intent != NodeIntent::Removed
+        };
+        self.nodes.iter().filter(there).map(|(store, node)| (*store, node))
+    }
+
     /// Applies one command; unchanged when it asks for what is there.
     pub(crate) fn apply(&mut self, command: MapCommand) -> MapReply {
         let before = self.clone();

@@ -15,6 +15,7 @@
 //! * [`files`]: the files on either side, as traits; a directory for incoming files.
 //! * [`transfer`]: one node's transfers, both directions, without threads or a clock.
 //! * [`packet`]: what goes between nodes.
+//! * [`words`]: snapshots without files.
 //!
 //! Raft's storage never waits for a snapshot: it answers "temporarily unavailable" and the machine is asked.
 
@@ -22,9 +23,11 @@ pub(crate) mod files;
 pub(crate) mod manifest;
 pub(crate) mod packet;
 pub(crate) mod transfer;
+mod words;
 
 pub use files::{DirStaging, SnapshotFiles, Staging};
 pub use manifest::{SnapshotFile, SnapshotManifest};
+pub use words::{NoFiles, Words};
 
 #[cfg(test)]
 mod tests;

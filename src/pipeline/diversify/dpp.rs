@@ -6,7 +6,7 @@
 //! grows by one row a pick: O(n·k) similarities and O(n·k²) additions in all, no n² matrix and no determinant.
 
 use super::caps::Counts;
-use super::mmr::{MmrParams, Pick, Selection, diversify};
+use super::mmr::{MmrParams, Pick, Selection, diversify, min_max};
 use super::similarity::PairSimilarity;
 use crate::pipeline::candidate::Candidate;
 
@@ -80,14 +80,8 @@ impl<'p> Greedy<'p> {
 
     /// Min-max over the open rows, as for MMR; all equal gives 0.5.
     fn scale_relevance(&mut self) {
-        let open = || (0..self.open.len()).filter(|&row| self.open[row]);
-        let scores = || open().map(|row| self.candidates[row].score);
-        let (min, max) = (scores().fold(f64::INFINITY, f64::min), scores().fold(f64::NEG_INFINITY, f64::max));
-        if max > min {
-            let scaled: Vec<(usize, f64)> =
-                open().map(|row| (row, (self.candidates[row].score - min) / (max - min))).collect();
-            scaled.into_iter().for_each(|(row, relevance)| self.relevance[row] = relevance);
-        }
+        let open: Vec<usize> = (0..self.open.len()).filter(|&row| self.open[row]).collect();
+        min_max(self.candidates, &open, &mut self.relevance);
     }
 
     /// The open row that raises the log-determinant most and that no cap keeps out; the earlier of equals.

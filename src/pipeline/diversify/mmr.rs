@@ -77,6 +77,15 @@ pub fn diversify(
     Selection { picks, relaxed: pool.counts.exceeded(params.limits), left_out }
 }
 
+/// Scales the scores of the open rows to 0..=1; all equal leaves `relevance` as it is.
+pub(super) fn min_max(candidates: &[Candidate<'_>], open: &[usize], relevance: &mut [f64]) {
+    let scores = || open.iter().map(|&row| candidates[row].score);
+    let (min, max) = (scores().fold(f64::INFINITY, f64::min), scores().fold(f64::NEG_INFINITY, f64::max));
+    if max > min {
+        open.iter().for_each(|&row| relevance[row] = (candidates[row].score - min) / (max - min));
+    }
+}
+
 struct Pool<'p> {
     candidates: &'p [Candidate<'p>],
     similarity: &'p PairSimilarity<'p>,
@@ -110,13 +119,7 @@ impl<'p> Pool<'p> {
 
     /// Min-max over the open rows; all equal gives 0.5.
     fn scale_relevance(&mut self) {
-        let scores = || self.open.iter().map(|&row| self.candidates[row].score);
-        let (min, max) = (scores().fold(f64::INFINITY, f64::min), scores().fold(f64::NEG_INFINITY, f64::max));
-        if max > min {
-            for &row in &self.open {
-                self.relevance[row] = (self.candidates[row].score - min) / (max - min);
-            }
-        }
+        min_max(self.candidates, &self.open, &mut self.relevance);
     }
 
     /// The open row with the largest marginal relevance that no cap keeps out; the earlier of equals.

@@ -73,6 +73,8 @@ pub(super) fn pool<'a>(
 struct Home {
     artists: BTreeSet<ArtistKey>,
     genres: BTreeSet<GenreKey>,
+    /// Every genre of theirs; none when nothing is known.
+    liked: BTreeSet<GenreKey>,
 }
 
 impl Home {
@@ -81,6 +83,7 @@ impl Home {
         Self {
             artists: profile.artists.iter().take(KNOWN_ARTISTS).map(|(artist, _)| *artist).collect(),
             genres: profile.genres.iter().take(HOME_GENRES).map(|(genre, _)| *genre).collect(),
+            liked: profile.genres.iter().map(|(genre, _)| *genre).collect(),
         }
     }
 
@@ -97,13 +100,14 @@ impl Home {
         let from = |source: Source| candidate.parts.iter().any(|part| part.source == source);
         let new_genre =
             !facts.genres.is_empty() && !facts.genres.iter().any(|(genre, _)| self.genres.contains(genre));
+        let liked = self.liked.is_empty() || facts.genres.iter().any(|(genre, _)| self.liked.contains(genre));
         let known_enough = facts.popularity.is_none_or(|popularity| popularity >= POPULARITY_MIN);
         [Source::GenreExploration, Source::AdjacentArtists, Source::NewReleases]
             .into_iter()
             .find(|source| from(*source) && (known_enough || *source != Source::GenreExploration))
             .map(|source| (0, source))
             .or_else(|| (from(Source::Audio) && new_genre).then_some((1, Source::Audio)))
-            .or_else(|| from(Source::Trending).then_some((2, Source::Trending)))
+            .or_else(|| (from(Source::Trending) && liked).then_some((2, Source::Trending)))
             .or_else(|| from(Source::Social).then_some((3, Source::Social)))
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use super::may_show;
 use crate::error::{Error, Result};
 use crate::pipeline::reader::Reader;
 use crate::pipeline::retrieve::AllowedTracks;
@@ -105,10 +106,7 @@ pub fn trending(
     depth: usize,
     allowed: &[AllowedTracks],
 ) -> Result<Ranked> {
-    let may = |track: TrackRef| {
-        let at = reader.tracks.iter().position(|view| view.shard == track.shard);
-        at.is_some_and(|at| allowed[at].contains(track.ordinal.0))
-    };
+    let may = may_show(reader, allowed);
     let ranked = reader.caches.trends.ranked(reader, region, as_of)?;
     let mut hits: Ranked = ranked.iter().filter(|(track, _)| may(*track)).take(depth).copied().collect();
     if hits.len() < depth {
