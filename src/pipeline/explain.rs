@@ -7,23 +7,7 @@ use super::diversify::{Cap, Pick};
 use super::explore::Arm;
 use super::recipe::{HeardWindow, Source};
 use super::request::{SourceScore, TrackExplanation};
-use super::vectors::{UnitRows, dot};
 use crate::types::{Date, Region};
-
-/// The seed with the largest contribution to a track, `weight · cosine`: its row and the contribution, above 0.
-/// `None` when no seed points towards the track. Ties go to the earlier seed.
-#[must_use]
-pub fn strongest_seed(track: &[f32], seeds: &UnitRows, weights: &[f64]) -> Option<(usize, f64)> {
-    let mut strongest: Option<(usize, f64)> = None;
-    for (row, &weight) in (0..seeds.len()).zip(weights) {
-        let Some(seed) = seeds.row(row) else { continue };
-        let contribution = weight * f64::from(dot(track, seed));
-        if contribution > strongest.map_or(0.0, |(_, most)| most) {
-            strongest = Some((row, contribution));
-        }
-    }
-    strongest
-}
 
 /// A track as people name it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -251,14 +235,6 @@ mod tests {
     use super::*;
     use crate::pipeline::candidate::SourcePart;
     use crate::pipeline::facts::samples::track;
-
-    #[test]
-    fn the_seed_with_the_largest_contribution_is_named() {
-        let seeds: UnitRows = [Some(&[1.0, 0.0][..]), Some(&[0.8, 0.6]), None].into_iter().collect();
-        assert_eq!(strongest_seed(&[0.6, 0.8], &seeds, &[1.0, 1.0, 9.0]).map(|(row, _)| row), Some(1));
-        assert_eq!(strongest_seed(&[0.6, 0.8], &seeds, &[5.0, 1.0, 9.0]).map(|(row, _)| row), Some(0));
-        assert_eq!(strongest_seed(&[-1.0, 0.0], &seeds, &[1.0, 1.0, 1.0]), None);
-    }
 
     #[test]
     fn reasons_read_well() {

@@ -4,14 +4,14 @@
 //! stand for all of them: greedy facility location (Nemhauser, Wolsey, Fisher 1978: at least 63 % of the best
 //! possible), then exchange steps of k-medoids until nothing moves. Deterministic; ties go to the earlier row.
 
-use super::vectors::{UnitRows, unit_sum};
+use super::vectors::UnitRows;
 
 /// The most medoids a query uses.
 pub const MEDOIDS_MAX: usize = 8;
 /// Rows beyond this are not looked at: the cost is quadratic. Callers give the heaviest first.
 pub const ROWS_MAX: usize = 256;
 /// A medoid must improve the fit by this share of the total weight to be worth a search of its own.
-const GAIN_MIN: f64 = 0.01;
+const GAIN_MIN: f32 = 0.01;
 /// Exchange rounds at most; a handful suffices for so few rows.
 const ROUNDS_MAX: usize = 10;
 
@@ -29,7 +29,7 @@ pub struct Medoid {
 /// Chooses up to `k` (at most 8) medoids of weighted rows by cosine, heaviest group first. Absent rows and rows
 /// whose weight is not above 0 take no part; the result is empty when none does. Cost: rows² similarities.
 #[must_use]
-pub fn medoids(rows: &UnitRows, weights: &[f64], k: usize) -> Vec<Medoid> {
+pub fn medoids(rows: &UnitRows<'_>, weights: &[f64], k: usize) -> Vec<Medoid> {
     let points: Vec<usize> = (0..rows.len().min(weights.len()).min(ROWS_MAX))
         .filter(|&row| rows.row(row).is_some() && weights[row].is_finite() && weights[row] > 0.0)
         .collect();
@@ -47,25 +47,19 @@ pub fn medoids(rows: &UnitRows, weights: &[f64], k: usize) -> Vec<Medoid> {
         }
         centers = moved;
     }
-    let total: f64 = fit.weights.iter().sum();
+    let total: f64 = fit.weights.iter().map(|&weight| f64::from(weight)).sum();
     let mut medoids: Vec<Medoid> = fit
         .groups(&centers)
         .into_iter()
         .zip(&centers)
         .map(|(group, &center)| Medoid {
             row: points[center],
-            share: group.iter().map(|&i| fit.weights[i]).sum::<f64>() / total,
+            share: group.iter().map(|&i| f64::from(fit.weights[i])).sum::<f64>() / total,
             members: group.into_iter().map(|i| points[i]).collect(),
         })
         .collect();
     medoids.sort_by(|a, b| b.share.total_cmp(&a.share).then(a.row.cmp(&b.row)));
     medoids
-}
-
-/// The weighted mean direction of a medoid's group, of unit length; `None` when its members cancel out.
-#[must_use]
-pub fn centroid(rows: &UnitRows, weights: &[f64], medoid: &Medoid) -> Option<Vec<f32>> {
-    unit_sum(medoid.members.iter().filter_map(|&row| Some((rows.row(row)?, *weights.get(row)?))))
 }
 
 /// Joins the hits of several medoids' searches, each best first: every medoid may fill its share of `depth` (at
@@ -103,27 +97,32 @@ pub fn merge_by_share<T: Copy + Ord>(lists: &[(f64, Vec<(T, f64)>)], depth: usiz
 
 /// Similarities of the points that take part, `[points, points]`, as `(1 + cos)/2`.
 struct Fit {
-    similarity: Vec<f64>,
-    weights: Vec<f64>,
+    similarity: Vec<f32>,
+    weights: Vec<f32>,
 }
 
 impl Fit {
-    fn new(rows: &UnitRows, points: &[usize], weights: &[f64]) -> Self {
+    fn new(rows: &UnitRows<'_>, points: &[usize], weights: &[f64]) -> Self {
         let count = points.len();
         let mut similarity = vec![1.0; count * count];
         for i in 0..count {
             for j in 0..i {
-                let cosine = f64::from(rows.cosine(points[i], points[j]).unwrap_or(0.0));
+                let cosine = rows.cosine(points[i], points[j]).unwrap_or(0.0);
                 let value = (1.0 + cosine.clamp(-1.0, 1.0)) / 2.0;
                 similarity[i * count + j] = value;
                 similarity[j * count + i] = value;
             }
         }
-        Self { similarity, weights: points.iter().map(|&row| weights[row]).collect() }
+        Self { similarity, weights: points.iter().map(|&row| weights[row] as f32).collect() }
     }
 
-    fn of(&self, i: usize, j: usize) -> f64 {
+    fn of(&self, i: usize, j: usize) -> f32 {
         self.similarity[i * self.weights.len() + j]
+    }
+
+    fn row(&self, i: usize) -> &[f32] {
+        let count = self.weights.len();
+        &self.similarity[i * count..(i + 1) * count]
     }
 
     /// Adds the point that improves `Σ weight · best similarity` most, ties to the earlier, until `k` or too little is
@@ -133,15 +132,15 @@ impl Fit {
     /// and most points need no second look (Minoux 1978).
     fn greedy(&self, k: usize) -> Vec<usize> {
         let count = self.weights.len();
-        let total: f64 = self.weights.iter().sum();
-        let mut best = vec![0.0_f64; count];
-        let mut bounds = vec![f64::INFINITY; count];
+        let total: f32 = self.weights.iter().sum();
+        let mut best = vec![0.0_f32; count];
+        let mut bounds = vec![f32::INFINITY; count];
         let mut centers = Vec::new();
         while centers.len() < k {
-            let mut most: Option<(f64, usize)> = None;
+            let mut most: Option<(f32, usize)> = None;
             let promising = (0..count).reduce(|a, b| if bounds[b] > bounds[a] { b } else { a });
             for center in promising.into_iter().chain(0..count) {
-                let wins = |gain: f64, most: Option<(f64, usize)>| {
+                let wins = |gain: f32, most: Option<(f32, usize)>| {
                     most.is_none_or(|(largest, at)| gain > largest || (gain == largest && center < at))
                 };
                 if wins(bounds[center], most) {
@@ -151,16 +150,26 @@ impl Fit {
             }
             let Some((_, center)) = most.filter(|(gain, _)| *gain > GAIN_MIN * total) else { break };
             centers.push(center);
-            best.iter_mut().enumerate().for_each(|(i, best)| *best = best.max(self.of(center, i)));
+            best.iter_mut().zip(self.row(center)).for_each(|(best, &of)| *best = best.max(of));
         }
         centers
     }
 
     /// How much `center` would add to the fit.
-    fn gain(&self, center: usize, best: &[f64]) -> f64 {
-        let count = self.weights.len();
-        let row = &self.similarity[center * count..(center + 1) * count];
-        self.weights.iter().zip(row).zip(best).map(|((weight, of), best)| weight * (of - best).max(0.0)).sum()
+    fn gain(&self, center: usize, best: &[f32]) -> f32 {
+        let (weights, weights_rest) = self.weights.as_chunks::<8>();
+        let (row, row_rest) = self.row(center).as_chunks::<8>();
+        let (best, best_rest) = best.as_chunks::<8>();
+        // Eight sums side by side, so that an addition need not wait for the one before.
+        let mut lanes = [0.0_f32; 8];
+        for ((weights, row), best) in weights.iter().zip(row).zip(best) {
+            for lane in 0..8 {
+                lanes[lane] += weights[lane] * (row[lane] - best[lane]).max(0.0);
+            }
+        }
+        let rest = weights_rest.iter().zip(row_rest).zip(best_rest);
+        lanes.iter().sum::<f32>()
+            + rest.map(|((weight, of), best)| weight * (of - best).max(0.0)).sum::<f32>()
     }
 
     /// The points nearest to each center, ties to the earlier center.
@@ -186,11 +195,11 @@ impl Fit {
     /// The member with the largest weighted similarity to its group; the center itself among equals.
     fn middle(&self, group: &[usize], center: usize) -> usize {
         let fit =
-            |candidate: usize| group.iter().map(|&i| self.weights[i] * self.of(candidate, i)).sum::<f64>();
+            |candidate: usize| group.iter().map(|&i| self.weights[i] * self.of(candidate, i)).sum::<f32>();
         let mut best = (fit(center), center);
         for &candidate in group {
             let value = fit(candidate);
-            if value > best.0 + 1e-12 {
+            if value > best.0 * (1.0 + 1e-6) {
                 best = (value, candidate);
             }
         }
@@ -203,7 +212,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::pipeline::vectors::dot;
+    use crate::pipeline::vectors::random_vectors;
     use crate::types::SplitMix64;
 
     fn around(center: [f32; 3], count: usize, rng: &mut SplitMix64) -> Vec<[f32; 3]> {
@@ -215,20 +224,19 @@ mod tests {
         let mut rng = SplitMix64::new(1);
         let mut points = around([1.0, 0.0, 0.0], 30, &mut rng);
         points.extend(around([0.0, 1.0, 0.0], 10, &mut rng));
-        let rows: UnitRows = points.iter().map(|point| Some(&point[..])).collect();
-        let found = medoids(&rows, &vec![1.0; 40], MEDOIDS_MAX);
+        let all: UnitRows = points.iter().map(|point| Some(&point[..])).collect();
+        let found = medoids(&all, &vec![1.0; 40], MEDOIDS_MAX);
         assert_eq!(found.len(), 2);
         assert!(found[0].row < 30 && found[1].row >= 30);
         assert_eq!((found[0].share, found[1].share), (0.75, 0.25));
-        let average = unit_sum(points.iter().map(|point| (&point[..], 1.0))).expect("a direction");
-        let balanced = unit_sum([(&[1.0, 0.0, 0.0][..], 1.0), (&[0.0, 1.0, 0.0], 1.0)]).expect("a direction");
+        let average: Vec<f32> = (0..3).map(|at| points.iter().map(|point| point[at]).sum()).collect();
+        let middles: UnitRows = [Some(&[1.0, 1.0, 0.0][..]), Some(&average[..])].into_iter().collect();
         for track in 0..40 {
-            let row = rows.row(track).expect("present");
-            assert!(dot(row, &balanced) < 0.85, "no track is near the middle of two tastes");
-            let own = found.iter().map(|m| dot(rows.row(m.row).expect("present"), row)).fold(-1.0, f32::max);
-            assert!(own > 0.95);
+            let cosine = |rows: &UnitRows<'_>, at| rows.row(at).zip(all.row(track)).map(|(a, b)| a.cosine(b));
+            assert!(cosine(&middles, 0) < Some(0.85), "no track is near the middle of two tastes");
+            assert!(found.iter().any(|medoid| cosine(&all, medoid.row) > Some(0.95)));
             if track >= 30 {
-                assert!(dot(row, &average) < 0.6, "the average forgets the smaller taste");
+                assert!(cosine(&middles, 1) < Some(0.6), "the average forgets the smaller taste");
             }
         }
     }
@@ -244,14 +252,11 @@ mod tests {
     }
 
     #[test]
-    fn a_heavy_row_draws_the_medoid_and_the_centroid() {
+    fn a_heavy_row_draws_the_medoid() {
         let rows: UnitRows =
             [Some(&[1.0, 0.0][..]), Some(&[0.9, 0.436]), Some(&[0.6, 0.8])].into_iter().collect();
         let weights = [0.1, 0.1, 10.0];
-        let found = medoids(&rows, &weights, 1);
-        assert_eq!(found[0].row, 2);
-        let centroid = centroid(&rows, &weights, &found[0]).expect("a direction");
-        assert!(dot(&centroid, &[0.6, 0.8]) > 0.999);
+        assert_eq!(medoids(&rows, &weights, 1)[0].row, 2);
     }
 
     #[test]
@@ -271,11 +276,8 @@ mod tests {
     fn medoids_speed() {
         let mut rng = SplitMix64::new(1);
         for count in [50_usize, 200] {
-            let mut rows = UnitRows::new(128);
-            for _ in 0..count {
-                let vector: Vec<f32> = (0..128).map(|_| rng.normal() as f32).collect();
-                rows.push(Some(&vector));
-            }
+            let vectors = random_vectors(&mut rng, count, 128);
+            let rows: UnitRows = vectors.iter().map(|vector| Some(&vector[..])).collect();
             let weights: Vec<f64> = (0..count).map(|_| rng.uniform()).collect();
             let mut times = Vec::new();
             for _ in 0..101 {
@@ -292,11 +294,8 @@ mod tests {
         #[test]
         fn groups_cover_every_usable_row_once(seed in any::<u64>(), count in 1_usize..60, k in 1_usize..12) {
             let mut rng = SplitMix64::new(seed);
-            let mut rows = UnitRows::new(4);
-            for _ in 0..count {
-                let vector: Vec<f32> = (0..4).map(|_| rng.normal() as f32).collect();
-                rows.push((rng.below(8) > 0).then_some(&vector));
-            }
+            let vectors = random_vectors(&mut rng, count, 4);
+            let rows: UnitRows = vectors.iter().map(|vector| (rng.below(8) > 0).then_some(&vector[..])).collect();
             let weights: Vec<f64> = (0..count).map(|_| rng.uniform() - 0.1).collect();
             let found = medoids(&rows, &weights, k);
             prop_assert!(found.len() <= k.min(MEDOIDS_MAX));

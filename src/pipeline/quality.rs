@@ -56,7 +56,7 @@ pub fn look(
 }
 
 fn distance(reader: &Reader<'_>, list: &[TrackRef]) -> Option<f64> {
-    let rows = |space, generation| -> UnitRows {
+    let rows = |space, generation| -> UnitRows<'_> {
         list.iter().map(|&track| reader.vector(&space, generation, track)).collect()
     };
     let audio = rows(audio(), GenerationId::STATIC);

@@ -4,91 +4,83 @@
 
 use crate::index::kernels::Kernels;
 
-/// Rows of unit vectors of one dimension, `[rows, dim]`; a row may be absent (a track without a vector).
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct UnitRows {
-    dim: usize,
-    data: Vec<f32>,
-    present: Vec<bool>,
+/// A vector where it lies, and what scales it to unit length.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct UnitRow<'a> {
+    vector: &'a [f32],
+    scale: f32,
 }
 
-impl UnitRows {
+impl UnitRow<'_> {
+    /// Cosine of two rows.
+    #[must_use]
+    pub fn cosine(self, other: UnitRow<'_>) -> f32 {
+        dot(self.vector, other.vector) * self.scale * other.scale
+    }
+}
+
+/// Rows of one dimension that are compared by direction; a row may be absent (a track without a vector). No vector is
+/// copied: a request looks at hundreds, most of them once.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct UnitRows<'a> {
+    dim: usize,
+    rows: Vec<Option<UnitRow<'a>>>,
+}
+
+impl<'a> UnitRows<'a> {
     /// No rows yet, of dimension `dim`.
     #[must_use]
     pub fn new(dim: usize) -> Self {
-        Self { dim, data: Vec::new(), present: Vec::new() }
+        Self { dim, rows: Vec::new() }
     }
 
     /// No rows yet, with room for `rows`.
     #[must_use]
     pub fn with_capacity(dim: usize, rows: usize) -> Self {
-        Self { dim, data: Vec::with_capacity(dim * rows), present: Vec::with_capacity(rows) }
+        Self { dim, rows: Vec::with_capacity(rows) }
     }
 
-    /// Adds a row, scaled to unit length. `None`, another dimension, a zero vector or one that is not finite is kept
-    /// as an absent row, so that rows stay beside the candidates they belong to.
-    pub fn push(&mut self, vector: Option<&[f32]>) {
-        let start = self.data.len();
-        self.data.resize(start + self.dim, 0.0);
-        let row = vector.filter(|vector| vector.len() == self.dim);
-        let scale = row.and_then(inverse_norm);
-        if let (Some(vector), Some(scale)) = (row, scale) {
-            for (slot, &component) in self.data[start..].iter_mut().zip(vector) {
-                *slot = (f64::from(component) * scale) as f32;
-            }
-        }
-        self.present.push(scale.is_some());
+    /// Adds a row. `None`, another dimension, a zero vector or one that is not finite is kept as an absent row, so that
+    /// rows stay beside the candidates they belong to.
+    pub fn push(&mut self, vector: Option<&'a [f32]>) {
+        let usable = vector.filter(|vector| vector.len() == self.dim);
+        self.rows
+            .push(usable.and_then(|vector| Some(UnitRow { vector, scale: inverse_norm(vector)? as f32 })));
     }
 
     /// The number of rows, absent ones included.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.present.len()
+        self.rows.len()
     }
 
     /// Whether there is no row.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.present.is_empty()
+        self.rows.is_empty()
     }
 
-    /// The dimension.
+    /// A row; `None` when absent or out of range.
     #[must_use]
-    pub fn dim(&self) -> usize {
-        self.dim
-    }
-
-    /// A row of unit length; `None` when absent or out of range.
-    #[must_use]
-    pub fn row(&self, row: usize) -> Option<&[f32]> {
-        let present = self.present.get(row).copied().unwrap_or(false);
-        present.then(|| &self.data[row * self.dim..(row + 1) * self.dim])
+    pub fn row(&self, row: usize) -> Option<UnitRow<'a>> {
+        self.rows.get(row).copied().flatten()
     }
 
     /// The rows in another order (or some of them): row `i` of the result is row `order[i]` of these. Places out of
     /// range become absent rows.
     #[must_use]
     pub fn select(&self, order: &[usize]) -> Self {
-        let mut selected = Self::with_capacity(self.dim, order.len());
-        for &row in order {
-            let start = selected.data.len();
-            match self.row(row) {
-                Some(vector) => selected.data.extend_from_slice(vector),
-                None => selected.data.resize(start + self.dim, 0.0),
-            }
-            selected.present.push(self.row(row).is_some());
-        }
-        selected
+        Self { dim: self.dim, rows: order.iter().map(|&row| self.row(row)).collect() }
     }
 
     /// Cosine of two rows; `None` when one is absent.
     #[must_use]
     pub fn cosine(&self, a: usize, b: usize) -> Option<f32> {
-        Some(dot(self.row(a)?, self.row(b)?))
+        Some(self.row(a)?.cosine(self.row(b)?))
     }
 }
 
-impl<'a> FromIterator<Option<&'a [f32]>> for UnitRows {
+impl<'a> FromIterator<Option<&'a [f32]>> for UnitRows<'a> {
     /// Rows of the first present vector's dimension.
     fn from_iter<I: IntoIterator<Item = Option<&'a [f32]>>>(vectors: I) -> Self {
         let vectors: Vec<Option<&[f32]>> = vectors.into_iter().collect();
@@ -143,6 +135,12 @@ pub fn unit_sum<'a>(vectors: impl IntoIterator<Item = (&'a [f32], f64)>) -> Opti
     (norm > 1e-6).then(|| sum.iter().map(|x| (x / norm) as f32).collect())
 }
 
+/// Vectors of normal components, for the tests of the stages.
+#[cfg(test)]
+pub(crate) fn random_vectors(rng: &mut crate::types::SplitMix64, count: usize, dim: usize) -> Vec<Vec<f32>> {
+    (0..count).map(|_| (0..dim).map(|_| rng.normal() as f32).collect()).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -162,9 +160,10 @@ mod tests {
         for vector in [Some(&[3.0, 4.0][..]), None, Some(&[0.0, 0.0]), Some(&[f32::NAN, 1.0]), Some(&[1.0])] {
             rows.push(vector);
         }
-        assert_eq!(rows.row(0), Some(&[0.6, 0.8][..]));
-        assert!((1..6).all(|row| rows.row(row).is_none()));
-        assert_eq!((rows.len(), rows.cosine(0, 1)), (5, None));
+        rows.push(Some(&[1.0, 0.0]));
+        assert!((rows.cosine(0, 5).unwrap_or(0.0) - 0.6).abs() < 1e-6);
+        assert!((1..5).all(|row| rows.row(row).is_none()));
+        assert_eq!((rows.len(), rows.cosine(0, 1)), (6, None));
         let selected = rows.select(&[2, 0, 9]);
         assert_eq!((selected.len(), selected.row(0), selected.row(2)), (3, None, None));
         assert_eq!(selected.row(1), rows.row(0));

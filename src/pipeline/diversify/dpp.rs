@@ -127,22 +127,22 @@ mod tests {
     use crate::pipeline::diversify::CapLimits;
     use crate::pipeline::facts::TrackFacts;
     use crate::pipeline::facts::samples::track;
-    use crate::pipeline::vectors::UnitRows;
+    use crate::pipeline::vectors::{UnitRows, random_vectors};
     use crate::types::SplitMix64;
 
     const FREE: CapLimits = CapLimits { artist: 0, album: 0, one_a_recording: false };
 
-    fn world(seed: u64, n: u32) -> (Vec<TrackFacts>, Vec<f64>, UnitRows) {
+    fn world(seed: u64, n: u32) -> (Vec<TrackFacts>, Vec<f64>, Vec<Vec<f32>>) {
         let mut rng = SplitMix64::new(seed);
         let facts = (0..n).map(|i| track(i, u64::from(i))).collect();
         let mut scores: Vec<f64> = (0..n).map(|_| rng.uniform()).collect();
         scores.sort_by(|a, b| b.total_cmp(a));
-        let mut rows = UnitRows::new(6);
-        for _ in 0..n {
-            let vector: Vec<f32> = (0..6).map(|_| rng.normal() as f32).collect();
-            rows.push(Some(&vector));
-        }
-        (facts, scores, rows)
+        let vectors = random_vectors(&mut rng, n as usize, 6);
+        (facts, scores, vectors)
+    }
+
+    fn rows(vectors: &[Vec<f32>]) -> UnitRows<'_> {
+        vectors.iter().map(|vector| Some(&vector[..])).collect()
     }
 
     fn candidates<'a>(facts: &'a [TrackFacts], scores: &[f64]) -> Vec<Candidate<'a>> {
@@ -183,8 +183,8 @@ mod tests {
     proptest! {
         #[test]
         fn every_step_is_the_best_by_brute_force_determinants(seed in any::<u64>(), n in 2_u32..=12, lambda in 0.0_f64..0.95) {
-            let (facts, scores, audio) = world(seed, n);
-            let none = UnitRows::default();
+            let (facts, scores, vectors) = world(seed, n);
+            let (audio, none) = (rows(&vectors), UnitRows::default());
             let sim = PairSimilarity { audio: &audio, track: &none };
             let pool = candidates(&facts, &scores);
             let k = n as usize / 2 + 1;
@@ -206,8 +206,8 @@ mod tests {
     fn the_set_is_near_the_best_of_all_sets_of_its_size() {
         let (mut found, trials) = (0, 60);
         for seed in 0..trials {
-            let (facts, scores, audio) = world(seed, 12);
-            let none = UnitRows::default();
+            let (facts, scores, vectors) = world(seed, 12);
+            let (audio, none) = (rows(&vectors), UnitRows::default());
             let sim = PairSimilarity { audio: &audio, track: &none };
             let params = MmrParams { n: 4, lambda: 0.5, limits: FREE, relax: false };
             let picks = dpp(&candidates(&facts, &scores), &sim, &[], &params).picks;

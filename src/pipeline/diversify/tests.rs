@@ -6,7 +6,7 @@ use super::*;
 use crate::pipeline::candidate::{Candidate, SourcePart};
 use crate::pipeline::facts::TrackFacts;
 use crate::pipeline::facts::samples::track;
-use crate::pipeline::vectors::UnitRows;
+use crate::pipeline::vectors::{UnitRows, random_vectors};
 use crate::types::{AlbumKey, SplitMix64};
 
 const NO_CAPS: CapLimits = CapLimits { artist: 0, album: 0, one_a_recording: true };
@@ -20,13 +20,9 @@ fn candidates<'a>(tracks: &'a [TrackFacts], scores: &[f64]) -> Vec<Candidate<'a>
         .collect()
 }
 
-fn random_rows(rng: &mut SplitMix64, rows: usize, dim: usize) -> UnitRows {
-    let mut unit = UnitRows::new(dim);
-    for _ in 0..rows {
-        let vector: Vec<f32> = (0..dim).map(|_| rng.normal() as f32).collect();
-        unit.push((rng.below(10) > 0).then_some(&vector));
-    }
-    unit
+/// One row in ten is absent.
+fn most_of<'a>(rng: &mut SplitMix64, vectors: &'a [Vec<f32>]) -> UnitRows<'a> {
+    vectors.iter().map(|vector| (rng.below(10) > 0).then_some(&vector[..])).collect()
 }
 
 fn rows_of(selection: &Selection) -> Vec<usize> {
@@ -79,7 +75,8 @@ proptest! {
         let mut scores: Vec<f64> = (0..count).map(|_| rng.below(20) as f64 / 20.0).collect();
         scores.sort_by(|a, b| b.total_cmp(a));
         let candidates = candidates(&tracks, &scores);
-        let (audio, track) = (random_rows(&mut rng, count, 5), random_rows(&mut rng, count, 3));
+        let (sounds, tastes) = (random_vectors(&mut rng, count, 5), random_vectors(&mut rng, count, 3));
+        let (audio, track) = (most_of(&mut rng, &sounds), most_of(&mut rng, &tastes));
         let similarity = PairSimilarity { audio: &audio, track: &track };
         let params = MmrParams { n, lambda, limits: if capped { CAPS } else { NO_CAPS }, relax: false };
         let selection = diversify(&candidates, &similarity, &[], &params);
@@ -164,11 +161,8 @@ fn mmr_speed() {
     let mut scores: Vec<f64> = (0..500).map(|_| rng.uniform()).collect();
     scores.sort_by(|a, b| b.total_cmp(a));
     let candidates = candidates(&tracks, &scores);
-    let mut audio = UnitRows::new(128);
-    for _ in 0..500 {
-        let vector: Vec<f32> = (0..128).map(|_| rng.normal() as f32).collect();
-        audio.push(Some(&vector));
-    }
+    let vectors = random_vectors(&mut rng, 500, 128);
+    let audio: UnitRows = vectors.iter().map(|vector| Some(&vector[..])).collect();
     let none = UnitRows::default();
     let similarity = PairSimilarity { audio: &audio, track: &none };
     let params = MmrParams { n: 30, lambda: 0.6, limits: CAPS, relax: true };

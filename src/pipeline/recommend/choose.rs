@@ -75,7 +75,7 @@ pub type FillFacts = [OnceCell<Vec<TrackFacts>>; FillStep::ALL.len()];
 /// # Errors
 /// Damaged files.
 pub fn choose<'a>(
-    reader: &Reader<'_>,
+    reader: &'a Reader<'_>,
     plan: &Plan,
     cold_start: ColdStart,
     ranking: &mut Ranking<'a>,
@@ -97,7 +97,7 @@ pub fn choose<'a>(
 
 /// Fills a short list, step by step.
 fn fill<'a>(
-    reader: &Reader<'_>,
+    reader: &'a Reader<'_>,
     plan: &Plan,
     ranking: &mut Ranking<'a>,
     cells: &'a FillFacts,

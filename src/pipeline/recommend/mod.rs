@@ -82,9 +82,11 @@ pub fn run(reader: &Reader<'_>, request: &RecommendRequest, traced: bool) -> Res
     clock.end("user_vector");
     let retrieved = candidates(reader, request, &plan, vector.components.as_deref(), &mut clock)?;
     reader.deadline.check()?;
-    let facts = rank::gather(reader, &retrieved)?;
+    let blended = rank::blended(reader, &plan, &retrieved);
+    clock.end("blend");
+    let facts = reader.fact_table(blended.iter().map(|blended| blended.track))?;
     clock.end("facts");
-    let mut ranking = rank::rank(reader, &plan, &retrieved, &facts);
+    let mut ranking = rank::rank(reader, &plan, blended, &facts);
     clock.end("rank");
     reader.deadline.check()?;
     let cells: choose::FillFacts = std::array::from_fn(|_| OnceCell::new());

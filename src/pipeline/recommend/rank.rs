@@ -1,9 +1,8 @@
 //! From lists to one ranking: facts, blend, session.
 
 use super::plan::Plan;
-use crate::error::Result;
 use crate::index::kernels::prefetch;
-use crate::pipeline::blend::{blend, weights_at};
+use crate::pipeline::blend::{Blended, blend, weights_at};
 use crate::pipeline::candidate::Candidate;
 use crate::pipeline::editorial::{holding, weigh};
 use crate::pipeline::facts::TrackFacts;
@@ -28,14 +27,14 @@ pub struct Ranking<'a> {
     /// Best first.
     pub candidates: Vec<Candidate<'a>>,
     /// Audio vectors in the same order.
-    pub audio: UnitRows,
+    pub audio: UnitRows<'a>,
     /// Track-space vectors in the same order; none while every candidate has an audio vector to be compared by.
-    pub track: UnitRows,
+    pub track: UnitRows<'a>,
 }
 
 impl<'a> Ranking<'a> {
     /// Appends tracks that no source returned, below all others, in their order.
-    pub fn append(&mut self, reader: &Reader<'_>, facts: &'a [TrackFacts]) {
+    pub fn append(&mut self, reader: &'a Reader<'_>, facts: &'a [TrackFacts]) {
         for (place, facts) in facts.iter().enumerate() {
             let mut candidate = Candidate::new(facts, Vec::new(), 0.0);
             candidate.score = -1e-6 * place as f64;
@@ -46,25 +45,21 @@ impl<'a> Ranking<'a> {
     }
 }
 
-/// Facts of every track that a source returned.
-///
-/// # Errors
-/// Damaged files.
-pub fn gather(reader: &Reader<'_>, retrieved: &Retrieved) -> Result<FactTable> {
-    reader.fact_table(retrieved.lists.iter().flat_map(|list| &list.hits).map(|(track, _)| *track))
+/// One score for each track that a source returned, best first, as many as the later stages look at.
+pub fn blended(reader: &Reader<'_>, plan: &Plan, retrieved: &Retrieved) -> Vec<Blended> {
+    let mut blended = blend(&retrieved.lists, &weights(reader, plan), plan.recipe.normalization);
+    blended.truncate(POOL_MAX.max(plan.n));
+    blended
 }
 
-/// Blends the lists and bends the scores by session, context and novelty.
+/// Bends the blended scores by session, context and novelty.
 pub fn rank<'a>(
-    reader: &Reader<'_>,
+    reader: &'a Reader<'_>,
     plan: &Plan,
-    retrieved: &Retrieved,
+    blended: Vec<Blended>,
     facts: &'a FactTable,
 ) -> Ranking<'a> {
     let listener = &plan.listener;
-    let weights = weights(reader, plan);
-    let mut blended = blend(&retrieved.lists, &weights, plan.recipe.normalization);
-    blended.truncate(POOL_MAX.max(plan.n));
     let mut candidates: Vec<Candidate<'a>> = blended
         .into_iter()
         .filter_map(|blended| Some(Candidate::new(facts.get(blended.track)?, blended.parts, blended.base)))
@@ -89,7 +84,11 @@ pub fn rank<'a>(
 }
 
 /// Track-space vectors of the candidates, if any of them needs to be compared there.
-fn track_rows(reader: &Reader<'_>, candidates: &[Candidate<'_>], audio: &UnitRows) -> UnitRows {
+fn track_rows<'a>(
+    reader: &'a Reader<'_>,
+    candidates: &[Candidate<'_>],
+    audio: &UnitRows<'_>,
+) -> UnitRows<'a> {
     let all_heard = (0..candidates.len()).all(|row| audio.row(row).is_some());
     match reader.generation.filter(|_| !all_heard) {
         Some(generation) => {
@@ -122,12 +121,12 @@ pub(super) fn moment(plan: &Plan) -> Moment {
 }
 
 /// Unit vectors of tracks; absent rows for those without one.
-pub fn unit_rows(
-    reader: &Reader<'_>,
+pub fn unit_rows<'a>(
+    reader: &'a Reader<'_>,
     space: &SpaceName,
     generation: GenerationId,
     tracks: &[TrackRef],
-) -> UnitRows {
+) -> UnitRows<'a> {
     let dim = reader.tracks.iter().find_map(|view| Some(view.set(space, generation)?.spec.dim)).unwrap_or(1);
     let mut rows = UnitRows::with_capacity(dim as usize, tracks.len());
     let sets: Vec<_> = reader.tracks.iter().map(|view| (view.shard, view.set(space, generation))).collect();
@@ -137,7 +136,7 @@ pub fn unit_rows(
     };
     let vectors: Vec<Option<&[f32]>> = tracks.iter().map(find).collect();
     for (place, vector) in vectors.iter().enumerate() {
-        // They lie anywhere in the file: the next ones are on their way while this one is copied.
+        // They lie anywhere in the file: the next ones are on their way while this one is measured.
         if let Some(Some(ahead)) = vectors.get(place + AHEAD) {
             prefetch(ahead);
         }

@@ -11,7 +11,7 @@ pub use context::{ContextFit, Moment, energy_fit, target_energy};
 use super::candidate::{Candidate, best_first};
 use super::facts::{TrackFacts, finite};
 use super::profile::{Session, TasteProfile};
-use super::vectors::{UnitRows, dot};
+use super::vectors::{UnitRow, UnitRows};
 
 /// Cosine in the audio space from which a track counts as similar to a skipped one.
 pub const SKIP_SIMILARITY: f32 = 0.8;
@@ -26,7 +26,7 @@ pub struct Listener<'a> {
     /// What they do now.
     pub session: &'a Session<'a>,
     /// Audio vectors of [`Session::skips`], in that order.
-    pub skip_vectors: &'a UnitRows,
+    pub skip_vectors: &'a UnitRows<'a>,
     /// When and how they listen.
     pub moment: &'a Moment,
 }
@@ -36,7 +36,7 @@ pub struct Listener<'a> {
 /// `gamma` is the recipe's personal weight, 0 to 1.
 pub fn session_rank(
     candidates: &mut Vec<Candidate<'_>>,
-    audio: &UnitRows,
+    audio: &UnitRows<'_>,
     listener: &Listener<'_>,
     gamma: f64,
 ) -> Vec<usize> {
@@ -69,7 +69,7 @@ pub fn personal(candidate: &Candidate<'_>) -> f64 {
 
 /// `clamp(1 − 0.5·|energy − mood| − 0.3·[similar to a skip] + 0.1·[artist of an earlier play], 0, 1)`; 0.5 without a
 /// session. An unknown energy is no distance.
-fn session_fit(facts: &TrackFacts, audio: Option<&[f32]>, listener: &Listener<'_>) -> f64 {
+fn session_fit(facts: &TrackFacts, audio: Option<UnitRow<'_>>, listener: &Listener<'_>) -> f64 {
     let session = listener.session;
     if session.is_empty() {
         return NEUTRAL;
@@ -81,7 +81,7 @@ fn session_fit(facts: &TrackFacts, audio: Option<&[f32]>, listener: &Listener<'_
     };
     let skips = listener.skip_vectors;
     let like_a_skip = audio.is_some_and(|vector| {
-        (0..skips.len()).filter_map(|row| skips.row(row)).any(|skip| dot(skip, vector) >= SKIP_SIMILARITY)
+        (0..skips.len()).filter_map(|row| skips.row(row)).any(|skip| skip.cosine(vector) >= SKIP_SIMILARITY)
     });
     let familiar = facts
         .primary_artist()

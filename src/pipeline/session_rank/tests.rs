@@ -12,7 +12,7 @@ use crate::types::{GenreKey, PlayAction, Timestamp};
 fn rank<'a>(
     tracks: &'a [TrackFacts],
     bases: &[f64],
-    audio: &UnitRows,
+    audio: &UnitRows<'_>,
     listener: &Listener<'_>,
     gamma: f64,
 ) -> Vec<Candidate<'a>> {
@@ -42,7 +42,9 @@ fn the_session_formula_is_the_specified_one() {
     let (profile, moment) = (TasteProfile::default(), Moment::default());
     let listener =
         Listener { profile: &profile, session: &session, skip_vectors: &skip_vectors, moment: &moment };
-    let fit = |facts: &TrackFacts, vector: Option<&[f32]>| session_fit(facts, vector, &listener);
+    let fit = |facts: &TrackFacts, vector: Option<&[f32]>| {
+        session_fit(facts, UnitRows::from_iter([vector]).row(0), &listener)
+    };
     let near = |a: f64, b: f64| (a - b).abs() < 1e-6;
 
     assert!(near(fit(&track_of(1, 1, &[], 0.8), None), 0.7), "0.5 · 0.6 of distance");

@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::pipeline::cold_start::group_centroid;
 use crate::pipeline::reader::Reader;
 use crate::pipeline::spaces::track_cf;
-use crate::pipeline::vectors::{UnitRows, dot};
+use crate::pipeline::vectors::UnitRows;
 use crate::storage::track_shard::segment::PostingField;
 use crate::types::{GenerationId, TrackOrdinal, TrackRef};
 
@@ -28,7 +28,7 @@ pub(super) fn fill(
     let space = track_cf();
     let dim = reader.tracks.iter().find_map(|view| Some(view.set(&space, generation)?.spec.dim));
     let Some(dim) = dim else { return Ok(()) };
-    let mut rows = UnitRows::with_capacity(dim as usize, artists.len());
+    let mut means = Vec::with_capacity(artists.len());
     for artist in artists.iter() {
         let mut tracks = Vec::new();
         for view in &reader.tracks {
@@ -38,18 +38,20 @@ pub(super) fn fill(
         }
         tracks.truncate(TRACKS_MAX);
         let vectors = tracks.iter().filter_map(|&track| reader.vector(&space, generation, track));
-        rows.push(group_centroid(vectors).as_deref());
+        means.push(group_centroid(vectors));
     }
+    let mut rows = UnitRows::with_capacity(dim as usize, means.len());
+    means.iter().for_each(|mean| rows.push(mean.as_deref()));
     artists.par_iter_mut().enumerate().for_each(|(at, artist)| artist.near = nearest(&rows, at));
     Ok(())
 }
 
 /// The nearest rows to one, ties by place; only those that point the same way at all.
-fn nearest(rows: &UnitRows, at: usize) -> Vec<(u32, f32)> {
+fn nearest(rows: &UnitRows<'_>, at: usize) -> Vec<(u32, f32)> {
     let Some(own) = rows.row(at) else { return Vec::new() };
     let others = (0..rows.len()).filter(|&other| other != at);
     let mut found: Vec<(u32, f32)> = others
-        .filter_map(|other| Some((u32::try_from(other).ok()?, dot(own, rows.row(other)?))))
+        .filter_map(|other| Some((u32::try_from(other).ok()?, own.cosine(rows.row(other)?))))
         .filter(|(_, cosine)| *cosine > 0.0)
         .collect();
     let order = |a: &(u32, f32), b: &(u32, f32)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
