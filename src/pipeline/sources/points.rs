@@ -19,7 +19,7 @@ use crate::types::{GenerationId, SpaceName, TrackRef};
 /// How many points a listener's taste is asked with, at most.
 const POINTS_MAX: usize = 8;
 /// How much wider than its list the walk for one of several points is.
-const SPARE_WIDTH: usize = 24;
+const SPARE_WIDTH: usize = 4;
 /// Spaces and generations kept of a listener; the oldest goes first.
 const KEPT_MAX: usize = 4;
 

@@ -33,11 +33,15 @@ enum SegmentColumns<'a> {
     Sealed(SealedColumns<'a>),
 }
 
-/// Columns of a sealed segment.
-pub(super) struct SealedColumns<'a> {
+/// Columns of a sealed segment, row by row.
+pub struct SealedColumns<'a> {
+    /// Keys of the artists.
     pub artists: Lists<'a, u64>,
+    /// Keys of the genres.
     pub genres: Lists<'a, u64>,
+    /// The genres' confidences, as bits.
     pub confidences: Lists<'a, u32>,
+    /// How it sounds, as bits.
     pub features: Lists<'a, u32>,
 }
 
@@ -78,6 +82,17 @@ impl TrackColumns<'_> {
                 })
             }
             SegmentColumns::Sealed(columns) => columns.row(hot.offset),
+        }
+    }
+}
+
+impl<'a> TrackColumns<'a> {
+    /// The columns of the segment that `hot` points into; `None` when its rows are in memory.
+    pub fn sealed(&self, hot: &TrackHot) -> Option<&SealedColumns<'a>> {
+        let at = self.segments.binary_search_by_key(&hot.segment, |(id, _)| *id).ok()?;
+        match &self.segments[at].1 {
+            SegmentColumns::Sealed(columns) => Some(columns),
+            SegmentColumns::Memory(_) => None,
         }
     }
 }

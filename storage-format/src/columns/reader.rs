@@ -198,6 +198,11 @@ impl<'a, T> Lists<'a, T> {
         self.values.get(start as usize..end as usize)
     }
 
+    /// Where the bounds of a row lie, unread: what to ask memory for before [`Lists::get`].
+    pub fn bounds(&self, row: usize) -> &'a [u64] {
+        self.offsets.get(row..row.saturating_add(2)).unwrap_or_default()
+    }
+
     /// Every row, in order.
     pub fn iter(&self) -> impl Iterator<Item = &'a [T]> + use<'a, T> {
         let values = self.values;
