@@ -252,6 +252,18 @@ async fn wrong_searches_are_refused_by_field() {
     let users = |user: &str, k| pb::SimilarUsersRequest { user_id: user.to_owned(), k, generation: None };
     refused("k 0", client.similar_users(users("u", 0)).await, Code::InvalidArgument, "k");
     refused("empty user", client.similar_users(users("", 5)).await, Code::InvalidArgument, "user_id");
+    let portrait = |user: &str, utc_offset_min, as_of_ms| pb::PortraitRequest {
+        user_id: user.to_owned(),
+        as_of_ms,
+        context: Some(pb::RequestContext { utc_offset_min, ..Default::default() }),
+    };
+    refused("unknown user", client.portrait(portrait("nobody", 0, None)).await, Code::NotFound, "user");
+    refused("empty user", client.portrait(portrait("", 0, None)).await, Code::InvalidArgument, "user_id");
+    for (case, offset, as_of, field) in
+        [("offset", 900, None, "context.utc_offset_min"), ("end of time", 0, Some(i64::MAX), "as_of")]
+    {
+        refused(case, client.portrait(portrait("u", offset, as_of)).await, Code::InvalidArgument, field);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,8 +7,9 @@ use super::border::{stamp_recommend, stamp_similar};
 use super::core::Core;
 use super::proto as pb;
 use crate::pipeline::request::{
-    ExplainRequest, RecommendRequest, SearchRequest, SimilarRequest, SimilarUsersRequest,
+    ExplainRequest, RecommendRequest, RequestContext, SearchRequest, SimilarRequest, SimilarUsersRequest,
 };
+use crate::types::{Timestamp, UserId};
 
 /// The service.
 pub(super) struct RecommenderService(pub(super) Core);
@@ -65,6 +66,18 @@ impl pb::recommender_server::Recommender for RecommenderService {
             request.validate(core.limits())?;
             request.request = stamp_recommend(RecommendRequest { deadline, ..request.request });
             Ok(core.engine()?.explain(request)?.into())
+        };
+        self.0.answer(Lane::Query, deadline, work).await
+    }
+
+    async fn portrait(&self, request: Request<pb::PortraitRequest>) -> Reply<pb::ListenerPortrait> {
+        let deadline = self.0.deadline(request.metadata());
+        let work = move |core: &Core| {
+            let pb::PortraitRequest { user_id, as_of_ms, context } = request.into_inner();
+            let user = UserId::new(user_id)?;
+            let context: RequestContext = context.map_or_else(RequestContext::default, Into::into);
+            let as_of = as_of_ms.map_or_else(Timestamp::now, Timestamp);
+            Ok(core.engine()?.portrait(&user, as_of, &context)?.into())
         };
         self.0.answer(Lane::Query, deadline, work).await
     }

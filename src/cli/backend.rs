@@ -10,12 +10,14 @@ use crate::config;
 use crate::error::{Error, Result};
 use crate::node::{LoadKind, LoadProgress};
 use crate::pipeline::funnel::Funnel;
+use crate::pipeline::portrait::Portrait;
 use crate::pipeline::recipe::Recipe;
 use crate::pipeline::request::{
-    ExplainRequest, Explanation, RecommendRequest, Recommendation, SearchRequest, SimilarRequest, WriteToken,
+    ExplainRequest, Explanation, RecommendRequest, Recommendation, RequestContext, SearchRequest,
+    SimilarRequest, WriteToken,
 };
 use crate::storage::meta::{GenerationInfo, GramData};
-use crate::types::{FeedbackEvent, GenerationId, SpaceName, Track, User, UserId, VectorRow};
+use crate::types::{FeedbackEvent, GenerationId, SpaceName, Timestamp, Track, User, UserId, VectorRow};
 
 /// The variable that names the server when no flag names a database.
 const ENDPOINT: &str = "SEGUE_ENDPOINT";
@@ -96,6 +98,17 @@ impl Backend {
                 Ok((list, Some(funnel)))
             }
             Self::Remote(client) => Ok((client.recommend(request)?, None)),
+        }
+    }
+
+    /// See [`Segue::portrait`].
+    ///
+    /// # Errors
+    /// As above.
+    pub fn portrait(&self, user: &UserId, as_of: Timestamp, context: &RequestContext) -> Result<Portrait> {
+        match self {
+            Self::Local(engine) => engine.portrait(user, as_of, context),
+            Self::Remote(client) => client.portrait(user, as_of, context),
         }
     }
 

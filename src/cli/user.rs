@@ -5,14 +5,14 @@ use clap::Subcommand;
 use super::args::{BackendArgs, OutputArgs};
 use super::backend::Backend;
 use super::output::{print, print_json};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::pipeline::portrait::Portrait;
 use crate::pipeline::request::RequestContext;
 use crate::types::{Timestamp, UserId};
 
 const EXAMPLES: &str = "\
 Examples:
-  segue user show u1 --data ./segue-data
+  segue user show u1
   segue user show u1 --as-of 2026-11-01T00:00:00Z --json --data ./segue-data";
 
 /// What the database knows of a listener.
@@ -50,20 +50,15 @@ impl UserArgs {
     /// Those of the database and of printing.
     pub fn run(self) -> Result<()> {
         let Command::Show { user, as_of, utc_offset } = self.command;
-        let Backend::Local(engine) = Backend::open(&self.backend)? else {
-            return Err(Error::invalid(
-                "endpoint",
-                "a listener is shown in-process: stop the server and use --data DIR",
-            ));
-        };
+        let backend = Backend::open(&self.backend)?;
         let context = RequestContext { utc_offset_min: utc_offset, ..RequestContext::default() };
-        let portrait = engine.portrait(&user, as_of.unwrap_or_else(Timestamp::now), &context)?;
+        let portrait = backend.portrait(&user, as_of.unwrap_or_else(Timestamp::now), &context)?;
         if self.output.json {
             print_json(&portrait)?
         } else {
             print(&text(&portrait))?
         }
-        engine.shutdown()
+        backend.close()
     }
 }
 

@@ -297,7 +297,7 @@ impl Segue {
     /// What is known of a listener at a moment.
     ///
     /// # Errors
-    /// `NotFound` for an unknown user.
+    /// `NotFound` for an unknown user; `InvalidField`.
     pub fn portrait(&self, user: &UserId, as_of: Timestamp, context: &RequestContext) -> Result<Portrait> {
         self.current()?.portrait(user, as_of, context)
     }

@@ -61,13 +61,15 @@ pub struct Portrait {
 /// Looks at a listener.
 ///
 /// # Errors
-/// `NotFound` for an unknown user; damaged files.
+/// `NotFound` for an unknown user; `InvalidField` for a moment or an offset out of range; damaged files.
 pub fn portrait(
     reader: &Reader<'_>,
     user: &UserId,
     as_of: Timestamp,
     context: &RequestContext,
 ) -> Result<Portrait> {
+    as_of.validate("as_of")?;
+    context.validate()?;
     let listener = Listener::load(reader, user, as_of, context)?;
     let profile = &listener.profile;
     let session = listener.session(as_of);

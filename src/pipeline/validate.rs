@@ -47,7 +47,11 @@ impl RecommendRequest {
 }
 
 impl RequestContext {
-    fn validate(&self) -> Result<()> {
+    /// Checks the offset and the words.
+    ///
+    /// # Errors
+    /// `InvalidField`.
+    pub fn validate(&self) -> Result<()> {
         ensure((-840..=840).contains(&self.utc_offset_min), "context.utc_offset_min", || {
             format!("must be -840 to 840 minutes. utc_offset_min=`{}`", self.utc_offset_min)
         })?;

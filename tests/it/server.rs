@@ -104,6 +104,9 @@ fn every_command_works_against_a_server_and_prints_what_scripts_rely_on() {
         ask(&["recommend", "--user", "u2", "--surface", "daily_mix", "--as-of", AT, "--min-token", &token]);
     assert!(after["tracks"].as_array().unwrap().iter().all(|listed| listed["track_id"] != shown.as_str()));
 
+    let portrait = ask(&["user", "show", "u2", "--as-of", AT, "--utc-offset", "-60"]);
+    has(&portrait, &["genres", "hours", "tempo_bpm", "plays_total", "explored"]);
+
     let page = ask(&["list", "vectors", "--space", "user_cf", "--limit", "5"]);
     assert!(
         page["next_page"].is_string() && page["vectors"][0]["vector"].as_array().map(Vec::len) == Some(DIM)
@@ -143,6 +146,9 @@ fn every_command_works_against_a_server_and_prints_what_scripts_rely_on() {
     assert!(status.success(), "{status}: {log}");
 
     let data = folder.path().join("data").display().to_string();
+    let same =
+        document(&["user", "show", "u2", "--as-of", AT, "--utc-offset", "-60", "--data", &data, "--json"]);
+    assert_eq!(portrait, same, "a server's portrait is the one made in-process");
     let pairs = write_test(folder.path(), &world);
     let judged = document(&[
         "eval",

@@ -8,13 +8,16 @@ use crate::api::convert::node_state_to_proto;
 use crate::api::proto as pb;
 use crate::error::{Error, Result};
 use crate::node::{ClusterReport, NodeState, VectorRow};
+use crate::pipeline::portrait::Portrait;
 use crate::pipeline::recipe::Recipe;
 use crate::pipeline::request::{
-    ExplainRequest, Explanation, RecommendRequest, Recommendation, SearchRequest, SimilarRequest,
-    SimilarUser, SimilarUsersRequest, WriteToken,
+    ExplainRequest, Explanation, RecommendRequest, Recommendation, RequestContext, SearchRequest,
+    SimilarRequest, SimilarUser, SimilarUsersRequest, WriteToken,
 };
 use crate::storage::meta::{GenerationInfo, GramData};
-use crate::types::{Deadline, FeedbackEvent, GenerationId, SpaceName, Track, TrackId, User, UserId};
+use crate::types::{
+    Deadline, FeedbackEvent, GenerationId, SpaceName, Timestamp, Track, TrackId, User, UserId,
+};
 
 /// The largest reply accepted.
 const REPLY_BYTES_MAX: usize = 256 << 20;
@@ -104,6 +107,19 @@ impl Client {
         let deadline = request.request.deadline;
         let message = pb::ExplainRequest::from(request);
         call!(self, Again::Yes, deadline, recommender_stub.explain(message))?.try_into()
+    }
+
+    /// See [`crate::Segue::portrait`].
+    ///
+    /// # Errors
+    /// As above.
+    pub fn portrait(&self, user: &UserId, as_of: Timestamp, context: &RequestContext) -> Result<Portrait> {
+        let message = pb::PortraitRequest {
+            user_id: user.to_string(),
+            as_of_ms: Some(as_of.0),
+            context: Some(context.clone().into()),
+        };
+        call!(self, Again::Yes, recommender_stub.portrait(message))?.try_into()
     }
 
     /// See [`crate::Segue::feedback`]. Events without a time get one here, so that a retry does not count twice.

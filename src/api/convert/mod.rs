@@ -12,6 +12,7 @@ mod feedback;
 mod filter;
 mod generations;
 mod loads;
+mod portrait;
 mod recipes;
 mod recommender;
 mod replies;
