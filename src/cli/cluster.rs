@@ -53,7 +53,7 @@ enum Command {
     RemoveNode(Change),
     /// Have another replica lead a group
     TransferLeader {
-        /// meta, tracks-0, users-0 or map
+        /// meta, tracks-0, users-0 (users-1, ...) or map
         #[arg(value_name = "GROUP")]
         group: String,
         /// The node that shall lead

@@ -19,6 +19,7 @@ SIGTERM and SIGINT stop in order: no new requests, those in flight finish, then 
 Examples:
   segue serve --data ./segue-data
   segue serve --config segue.toml --set limits.k_max=500
+  segue serve --data ./segue-data --user-shards 4
   segue serve --data ./node1 --cluster-init
   segue serve --data ./node2 --listen 127.0.0.1:7710 --http 127.0.0.1:7711 --cluster-listen 127.0.0.1:7712 \\
     --join 127.0.0.1:7702
@@ -46,6 +47,9 @@ pub struct ServeArgs {
     /// Join the cluster of the node whose cluster port this is, with an empty directory; does nothing in one that has
     #[arg(long, value_name = "HOST:PORT")]
     join: Option<String>,
+    /// User shards of a new database, 1 to 64 [default: 1]; one that exists keeps its number and refuses another
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    user_shards: Option<u16>,
     /// A TOML file of settings
     #[arg(long, value_name = "FILE", env = "SEGUE_CONFIG")]
     config: Option<PathBuf>,
@@ -72,6 +76,7 @@ impl ServeArgs {
         flag("data", self.data.as_ref().map(|dir| dir.display().to_string()));
         flag("listen", self.listen.map(|address| address.to_string()));
         flag("http", self.http.map(|address| address.to_string()));
+        flag("storage.user_shards", self.user_shards.map(|count| count.to_string()));
         flag("cluster.listen", self.cluster_listen.map(|address| address.to_string()));
         overrides
     }

@@ -114,6 +114,8 @@ pub struct Storage {
     pub verify_on_open: bool,
     /// Whether codes and graphs are read into memory, on huge pages, instead of mapped.
     pub index_in_memory: bool,
+    /// User shards of a new database; 0 = one, or what the database has.
+    pub user_shards: u16,
     /// Memory for user state read again and again, in bytes.
     pub user_cache_bytes: u64,
     /// Threads that seal, index and merge in the background; 0 = one a processor.
@@ -127,6 +129,7 @@ impl Default for Storage {
             disk_reserve_bytes: 512 << 20,
             verify_on_open: true,
             index_in_memory: true,
+            user_shards: 0,
             user_cache_bytes: 256 << 20,
             background_threads: 0,
         }

@@ -30,7 +30,7 @@ impl Segue {
     /// # Errors
     /// `NotFound`; damaged files.
     pub(crate) fn stored_listener(&self, user: &UserId) -> Result<Arc<UserView>> {
-        let found = self.serving()?.users.shard.view(user).map_err(Error::from)?;
+        let found = self.serving()?.users.shards.view(user).map_err(Error::from)?;
         found.ok_or_else(|| Error::not_found("user", user))
     }
 }

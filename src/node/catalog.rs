@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use super::engine::Inner;
+use super::users::commands;
 use crate::error::{Error, Result};
 use crate::pipeline::request::WriteToken;
 use crate::storage::track_shard::command::{TrackCommand, TrackReply, VectorSetSpec};
@@ -67,18 +68,16 @@ impl Inner {
 
     fn try_resolve_waiting(&self, ids: &[TrackId]) -> Result<WriteToken> {
         let view = self.tracks.shard.view();
-        let mut pairs = Vec::new();
+        let mut parts: Vec<Vec<(TrackId, TrackRef)>> = self.users.groups.iter().map(|_| Vec::new()).collect();
         for id in ids {
-            if let Some(ordinal) = view.ordinal_of(id.as_str())
-                && self.users.shard.is_waited_for(id).map_err(user_error)?
-            {
-                pairs.push((id.clone(), TrackRef { shard: view.shard, ordinal: TrackOrdinal(ordinal) }));
+            let Some(ordinal) = view.ordinal_of(id.as_str()) else { continue };
+            let waiting = self.users.shards.waiting_for(id).map_err(user_error)?;
+            for (part, _) in parts.iter_mut().zip(waiting).filter(|(_, waits)| *waits) {
+                part.push((id.clone(), TrackRef { shard: view.shard, ordinal: TrackOrdinal(ordinal) }));
             }
         }
-        if pairs.is_empty() {
-            return Ok(WriteToken::default());
-        }
-        self.propose_users(UserOp::ResolveTracks(pairs).into()).map(|(_, token)| token)
+        let (_, token) = self.users.propose_counted(commands(parts, UserOp::ResolveTracks))?;
+        Ok(token)
     }
 
     /// [`Inner::resolve_waiting`] for every track that anything waits for. Cost: one seek for each.
@@ -86,10 +85,10 @@ impl Inner {
     /// # Errors
     /// As there; damage.
     pub(super) fn resolve_all_waiting(&self) -> Result<()> {
-        let mut ids = self.users.shard.waited_for(None, WAITING_PAGE).map_err(user_error)?;
+        let mut ids = self.users.shards.waited_for(None, WAITING_PAGE).map_err(user_error)?;
         while let Some(last) = ids.last() {
             self.try_resolve_waiting(&ids)?;
-            ids = self.users.shard.waited_for(Some(last), WAITING_PAGE).map_err(user_error)?;
+            ids = self.users.shards.waited_for(Some(last), WAITING_PAGE).map_err(user_error)?;
         }
         Ok(())
     }
@@ -209,8 +208,7 @@ impl Inner {
             }
             Entity::User => {
                 let users = ids.iter().map(|id| Ok(UserId::new(id.as_str())?)).collect::<Result<_>>()?;
-                let op = UserOp::DeleteVectors { space: space.name, generation, users };
-                self.propose_users_counted(op.into())
+                self.delete_user_vectors(&space.name, generation, users)
             }
         }
     }
@@ -232,7 +230,7 @@ impl Inner {
             }
             Entity::User => {
                 let user = UserId::new(id)?;
-                self.users.shard.vector(&space.name, generation, &user).map_err(user_error)?
+                self.users.shards.vector(&space.name, generation, &user).map_err(user_error)?
             }
         };
         found.ok_or_else(|| Error::not_found("vector", id))

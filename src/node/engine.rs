@@ -13,6 +13,7 @@ use super::peers::{Membership, Peers};
 use super::report::{ClusterReport, NodeState};
 use super::stage::Stage;
 use super::statistics::StatisticsTurn;
+use super::users::UserReplicas;
 use super::worker::Worker;
 use crate::config::Settings;
 use crate::error::{Error, Result};
@@ -30,7 +31,6 @@ use crate::pipeline::retrieve::Searchers;
 use crate::pipeline::statistics::outcomes::Outcome;
 use crate::storage::meta::{GenerationInfo, GramData, MetaStore};
 use crate::storage::track_shard::TrackShard;
-use crate::storage::user_shard::UserShard;
 use crate::types::{
     FeedbackEvent, GenerationId, Play, SpaceName, Surface, Timestamp, Track, TrackId, User, UserId, VectorRow,
 };
@@ -84,7 +84,7 @@ pub(super) struct Inner {
     pub checkpoint_wanted: Arc<AtomicBool>,
     pub meta: Replica<MetaStore>,
     pub tracks: Replica<Arc<TrackShard>>,
-    pub users: Replica<UserShard>,
+    pub users: UserReplicas,
     pub caches: Caches,
     pub index_choice: IndexChoice,
     pub searchers: Searchers,
@@ -188,10 +188,12 @@ impl Segue {
         self.current()?.list_tracks(cursor, limit)
     }
 
-    /// Adds or replaces users; all rows of the batch or none.
+    /// Adds or replaces users. A batch with a mistake changes nothing. Each user shard takes its rows of the batch whole or
+    /// not at all; with several, readers may see one shard's rows before another's.
     ///
     /// # Errors
-    /// `InvalidRow` naming row and field; retryable refusals.
+    /// `InvalidRow` naming row and field; retryable refusals, after which some shards may have their rows: the same call
+    /// again is safe and brings the rest.
     pub fn upsert_users(&self, users: Vec<User>) -> Result<WriteToken> {
         self.current()?.upsert_users(users)
     }
@@ -199,7 +201,7 @@ impl Segue {
     /// Removes users and every trace of them; counts the known.
     ///
     /// # Errors
-    /// Retryable refusals.
+    /// Retryable refusals, after which some of several user shards may have removed theirs.
     pub fn delete_users(&self, ids: &[UserId]) -> Result<(u64, WriteToken)> {
         self.current()?.delete_users(ids)
     }
@@ -212,7 +214,8 @@ impl Segue {
         self.current()?.user(id)
     }
 
-    /// Users in key order after a cursor (exclusive); at most `limit`.
+    /// Users in key order (slot, then id; the same for any number of user shards) after a cursor (exclusive); at most
+    /// `limit`.
     ///
     /// # Errors
     /// Damaged files.
@@ -220,7 +223,8 @@ impl Segue {
         self.current()?.list_users(cursor, limit)
     }
 
-    /// Adds or replaces vectors of a space in a generation (`STATIC` for spaces without generations).
+    /// Adds or replaces vectors of a space in a generation (`STATIC` for spaces without generations); all rows of the batch or
+    /// none, but of listeners as in [`Segue::upsert_users`].
     ///
     /// # Errors
     /// `InvalidRow` (unknown track, wrong dimension, not finite), `NotFound` space or generation.
@@ -270,10 +274,11 @@ impl Segue {
     }
 
     /// Records events; visible to the next request of those users. One outcome an event: `true` = new, `false` = seen
-    /// before.
+    /// before. A batch with a mistake records nothing. Each user shard records its events of the batch whole or not at all.
     ///
     /// # Errors
-    /// `InvalidRow` naming row and field, unknown users included; nothing is recorded then.
+    /// `InvalidRow` naming row and field, unknown users included; nothing is recorded then. Retryable refusals, after which
+    /// some of several user shards may have recorded theirs: the same call again is safe and records the rest.
     pub fn feedback(&self, events: Vec<FeedbackEvent>) -> Result<(Vec<bool>, WriteToken)> {
         self.current()?.feedback(events)
     }
@@ -385,7 +390,8 @@ impl Segue {
     /// Ends a load: returns when its rows are sealed, indexed and searchable. `progress` gets a share in 0..=1.
     ///
     /// # Errors
-    /// Disk errors; the call can be repeated.
+    /// Disk errors; the call can be repeated. `Conflict` when a call of the load failed half-way in some of several user
+    /// shards and was not made again.
     pub fn finish_load(
         &self,
         load_id: &str,
@@ -515,7 +521,7 @@ impl Segue {
     /// # Errors
     /// `Unavailable` while shutting down.
     pub fn user_count(&self) -> Result<u64> {
-        Ok(self.current()?.users.shard.user_count())
+        Ok(self.current()?.users.shards.user_count())
     }
 
     /// Learns from all listeners what recipes use (artists and genres that go together, rewards of exploration), now
@@ -543,7 +549,7 @@ impl Segue {
         let inner = self.serving()?;
         inner.meta.group.ready()?;
         inner.tracks.group.ready()?;
-        inner.users.group.ready()
+        inner.users.groups.iter().try_for_each(Group::ready)
     }
 
     /// Seals what is in memory and merges what should be merged, now: afterwards a restart replays next to nothing.
@@ -553,7 +559,9 @@ impl Segue {
     pub fn checkpoint(&self) -> Result<()> {
         let inner = self.serving()?;
         inner.seal_now(&|_| {})?;
-        inner.users.shard.persist()?;
+        for users in inner.users.shards.iter() {
+            users.persist()?;
+        }
         inner.merge_all()
     }
 

@@ -91,6 +91,37 @@ impl Group {
     }
 }
 
+/// Proposes a command to each of several groups, all at the same time, so that those led here share an fsync; the outcomes in
+/// the same order. Cost: in a cluster, a thread for each command but one.
+pub(super) fn propose_all(proposals: Vec<(&Group, Vec<u8>)>) -> Vec<Result<Applied>> {
+    if proposals.iter().any(|(group, _)| group.cluster.is_some()) {
+        return propose_from_threads(proposals);
+    }
+    let proposed = proposals.into_iter().map(|(group, command)| group.handle.propose(Bytes::from(command)));
+    let answers: Vec<_> = proposed.collect();
+    let outcomes = answers
+        .into_iter()
+        .map(|answer| answer.and_then(|answer| answer.wait_timeout(PROPOSAL_TIMEOUT)).map_err(refused));
+    outcomes.collect()
+}
+
+/// [`propose_all`] where a proposal waits for a leader elsewhere.
+fn propose_from_threads(mut proposals: Vec<(&Group, Vec<u8>)>) -> Vec<Result<Applied>> {
+    let Some((last, command)) = proposals.pop() else { return Vec::new() };
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = proposals
+            .into_iter()
+            .map(|(group, command)| scope.spawn(move || group.propose(command)))
+            .collect();
+        let last = last.propose(command);
+        let gone = |_| Err(Error::Internal("a thread that proposed has panicked".to_owned()));
+        let mut outcomes: Vec<_> =
+            threads.into_iter().map(|thread| thread.join().unwrap_or_else(gone)).collect();
+        outcomes.push(last);
+        outcomes
+    })
+}
+
 pub(super) fn refused(error: ClusterError) -> Error {
     match error {
         ClusterError::Busy { .. } => Error::Exhausted(error.to_string()),

@@ -62,7 +62,7 @@ impl Inner {
     /// How many listeners ever heard each track that anybody heard; of very many listeners, an even sample.
     pub(super) fn listeners_of_tracks(&self) -> Result<HashMap<TrackId, u64>> {
         let mut counts: HashMap<TrackRef, u64> = HashMap::new();
-        self.users.shard.for_each_view(LISTENERS_MAX, |view| {
+        self.users.shards.for_each_view(LISTENERS_MAX, |view| {
             view.heard.tracks.iter().for_each(|track| *counts.entry(*track).or_default() += 1);
             Ok::<_, Error>(ControlFlow::Continue(()))
         })?;
@@ -77,7 +77,7 @@ impl Inner {
     /// many listeners, an even sample.
     pub(super) fn exploration_log(&self) -> Result<Vec<(bool, Outcome)>> {
         let mut log = Vec::new();
-        self.users.shard.for_each_view(LISTENERS_MAX, |view| {
+        self.users.shards.for_each_view(LISTENERS_MAX, |view| {
             let half = key_of(view.user.user_id.as_str()).is_multiple_of(2);
             log.extend(outcomes(&view).into_iter().filter(|found| found.explored).map(|found| (half, found)));
             Ok::<_, Error>(ControlFlow::Continue(()))
@@ -91,7 +91,7 @@ impl Inner {
         surface: Option<&Surface>,
     ) -> Result<Vec<(UserId, Option<f64>)>> {
         let mut all = Vec::new();
-        self.users.shard.for_each_view(LISTENERS_MAX, |mut view| {
+        self.users.shards.for_each_view(LISTENERS_MAX, |mut view| {
             view.served.retain(|list| surface.is_none_or(|surface| list.surface == *surface));
             let found = outcomes(&view);
             let mean = found.iter().map(|slot| slot.reward).sum::<f64>() / found.len().max(1) as f64;

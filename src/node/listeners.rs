@@ -1,7 +1,10 @@
 //! Writes and reads of users, their vectors and what they do.
 
+use std::collections::BTreeMap;
+
 use super::catalog::user_error;
 use super::engine::Inner;
+use super::users::{commands, unexpected};
 use crate::error::{Error, Result};
 use crate::pipeline::impression::ImpressionSlot;
 use crate::pipeline::request::WriteToken;
@@ -15,36 +18,21 @@ use crate::types::{
 };
 
 impl Inner {
-    /// Proposes to the user shard; the reply once applied, and the token.
-    pub(super) fn propose_users(&self, command: UserCommand) -> Result<(UserReply, WriteToken)> {
-        let applied = self.users.group.propose(command.encode())?;
-        let token = WriteToken { applied: vec![(self.users.group.name.clone(), applied.index)] };
-        match UserReply::decode(&applied.reply)? {
-            UserReply::Refused(reason) => Err(Error::invalid("batch", reason)),
-            reply => Ok((reply, token)),
-        }
-    }
-
-    pub(super) fn propose_users_counted(&self, command: UserCommand) -> Result<(u64, WriteToken)> {
-        match self.propose_users(command)? {
-            (UserReply::Done(count), token) => Ok((count, token)),
-            (other, _) => Err(Error::Internal(format!("unexpected reply of a user shard: {other:?}"))),
-        }
-    }
-
     pub(super) fn upsert_users(&self, users: Vec<User>) -> Result<WriteToken> {
         for (row, user) in users.iter().enumerate() {
             user.validate().map_err(|error| Error::InvalidRow { row, source: Box::new(error) })?;
         }
-        Ok(self.propose_users_counted(UserOp::UpsertUsers(users).into())?.1)
+        let parts = self.users.split(users, |user| &user.user_id);
+        Ok(self.users.propose_counted(commands(parts, UserOp::UpsertUsers))?.1)
     }
 
     pub(super) fn delete_users(&self, ids: &[UserId]) -> Result<(u64, WriteToken)> {
-        self.propose_users_counted(UserOp::DeleteUsers(ids.to_vec()).into())
+        let parts = self.users.split(ids.to_vec(), |id| id);
+        self.users.propose_counted(commands(parts, UserOp::DeleteUsers))
     }
 
     pub(super) fn user(&self, id: &UserId) -> Result<User> {
-        self.users.shard.user(id).map_err(user_error)?.ok_or_else(|| Error::not_found("user", id))
+        self.users.shards.user(id).map_err(user_error)?.ok_or_else(|| Error::not_found("user", id))
     }
 
     pub(super) fn list_users(
@@ -52,7 +40,7 @@ impl Inner {
         cursor: Option<UserId>,
         limit: usize,
     ) -> Result<(Vec<User>, Option<UserId>)> {
-        self.users.shard.list_users(cursor.as_ref(), limit).map_err(user_error)
+        self.users.shards.list_users(cursor.as_ref(), limit).map_err(user_error)
     }
 
     pub(super) fn upsert_user_vectors(
@@ -61,9 +49,20 @@ impl Inner {
         generation: GenerationId,
         rows: Vec<VectorRow>,
     ) -> Result<WriteToken> {
-        let rows = user_rows(rows)?;
-        let op = UserOp::UpsertVectors { space: space.clone(), generation, rows };
-        Ok(self.propose_users_counted(op.into())?.1)
+        let parts = self.users.split(user_rows(rows)?, |(user, _)| user);
+        let op = |rows| UserOp::UpsertVectors { space: space.clone(), generation, rows };
+        Ok(self.users.propose_counted(commands(parts, op))?.1)
+    }
+
+    pub(super) fn delete_user_vectors(
+        &self,
+        space: &SpaceName,
+        generation: GenerationId,
+        users: Vec<UserId>,
+    ) -> Result<(u64, WriteToken)> {
+        let parts = self.users.split(users, |user| user);
+        let op = |users| UserOp::DeleteVectors { space: space.clone(), generation, users };
+        self.users.propose_counted(commands(parts, op))
     }
 
     pub(super) fn feedback(&self, events: Vec<FeedbackEvent>) -> Result<(Vec<bool>, WriteToken)> {
@@ -96,14 +95,19 @@ impl Inner {
             _ => None,
         });
         let unknown: Vec<TrackId> = unknown.collect();
-        let op = if slots.is_empty() { UserOp::Record(events) } else { UserOp::RecordShown(events, slots) };
-        match self.propose_users(op.into())? {
-            (UserReply::Recorded(new), mut token) => {
-                token.applied.extend(self.resolve_waiting(&unknown)?.applied);
-                Ok((new, token))
-            }
-            (other, _) => Err(Error::Internal(format!("unexpected reply of a user shard: {other:?}"))),
+        let shards: Vec<usize> = events.iter().map(|event| self.users.shards.place_of(&event.user)).collect();
+        let commands = divided(events, slots, &shards, self.users.groups.len());
+        let asked: Vec<usize> = commands.iter().map(|(shard, _)| *shard).collect();
+        let (replies, mut token) = self.users.propose(commands)?;
+        let mut new_of: BTreeMap<usize, std::vec::IntoIter<bool>> = BTreeMap::new();
+        for (shard, reply) in asked.into_iter().zip(replies) {
+            let UserReply::Recorded(new) = reply else { return Err(unexpected(&reply)) };
+            new_of.insert(shard, new.into_iter());
         }
+        let new: Option<Vec<bool>> = shards.iter().map(|shard| new_of.get_mut(shard)?.next()).collect();
+        let new = new.ok_or_else(|| Error::Internal("a user shard left events unanswered".to_owned()))?;
+        token.applied.extend(self.resolve_waiting(&unknown)?.applied);
+        Ok((new, token))
     }
 
     /// Looks the track of an event up, once, at write time; of a served list, how its slots were chosen, too.
@@ -111,7 +115,7 @@ impl Inner {
         &self,
         event: FeedbackEvent,
     ) -> Result<(ResolvedEvent, Vec<(u32, SlotChoice)>)> {
-        if self.users.shard.user(&event.user_id).map_err(user_error)?.is_none() {
+        if self.users.shards.user(&event.user_id).map_err(user_error)?.is_none() {
             return Err(Error::not_found("user", &event.user_id));
         }
         let at = event.at.unwrap_or_else(Timestamp::now);
@@ -177,6 +181,32 @@ impl Inner {
         let surface = Surface::new(impression.surface)?;
         Ok((ServedList { surface, impression: impression.request_id, tracks }, choices))
     }
+}
+
+/// Events as one command to each shard that any belongs to: `shards` says which does. Slots go with their events.
+fn divided(
+    events: Vec<ResolvedEvent>,
+    slots: Vec<ShownSlot>,
+    shards: &[usize],
+    count: usize,
+) -> Vec<(usize, UserCommand)> {
+    let mut parts: Vec<(Vec<ResolvedEvent>, Vec<ShownSlot>)> =
+        (0..count).map(|_| Default::default()).collect();
+    let mut places = Vec::with_capacity(events.len());
+    for (event, &shard) in events.into_iter().zip(shards) {
+        places.push(u32::try_from(parts[shard].0.len()).unwrap_or(u32::MAX));
+        parts[shard].0.push(event);
+    }
+    for slot in slots {
+        let at = slot.event as usize;
+        parts[shards[at]].1.push(ShownSlot { event: places[at], ..slot });
+    }
+    let asked = parts.into_iter().enumerate().filter(|(_, (events, _))| !events.is_empty());
+    let command = |(shard, (events, slots)): (usize, (Vec<ResolvedEvent>, Vec<ShownSlot>))| {
+        let op = if slots.is_empty() { UserOp::Record(events) } else { UserOp::RecordShown(events, slots) };
+        (shard, op.into())
+    };
+    asked.map(command).collect()
 }
 
 /// How a slot was chosen; one that explored nothing was certain.

@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use super::catalog::{check_rows, user_error};
+use super::catalog::check_rows;
 use super::engine::{Inner, LoadKind, LoadProgress};
-use super::listeners::{completed, user_rows};
+use super::listeners::user_rows;
 use super::stage::{Stage, StageHeader, StagedRows};
 use crate::error::{Error, Result};
 use crate::maintenance::write_vector_segment;
@@ -13,14 +13,11 @@ use crate::pipeline::request::WriteToken;
 use crate::storage::track_shard::command::{
     LoadMark, NewSegment, SegmentOrigin, TrackCommand, TrackReply, VectorSetSpec,
 };
-use crate::storage::user_shard::{EventTrack, LoadStep, PlayBatch, PlayRow, UserCommand, UserOp, UserReply};
-use crate::types::{
-    Entity, GenerationId, Play, ShardId, SpaceName, Track, TrackId, TrackOrdinal, TrackRef, User, UserId,
-    VectorRow,
-};
+use crate::storage::user_shard::UserOp;
+use crate::types::{Entity, GenerationId, SpaceName, Track, TrackId, VectorRow};
 
 /// Rows in one log entry of a load: keeps entries well under the log's limit of 8 MiB.
-const ENTRY_ROWS: usize = 4_096;
+pub(super) const ENTRY_ROWS: usize = 4_096;
 /// Bytes of vectors in one log entry of a load.
 const ENTRY_VECTOR_BYTES: usize = 4 << 20;
 
@@ -33,8 +30,7 @@ impl Inner {
         if let Some(rows_done) = self.staged_rows(load_id)? {
             return Ok(LoadProgress { rows_done, finished: false });
         }
-        let state = self.users.shard.load_state(load_id).map_err(user_error)?;
-        Ok(LoadProgress { rows_done: state.rows_done, finished: state.finished })
+        self.user_load_progress(load_id)
     }
 
     pub(super) fn load_tracks(
@@ -63,88 +59,6 @@ impl Inner {
         Ok(LoadProgress { rows_done, finished: progress.finished })
     }
 
-    pub(super) fn load_users(&self, load_id: &str, first_row: u64, users: Vec<User>) -> Result<LoadProgress> {
-        for (row, user) in users.iter().enumerate() {
-            user.validate().map_err(|error| error.at_row(row))?;
-        }
-        let progress = self.load_progress(load_id)?;
-        let mut users = unseen(progress, first_row, users)?;
-        let mut rows_done = progress.rows_done;
-        while !users.is_empty() {
-            let rest = users.split_off(users.len().min(ENTRY_ROWS));
-            rows_done = self.load_step(load_id, rows_done, users.len(), UserOp::UpsertUsers(users))?;
-            users = rest;
-        }
-        Ok(LoadProgress { rows_done, finished: progress.finished })
-    }
-
-    pub(super) fn load_plays(&self, load_id: &str, first_row: u64, plays: Vec<Play>) -> Result<LoadProgress> {
-        for (row, play) in plays.iter().enumerate() {
-            play.validate().map_err(|error| error.at_row(row))?;
-        }
-        let progress = self.load_progress(load_id)?;
-        let plays = unseen(progress, first_row, plays)?;
-        let mut rows_done = progress.rows_done;
-        for rows in plays.chunks(ENTRY_ROWS * 4) {
-            let batch = self.play_batch(rows);
-            let mut unknown: Vec<TrackId> = batch.unknown.iter().map(|(id, _)| id.clone()).collect();
-            rows_done = self.load_step(load_id, rows_done, rows.len(), UserOp::RecordPlays(batch))?;
-            // Tracks that came between the look-up and now found nothing waiting.
-            unknown.sort_unstable();
-            unknown.dedup();
-            self.resolve_waiting(&unknown)?;
-        }
-        Ok(LoadProgress { rows_done, finished: progress.finished })
-    }
-
-    fn play_batch(&self, rows: &[Play]) -> PlayBatch {
-        let mut batch = PlayBatch::default();
-        let mut places: BTreeMap<&UserId, u32> = BTreeMap::new();
-        for play in rows {
-            let next = u32::try_from(places.len()).expect("an entry has few rows");
-            let user = *places.entry(&play.user_id).or_insert_with(|| {
-                batch.users.push(play.user_id.clone());
-                next
-            });
-            let (track, duration_ms) = self.event_track(&play.track_id);
-            let nowhere = TrackRef { shard: ShardId(0), ordinal: TrackOrdinal(0) };
-            let row = PlayRow {
-                user,
-                track: if let EventTrack::Resolved(track) = &track { *track } else { nowhere },
-                listened_ms: play.listened_ms,
-                at: play.played_at,
-                action: play.action,
-                completed: completed(play.listened_ms, duration_ms),
-            };
-            match track {
-                EventTrack::Resolved(_) => batch.plays.push(row),
-                EventTrack::Unknown(id) => batch.unknown.push((id, row)),
-            }
-        }
-        batch
-    }
-
-    /// One entry of a load into the user shard; returns the new progress.
-    ///
-    /// # Errors
-    /// `Conflict` when another call has loaded some of these rows but not all: they are in nobody's entry.
-    pub(super) fn load_step(&self, load_id: &str, rows_done: u64, rows: usize, op: UserOp) -> Result<u64> {
-        let step = LoadStep {
-            load_id: load_id.to_owned(),
-            first_row: rows_done,
-            rows_done: rows_done + rows as u64,
-            finished: false,
-        };
-        let end = step.rows_done;
-        match self.propose_users(UserCommand { load: Some(step), op })?.0 {
-            UserReply::AlreadyLoaded(state) if state.rows_done < end => Err(Error::Conflict(format!(
-                "another call loads the same: ask for the load's progress and go on there. first_row=`{rows_done}`, rows_done=`{}`",
-                state.rows_done
-            ))),
-            _ => Ok(end),
-        }
-    }
-
     pub(super) fn load_vectors(
         &self,
         load_id: &str,
@@ -162,13 +76,13 @@ impl Inner {
         match space.entity {
             Entity::Track => self.stage_vectors(load_id, progress, set, rows),
             Entity::User => {
-                let mut rows_done = progress.rows_done;
+                let mut progress = progress;
+                let mut load = self.user_load(load_id, progress.rows_done)?;
                 for rows in user_rows(rows)?.chunks((ENTRY_VECTOR_BYTES / (4 * dim)).max(1)) {
-                    let op =
-                        UserOp::UpsertVectors { space: space.name.clone(), generation, rows: rows.to_vec() };
-                    rows_done = self.load_step(load_id, rows_done, rows.len(), op)?;
+                    let op = |rows| UserOp::UpsertVectors { space: space.name.clone(), generation, rows };
+                    progress.rows_done = load.step(rows.to_vec(), |(user, _)| user, op)?;
                 }
-                Ok(LoadProgress { rows_done, finished: progress.finished })
+                Ok(progress)
             }
         }
     }
@@ -270,13 +184,7 @@ impl Inner {
                 self.seal_now(&|_| {})?;
             }
             (LoadKind::Users | LoadKind::Plays | LoadKind::Vectors, _) => {
-                let step = LoadStep {
-                    load_id: load_id.to_owned(),
-                    first_row: done.rows_done,
-                    rows_done: done.rows_done,
-                    finished: true,
-                };
-                self.propose_users(UserCommand { load: Some(step), op: UserOp::Nothing })?;
+                self.finish_user_load(load_id, done.rows_done)?;
                 if kind == LoadKind::Plays {
                     self.refresh_statistics_after_load();
                 }
@@ -361,7 +269,7 @@ fn check_load_id(load_id: &str) -> Result<()> {
 }
 
 /// The rows a load does not have yet.
-fn unseen<T>(progress: LoadProgress, first_row: u64, mut rows: Vec<T>) -> Result<Vec<T>> {
+pub(super) fn unseen<T>(progress: LoadProgress, first_row: u64, mut rows: Vec<T>) -> Result<Vec<T>> {
     if first_row > progress.rows_done {
         return Err(Error::Conflict(format!(
             "rows are missing before these: ask for the load's progress and go on there. first_row=`{first_row}`, rows_done=`{}`",

@@ -15,7 +15,7 @@ use crate::types::{GenerationId, SpaceName, SpaceSpec};
 const IMPRESSION_KEY: &str = "impression";
 
 impl Inner {
-    fn propose_meta(&self, command: &MetaCommand) -> Result<MetaReply> {
+    pub(super) fn propose_meta(&self, command: &MetaCommand) -> Result<MetaReply> {
         let applied = self.meta.group.propose(command.encode()?)?;
         MetaReply::decode(&applied.reply)?.into_result()
     }
@@ -107,7 +107,7 @@ impl Inner {
 
     /// What the shards hold of a generation: vectors of its user and its track space.
     fn contents(&self, id: GenerationId) -> Result<GenerationContents> {
-        let users = self.users.shard.generations().map_err(Error::from)?;
+        let users = self.users.shards.generations().map_err(Error::from)?;
         let user_cf = crate::pipeline::spaces::user_cf();
         let (user_dim, users) = users
             .into_iter()

@@ -11,6 +11,7 @@ mod listeners;
 mod load;
 mod meta;
 mod open;
+mod open_users;
 mod peers;
 mod read;
 mod replica;
@@ -21,6 +22,8 @@ mod stage;
 mod statistics;
 #[cfg(test)]
 mod tests;
+mod user_load;
+mod users;
 mod verify;
 mod worker;
 

@@ -5,7 +5,7 @@
 //! DIR/raft/       the one log
 //! DIR/meta/       spaces, generations, recipes
 //! DIR/tracks-0/   segments and manifest of the track shard
-//! DIR/users-0/    listeners
+//! DIR/users-0/    listeners; with several user shards also users-1/, ...
 //! DIR/staging/    vectors of bulk loads under way
 //! ```
 
@@ -20,8 +20,9 @@ use segue_storage_format::{Residence, Verify};
 
 use super::engine::{Inner, OpenReport, Replica};
 use super::group::Group;
+use super::open_users::{OpeningUsers, stored_shards};
 use super::peers::{Membership, Peers};
-use super::replica::{MetaReplica, SnapshotFolder, TrackReplica, UserReplica};
+use super::replica::{MetaReplica, SnapshotFolder, TrackReplica};
 use super::stage::Stage;
 use super::statistics::StatisticsTurn;
 use crate::config::Settings;
@@ -32,7 +33,6 @@ use crate::pipeline::retrieve::Searchers;
 use crate::storage::error::describe;
 use crate::storage::meta::MetaStore;
 use crate::storage::track_shard::{Opening, TrackStateMachine};
-use crate::storage::user_shard::{UserShard, UserShardOptions};
 use crate::types::ShardId;
 
 /// Raft groups of a node, by number. Track shards count up from [`TRACKS`], user shards from [`USERS`].
@@ -51,6 +51,7 @@ pub(super) fn open(dir: &Path, settings: Settings, membership: Membership) -> Re
         ..NodeConfig::default()
     };
     let cluster = ClusterNode::open(dir, config).map_err(open_error)?;
+    let is_first = matches!(membership, Membership::First(_));
     let peers = Peers::start(&cluster, dir, membership)?;
     let groups = Groups { node: &cluster, peers: peers.as_deref() };
     let folder = |shard| peers.is_some().then(|| SnapshotFolder::open(dir, shard)).transpose();
@@ -75,18 +76,27 @@ pub(super) fn open(dir: &Path, settings: Settings, membership: Membership) -> Re
     let replica = TrackReplica::new(machine, folder("tracks-0")?, Arc::clone(&checkpoint_wanted));
     let track_group = groups.add(TRACKS, "tracks-0", Box::new(replica))?;
 
-    let options = UserShardOptions {
-        view_cache_bytes: usize::try_from(settings.storage.user_cache_bytes).unwrap_or(usize::MAX),
-        ..UserShardOptions::default()
+    let mut users = OpeningUsers {
+        dir,
+        settings: &settings,
+        groups: &groups,
+        meta: &meta,
+        meta_group: &meta_group,
+        stored: stored_shards(&cluster),
+        opened: Vec::new(),
     };
-    let (users, applied) = UserShard::open(&dir.join("users-0"), &options).map_err(Error::from)?;
-    let replica = UserReplica::new(users.clone(), applied, folder("users-0")?);
-    let user_group = groups.add(USERS, "users-0", Box::new(replica))?;
-
+    // Its groups are of one member each until it is in the map.
+    let founds = match &peers {
+        Some(peers) => is_first && peers.cluster()?.map().nodes.is_empty(),
+        None => true,
+    };
+    users.open_first(founds)?;
     if let Some(peers) = &peers {
         peers.enter()?;
     }
-    for group in [&meta_group, &track_group, &user_group] {
+    wait_until_replayed(&meta_group, peers.is_some())?;
+    let users = users.open_rest()?;
+    for group in [&track_group].into_iter().chain(&users.groups) {
         wait_until_replayed(group, peers.is_some())?;
     }
     tracks.remove_garbage()?;
@@ -100,7 +110,7 @@ pub(super) fn open(dir: &Path, settings: Settings, membership: Membership) -> Re
         checkpoint_wanted,
         meta: Replica { group: meta_group, shard: meta },
         tracks: Replica { group: track_group, shard: tracks },
-        users: Replica { group: user_group, shard: users },
+        users,
         caches: Caches::default(),
         index_choice,
         searchers: Searchers::start()?,
@@ -134,13 +144,14 @@ fn resolve_waiting(inner: &Inner) -> Result<()> {
 }
 
 /// Where groups are run.
-struct Groups<'a> {
+pub(super) struct Groups<'a> {
     node: &'a ClusterNode,
-    peers: Option<&'a Peers>,
+    pub(super) peers: Option<&'a Peers>,
 }
 
 impl Groups<'_> {
-    fn add(&self, id: u64, name: &str, machine: Box<dyn StateMachine>) -> Result<Group> {
+    /// Runs a group: that of the directory, or a new one.
+    pub(super) fn add(&self, id: u64, name: &str, machine: Box<dyn StateMachine>) -> Result<Group> {
         let cluster = self.peers.map(Peers::cluster).transpose()?;
         let handle = match cluster {
             Some(cluster) => cluster.add_group(self.node, GroupId(id), machine),
@@ -166,7 +177,7 @@ fn cluster_to_join(dir: &Path, membership: &Membership) -> Result<Option<Cluster
 
 /// A read barrier passes once everything in the log is applied; in a cluster, once a majority is there and has given this
 /// node what it lacks, however long that takes.
-fn wait_until_replayed(group: &Group, in_cluster: bool) -> Result<()> {
+pub(super) fn wait_until_replayed(group: &Group, in_cluster: bool) -> Result<()> {
     let start = Instant::now();
     loop {
         match group.read_barrier() {

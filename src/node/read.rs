@@ -30,15 +30,15 @@ impl Inner {
             None => meta.active().map(|info| info.id),
         };
         let read = self.meta_read(&meta)?;
-        let applied = vec![
+        let mut applied = vec![
             (self.meta.group.name.clone(), self.meta.shard.applied().index),
             (self.tracks.group.name.clone(), tracks.applied_index),
-            (self.users.group.name.clone(), self.users.shard.applied().index),
         ];
-        let learnt = self.caches.statistics.get(self.users.shard.statistics());
+        applied.extend(self.users.applied());
+        let learnt = self.caches.statistics.get(self.users.shards.statistics());
         Ok(Reader {
             tracks: vec![tracks],
-            users: &self.users.shard,
+            users: &self.users.shards,
             recipes: Arc::clone(&read.recipes),
             generation,
             statistics: learnt.statistics,
@@ -63,8 +63,8 @@ impl Inner {
         if self.peers.is_none() {
             return Ok(());
         }
-        let groups = [&self.meta.group, &self.tracks.group, &self.users.group];
-        let asked = groups.map(|group| (group, group.read_point()));
+        let groups = [&self.meta.group, &self.tracks.group].into_iter().chain(&self.users.groups);
+        let asked: Vec<_> = groups.map(|group| (group, group.read_point())).collect();
         let start = Instant::now();
         for (group, asked) in asked {
             let mut outcome = asked.and_then(|point| point.wait_timeout(READ_TIMEOUT).map_err(refused));
@@ -98,12 +98,8 @@ impl Inner {
 
     /// Where every group stands now.
     pub(super) fn token_now(&self) -> WriteToken {
-        WriteToken {
-            applied: vec![
-                (self.tracks.group.name.clone(), self.tracks.shard.view().applied_index),
-                (self.users.group.name.clone(), self.users.shard.applied().index),
-            ],
-        }
+        let tracks = (self.tracks.group.name.clone(), self.tracks.shard.view().applied_index);
+        WriteToken { applied: std::iter::once(tracks).chain(self.users.applied()).collect() }
     }
 
     fn check_token(&self, reader: &Reader<'_>, token: Option<&WriteToken>) -> Result<()> {
@@ -187,11 +183,11 @@ impl Inner {
         let space = self.space(&spaces::user_cf())?;
         let generation = self.generation_for(&space, request.generation)?;
         self.user(&request.user_id)?;
-        let shard = &self.users.shard;
-        let own = shard.vector(&space.name, generation, &request.user_id).map_err(Error::from)?;
+        let shards = &self.users.shards;
+        let own = shards.vector(&space.name, generation, &request.user_id).map_err(Error::from)?;
         let own = own.ok_or_else(|| Error::not_found("vector", &request.user_id))?;
         let found =
-            shard.similar_users(&space.name, generation, &own, request.k as usize, Some(&request.user_id));
+            shards.similar_users(&space.name, generation, &own, request.k as usize, Some(&request.user_id));
         let found = found.map_err(Error::from)?;
         Ok(found.into_iter().map(|(user_id, score)| SimilarUser { user_id, score }).collect())
     }

@@ -7,6 +7,7 @@ use super::engine::Inner;
 use super::open::{META, TRACKS, USERS};
 use super::peers::Peers;
 use crate::error::{Error, Result};
+use crate::types::USER_SHARDS_MAX;
 
 /// What is wanted of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,7 +56,7 @@ pub struct NodeReport {
 /// One replica.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReplicaReport {
-    /// `meta`, `tracks-0`, `users-0`, and `map`, the list of nodes.
+    /// `meta`, `tracks-0`, `users-0`, `users-1`, …, and `map`, the list of nodes.
     pub group: String,
     /// Its node.
     pub node: String,
@@ -126,7 +127,8 @@ impl Inner {
 
     pub(super) fn transfer_leader(&self, group: &str, node: &str) -> Result<()> {
         let cluster = self.others()?.cluster()?;
-        let known = [META, TRACKS, USERS].map(GroupId).into_iter().chain([MAP_GROUP]);
+        let users = (USERS..).take(self.users.groups.len());
+        let known = [META, TRACKS].into_iter().chain(users).map(GroupId).chain([MAP_GROUP]);
         let found = known.into_iter().find(|id| group_name(*id) == group);
         let id = found.ok_or_else(|| Error::not_found("group", group))?;
         cluster.transfer_leader(id, parse_node(node)?).map_err(Error::Conflict)
@@ -141,7 +143,7 @@ fn group_name(group: GroupId) -> String {
     match group.0 {
         META => "meta".to_owned(),
         TRACKS => "tracks-0".to_owned(),
-        USERS => "users-0".to_owned(),
+        id if (USERS..USERS + u64::from(USER_SHARDS_MAX)).contains(&id) => format!("users-{}", id - USERS),
         _ if group == MAP_GROUP => "map".to_owned(),
         other => other.to_string(),
     }

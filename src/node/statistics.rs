@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::pipeline::statistics::build;
 use crate::storage::user_shard::{STATISTICS_BYTES_MAX, UserOp};
 
-/// Entries of the listeners' log after which statistics are due again.
+/// Entries of the listeners' logs after which statistics are due again.
 const ENTRIES: u64 = 1_000;
 /// They are not derived more often than this in the background.
 const REST: Duration = Duration::from_secs(60);
@@ -41,7 +41,7 @@ impl StatisticsTurn {
 }
 
 impl Inner {
-    /// Derives the statistics from the state as it is and hands them to the listeners' shard as one entry.
+    /// Derives the statistics from the state as it is and hands them to the first user shard as one entry.
     ///
     /// Nothing is written while nobody has listened to anything, or when the node is about to stop.
     pub(super) fn refresh_statistics(&self) -> Result<()> {
@@ -54,7 +54,7 @@ impl Inner {
         let reader = self.reader(None)?;
         let keep_going = || !self.closing.load(Ordering::Acquire);
         let Some(mut statistics) = build(&reader, &keep_going)? else { return Ok(()) };
-        if statistics.events == 0 && self.users.shard.statistics().is_none() {
+        if statistics.events == 0 && self.users.shards.statistics().is_none() {
             return Ok(());
         }
         let mut bytes = statistics.encode()?;
@@ -62,10 +62,15 @@ impl Inner {
             statistics.halve();
             bytes = statistics.encode()?;
         }
-        self.propose_users_counted(UserOp::PutStatistics(bytes).into())?;
+        self.put_statistics(bytes)?;
         let (listeners, events) = (statistics.listeners, statistics.events);
         info!(listeners, events, seconds = started.elapsed().as_secs_f64(), "learnt from all listeners");
         Ok(())
+    }
+
+    /// Hands statistics to the first user shard, which keeps them for all.
+    pub(super) fn put_statistics(&self, bytes: Vec<u8>) -> Result<()> {
+        self.users.propose_counted(vec![(0, UserOp::PutStatistics(bytes).into())]).map(drop)
     }
 
     /// Changes which generation is active and derives the statistics anew: nearness of artists is told by the vectors of
@@ -110,14 +115,14 @@ impl Inner {
     }
 
     fn statistics_are_due(&self, last: Option<Instant>) -> bool {
-        let learnt = self.caches.statistics.get(self.users.shard.statistics());
+        let learnt = self.caches.statistics.get(self.users.shards.statistics());
         let active = self.meta.shard.state().active().map_or(0, |generation| generation.id.0);
         let is_of_another = learnt.statistics.events > 0 && learnt.statistics.generation != active;
         if learnt.unreadable.is_some() || is_of_another || self.statistics_turn.due.load(Ordering::Acquire) {
             return true;
         }
         // The entry that brought them counts as one.
-        let new = self.users.shard.applied().index.saturating_sub(learnt.statistics.applied + 1);
+        let new = self.users.shards.applied_entries().saturating_sub(learnt.statistics.applied + 1);
         let is_quiet = last.unwrap_or(self.statistics_turn.opened).elapsed() >= QUIET;
         new >= ENTRIES || (new > 0 && is_quiet)
     }

@@ -4,20 +4,29 @@
 use std::path::Path;
 
 use super::engine::{LoadKind, Segue};
+use super::group::Group;
+use super::open::META;
+use super::replica::MetaReplica;
 use super::stage::Stage;
 use crate::config::Settings;
 use crate::error::ErrorKind;
 use crate::pipeline::request::{RecommendRequest, Recommendation};
+use crate::storage::meta::{MetaCommand, MetaStore};
 use crate::storage::track_shard::command::TrackCommand;
-use crate::storage::user_shard::UserOp;
+use crate::storage::user_shard::{LoadStep, UserCommand, UserOp};
 use crate::types::{
     Action, Artist, ArtistId, AudioFeatures, EventId, FeedbackEvent, GenerationId, Play, PlayAction,
     RecordingId, RegionSet, SpaceName, Surface, Timestamp, Track, TrackId, User, UserId, VectorRow,
 };
 
 fn open(folder: &Path) -> (Segue, Vec<String>) {
+    open_with(folder, 0)
+}
+
+fn open_with(folder: &Path, user_shards: u16) -> (Segue, Vec<String>) {
     let mut settings = Settings::default();
     settings.storage.disk_reserve_bytes = 0;
+    settings.storage.user_shards = user_shards;
     let (engine, report) = Segue::open(folder, settings).unwrap();
     (engine, report.repairs)
 }
@@ -58,7 +67,7 @@ fn event(number: u64, action: Action) -> FeedbackEvent {
 }
 
 fn heard(engine: &Segue) -> usize {
-    let view = engine.inner().users.shard.view(&UserId::new("u").unwrap()).unwrap();
+    let view = engine.inner().users.shards.view(&UserId::new("u").unwrap()).unwrap();
     view.map_or(0, |view| view.heard.tracks.len())
 }
 
@@ -79,7 +88,7 @@ fn a_stop_between_a_track_and_the_plays_that_waited_for_it_is_made_good_at_the_s
     assert_eq!((heard(&engine), repairs), (1_499, Vec::new()));
     engine.upsert_tracks(vec![track(0)]).unwrap();
     assert_eq!(heard(&engine), 1_500);
-    assert_eq!(engine.inner().users.shard.waited_for(None, 10).unwrap(), []);
+    assert_eq!(engine.inner().users.shards.waited_for(None, 10).unwrap(), []);
 }
 
 #[test]
@@ -119,7 +128,7 @@ fn tracks_and_their_plays_meet_in_whatever_order_they_come() {
         tracks.join().unwrap();
     });
     assert_eq!(heard(&engine), 200);
-    assert_eq!(engine.inner().users.shard.waited_for(None, 10).unwrap(), []);
+    assert_eq!(engine.inner().users.shards.waited_for(None, 10).unwrap(), []);
 }
 
 #[test]
@@ -155,16 +164,72 @@ fn a_call_that_overlaps_another_of_the_same_load_is_refused_instead_of_losing_ro
     let folder = tempfile::tempdir().unwrap();
     let (engine, _) = open(folder.path());
     let user = |number: u64| User::unknown(UserId::new(format!("u{number}")).unwrap());
-    engine.load_users("users", 0, (0..100).map(user).collect()).unwrap();
+    let users = |rows: std::ops::Range<u64>| rows.map(user).collect::<Vec<_>>();
+    engine.load_users("users", 0, users(0..20)).unwrap();
+    let mut early = engine.inner().user_load("users", 20).unwrap();
+    engine.load_users("users", 20, users(20..50)).unwrap();
+    let mut late = engine.inner().user_load("users", 50).unwrap();
+    engine.load_users("users", 50, users(50..100)).unwrap();
     // A slower call that began at row 50 and goes to 150: the rows from 100 on are not there yet.
-    let op = UserOp::UpsertUsers((50..150).map(user).collect());
-    let late = engine.inner().load_step("users", 50, 100, op);
-    assert_eq!(late.unwrap_err().kind(), ErrorKind::Conflict);
+    let refused = late.step(users(50..150), |user| &user.user_id, UserOp::UpsertUsers);
+    assert_eq!(refused.unwrap_err().kind(), ErrorKind::Conflict);
     assert_eq!(engine.load_progress("users").unwrap().rows_done, 100);
-    let whole = engine.inner().load_step("users", 20, 30, UserOp::UpsertUsers((20..50).map(user).collect()));
+    let whole = early.step(users(20..50), |user| &user.user_id, UserOp::UpsertUsers);
     assert_eq!(whole.unwrap(), 50, "rows that are all there need not be sent again");
     engine.load_users("users", 50, (50..150).map(user).collect()).unwrap();
     assert_eq!(engine.list_users(None, 1_000).unwrap().0.len(), 150);
+}
+
+#[test]
+fn a_load_that_only_some_shards_have_taken_goes_on_and_loses_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (engine, _) = open_with(folder.path(), 3);
+    let user = |number: u64| User::unknown(UserId::new(format!("u{number}")).unwrap());
+    let users = |rows: std::ops::Range<u64>| rows.map(user).collect::<Vec<_>>();
+    // As if the process had died when one of three shards had its part of the first hundred rows.
+    let node = engine.inner();
+    let parts = node.users.split(users(0..100), |user| &user.user_id);
+    let load = Some(LoadStep { load_id: "users".into(), first_row: 0, rows_done: 100, finished: false });
+    node.users.propose(vec![(1, UserCommand { load, op: UserOp::UpsertUsers(parts[1].clone()) })]).unwrap();
+    assert_eq!(engine.user_count().unwrap(), parts[1].len() as u64);
+    assert_eq!(engine.load_progress("users").unwrap().rows_done, 0, "what all have counts");
+    let early = engine.finish_load("users", LoadKind::Users, &|_| {});
+    assert_eq!(early.unwrap_err().kind(), ErrorKind::Conflict, "rows of the others are missing");
+    // Other batches than before: one ends within what the shard has, one begins within it.
+    let taken = || node.users.shards.iter().map(|shard| shard.load_state("users").unwrap().rows_done);
+    for (rows, expected) in [(0..60, [60, 100, 60]), (60..150, [150; 3]), (150..160, [160; 3])] {
+        let end = rows.end;
+        assert_eq!(engine.load_users("users", rows.start, users(rows)).unwrap().rows_done, end);
+        assert_eq!(taken().collect::<Vec<_>>(), expected);
+    }
+    assert_eq!(engine.user_count().unwrap(), 160);
+    let (progress, _) = engine.finish_load("users", LoadKind::Users, &|_| {}).unwrap();
+    assert_eq!((progress.rows_done, progress.finished), (160, true));
+    assert_eq!(engine.load_progress("users").unwrap(), progress);
+}
+
+#[test]
+fn a_directory_that_was_stopped_before_its_user_shards_were_made_makes_the_rest() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(open_with(folder.path(), 4));
+    let whole = std::fs::read_dir(folder.path()).unwrap().count();
+    // Only the number is decided: no user shard is there yet.
+    let other = tempfile::tempdir().unwrap();
+    let config = segue_cluster::NodeConfig { disk_reserve_bytes: 0, ..Default::default() };
+    let node = segue_cluster::ClusterNode::open(other.path(), config).unwrap();
+    let opened = MetaStore::open(&other.path().join("meta")).unwrap();
+    let machine = Box::new(MetaReplica::new(opened.store, opened.applied));
+    let meta = Group::new("meta", node.add_group(segue_cluster::GroupId(META), machine).unwrap(), None);
+    meta.propose(MetaCommand::SetUserShards { count: 4 }.encode().unwrap()).unwrap();
+    drop(meta);
+    node.shutdown().unwrap();
+    let mut settings = Settings::default();
+    settings.storage.user_shards = 2;
+    assert_eq!(Segue::open(other.path(), settings).err().unwrap().kind(), ErrorKind::Conflict);
+    let (engine, _) = open(other.path());
+    assert_eq!(engine.inner().users.groups.len(), 4);
+    drop(engine);
+    assert_eq!(std::fs::read_dir(other.path()).unwrap().count(), whole);
 }
 
 #[test]
@@ -185,7 +250,7 @@ fn statistics_nobody_can_read_cost_no_request_and_are_derived_again() {
     {
         // Nothing is derived meanwhile.
         let _turn = engine.inner().statistics_turn.deriving.lock();
-        engine.inner().propose_users_counted(UserOp::PutStatistics(vec![1, 2, 3]).into()).unwrap();
+        engine.inner().put_statistics(vec![1, 2, 3]).unwrap();
         let list = ask(&engine);
         assert!(is_said(&list), "{:?}", list.degraded);
         assert!(!list.tracks.is_empty());
@@ -195,6 +260,6 @@ fn statistics_nobody_can_read_cost_no_request_and_are_derived_again() {
         assert!(std::time::Instant::now() < until, "they are not derived again");
         std::thread::sleep(std::time::Duration::from_millis(50));
     }
-    let learnt = engine.inner().caches.statistics.get(engine.inner().users.shard.statistics());
+    let learnt = engine.inner().caches.statistics.get(engine.inner().users.shards.statistics());
     assert_eq!((learnt.statistics.listeners, learnt.statistics.events), (1, 20));
 }

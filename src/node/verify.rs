@@ -25,7 +25,7 @@ use crate::storage::error::describe;
 use crate::storage::meta::{self, GenerationState, MetaState, MetaStore};
 use crate::storage::track_shard::{Opening, TrackStateMachine, TrackView};
 use crate::storage::user_shard::{UserShard, UserShardOptions};
-use crate::types::{Entity, GenerationId, ShardId, TrackRef};
+use crate::types::{Entity, GenerationId, ShardId, Slot, TrackRef, USER_SHARDS_MAX, shard_of_slot};
 
 /// Memory for the user store while it is rehearsed.
 const CACHE_BYTES: usize = 16 << 20;
@@ -43,7 +43,16 @@ pub struct DirectoryReport {
 struct Parts {
     meta: PathBuf,
     tracks: PathBuf,
-    users: PathBuf,
+    /// By number.
+    users: BTreeMap<u16, PathBuf>,
+}
+
+impl Parts {
+    fn of(dir: &Path) -> Self {
+        let users = (0..USER_SHARDS_MAX).map(|shard| (shard, dir.join(format!("users-{shard}"))));
+        let users = users.filter(|(_, folder)| folder.exists()).collect();
+        Self { meta: dir.join("meta"), tracks: dir.join("tracks-0"), users }
+    }
 }
 
 /// Opened state machines, where their files are whole.
@@ -51,7 +60,8 @@ struct Parts {
 struct Machines {
     meta: Option<(MetaReplica, MetaStore)>,
     tracks: Option<TrackReplica>,
-    users: Option<(UserReplica, UserShard)>,
+    /// By number.
+    users: BTreeMap<u16, (UserReplica, UserShard)>,
 }
 
 /// Checks the data directory `dir`; `progress` is told of the files of the track shard, the largest. Cost: reads
@@ -60,7 +70,7 @@ struct Machines {
 /// # Errors
 /// `NotFound` when it is no data directory, `Unavailable` when it is open, disk errors. Damage is in the report.
 pub fn verify(dir: &Path, progress: &mut dyn FnMut(VerifyProgress)) -> Result<DirectoryReport> {
-    let parts = Parts { meta: dir.join("meta"), tracks: dir.join("tracks-0"), users: dir.join("users-0") };
+    let parts = Parts::of(dir);
     if !["identity", "raft", "tracks-0"].iter().any(|name| dir.join(name).exists()) {
         return Err(Error::not_found("data directory", dir.display()));
     }
@@ -71,7 +81,9 @@ pub fn verify(dir: &Path, progress: &mut dyn FnMut(VerifyProgress)) -> Result<Di
     let mut machines = Machines::default();
     report.meta(&parts.meta, scratch.path(), &mut machines)?;
     report.tracks(&parts.tracks, &mut machines, progress);
-    report.users(&parts.users, scratch.path(), &mut machines);
+    for (&shard, folder) in &parts.users {
+        report.users(shard, folder, scratch.path(), &mut machines);
+    }
     let was_closed = report.log(dir, scratch.path(), &mut machines)?;
     report.staging(&dir.join("staging"), was_closed)?;
     if report.checked.is_clean() {
@@ -131,11 +143,11 @@ impl DirectoryReport {
         }
     }
 
-    fn users(&mut self, folder: &Path, scratch: &Path, machines: &mut Machines) {
-        if !folder.exists() || !self.whole(|report| UserShard::check_files(folder, report)) {
+    fn users(&mut self, number: u16, folder: &Path, scratch: &Path, machines: &mut Machines) {
+        if !self.whole(|report| UserShard::check_files(folder, report)) {
             return;
         }
-        let target = scratch.join("users-0");
+        let target = scratch.join(format!("users-{number}"));
         let options = UserShardOptions {
             view_cache_bytes: CACHE_BYTES,
             block_cache_bytes: CACHE_BYTES as u64,
@@ -144,7 +156,8 @@ impl DirectoryReport {
         };
         match UserShard::overlay(folder, &target).and_then(|()| UserShard::open(&target, &options)) {
             Ok((shard, applied)) => {
-                machines.users = Some((UserReplica::new(shard.clone(), applied, None), shard));
+                let replica = UserReplica::new(shard.clone(), applied, None);
+                machines.users.insert(number, (replica, shard));
             }
             Err(error) => self.add(folder, describe(&error)),
         }
@@ -201,8 +214,8 @@ impl DirectoryReport {
         if let Some(machine) = &mut machines.tracks {
             running.insert(GroupId(TRACKS), machine);
         }
-        if let Some((machine, _)) = &mut machines.users {
-            running.insert(GroupId(USERS), machine);
+        for (number, (machine, _)) in &mut machines.users {
+            running.insert(GroupId(USERS + u64::from(*number)), machine);
         }
         let mut map = self.map(&dir.join("cluster"), scratch)?;
         if let Some(machine) = &mut map {
@@ -247,35 +260,54 @@ impl DirectoryReport {
                 Err(error) => self.add(&parts.tracks, describe(&error)),
             }
         }
-        if let Some((_, users)) = &machines.users {
-            let exists = |track: TrackRef| {
-                view.as_ref()
-                    .is_none_or(|view| track.shard == view.shard && track.ordinal.0 < view.ordinals())
-            };
-            match users.check_rows(&exists) {
-                Ok(problems) => problems.into_iter().for_each(|what| self.add(&parts.users, what)),
-                Err(error) => self.add(&parts.users, describe(&error)),
+        let exists = |track: TrackRef| {
+            view.as_ref().is_none_or(|view| track.shard == view.shard && track.ordinal.0 < view.ordinals())
+        };
+        let state = machines.meta.as_ref().map(|(_, store)| store.state());
+        let count = state.as_ref().map(|state| state.user_shards().unwrap_or(1));
+        if let Some(count) = count {
+            self.user_folders(parts, count);
+        }
+        for (number, (_, users)) in &machines.users {
+            let folder = &parts.users[number];
+            let is_own =
+                |slot: Slot| count.is_none_or(|count| shard_of_slot(slot, count) == usize::from(*number));
+            match users.check_rows(&exists, &is_own) {
+                Ok(problems) => problems.into_iter().for_each(|what| self.add(folder, what)),
+                Err(error) => self.add(folder, describe(&error)),
             }
             if let Some(Err(error)) = users.statistics().map(|bytes| Statistics::decode(&bytes)) {
-                self.add(&parts.users, format!("statistics: {}", describe(&error)));
+                self.add(folder, format!("statistics: {}", describe(&error)));
             }
         }
-        if let Some((_, store)) = &machines.meta {
-            let users = machines.users.as_ref().map(|(_, users)| users);
-            for what in meta_problems(&store.state(), view.as_deref(), users)? {
+        if let Some(state) = &state {
+            let users: Vec<&UserShard> = machines.users.values().map(|(_, users)| users).collect();
+            for what in meta_problems(state, view.as_deref(), &users)? {
                 self.add(&parts.meta, what);
             }
         }
         Ok(())
     }
+
+    /// The user shards there are against how many the database has.
+    fn user_folders(&mut self, parts: &Parts, count: u16) {
+        for (number, folder) in &parts.users {
+            if *number >= count {
+                self.add(folder, format!("is no part of the database. user_shards=`{count}`"));
+            }
+        }
+        // One that was stopped in the middle of its first start has none, or some.
+        let missing = (0..count).filter(|number| !parts.users.contains_key(number)).count();
+        if missing > 0 {
+            self.notes.push(format!(
+                "user shards have not been made yet; the next start makes them. missing=`{missing}`, user_shards=`{count}`"
+            ));
+        }
+    }
 }
 
 /// Recipes that can be read; spaces and generations against what the shards hold of them.
-fn meta_problems(
-    state: &MetaState,
-    tracks: Option<&TrackView>,
-    users: Option<&UserShard>,
-) -> Result<Vec<String>> {
+fn meta_problems(state: &MetaState, tracks: Option<&TrackView>, users: &[&UserShard]) -> Result<Vec<String>> {
     let mut problems = Vec::new();
     if let Err(error) = recipe_book(state) {
         problems.push(error.to_string());
@@ -288,7 +320,7 @@ fn meta_problems(
             (Entity::Track, spec.space.to_string(), spec.generation, spec.dim, set.live)
         }));
     }
-    if let Some(users) = users {
+    for users in users {
         let generations = users.generations()?;
         held.extend(
             generations
@@ -316,7 +348,7 @@ fn meta_problems(
         problems.push(format!("{what}. space=`{space}`, generation=`{id}`, dim=`{dim}`"));
     }
     for info in state.generations().filter(|info| info.state == GenerationState::Active) {
-        for (entity, seen) in [(Entity::Track, tracks.is_some()), (Entity::User, users.is_some())] {
+        for (entity, seen) in [(Entity::Track, tracks.is_some()), (Entity::User, !users.is_empty())] {
             if seen && !held.iter().any(|(of, _, id, ..)| *of == entity && *id == info.id) {
                 problems.push(format!(
                     "the active generation has no vectors. generation=`{}`, of=`{entity:?}`",

@@ -152,11 +152,12 @@ impl Inner {
         self.resolve_all_waiting().inspect_err(|_| self.resolve_due.store(true, Ordering::Release))
     }
 
-    /// Bounds the log that a start replays into the user shard.
+    /// Bounds the log that a start replays into the user shards.
     fn persist_users(&self) -> Result<()> {
-        let users = &self.users.shard;
-        if users.applied().index.saturating_sub(users.durable_index()) >= LOG_ENTRIES_MAX {
-            users.persist()?;
+        for users in self.users.shards.iter() {
+            if users.applied().index.saturating_sub(users.durable_index()) >= LOG_ENTRIES_MAX {
+                users.persist()?;
+            }
         }
         Ok(())
     }

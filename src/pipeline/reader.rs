@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::filter::RuleCache;
 use crate::storage::meta::{GramData, MetaState};
 use crate::storage::track_shard::TrackView;
-use crate::storage::user_shard::UserShard;
+use crate::storage::user_shard::UserShards;
 use crate::types::{Deadline, GenerationId, ShardId, SpaceName, TrackId, TrackOrdinal, TrackRef};
 
 /// Memory that requests share: nothing in it decides an answer, only how soon it comes.
@@ -83,8 +83,8 @@ impl MetaCache {
 pub struct Reader<'a> {
     /// The track shards' versions.
     pub tracks: Vec<Arc<TrackView>>,
-    /// The listener's shard.
-    pub users: &'a UserShard,
+    /// The listeners.
+    pub users: &'a UserShards,
     /// Stored and built-in recipes.
     pub recipes: Arc<RecipeBook>,
     /// The generation vectors are compared in; absent when none is active.

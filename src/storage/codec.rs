@@ -26,6 +26,17 @@ where
     Ok(bytes)
 }
 
+/// The version that bytes say they are of.
+///
+/// # Errors
+/// `Corrupt` when they are too short to say.
+pub fn version(bytes: &[u8]) -> Result<u16> {
+    let header = bytes.first_chunk::<HEADER_BYTES>();
+    let header =
+        header.ok_or_else(|| Error::Corrupt(format!("a log entry is too short. bytes=`{}`", bytes.len())))?;
+    Ok(u16::from_le_bytes([header[0], header[1]]))
+}
+
 /// Reads a value of at most version `known`.
 ///
 /// # Errors
@@ -36,10 +47,7 @@ where
     T::Archived:
         for<'a> CheckBytes<HighValidator<'a, RkyvError>> + Deserialize<T, HighDeserializer<RkyvError>>,
 {
-    let Some((header, payload)) = bytes.split_at_checked(HEADER_BYTES) else {
-        return Err(Error::Corrupt(format!("a log entry is too short. bytes=`{}`", bytes.len())));
-    };
-    let version = u16::from_le_bytes([header[0], header[1]]);
+    let (version, payload) = (version(bytes)?, &bytes[HEADER_BYTES..]);
     if version > known {
         return Err(Error::Unavailable(format!(
             "a log entry was written by a newer program: upgrade this one. version=`{version}`, known=`{known}`"

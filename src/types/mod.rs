@@ -21,7 +21,9 @@ pub use ids::{
     AlbumId, ArtistId, EventId, GenerationId, InvalidId, RecordingId, SpaceName, Surface, TrackId, UserId,
 };
 pub use metric::Metric;
-pub use placement::{SLOTS, SegmentOffset, ShardId, Slot, TrackOrdinal, TrackRef};
+pub use placement::{
+    SLOTS, SegmentOffset, ShardId, Slot, TrackOrdinal, TrackRef, USER_SHARDS_MAX, shard_of_slot,
+};
 pub use rng::SplitMix64;
 pub use space::{Entity, SpaceSpec, VectorRow};
 pub use time::{DAY_MS, Date, HOUR_MS, InvalidTime, Timestamp};

@@ -5,6 +5,14 @@ use serde::{Deserialize, Serialize};
 
 /// The number of virtual slots; a shard owns a range of them.
 pub const SLOTS: u16 = 4096;
+/// The most user shards a database may have.
+pub const USER_SHARDS_MAX: u16 = 64;
+
+/// Which of `shards` shards owns a slot. Each owns a contiguous range; ranges differ in length by one slot at most.
+#[must_use]
+pub fn shard_of_slot(slot: Slot, shards: u16) -> usize {
+    usize::from(slot.0) * usize::from(shards) / usize::from(SLOTS)
+}
 
 macro_rules! number {
     ($(#[$doc:meta])* $name:ident($inner:ty)) => {
@@ -62,4 +70,23 @@ pub struct TrackRef {
     pub shard: ShardId,
     /// The ordinal in that shard.
     pub ordinal: TrackOrdinal,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_number_of_shards_divides_the_slots_into_even_ranges_in_order() {
+        for shards in 1..=USER_SHARDS_MAX {
+            let owners: Vec<usize> = (0..SLOTS).map(|slot| shard_of_slot(Slot(slot), shards)).collect();
+            assert!(owners.is_sorted(), "shards=`{shards}`");
+            let counts: Vec<usize> = (0..usize::from(shards))
+                .map(|shard| owners.iter().filter(|owner| **owner == shard).count())
+                .collect();
+            assert_eq!(counts.iter().sum::<usize>(), usize::from(SLOTS), "shards=`{shards}`");
+            let (least, most) = (counts.iter().min(), counts.iter().max());
+            assert!(least.zip(most).is_some_and(|(least, most)| most - least <= 1), "shards=`{shards}`");
+        }
+    }
 }

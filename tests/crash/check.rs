@@ -10,9 +10,10 @@ use segue::node::OpenReport;
 use segue::pipeline::request::SearchRequest;
 use segue::types::{Metric, SplitMix64, Track, TrackId};
 
+use crate::child::with_user_shards;
 use crate::kill::lane_index;
 use crate::script::{self, BATCH, CatalogOp, LOAD_PIECES, LOAD_ROWS, Lane, ListenerOp};
-use crate::support::{STATIC, audio_vector, small_segments, space};
+use crate::support::{STATIC, audio_vector, space};
 
 /// The longest that opening may take before it counts as a hang.
 const OPEN_LIMIT: Duration = Duration::from_secs(60);
@@ -54,10 +55,10 @@ impl Acknowledged {
 }
 
 /// Opens the database, and fails instead of hanging.
-pub fn opened(dir: &Path) -> (Segue, OpenReport) {
+pub fn opened(dir: &Path, user_shards: u16) -> (Segue, OpenReport) {
     let (sender, receiver) = channel();
     let dir = dir.to_owned();
-    std::thread::spawn(move || sender.send(Segue::open(&dir, small_segments())));
+    std::thread::spawn(move || sender.send(Segue::open(&dir, with_user_shards(user_shards))));
     let result = receiver.recv_timeout(OPEN_LIMIT).expect("opening after a crash takes less than a minute");
     result.expect("a database opens after a crash")
 }

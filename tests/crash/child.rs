@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use segue::Segue;
+use segue::config::Settings;
 use segue::node::LoadKind;
 use segue::types::GenerationId;
 
@@ -19,6 +20,7 @@ pub const ROLE: &str = "SEGUE_CRASH_ROLE";
 const DIR: &str = "SEGUE_CRASH_DIR";
 const SEED: &str = "SEGUE_CRASH_SEED";
 const NEXT: &str = "SEGUE_CRASH_NEXT";
+const USER_SHARDS: &str = "SEGUE_CRASH_USER_SHARDS";
 
 /// The command that starts this binary again in a role.
 pub fn command(role: &str, dir: &std::path::Path) -> Command {
@@ -33,10 +35,30 @@ pub fn command(role: &str, dir: &std::path::Path) -> Command {
 }
 
 /// The command of a writer that goes on at these operations, one a lane in the order of [`Lane::ALL`].
-pub fn writer(dir: &std::path::Path, seed: u64, next: [u64; 3]) -> Command {
-    let mut command = command("write", dir);
+pub fn writer(dir: &std::path::Path, seed: u64, next: [u64; 3], user_shards: u16) -> Command {
+    let mut command = on_shards("write", dir, user_shards);
     command.env(SEED, seed.to_string()).env(NEXT, next.map(|number| number.to_string()).join(","));
     command
+}
+
+/// The command of a role that opens a database of so many user shards.
+pub fn on_shards(role: &str, dir: &std::path::Path, user_shards: u16) -> Command {
+    let mut command = command(role, dir);
+    command.env(USER_SHARDS, user_shards.to_string());
+    command
+}
+
+/// What the parent wants a database to be opened with.
+fn settings() -> Settings {
+    let shards = std::env::var(USER_SHARDS).expect("the parent says how many user shards there are");
+    with_user_shards(shards.parse().expect("a number"))
+}
+
+/// Small segments, and so many user shards in a new database.
+pub fn with_user_shards(user_shards: u16) -> Settings {
+    let mut settings = small_segments();
+    settings.storage.user_shards = user_shards;
+    settings
 }
 
 /// The directory given to a child.
@@ -56,7 +78,7 @@ fn say(line: &str) {
 /// Opens the database and closes it again: killed in the middle, it is a crash during recovery.
 pub fn open() {
     say("opening");
-    let (engine, _) = Segue::open(&dir(), small_segments()).expect("the database opens");
+    let (engine, _) = Segue::open(&dir(), settings()).expect("the database opens");
     say("open");
     engine.shutdown().expect("the database closes");
 }
@@ -67,7 +89,7 @@ pub fn write() {
     let next = std::env::var(NEXT).expect("the parent says where to go on");
     let next: Vec<u64> = next.split(',').map(|number| number.parse().expect("a number")).collect();
     say("opening");
-    let (engine, report) = Segue::open(&dir(), small_segments()).expect("the database opens");
+    let (engine, report) = Segue::open(&dir(), settings()).expect("the database opens");
     say(&format!("open {}", report.repairs.len()));
     let generation = generation(&engine);
     let stop = AtomicBool::new(false);

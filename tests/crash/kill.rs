@@ -2,7 +2,6 @@
 //! directory.
 
 use std::io::{BufRead, BufReader};
-use std::path::Path;
 use std::process::Child;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
@@ -17,48 +16,58 @@ use crate::{check::opened, child};
 /// The longest a child may take to open the directory.
 const OPEN_LIMIT: Duration = Duration::from_secs(60);
 
-/// 5 rounds, or `SEGUE_CRASH_ROUNDS`.
+/// How many user shards each of the databases has that are killed in turns.
+const USER_SHARDS: [u16; 2] = [1, 3];
+
+/// A database and what it has acknowledged.
+struct Victim {
+    folder: tempfile::TempDir,
+    user_shards: u16,
+    acknowledged: Acknowledged,
+}
+
+/// 6 rounds, or `SEGUE_CRASH_ROUNDS`; every other one on a database with several user shards.
 pub fn no_acknowledged_write_is_lost() -> String {
     let seed = seed(0x5EED);
-    let rounds = env_number("SEGUE_CRASH_ROUNDS", 5);
-    let folder = tempfile::tempdir().expect("a temporary directory");
+    let rounds = env_number("SEGUE_CRASH_ROUNDS", 6);
     let mut rng = SplitMix64::new(seed);
-    let mut acknowledged = Acknowledged::default();
+    let mut victims = USER_SHARDS.map(|user_shards| {
+        let folder = tempfile::tempdir().expect("a temporary directory");
+        Victim { folder, user_shards, acknowledged: Acknowledged::default() }
+    });
     for round in 0..rounds {
+        let victim = &mut victims[round as usize % USER_SHARDS.len()];
         // Mostly in the middle of work; sometimes while the directory is still being opened.
         let while_opening = rng.below(5) == 0;
         let moment =
             Duration::from_millis(if while_opening { rng.below(60) } else { 200 + rng.below(2_300) });
         eprintln!(
-            "round {round}: kill {} ms {}",
+            "round {round}, {} user shards: kill {} ms {}",
+            victim.user_shards,
             moment.as_millis(),
             if while_opening { "into opening" } else { "into work" }
         );
-        kill_writer(folder.path(), seed, while_opening, moment, &mut acknowledged);
+        kill_writer(victim, seed, while_opening, moment);
         if rng.below(3) == 0 {
-            kill_while_recovering(folder.path(), Duration::from_millis(rng.below(80)));
+            kill_while_recovering(victim, Duration::from_millis(rng.below(80)));
         }
-        let (engine, report) = opened(folder.path());
-        let found = check(&engine, seed, &acknowledged);
+        let (engine, report) = opened(victim.folder.path(), victim.user_shards);
+        let found = check(&engine, seed, &victim.acknowledged);
         eprintln!("round {round}: {found}; {} repairs", report.repairs.len());
         if rng.below(2) == 0 {
             engine.shutdown().expect("an orderly stop works");
         }
     }
-    let written = acknowledged.total();
+    let written: u64 = victims.iter().map(|victim| victim.acknowledged.total()).sum();
     assert!(written > rounds * 20, "the children hardly wrote: {written} operations in {rounds} rounds");
     format!("{rounds} rounds, {written} acknowledged operations")
 }
 
-/// Starts a writer and kills it; what it acknowledged is added to `acknowledged`.
-fn kill_writer(
-    dir: &Path,
-    seed: u64,
-    while_opening: bool,
-    moment: Duration,
-    acknowledged: &mut Acknowledged,
-) {
-    let mut process = child::writer(dir, seed, acknowledged.next()).spawn().expect("the child starts");
+/// Starts a writer and kills it; what it acknowledged is noted.
+fn kill_writer(victim: &mut Victim, seed: u64, while_opening: bool, moment: Duration) {
+    let Victim { folder, user_shards, acknowledged } = victim;
+    let mut writer = child::writer(folder.path(), seed, acknowledged.next(), *user_shards);
+    let mut process = writer.spawn().expect("the child starts");
     let lines = lines_of(&mut process);
     wait_for(&lines, "opening", &mut process);
     if !while_opening {
@@ -84,8 +93,9 @@ fn kill_writer(
     assert!(alive, "the writer ended by itself: {status}");
 }
 
-fn kill_while_recovering(dir: &Path, moment: Duration) {
-    let mut process = child::command("open", dir).spawn().expect("the child starts");
+fn kill_while_recovering(victim: &Victim, moment: Duration) {
+    let mut process =
+        child::on_shards("open", victim.folder.path(), victim.user_shards).spawn().expect("the child starts");
     let lines = lines_of(&mut process);
     wait_for(&lines, "opening", &mut process);
     std::thread::sleep(moment);

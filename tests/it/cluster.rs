@@ -54,7 +54,9 @@ impl Node {
 /// Loads a small world into a directory, as a single database does, and closes it.
 fn load(dir: &Path) -> World {
     let world = World::generate(11, 1_200, 60);
-    let (engine, _) = Segue::open(dir, small_segments()).unwrap();
+    let mut settings = small_segments();
+    settings.storage.user_shards = 2;
+    let (engine, _) = Segue::open(dir, settings).unwrap();
     world.load(&engine);
     engine.checkpoint().unwrap();
     engine.shutdown().unwrap();
@@ -85,7 +87,7 @@ fn settled(client: &Client, voters: usize) -> ClusterReport {
                 && of_group.iter().any(|replica| replica.role == "leader")
                 && of_group.iter().all(|replica| replica.lag == Some(0) && !replica.changing)
         };
-        (groups.len() == 4 && groups.iter().all(whole)).then_some(report)
+        (groups.len() == 5 && groups.iter().all(whole)).then_some(report)
     })
 }
 
@@ -241,7 +243,7 @@ fn the_status_shows_the_cluster_and_commands_refuse_what_would_stop_it() {
     let endpoint = nodes[0].running().endpoint.clone();
     let report = document(&["cluster", "status", "--json", "--endpoint", &endpoint]);
     assert_eq!(report["nodes"].as_array().unwrap().len(), 3, "{report}");
-    assert_eq!(report["replicas"].as_array().unwrap().len(), 12, "{report}");
+    assert_eq!(report["replicas"].as_array().unwrap().len(), 15, "{report}");
     let text = run(&["cluster", "status", "--endpoint", &endpoint]);
     assert!(String::from_utf8_lossy(&text.stdout).contains("every group bears the loss of a node"));
 
@@ -277,7 +279,7 @@ fn the_status_shows_the_cluster_and_commands_refuse_what_would_stop_it() {
     assert!(String::from_utf8_lossy(&refused.stderr).contains("would stop"));
     let report = nodes[to].client().cluster_status().unwrap();
     assert!(report.nodes.iter().all(|node| node.state == NodeState::Serving));
-    assert_eq!(report.endangered().len(), 4);
+    assert_eq!(report.endangered().len(), 5);
 
     // What a kill leaves of a member is whole.
     let dir = nodes[down].dir.path().display().to_string();

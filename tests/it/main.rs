@@ -18,4 +18,5 @@ mod reads;
 mod rules;
 mod running;
 mod server;
+mod user_shards;
 mod verify;

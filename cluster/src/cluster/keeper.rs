@@ -95,12 +95,14 @@ fn propose(handle: &GroupHandle, change: MemberChange) -> bool {
     }
 }
 
-/// Tells the cluster when this node is reached elsewhere than the map says.
+/// Tells the cluster when this node is reached elsewhere than the map says, or runs groups the map does not know of.
 fn keep_own_record(shared: &Shared, map: &MapState) {
     let (Some(own), Ok(network)) = (map.nodes.get(&shared.local.store), shared.network()) else {
         return;
     };
-    if own.address == network.address && own.api == shared.api {
+    let mut replicas = own.replicas.clone();
+    replicas.extend(own_replicas(shared));
+    if own.address == network.address && own.api == shared.api && own.replicas == replicas {
         return;
     }
     // Leaders send to the old address: this node may not know who leads, but any other node does.
@@ -108,18 +110,18 @@ fn keep_own_record(shared: &Shared, map: &MapState) {
         store: shared.local.store,
         address: network.address.clone(),
         api: shared.api.clone(),
-        replicas: own.replicas.iter().map(|(group, peer)| (*group, *peer)).collect(),
+        replicas: replicas.iter().map(|(group, peer)| (*group, *peer)).collect(),
     };
     for (_, other) in map.others(shared.local.store) {
         match network.join(&other.address, &joining, MAP_TIMEOUT) {
             Ok(_) => return,
-            Err(error) => tracing::debug!(%error, "a node was not told this node's address"),
+            Err(error) => tracing::debug!(%error, "a node was not told this node's address and groups"),
         }
     }
     let Joining { store, address, api, .. } = joining;
-    let command = MapCommand::PutNode { store, address, api, replicas: own.replicas.clone() };
+    let command = MapCommand::PutNode { store, address, api, replicas };
     if let Err(reason) = shared.change_map(&command, MAP_TIMEOUT) {
-        tracing::warn!(reason, "the cluster was not told this node's address; it is tried again");
+        tracing::warn!(reason, "the cluster was not told this node's address and groups; it is tried again");
     }
 }
 

@@ -132,7 +132,8 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// Runs a group of the program: the one in the directory, or a new replica.
+    /// Runs a group of the program: the one in the directory, or a new replica. After [`Cluster::enter`] a new one is always
+    /// a replica of a group that others have; the map is told of it.
     ///
     /// # Errors
     /// See [`GroupError`].
@@ -142,7 +143,7 @@ impl Cluster {
         group: GroupId,
         machine: Box<dyn StateMachine>,
     ) -> Result<GroupHandle, GroupError> {
-        if matches!(self.entry, Entry::Join(_)) {
+        if matches!(self.entry, Entry::Join(_)) || self.keeper.lock().is_some() {
             node.join_group(group, machine)
         } else {
             node.add_group(group, machine)

@@ -18,7 +18,7 @@ const BREAKING_PLAYS_MIN: u64 = 5;
 const BREAKING_LIFT_MIN: f64 = 2.0;
 /// Catalogue popularity from which a track is known, not breaking.
 const BREAKING_POPULARITY_MAX: f32 = 60.0;
-/// Applied entries of the user shard after which trends are counted again.
+/// Applied entries of the user shards after which trends are counted again.
 const RECOUNT_ENTRIES: u64 = 1_024;
 /// Tracks of a shard kept by popularity; a request whose exclusions use them up looks at all tracks.
 const POPULAR_KEPT: usize = 4_096;
@@ -42,7 +42,7 @@ impl TrendCache {
     /// Every track with counted plays in the last five weeks, best first: by its plays of the last week in the region
     /// against the most played track's, or by how much faster it is played than before if it is breaking.
     fn ranked(&self, reader: &Reader<'_>, region: Option<Region>, as_of: Timestamp) -> Result<Arc<Ranked>> {
-        let (key, count) = ((region, as_of.day()), reader.users.applied().index / RECOUNT_ENTRIES);
+        let (key, count) = ((region, as_of.day()), reader.users.applied_entries() / RECOUNT_ENTRIES);
         if let Some((at, ranked)) = self.trends.lock().get(&key)
             && *at == count
         {

@@ -45,7 +45,7 @@ const FACTS_KEPT: usize = 500_000;
 /// # Errors
 /// Damaged files.
 pub fn build(reader: &Reader<'_>, keep_going: &dyn Fn() -> bool) -> Result<Option<Statistics>> {
-    let applied = reader.users.applied().index;
+    let applied = reader.users.applied_entries();
     let newest_day = reader.users.newest_counted_day().unwrap_or(0);
     let mut pass = Pass::new(reader, end_of_day(newest_day));
     reader.users.for_each_view(LISTENERS_MAX, |view| {

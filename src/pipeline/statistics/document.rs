@@ -64,7 +64,7 @@ pub struct ArmStatistics {
 pub struct Statistics {
     /// The generation of the track vectors behind [`ArtistStatistics::near`]; 0 = none.
     pub generation: u32,
-    /// Entry of the listeners' log up to which they were derived.
+    /// Entries of the listeners' logs they were derived from, of all user shards together.
     pub applied: u64,
     /// Day of the newest event; discounts count from it.
     pub newest_day: i32,

@@ -9,7 +9,9 @@ use crate::{
     types::{GenerationId, SpaceSpec},
 };
 
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
+/// Entries that version 1 knows are written as it wrote them.
+const FIRST_VERSION: u16 = 1;
 
 /// One log entry of the meta group.
 #[derive(Debug, Clone, PartialEq, Archive, RkyvSerialize, RkyvDeserialize)]
@@ -64,6 +66,12 @@ pub enum MetaCommand {
         /// Whether to replace a key that is there. Otherwise the first one stays, so that all who start at once
         /// agree.
         replace: bool,
+    },
+    /// Decides how many user shards the database has, once and for all. Saying the same again is fine; another number is
+    /// refused. Since version 2.
+    SetUserShards {
+        /// 1 to 64.
+        count: u16,
     },
 }
 
@@ -123,6 +131,8 @@ pub enum Field {
     Key,
     /// A space's metrics.
     Metrics,
+    /// The number of user shards.
+    UserShards,
 }
 
 impl Field {
@@ -133,6 +143,7 @@ impl Field {
             Self::Name => "name",
             Self::Key => "key",
             Self::Metrics => "metrics",
+            Self::UserShards => "user_shards",
         }
     }
 }
@@ -143,7 +154,8 @@ impl MetaCommand {
     /// # Errors
     /// As [`codec::encode`].
     pub fn encode(&self) -> Result<Vec<u8>> {
-        codec::encode(VERSION, self)
+        let version = if matches!(self, Self::SetUserShards { .. }) { VERSION } else { FIRST_VERSION };
+        codec::encode(version, self)
     }
 
     /// Reads a log entry.

@@ -8,6 +8,7 @@
 //! progress of loads (each shard keeps its own, in the same write as the rows).
 
 mod command;
+mod first;
 mod generation;
 mod state;
 mod store;

@@ -8,7 +8,7 @@ use super::{
     command::{Field, MetaCommand, MetaReply, Named},
     generation::{DIM_MAX, GenerationContents, GenerationInfo, GenerationState, GramData},
 };
-use crate::types::{GenerationId, SpaceName, SpaceSpec};
+use crate::types::{GenerationId, SpaceName, SpaceSpec, USER_SHARDS_MAX};
 
 const NAME_BYTES_MAX: usize = 256;
 const KEY_BYTES_MAX: usize = 1024;
@@ -17,21 +17,24 @@ const KEY_BYTES_MAX: usize = 1024;
 #[derive(Debug, Clone, PartialEq, Archive, RkyvSerialize, RkyvDeserialize)]
 pub struct MetaState {
     /// By name.
-    spaces: BTreeMap<String, SpaceSpec>,
+    pub(super) spaces: BTreeMap<String, SpaceSpec>,
     /// By number.
-    generations: BTreeMap<u32, Generation>,
+    pub(super) generations: BTreeMap<u32, Generation>,
     /// The highest number ever given.
-    last_generation: u32,
-    active: Option<GenerationId>,
+    pub(super) last_generation: u32,
+    pub(super) active: Option<GenerationId>,
     /// Generations that were active before the active one and still exist, oldest first.
-    retired: Vec<GenerationId>,
-    recipes: BTreeMap<(String, u32), String>,
-    active_recipes: BTreeMap<String, u32>,
-    keys: BTreeMap<String, Vec<u8>>,
+    pub(super) retired: Vec<GenerationId>,
+    pub(super) recipes: BTreeMap<(String, u32), String>,
+    pub(super) active_recipes: BTreeMap<String, u32>,
+    pub(super) keys: BTreeMap<String, Vec<u8>>,
+    /// `None`: not decided, or decided before this was kept; then there is one.
+    pub(super) user_shards: Option<u16>,
 }
 
+/// A generation as it is kept.
 #[derive(Debug, Clone, PartialEq, Archive, RkyvSerialize, RkyvDeserialize)]
-struct Generation {
+pub(super) struct Generation {
     info: GenerationInfo,
     gram: Option<GramData>,
 }
@@ -49,6 +52,7 @@ impl Default for MetaState {
             recipes: BTreeMap::new(),
             active_recipes: BTreeMap::new(),
             keys: BTreeMap::new(),
+            user_shards: None,
         }
     }
 }
@@ -110,6 +114,12 @@ impl MetaState {
         self.keys.get(name).map(Vec::as_slice)
     }
 
+    /// How many user shards the database has; `None` when nobody has decided, or a program did that knew of one only.
+    #[must_use]
+    pub fn user_shards(&self) -> Option<u16> {
+        self.user_shards
+    }
+
     /// Applies a command: the state changes, or the reply says why not.
     pub fn apply(&mut self, command: MetaCommand) -> MetaReply {
         match command {
@@ -123,6 +133,22 @@ impl MetaState {
                 self.activate_recipe(name, version, built_in)
             }
             MetaCommand::SetKey { name, key, replace } => self.set_key(name, key, replace),
+            MetaCommand::SetUserShards { count } => self.set_user_shards(count),
+        }
+    }
+
+    fn set_user_shards(&mut self, count: u16) -> MetaReply {
+        if count == 0 || count > USER_SHARDS_MAX {
+            return invalid(
+                Field::UserShards,
+                format!("must be 1 to {USER_SHARDS_MAX}. user_shards=`{count}`"),
+            );
+        }
+        match *self.user_shards.get_or_insert(count) {
+            known if known == count => MetaReply::Done,
+            known => MetaReply::Conflict(format!(
+                "the number of user shards is decided already. user_shards=`{known}`, asked=`{count}`"
+            )),
         }
     }
 

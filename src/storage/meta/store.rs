@@ -12,6 +12,7 @@ use segue_storage_format::{BlobFile, Damage, FormatErrorKind, Verify, VerifyRepo
 
 use super::{
     command::{MetaCommand, MetaReply},
+    first::StoredFirst,
     state::MetaState,
 };
 use crate::{
@@ -25,7 +26,8 @@ use crate::{
 
 /// The schema of the file's payload.
 const SCHEMA: u32 = 1;
-const VERSION: u16 = 1;
+/// 1: as in [`super::first`]. 2: with the number of user shards.
+const VERSION: u16 = 2;
 /// Written in turns, so the file before the newest one is there too.
 const FILES: [&str; 2] = ["meta-0", "meta-1"];
 
@@ -180,7 +182,7 @@ impl MetaStore {
     /// # Errors
     /// Words that cannot be read, or of another entry than `at`; I/O.
     pub fn install(&self, data: &[u8], at: AppliedAt) -> Result<()> {
-        let stored: Stored = codec::decode(VERSION, data)?;
+        let stored = decode(data)?;
         if (stored.index, stored.term) != (at.index, at.term) {
             return Err(Error::Corrupt(format!("a snapshot of another entry. index=`{}`", stored.index)));
         }
@@ -204,7 +206,7 @@ pub fn check_files(dir: &Path, report: &mut VerifyReport) {
         let mut add = |offset, what| report.damage.push(Damage { file: path.clone(), offset, what });
         let opened = BlobFile::open(&path, Verify::Full)
             .and_then(|file| file.payload_up_to(SCHEMA).map(<[u8]>::to_vec));
-        match opened.map(|payload| codec::decode::<Stored>(VERSION, &payload)) {
+        match opened.map(|payload| decode(&payload)) {
             Err(error) => add(error.offset(), describe(&error)),
             Ok(Err(error)) => add(None, error.to_string()),
             Ok(Ok(_)) => {}
@@ -220,7 +222,16 @@ fn read(dir: &Path, name: &str) -> Result<Option<Stored>> {
         Err(error) => return Err(refused(error)),
     };
     let payload = file.payload_up_to(SCHEMA).map_err(refused)?;
-    codec::decode(VERSION, payload).map(Some)
+    decode(payload).map(Some)
+}
+
+/// Reads what any version up to this one has written.
+fn decode(bytes: &[u8]) -> Result<Stored> {
+    if codec::version(bytes)? > 1 {
+        return codec::decode(VERSION, bytes);
+    }
+    let StoredFirst { index, term, state } = codec::decode(1, bytes)?;
+    Ok(Stored { index, term, state: state.into() })
 }
 
 /// Damage is `Corrupt`; a newer format is not damage and must not be repaired away.

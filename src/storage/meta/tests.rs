@@ -5,6 +5,7 @@ use std::{fs, path::Path};
 use super::*;
 use crate::{
     ErrorKind,
+    storage::codec,
     storage::entry::{AppliedAt, LogEntry},
     types::{Entity, GenerationId, Metric, SpaceName, SpaceSpec, Timestamp},
 };
@@ -237,4 +238,85 @@ fn every_flipped_byte_and_truncation_is_repaired_from_the_file_before_it() {
     fs::write(dir.path().join("meta-1"), b"").unwrap();
     let error = MetaStore::open(dir.path()).err().unwrap();
     assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+}
+
+#[test]
+fn the_number_of_user_shards_is_decided_once() {
+    let mut state = MetaState::default();
+    let set = |count| MetaCommand::SetUserShards { count };
+    for wrong in [0, 65, u16::MAX] {
+        let reply = state.apply(set(wrong));
+        assert!(matches!(reply, MetaReply::Invalid { field: Field::UserShards, .. }), "{reply:?}");
+    }
+    assert_eq!(state.user_shards(), None);
+    assert_eq!(state.apply(set(4)), MetaReply::Done);
+    assert_eq!(state.apply(set(4)), MetaReply::Done);
+    assert!(matches!(state.apply(set(3)), MetaReply::Conflict(_)));
+    assert_eq!(state.user_shards(), Some(4));
+}
+
+#[test]
+fn entries_that_version_1_knows_are_written_as_it_wrote_them() {
+    let version = |command: MetaCommand| codec::version(&command.encode().unwrap()).unwrap();
+    assert_eq!((version(create()), version(MetaCommand::SetUserShards { count: 2 })), (1, 2));
+}
+
+/// A folder of golden files.
+fn golden(version: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src/storage/meta/golden").join(version)
+}
+
+/// What the golden file of version 2 holds.
+fn golden_store(dir: &Path) -> MetaStore {
+    let store = open(dir);
+    let document = "{\"name\":\"radio\"}".to_owned();
+    let put = MetaCommand::PutRecipe { name: "radio".to_owned(), document, built_in: 1 };
+    let use_it = MetaCommand::ActivateRecipe { name: "radio".to_owned(), version: 2, built_in: 1 };
+    let last = MetaCommand::SetUserShards { count: 5 };
+    for command in [create(), activate(1), set_key(b"key", false), put, use_it, last] {
+        assert!(!matches!(run(&store, &command), MetaReply::Conflict(_)));
+    }
+    store
+}
+
+#[test]
+fn a_state_of_version_1_opens_and_is_of_one_user_shard() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::copy(golden("v1").join("meta-0"), dir.path().join("meta-0")).unwrap();
+    let opened = MetaStore::open(dir.path()).unwrap();
+    let state = opened.store.state();
+    assert_eq!((opened.applied.index, state.spaces().count(), state.user_shards()), (13, 3, None));
+    assert_eq!(states(&state), [(1, GenerationState::Building)]);
+    assert_eq!(state.recipes().map(|(name, version, _)| (name, version)).collect::<Vec<_>>(), [("radio", 2)]);
+    assert_eq!(state.active_recipes().collect::<Vec<_>>(), [("radio", 2)]);
+    assert_eq!(state.key("impression").unwrap().len(), 32);
+    // As a snapshot, too; and it goes on from there in today's version.
+    let file = segue_storage_format::BlobFile::open(
+        &golden("v1").join("meta-0"),
+        segue_storage_format::Verify::Full,
+    );
+    let words = file.unwrap().payload_up_to(1).unwrap().to_vec();
+    let other = tempfile::tempdir().unwrap();
+    let store = open(other.path());
+    store.install(&words, opened.applied).unwrap();
+    assert_eq!(store.state(), state);
+    run(&store, &create());
+    assert_eq!(open(other.path()).state().generations().count(), 2);
+}
+
+/// `SEGUE_WRITE_GOLDEN=1` writes the file anew: only for a new version.
+#[test]
+fn the_golden_state_of_version_2_is_what_todays_writer_writes() {
+    let (path, dir) = (golden("v2").join("meta-0"), tempfile::tempdir().unwrap());
+    let store = golden_store(dir.path());
+    // Six entries, written in turns: the last is in the second file.
+    let written = fs::read(dir.path().join("meta-1")).unwrap();
+    if std::env::var_os("SEGUE_WRITE_GOLDEN").is_some() {
+        fs::write(&path, &written).unwrap();
+    }
+    assert_eq!(fs::read(&path).unwrap(), written);
+    let copy = tempfile::tempdir().unwrap();
+    fs::copy(&path, copy.path().join("meta-0")).unwrap();
+    assert_eq!(*open(copy.path()).state(), *store.state());
+    assert_eq!(store.state().user_shards(), Some(5));
 }

@@ -17,7 +17,7 @@ use super::{
     value::open,
     vectors,
 };
-use crate::types::{TrackRef, slot_of};
+use crate::types::{Slot, TrackRef, UserId, slot_of};
 
 /// Problems that are told; more say no more.
 const PROBLEMS_MAX: usize = 1_000;
@@ -52,12 +52,17 @@ impl UserShard {
             .map_err(|error| UserShardError::io("prepare a copy of the user store", target, error))
     }
 
-    /// Checks every row: that it can be read, that it is where it belongs, that the tracks it names exist (`exists`), that
-    /// counts are right. Says what is wrong, row by row.
+    /// Checks every row: that it can be read, that it is where it belongs (listeners of other slots than the shard's own,
+    /// `is_own`, belong to another shard), that the tracks it names exist (`exists`), that counts are right. Says what is
+    /// wrong, row by row.
     ///
     /// # Errors
     /// Damage below the rows, I/O.
-    pub fn check_rows(&self, exists: &dyn Fn(TrackRef) -> bool) -> Result<Vec<String>> {
+    pub fn check_rows(
+        &self,
+        exists: &dyn Fn(TrackRef) -> bool,
+        is_own: &dyn Fn(Slot) -> bool,
+    ) -> Result<Vec<String>> {
         let inner = self.inner();
         let snapshot = inner.engine.snapshot();
         let generations = vectors::generations(&snapshot)?;
@@ -65,6 +70,7 @@ impl UserShard {
         let mut check = Check {
             snapshot: &snapshot,
             exists,
+            is_own,
             generations: generations.collect(),
             users: 0,
             vectors: BTreeMap::new(),
@@ -86,6 +92,7 @@ impl UserShard {
 struct Check<'a> {
     snapshot: &'a Snapshot<'a>,
     exists: &'a dyn Fn(TrackRef) -> bool,
+    is_own: &'a dyn Fn(Slot) -> bool,
     generations: BTreeMap<(String, u32), GenerationRow>,
     users: u64,
     /// Vectors found, by space and generation.
@@ -121,6 +128,7 @@ impl Check<'_> {
                 slot_of(user.as_str()).0
             ));
         }
+        self.own(&user)?;
         match *key.get(prefix.len()).ok_or("key ends early")? {
             keys::RECORD => {
                 self.users += 1;
@@ -148,6 +156,15 @@ impl Check<'_> {
                 waiting.map(drop).ok_or_else(|| "nobody is listed as waiting for its track".to_owned())
             }
             _ => Err("row of an unknown kind".to_owned()),
+        }
+    }
+
+    fn own(&self, user: &UserId) -> Problem {
+        let slot = slot_of(user.as_str());
+        if (self.is_own)(slot) {
+            Ok(())
+        } else {
+            Err(format!("belongs to another user shard. slot=`{slot}`"))
         }
     }
 
@@ -183,6 +200,8 @@ impl Check<'_> {
             // Removed bit by bit; nobody reads it.
             return Ok(());
         }
+        let user = keys::vectors_user(key).ok_or("key names no user")?;
+        self.own(&user)?;
         let dim = decode_vector(value)?.len();
         if dim as u64 != u64::from(row.dim) {
             return Err(format!("vector has a wrong dimension. found=`{dim}`, expected=`{}`", row.dim));

@@ -254,6 +254,12 @@ pub enum UserReply {
 }
 
 impl UserCommand {
+    /// Why every replica would refuse the command, whatever its state; `None` when it would not.
+    #[must_use]
+    pub fn problem(&self) -> Option<String> {
+        super::validate::command(self)
+    }
+
     /// The bytes of a log entry.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {

@@ -178,6 +178,13 @@ pub(super) fn vector_generation(key: &[u8]) -> Option<(String, u32)> {
     Some((std::str::from_utf8(&rest[..end]).ok()?.to_owned(), u32::from_be_bytes(*generation)))
 }
 
+/// The user in a vector's key.
+pub(super) fn vectors_user(key: &[u8]) -> Option<UserId> {
+    let rest = key.get(1..)?;
+    let end = rest.iter().position(|byte| *byte == 0)?;
+    user_id_of(rest.get(end + 5..)?)
+}
+
 /// The key of a generation's row.
 pub(super) fn generation(space: &SpaceName, generation: u32) -> Vec<u8> {
     space_key(GENERATION, space, generation)
@@ -313,6 +320,7 @@ mod tests {
         let (after, longer) = (waiting_after(Some(&track)), waiting(b"t ", &prefix));
         assert!(waiting_after(None) < wait && wait < after && after < longer && longer[..] < WAITING_END[..]);
         let space = SpaceName::new("user_cf").unwrap();
+        assert_eq!(vectors_user(&vector(&space, 7, &prefix)), Some(id.clone()));
         assert_eq!(parse_generation(&generation(&space, 7)), Some((space, 7)));
         let at = TrackRef { shard: ShardId(3), ordinal: TrackOrdinal(70_000) };
         assert_eq!(track_suffix(&day_plays(4, 1, at)), Some(at));

@@ -33,6 +33,7 @@ mod options;
 mod rows;
 mod scan;
 mod shard;
+mod shards;
 mod trends;
 mod validate;
 mod value;
@@ -51,6 +52,7 @@ pub use engine::{KnownTables, table_number};
 pub use error::{Result, UserShardError};
 pub use options::UserShardOptions;
 pub use shard::UserShard;
+pub use shards::UserShards;
 
 pub use crate::storage::entry::{AppliedAt, LogEntry};
 pub use trends::TREND_DAYS;

@@ -2,6 +2,11 @@
 
 use super::engine::EngineOptions;
 
+/// Below these a shard reads its files for everything, or writes many small ones.
+const BLOCK_CACHE_BYTES_MIN: u64 = 4 << 20;
+const MEMTABLE_BYTES_MIN: u64 = 4 << 20;
+const TREND_CACHE_BYTES_MIN: usize = 2 << 20;
+
 /// Memory of a user shard.
 #[derive(Debug, Clone)]
 pub struct UserShardOptions {
@@ -17,6 +22,18 @@ pub struct UserShardOptions {
 }
 
 impl UserShardOptions {
+    /// The same memory in all for `shards` shards, but for what each needs at least.
+    #[must_use]
+    pub fn shared_by(self, shards: usize) -> Self {
+        let bytes = shards.max(1) as u64;
+        Self {
+            block_cache_bytes: (self.block_cache_bytes / bytes).max(BLOCK_CACHE_BYTES_MIN),
+            memtable_bytes: (self.memtable_bytes / bytes).max(MEMTABLE_BYTES_MIN),
+            view_cache_bytes: self.view_cache_bytes / shards.max(1),
+            trend_cache_bytes: (self.trend_cache_bytes / shards.max(1)).max(TREND_CACHE_BYTES_MIN),
+        }
+    }
+
     pub(super) fn engine(&self) -> EngineOptions {
         EngineOptions { block_cache_bytes: self.block_cache_bytes, memtable_bytes: self.memtable_bytes }
     }

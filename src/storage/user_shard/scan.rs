@@ -15,20 +15,13 @@ use super::{
 use crate::types::slot_of;
 
 impl UserShard {
-    /// Visits listeners in key order, each as [`UserShard::view`] gives them, until the visitor breaks. Of more than
-    /// `most` listeners those of every `n`-th slot are visited, `n` the smallest power of two that brings their
-    /// expected number down to `most`. One snapshot a listener: a pass may see newer listeners beside older ones.
-    ///
-    /// Cost: one seek and one read of the history a listener; the cache of views is neither asked nor filled.
-    ///
-    /// # Errors
-    /// Damage, I/O; those of the visitor.
-    pub fn for_each_view<E: From<super::error::UserShardError>>(
+    /// Visits the listeners of every `stride`-th slot in key order until the visitor breaks; whether it did. See
+    /// [`UserShards::for_each_view`](super::UserShards::for_each_view).
+    pub(super) fn for_each_view<E: From<super::error::UserShardError>>(
         &self,
-        most: u64,
-        mut visit: impl FnMut(UserView) -> std::result::Result<ControlFlow<()>, E>,
-    ) -> std::result::Result<(), E> {
-        let stride = self.user_count().div_ceil(most.max(1)).next_power_of_two();
+        stride: u64,
+        visit: &mut impl FnMut(UserView) -> std::result::Result<ControlFlow<()>, E>,
+    ) -> std::result::Result<ControlFlow<()>, E> {
         let mut from = Vec::new();
         let inner = self.inner();
         loop {
@@ -38,7 +31,7 @@ impl UserShard {
                 found = Some((key.to_vec(), value.to_vec()));
                 Ok(ControlFlow::Break(()))
             })?;
-            let Some((key, value)) = found else { return Ok(()) };
+            let Some((key, value)) = found else { return Ok(ControlFlow::Continue(())) };
             let record = UserRecord::decode(&value).map_err(|what| damaged(&key, what))?;
             let id = record.user.user_id;
             from = keys::user_end(&keys::user(&id));
@@ -50,7 +43,7 @@ impl UserShard {
             drop(snapshot);
             let Some(view) = read else { continue };
             if visit(view)?.is_break() {
-                return Ok(());
+                return Ok(ControlFlow::Break(()));
             }
         }
     }

@@ -369,11 +369,6 @@ impl UserShard {
     }
 
     /// The newest day (since the epoch) with a counted play; which days of counts are kept follows from it.
-    #[must_use]
-    pub fn newest_counted_day(&self) -> Option<i32> {
-        self.newest_day()
-    }
-
     pub(super) fn newest_day(&self) -> Option<i32> {
         self.row().newest_day
     }

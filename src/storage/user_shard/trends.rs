@@ -25,6 +25,18 @@ pub(super) fn is_kept(day: i32, newest: i32) -> bool {
     day >= oldest_kept(newest)
 }
 
+/// Adds up the counts of each track; by track, each once.
+pub(super) fn sum_by_track(counts: &mut Vec<(TrackRef, u64)>) {
+    counts.sort_unstable_by_key(|(track, _)| *track);
+    counts.dedup_by(|next, kept| {
+        let same = next.0 == kept.0;
+        if same {
+            kept.1 += next.1;
+        }
+        same
+    });
+}
+
 impl UserShard {
     /// Plays of each track from `from_day` to `to_day` (both inclusive, days since the epoch) by listeners who were
     /// in `region` then, or anywhere when absent; by track, each once. Days outside the newest [`TREND_DAYS`] count
@@ -47,14 +59,7 @@ impl UserShard {
             let plays = self.day_plays((day, region.map(Region::number)))?;
             all.extend_from_slice(&plays);
         }
-        all.sort_unstable_by_key(|(track, _)| *track);
-        all.dedup_by(|next, kept| {
-            let same = next.0 == kept.0;
-            if same {
-                kept.1 += next.1;
-            }
-            same
-        });
+        sum_by_track(&mut all);
         Ok(all)
     }
 

@@ -130,6 +130,14 @@ impl Ord for Scored {
     }
 }
 
+/// The `k` best of what several shards found, best first, ties by id.
+pub(super) fn nearest_of(found: Vec<(UserId, f32)>, k: usize) -> Vec<(UserId, f32)> {
+    let mut all: Vec<Scored> = found.into_iter().map(|(user, score)| Scored { score, user }).collect();
+    all.sort_unstable_by(|a, b| b.cmp(a));
+    all.truncate(k);
+    all.into_iter().map(|found| (found.user, found.score)).collect()
+}
+
 impl UserShard {
     /// A user's vector.
     ///

@@ -263,7 +263,7 @@ fn statistics_are_kept_and_every_listener_is_visited_once() {
     assert_eq!(shard.shard.statistics().as_deref(), Some(&[1, 2, 3][..]));
     let visited = |most| {
         let mut seen = std::collections::BTreeSet::new();
-        let all = shard.shard.for_each_view(most, |view| {
+        let all = UserShards::new(vec![shard.shard.clone()]).for_each_view(most, |view| {
             assert_eq!(view.plays.len(), 1);
             assert!(seen.insert(view.user.user_id));
             Ok::<_, UserShardError>(std::ops::ControlFlow::Continue(()))
