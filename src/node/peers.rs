@@ -25,7 +25,7 @@ use crate::error::{Error, Result};
 use crate::storage::codec;
 use crate::storage::error::{damaged, describe};
 use crate::storage::pinned::hash_file;
-use crate::storage::track_shard::TrackShard;
+use crate::storage::track_shard::{TrackShard, Workshop};
 use crate::storage::track_shard::command::NewSegment;
 
 /// How a database takes part in a cluster.
@@ -190,7 +190,11 @@ impl Peers {
                             return Err(Error::Conflict("the segment is live already".to_owned()));
                         }
                         if !shard.holds(new) {
-                            self.fetch(shard, new, from)?;
+                            let workshop = shard.workshop()?;
+                            self.fetch((shard, &workshop), new, from)?;
+                            if !shard.place_ahead(&workshop, &new.entry)? {
+                                return Err(Error::Conflict("the segment is live already".to_owned()));
+                            }
                         }
                         shard.stage(new)
                     })?;
@@ -204,6 +208,7 @@ impl Peers {
     /// Fetches the files of a segment from whoever has them; waits as long as somebody might.
     fn fetch_from_any(&self, shard: &TrackShard, new: &NewSegment) -> Result<()> {
         let cluster = self.cluster()?;
+        let workshop = shard.workshop()?;
         let mut gone_rounds = 0;
         loop {
             let others = cluster.others();
@@ -212,8 +217,8 @@ impl Peers {
             }
             let mut gone = 0;
             for store in &others {
-                match self.fetch(shard, new, *store) {
-                    Ok(()) => return Ok(()),
+                match self.fetch((shard, &workshop), new, *store) {
+                    Ok(()) => return shard.place_for_entry(&workshop, &new.entry),
                     Err(Error::NotFound { .. }) => gone += 1,
                     Err(error) => {
                         tracing::debug!(%error, segment = new.entry.id, %store, "segment files cannot be had there");
@@ -234,17 +239,24 @@ impl Peers {
         }
     }
 
-    /// Fetches the files of a segment from one node; each is checked before it counts.
+    /// Fetches the files of a segment that are not in place from one node; each is checked before it counts.
     ///
     /// # Errors
     /// `NotFound` when that node does not have one; others when it cannot be asked, or the disk is full.
-    fn fetch(&self, shard: &TrackShard, new: &NewSegment, from: StoreId) -> Result<()> {
+    fn fetch(
+        &self,
+        (shard, workshop): (&TrackShard, &Workshop),
+        new: &NewSegment,
+        from: StoreId,
+    ) -> Result<()> {
         let cluster = self.cluster()?;
-        let folder = segment_folder(shard.folder(), new.entry.id);
+        let place = segment_folder(shard.folder(), new.entry.id);
+        let folder = segment_folder(workshop.folder(), new.entry.id);
         create_folder(&folder).map_err(damaged)?;
         for file in new.entry.all_files() {
             let is_it = |(hash, _): ([u8; 32], u64)| hash == *file.content_id.as_bytes();
-            if hash_file(&folder.join(&file.name)).is_ok_and(is_it) {
+            let is_there = |folder: &Path| hash_file(&folder.join(&file.name)).is_ok_and(is_it);
+            if is_there(&place) || is_there(&folder) {
                 continue;
             }
             let mut receiver = FileReceiver::create(&folder, file.clone()).map_err(damaged)?;

@@ -10,6 +10,7 @@
 //! | the columns that stages read | [`columns`] |
 //! | vectors, one set a space and generation | [`vectors`] |
 //! | the state at a `Seal` entry as files | `checkpoint` |
+//! | files in the making, and the moment they take their place | `workshop` |
 //! | opening those files again | `recover` |
 //! | those files as a snapshot for another replica, and becoming one | `snapshot` |
 //! | checking what checksums cannot | `check` |
@@ -32,7 +33,9 @@ mod shard;
 mod snapshot;
 pub mod vectors;
 pub mod view;
+mod workshop;
 
 pub use apply::OpenedSegment;
 pub use shard::{FetchSegment, Opening, TrackShard, TrackStateMachine, decode_reply, encode};
 pub use view::TrackView;
+pub use workshop::Workshop;

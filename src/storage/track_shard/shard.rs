@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use segue_storage_format::{Residence, SegmentEntry, Verify};
 
 use super::apply::OpenedSegment;
@@ -179,6 +179,11 @@ impl TrackShard {
         self.published.store(Arc::new(view));
     }
 
+    /// Segments that entries after the last checkpoint made live. An entry enters its own here before it opens their files.
+    pub(super) fn recent(&self) -> MutexGuard<'_, BTreeMap<u64, u64>> {
+        self.recent.lock()
+    }
+
     /// Segments that a replay of the log after the last checkpoint asks for.
     pub(super) fn recent_ids(&self) -> Vec<u64> {
         self.recent.lock().keys().copied().collect()
@@ -226,6 +231,7 @@ impl TrackStateMachine {
     /// Damaged or unreadable files, named.
     pub fn open(folder: &Path, shard: ShardId, opening: Opening) -> Result<(Self, Vec<String>)> {
         segue_storage_format::publish::create_folder(folder).map_err(crate::storage::error::damaged)?;
+        super::workshop::clear(folder)?;
         let (state, repairs) = super::recover::load(folder, shard, opening)?;
         let shared = Arc::new(TrackShard {
             folder: folder.to_owned(),
