@@ -10,6 +10,7 @@ use segue_cluster::ClusterNode;
 
 use super::group::Group;
 use super::peers::{Membership, Peers};
+use super::compare::CheckReport;
 use super::report::{ClusterReport, NodeState};
 use super::stage::Stage;
 use super::statistics::StatisticsTurn;
@@ -132,6 +133,9 @@ impl Segue {
     pub fn open_as(dir: &Path, settings: Settings, membership: Membership) -> Result<(Self, OpenReport)> {
         let (inner, report) = super::open::open(dir, settings, membership)?;
         let inner = Arc::new(inner);
+        if let Some(peers) = &inner.peers {
+            peers.serve_digests(Arc::downgrade(&inner));
+        }
         *inner.worker.lock() = Some(Worker::start(Arc::downgrade(&inner))?);
         Ok((Self(Arc::new(Handle(inner))), report))
     }
@@ -471,6 +475,16 @@ impl Segue {
     /// `Conflict` when the database is alone.
     pub fn cluster_status(&self) -> Result<ClusterReport> {
         self.serving()?.cluster_status()
+    }
+
+    /// Compares the replicas of every group on all nodes.
+    ///
+    /// Cost: every node reads all it has, once.
+    ///
+    /// # Errors
+    /// `Conflict` when the database is alone.
+    pub fn compare_replicas(&self) -> Result<CheckReport> {
+        self.serving()?.compare_replicas()
     }
 
     /// Changes what is wanted of a node of the cluster.

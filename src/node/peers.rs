@@ -8,18 +8,20 @@ use std::net::SocketAddr;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
 use segue_cluster::{
-    Call, Cluster, ClusterNode, ClusterOptions, ClusterStartError, Entry, NetworkConfig, StoreId,
+    Call, Cluster, ClusterNode, ClusterOptions, ClusterStartError, Entry, NetworkConfig, StoreId, TlsFiles,
 };
 use segue_storage_format::FileReceiver;
 use segue_storage_format::manifest::segment_folder;
 use segue_storage_format::publish::{create_folder, is_file_name};
 
+use super::compare::DIGEST;
+use super::engine::Inner;
 use super::group::Group;
 use crate::error::{Error, Result};
 use crate::storage::codec;
@@ -50,6 +52,10 @@ pub struct Ports {
     pub advertise: Option<String>,
     /// `HOST:PORT` of the public port.
     pub api: String,
+    /// Certificates, if nodes shall know each other by them.
+    pub tls: Option<TlsFiles>,
+    /// How long a voter may be silent before its vote goes to a spare node; `None`: for ever.
+    pub replace_after: Option<Duration>,
 }
 
 /// Calls between nodes.
@@ -72,6 +78,7 @@ const GONE: &str = "no such file";
 pub struct Peers {
     cluster: OnceLock<Arc<Cluster>>,
     shard: OnceLock<Arc<TrackShard>>,
+    node: OnceLock<Weak<Inner>>,
     stopping: AtomicBool,
 }
 
@@ -93,10 +100,15 @@ impl Peers {
             Membership::First(ports) => (ports, Entry::First),
             Membership::Join(ports, address) => (ports, Entry::Join(address)),
         };
-        let peers =
-            Arc::new(Self { cluster: OnceLock::new(), shard: OnceLock::new(), stopping: false.into() });
-        let network = NetworkConfig { listen: ports.cluster, advertise: ports.advertise };
-        let options = ClusterOptions { network, api: ports.api, entry };
+        let peers = Arc::new(Self {
+            cluster: OnceLock::new(),
+            shard: OnceLock::new(),
+            node: OnceLock::new(),
+            stopping: false.into(),
+        });
+        let Ports { cluster: listen, advertise, api, tls, replace_after } = ports;
+        let network = NetworkConfig { listen, advertise, tls };
+        let options = ClusterOptions { network, api, entry, replace_after };
         let weak = Arc::downgrade(&peers);
         let answer = move |from: StoreId, topic: u32, request: Bytes| {
             let peers = weak.upgrade().ok_or("the node is stopping")?;
@@ -123,6 +135,11 @@ impl Peers {
             Some(peers) => peers.fetch_from_any(shard, new),
             None => Err(Error::Unavailable("the node is stopping".to_owned())),
         }));
+    }
+
+    /// Tells whose replicas other nodes compare with theirs.
+    pub(super) fn serve_digests(&self, node: Weak<Inner>) {
+        self.node.get_or_init(|| node);
     }
 
     /// Comes into the cluster.
@@ -200,6 +217,11 @@ impl Peers {
                     })?;
                 }
                 Ok(Bytes::new())
+            }
+            DIGEST => {
+                let node = self.node.get().and_then(Weak::upgrade);
+                let opening = || Error::Unavailable("the data directory is being opened".to_owned());
+                node.ok_or_else(opening)?.answer_digest(request)
             }
             _ => Err(Error::Unavailable(format!("a call this version does not know. topic=`{topic}`"))),
         }

@@ -14,6 +14,7 @@
 //! | opening those files again | `recover` |
 //! | those files as a snapshot for another replica, and becoming one | `snapshot` |
 //! | checking what checksums cannot | `check` |
+//! | comparing with another replica | `digest` |
 //!
 //! Invariants: an ordinal, once given to an id, is that id's for ever; of all rows of an ordinal exactly one is not
 //! dead; a version never changes after it was published; offsets of a segment are the same in memory and in files.
@@ -25,6 +26,7 @@ mod checkpoint;
 pub mod columns;
 pub mod command;
 mod cow;
+mod digest;
 mod ids;
 mod recover;
 pub mod row;
