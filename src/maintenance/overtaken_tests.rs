@@ -68,6 +68,13 @@ fn a_build_that_another_leader_has_overtaken_leaves_the_live_files_alone() {
             first.machine.lock().apply(&[(log.len() as u64, 1, &bytes)]).unwrap();
         }
         *live.lock() = files(folders[0].path());
+        // The same state has the same digest, and another has not.
+        let states = [&first, &second].map(|harness| harness.machine.lock().shard().view().digest().unwrap());
+        assert_eq!(states[0], states[1]);
+        assert_eq!(states[0].records(), 2 * 200);
+        drop(log);
+        second.propose(&TrackCommand::DeleteTracks { ids: vec![TrackId::new("t3").unwrap()] }).unwrap();
+        assert_ne!(second.machine.lock().shard().view().digest().unwrap().parts, states[0].parts);
     };
     let shard = first.machine.lock().shard();
     seal(&shard, &|command| first.propose(command), &IndexChoice::default(), &overtake).unwrap();

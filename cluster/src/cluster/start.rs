@@ -183,15 +183,18 @@ impl Cluster {
         let shared = &self.shared;
         let network = shared.network().map_err(|reason| NetworkError::Peer { reason })?;
         let map = shared.map.map();
-        let gone_on = |store: StoreId, address: &str| {
+        let gone_on = |address: &str| {
             let there = network.hello(address).ok()?;
-            (there.store == store && there.cluster != shared.local.cluster).then_some(there)
+            (map.nodes.contains_key(&there.store) && there.cluster != shared.local.cluster).then_some(there)
         };
+        let mut addresses: Vec<&str> =
+            map.others(shared.local.store).map(|(_, node)| node.address.as_str()).collect();
+        if let Entry::Join(address) = &self.entry {
+            addresses.push(address);
+        }
         let found = thread::scope(|scope| {
-            let asked: Vec<_> = map
-                .others(shared.local.store)
-                .map(|(store, node)| scope.spawn(move || gone_on(store, &node.address)))
-                .collect();
+            let asked: Vec<_> =
+                addresses.iter().map(|address| scope.spawn(|| gone_on(address))).collect();
             asked.into_iter().find_map(|thread| thread.join().ok().flatten())
         });
         let Some(there) = found else { return Ok(()) };
