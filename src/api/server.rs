@@ -155,7 +155,9 @@ impl Server {
             advertise: Some(settings.cluster.advertise.clone()).filter(|address| !address.is_empty()),
             api: self.grpc_address().to_string(),
             tls: tls_files(&settings.cluster.tls),
-            replace_after: Some(settings.cluster.replace_after_ms).filter(|ms| *ms > 0).map(Duration::from_millis),
+            replace_after: Some(settings.cluster.replace_after_ms)
+                .filter(|ms| *ms > 0)
+                .map(Duration::from_millis),
         };
         let membership = match entry {
             ClusterEntry::Kept => Membership::Kept(ports),

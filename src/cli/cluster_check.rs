@@ -11,7 +11,11 @@ use crate::node::CheckReport;
 /// `Corrupt` when replicas differ; `Unavailable` when some could not be read; those of the server.
 pub(super) fn check(client: &Client, json: bool) -> Result<()> {
     let report = client.compare_replicas()?;
-    if json { print_json(&report)? } else { print(&render(&report))? }
+    if json {
+        print_json(&report)?
+    } else {
+        print(&render(&report))?
+    }
     if !report.differences.is_empty() {
         return Err(Error::Corrupt(format!("{} ranges of replicas differ", report.differences.len())));
     }

@@ -42,7 +42,9 @@ fn render(report: &RecoveryReport) -> String {
     let nodes: String = report
         .lost_nodes
         .iter()
-        .map(|(node, address)| format!("  {node} at {address} is given up; if it comes back, it is refused\n"))
+        .map(|(node, address)| {
+            format!("  {node} at {address} is given up; if it comes back, it is refused\n")
+        })
         .collect();
     let groups: String = report
         .groups

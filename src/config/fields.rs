@@ -251,7 +251,11 @@ pub const FIELDS: &[Field] = &[
         "path",
         "PEM file of this node's certificate; it must name the host of its `cluster.advertise`.",
     ),
-    text("cluster.tls.key", "path", "PEM file of the private key of `cluster.tls.cert`. Read once, at the start."),
+    text(
+        "cluster.tls.key",
+        "path",
+        "PEM file of the private key of `cluster.tls.cert`. Read once, at the start.",
+    ),
     text(
         "log.filter",
         "",

@@ -9,11 +9,12 @@ use segue_cluster::{Call, ClusterStatus, GroupId, MAP_GROUP, StoreId};
 use serde::{Deserialize, Serialize};
 
 use super::engine::Inner;
-use super::open::{META, TRACKS, USERS};
+use super::open::{META, TRACKS};
 use super::report::group_name;
 use crate::error::{Error, Result};
 use crate::storage::codec;
 use crate::storage::digest::Digest;
+use crate::storage::user_shard::UserShard;
 use crate::types::Slot;
 
 /// The call between nodes, and the version of what it carries.
@@ -96,7 +97,8 @@ impl Inner {
     }
 
     fn compare_group(&self, group: GroupId, status: &ClusterStatus, report: &mut CheckReport) -> Result<()> {
-        let cluster = self.peers.as_deref().ok_or_else(|| Error::Internal("no peers".to_owned()))?.cluster()?;
+        let cluster =
+            self.peers.as_deref().ok_or_else(|| Error::Internal("no peers".to_owned()))?.cluster()?;
         let name = group_name(group);
         let answering = status.nodes.iter().filter(|node| node.groups.is_ok());
         let stores: Vec<StoreId> = answering
@@ -112,7 +114,8 @@ impl Inner {
                 }
                 let call = Call { to, topic: DIGEST, request: request.clone(), timeout: TIMEOUT };
                 let reply = cluster.call(call)?;
-                let (index, parts): Words = codec::decode(VERSION, &reply).map_err(|error| error.to_string())?;
+                let (index, parts): Words =
+                    codec::decode(VERSION, &reply).map_err(|error| error.to_string())?;
                 let part = |(kind, range, records, sum)| ((kind, range), (records, sum));
                 Ok(Digest { index, parts: parts.into_iter().map(part).collect() })
             };
@@ -138,7 +141,9 @@ impl Inner {
             }
             from = newest;
         }
-        report.problems.push(format!("{name} is written to faster than it can be read: try again, or pause the writers"));
+        report.problems.push(format!(
+            "{name} is written to faster than it can be read: try again, or pause the writers"
+        ));
         Ok(())
     }
 
@@ -168,8 +173,10 @@ impl Inner {
         Ok(match group.0 {
             META => self.meta.shard.applied().index,
             TRACKS => self.tracks.shard.view().applied_index,
-            USERS => self.users.shard.applied().index,
-            _ => self.map_digest(group)?.index,
+            _ => match self.user_shard(group) {
+                Some(shard) => shard.applied().index,
+                None => self.map_digest(group)?.index,
+            },
         })
     }
 
@@ -182,9 +189,17 @@ impl Inner {
                 Ok(digest)
             }
             TRACKS => self.tracks.shard.view().digest(),
-            USERS => self.users.shard.digest().map_err(Error::from),
-            _ => self.map_digest(group),
+            _ => match self.user_shard(group) {
+                Some(shard) => shard.digest().map_err(Error::from),
+                None => self.map_digest(group),
+            },
         }
+    }
+
+    fn user_shard(&self, group: GroupId) -> Option<&UserShard> {
+        let (name, users) = (group_name(group), &self.users);
+        let mut shards = users.groups.iter().zip(users.shards.iter());
+        shards.find(|(group, _)| group.name == name).map(|(_, shard)| shard)
     }
 
     /// The map counts its own changes.

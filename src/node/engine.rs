@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::Mutex;
 use segue_cluster::ClusterNode;
 
+use super::compare::CheckReport;
 use super::group::Group;
 use super::peers::{Membership, Peers};
-use super::compare::CheckReport;
 use super::report::{ClusterReport, NodeState};
 use super::stage::Stage;
 use super::statistics::StatisticsTurn;
@@ -475,6 +475,11 @@ impl Segue {
     /// `Conflict` when the database is alone.
     pub fn cluster_status(&self) -> Result<ClusterReport> {
         self.serving()?.cluster_status()
+    }
+
+    /// Brings the metrics of groups and log up to date in the process's recorder.
+    pub fn record_metrics(&self) {
+        self.0.0.record_metrics();
     }
 
     /// Compares the replicas of every group on all nodes.

@@ -11,6 +11,7 @@ mod judge;
 mod listeners;
 mod load;
 mod meta;
+mod metrics;
 mod open;
 mod open_users;
 mod peers;

@@ -168,7 +168,8 @@ impl Groups<'_> {
 fn cluster_to_join(dir: &Path, membership: &Membership) -> Result<Option<ClusterId>> {
     match membership {
         Membership::Join(ports, address) if !dir.join("identity").exists() => {
-            let id = cluster_of(address, ports.tls.as_ref()).map_err(|error| Error::Unavailable(describe(&error)))?;
+            let id = cluster_of(address, ports.tls.as_ref())
+                .map_err(|error| Error::Unavailable(describe(&error)))?;
             Ok(Some(id))
         }
         _ => Ok(None),

@@ -27,8 +27,8 @@ use crate::error::{Error, Result};
 use crate::storage::codec;
 use crate::storage::error::{damaged, describe};
 use crate::storage::pinned::hash_file;
-use crate::storage::track_shard::{TrackShard, Workshop};
 use crate::storage::track_shard::command::NewSegment;
+use crate::storage::track_shard::{TrackShard, Workshop};
 
 /// How a database takes part in a cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -193,8 +193,7 @@ impl Cluster {
             addresses.push(address);
         }
         let found = thread::scope(|scope| {
-            let asked: Vec<_> =
-                addresses.iter().map(|address| scope.spawn(|| gone_on(address))).collect();
+            let asked: Vec<_> = addresses.iter().map(|address| scope.spawn(|| gone_on(address))).collect();
             asked.into_iter().find_map(|thread| thread.join().ok().flatten())
         });
         let Some(there) = found else { return Ok(()) };

@@ -214,9 +214,7 @@ impl Network {
     /// A sentence.
     pub fn hello(&self, address: &str) -> Result<Local, String> {
         let runtime = self.runtime.as_ref().ok_or("the network has stopped")?;
-        runtime.block_on(async {
-            calls::hello(&mut calls::connect(address, self.tls.as_ref()).await?).await
-        })
+        runtime.block_on(async { calls::hello(&mut calls::connect(address, self.tls.as_ref()).await?).await })
     }
 
     /// The connection to a node, made anew when its address changed.
@@ -258,17 +256,17 @@ pub fn cluster_of(address: &str, tls: Option<&TlsFiles>) -> Result<ClusterId, Ne
     let tls = tls.map(Tls::read).transpose()?;
     let io = |source| NetworkError::Io { action: "start a thread", address: address.to_owned(), source };
     let runtime = runtime(1).map_err(io)?;
-    let asked = runtime.block_on(async { calls::hello(&mut calls::connect(address, tls.as_ref()).await?).await });
+    let asked =
+        runtime.block_on(async { calls::hello(&mut calls::connect(address, tls.as_ref()).await?).await });
     asked.map(|there| there.cluster).map_err(|reason| NetworkError::Peer { reason })
 }
 
 fn server(tls: Option<&Tls>) -> Result<Server, NetworkError> {
     match tls {
         None => Ok(Server::builder()),
-        Some(tls) => Server::builder().tls_config(tls.server()).map_err(|error| NetworkError::Tls {
-            file: "cluster.tls".to_owned(),
-            reason: sources(&error),
-        }),
+        Some(tls) => Server::builder()
+            .tls_config(tls.server())
+            .map_err(|error| NetworkError::Tls { file: "cluster.tls".to_owned(), reason: sources(&error) }),
     }
 }
 

@@ -172,11 +172,13 @@ impl TrackShard {
 
     /// Everything before is gone: the state is that of a snapshot.
     pub(super) fn replaced(&self, view: TrackView) {
+        let index = view.applied_index;
+        // First: whoever places files looks at `recent` and at the view, and must find the new segments in one of them.
+        self.published.store(Arc::new(view));
         self.staged.lock().clear();
         self.recent.lock().clear();
         *self.pending.lock() = None;
-        self.durable_index.store(view.applied_index, Ordering::Release);
-        self.published.store(Arc::new(view));
+        self.durable_index.store(index, Ordering::Release);
     }
 
     /// Segments that entries after the last checkpoint made live. An entry enters its own here before it opens their files.

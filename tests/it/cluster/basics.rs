@@ -39,9 +39,26 @@ fn the_status_shows_the_cluster_and_commands_refuse_what_would_stop_it() {
     let endpoint = nodes[0].running().endpoint.clone();
     let report = document(&["cluster", "status", "--json", "--endpoint", &endpoint]);
     assert_eq!(report["nodes"].as_array().unwrap().len(), 3, "{report}");
-    assert_eq!(report["replicas"].as_array().unwrap().len(), 12, "{report}");
+    assert_eq!(report["replicas"].as_array().unwrap().len(), 15, "{report}");
     let text = run(&["cluster", "status", "--endpoint", &endpoint]);
     assert!(String::from_utf8_lossy(&text.stdout).contains("every group bears the loss of a node"));
+
+    // Every node tells about its replicas; what only leaders know adds up over the nodes.
+    let metrics: Vec<String> = nodes.iter().map(|node| node.running().get("/metrics")).collect();
+    for group in ["meta", "map", "tracks-0", "users-0", "users-1"] {
+        let sum = |name: &str| -> f64 {
+            let start = format!("segue_group_{name}{{group=\"{group}\"}} ");
+            let value = |text: &String| {
+                let line = text.lines().find_map(|line| line.strip_prefix(&start));
+                line.unwrap_or_else(|| panic!("no {start}")).parse::<f64>().unwrap()
+            };
+            metrics.iter().map(value).sum()
+        };
+        let sums = [sum("leads"), sum("has_leader"), sum("voters"), sum("silent_voters"), sum("failed")];
+        assert_eq!(sums, [1.0, 3.0, 3.0, 0.0, 0.0], "{group}");
+        assert!(sum("applied_index") > 15.0, "{group}");
+    }
+    assert!(metrics[0].contains("segue_log_write_quantile_seconds{quantile=\"0.99\"}"), "{}", metrics[0]);
 
     // Leadership goes where it is sent.
     let from = leader(&nodes, "users-0");
@@ -75,7 +92,7 @@ fn the_status_shows_the_cluster_and_commands_refuse_what_would_stop_it() {
     assert!(String::from_utf8_lossy(&refused.stderr).contains("would stop"));
     let report = nodes[to].client().cluster_status().unwrap();
     assert!(report.nodes.iter().all(|node| node.state == NodeState::Serving));
-    assert_eq!(report.endangered().len(), 4);
+    assert_eq!(report.endangered().len(), 5);
 
     // What a kill leaves of a member is whole.
     let dir = nodes[down].dir.path().display().to_string();

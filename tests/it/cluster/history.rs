@@ -51,8 +51,7 @@ impl Clients {
     #[track_caller]
     pub(super) fn check(self) -> Seen {
         self.stop.store(true, Ordering::Release);
-        let all: Vec<_> =
-            self.threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
+        let all: Vec<_> = self.threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
         let mut seen = Seen::default();
         for register in 0..REGISTERS {
             let of = |(it, operation): &(u64, Operation)| (*it == register).then_some(*operation);
@@ -99,7 +98,10 @@ fn run(
                 Err(_) => None,
             };
             if let Some(value) = value {
-                history.push((register, Operation { called, answered: Some(now()), action: Action::Read(value) }));
+                history.push((
+                    register,
+                    Operation { called, answered: Some(now()), action: Action::Read(value) },
+                ));
             }
         }
         thread::sleep(PAUSE);

@@ -34,7 +34,7 @@ fn the_vote_of_a_node_that_stays_away_goes_to_a_spare_one_and_without_a_spare_no
     };
     let report = client.cluster_status().unwrap();
     let dead = report.nodes.iter().find(|node| !node.problem.is_empty()).unwrap().node.clone();
-    assert_eq!(voters(&report, &dead), 4, "{report:?}");
+    assert_eq!(voters(&report, &dead), 5, "{report:?}");
     write(&client, "before", 3);
     // A spare node comes, and takes the votes.
     let mut spare = Node::new();
@@ -43,7 +43,7 @@ fn the_vote_of_a_node_that_stays_away_goes_to_a_spare_one_and_without_a_spare_no
     let took = until("the spare node votes", || {
         let report = client.cluster_status().ok()?;
         let name = node_of(&report, &spare);
-        (voters(&report, &name) == 4 && voters(&report, &dead) == 0).then_some(name)
+        (voters(&report, &name) == 5 && voters(&report, &dead) == 0).then_some(name)
     });
     // So one more may be lost.
     nodes[1].kill();
@@ -55,8 +55,8 @@ fn the_vote_of_a_node_that_stays_away_goes_to_a_spare_one_and_without_a_spare_no
     // Who comes back follows, and takes the next vote.
     nodes[2].launch_with(&["cluster.replace_after_ms=2500"], &[]);
     nodes[2].running().until_ready();
-    until("it votes again", || (voters(&client.cluster_status().ok()?, &dead) == 4).then_some(()));
-    assert_eq!(voters(&client.cluster_status().unwrap(), &took), 4);
+    until("it votes again", || (voters(&client.cluster_status().ok()?, &dead) == 5).then_some(()));
+    assert_eq!(voters(&client.cluster_status().unwrap(), &took), 5);
     are_known(&nodes[2].client(), &[id("before-2"), id("after-two-losses")]);
 }
 
@@ -76,7 +76,7 @@ fn a_survivor_of_a_lost_majority_goes_on_alone_and_old_nodes_are_refused() {
     let plan = document(&["cluster", "recover", "--data", &dir, "--plan", "--json"]);
     assert_eq!((plan["applied"].as_bool(), plan["lost_nodes"].as_array().unwrap().len()), (Some(false), 2));
     let groups = plan["groups"].as_array().unwrap();
-    assert_eq!(groups.len(), 4, "{plan}");
+    assert_eq!(groups.len(), 5, "{plan}");
     for group in groups {
         assert_eq!((group["voters"].as_u64(), group["problem"].as_str()), (Some(3), Some("")), "{plan}");
         assert!(group["continues_from"].as_u64() >= group["committed"].as_u64(), "{plan}");
@@ -92,14 +92,18 @@ fn a_survivor_of_a_lost_majority_goes_on_alone_and_old_nodes_are_refused() {
     nodes[2].running().until_ready();
     let client = nodes[2].client();
     let report = settled(&client, 1);
-    assert_eq!((report.nodes.len(), report.cluster_id.as_str()), (1, done["new_cluster_id"].as_str().unwrap()));
+    assert_eq!(
+        (report.nodes.len(), report.cluster_id.as_str()),
+        (1, done["new_cluster_id"].as_str().unwrap())
+    );
     are_known(&client, &before);
     are_known(&client, &[world.users[0].user_id.clone()]);
     let after = write(&client, "after", 5);
 
     // An old node comes back, at its old address or a new one: it is refused, with the reason, and changes nothing.
     let old = nodes[0].dir.path();
-    let refused = serve(old, &["cluster.listen=127.0.0.1:0"], &["--join", &address(&nodes[2])]).output().unwrap();
+    let refused =
+        serve(old, &["cluster.listen=127.0.0.1:0"], &["--join", &address(&nodes[2])]).output().unwrap();
     assert!(!refused.status.success());
     let said = String::from_utf8_lossy(&refused.stderr);
     assert!(said.contains("another cluster") || said.contains("recovered without this one"), "{said}");

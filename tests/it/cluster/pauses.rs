@@ -34,8 +34,7 @@ fn a_leader_that_stood_still_reads_nothing_stale_when_it_goes_on() {
     nodes[other].client().upsert_users(vec![User::unknown(news.clone())]).unwrap();
     // These wait in its sockets and are the first thing it sees.
     let (lists, known) = thread::scope(|scope| {
-        let lists: Vec<_> =
-            (0..4).map(|_| scope.spawn(|| sleeper.recommend(request(listener)))).collect();
+        let lists: Vec<_> = (0..4).map(|_| scope.spawn(|| sleeper.recommend(request(listener)))).collect();
         let known = scope.spawn(|| sleeper.user(&news));
         thread::sleep(Duration::from_millis(number("SEGUE_CLUSTER_STOP_MS", 3_000)));
         nodes[stopped].running().signal("-CONT");

@@ -55,7 +55,9 @@ impl Node {
 /// Loads a small world into a directory, as a single database does, and closes it.
 pub(super) fn load(dir: &Path) -> World {
     let world = World::generate(11, 1_200, 60);
-    let (engine, _) = Segue::open(dir, small_segments()).unwrap();
+    let mut settings = small_segments();
+    settings.storage.user_shards = 2;
+    let (engine, _) = Segue::open(dir, settings).unwrap();
     world.load(&engine);
     engine.checkpoint().unwrap();
     engine.shutdown().unwrap();
@@ -86,7 +88,7 @@ pub(super) fn settled(client: &Client, voters: usize) -> ClusterReport {
                 && of_group.iter().any(|replica| replica.role == "leader")
                 && of_group.iter().all(|replica| replica.lag == Some(0) && !replica.changing)
         };
-        (groups.len() == 4 && groups.iter().all(whole)).then_some(report)
+        (groups.len() == 5 && groups.iter().all(whole)).then_some(report)
     })
 }
 
@@ -127,7 +129,7 @@ pub(super) fn address(node: &Node) -> String {
 pub(super) fn replicas_are_equal(node: &Node, replicas: u64) {
     let report = document(&["cluster", "check", "--json", "--endpoint", &node.running().endpoint]);
     let groups = report["groups"].as_array().unwrap();
-    assert_eq!(groups.len(), 4, "{report}");
+    assert_eq!(groups.len(), 5, "{report}");
     assert!(groups.iter().all(|group| group["replicas"] == replicas), "{report}");
     assert_eq!(report["differences"].as_array().unwrap().len(), 0, "{report}");
 }
