@@ -12,6 +12,9 @@ use segue::types::{User, UserId};
 use super::servers::Node;
 use crate::support::id;
 
+/// Threads that ask one node what it knows.
+const READERS: usize = 8;
+
 /// What writers share.
 #[derive(Default)]
 struct Shared {
@@ -105,10 +108,18 @@ fn write(shared: &Shared, number: usize, name: &str) {
 /// Every listener is known to every node that runs.
 #[track_caller]
 pub(super) fn all_are_known(nodes: &[Node], users: &[UserId]) {
-    for node in nodes.iter().filter(|node| node.running.is_some()) {
-        let client = node.client();
-        for user in users {
-            client.user(user).unwrap_or_else(|error| panic!("{user} was acknowledged: {error}"));
+    let running = nodes.iter().filter(|node| node.running.is_some());
+    thread::scope(|scope| {
+        for node in running {
+            // Questions asked at once share a round to the leader.
+            for part in users.chunks(users.len().div_ceil(READERS).max(1)) {
+                let client = node.client();
+                scope.spawn(move || {
+                    for user in part {
+                        client.user(user).unwrap_or_else(|error| panic!("{user} was acknowledged: {error}"));
+                    }
+                });
+            }
         }
-    }
+    });
 }
