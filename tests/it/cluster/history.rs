@@ -84,7 +84,7 @@ fn run(
         let register = (turn / 2) % REGISTERS;
         let user = id(format!("register-{register}"));
         let called = now();
-        if turn % 2 == 0 {
+        if turn.is_multiple_of(2) {
             let value = values.fetch_add(1, Ordering::Relaxed);
             let row = User { onboarding_genres: vec![format!("v{value}")], ..User::unknown(user) };
             let sent = client.upsert_users(vec![row]);

@@ -92,8 +92,7 @@ fn pump(
     is_request: bool,
 ) {
     let mut buffer = vec![0; 64 << 10];
-    loop {
-        let Ok(bytes @ 1..) = source.read(&mut buffer) else { break };
+    while let Ok(bytes @ 1..) = source.read(&mut buffer) {
         if is_request && from.lock().is_none() {
             *from.lock() = wires.sender(&buffer[..bytes]);
         }
