@@ -105,7 +105,7 @@ impl Inner {
             .filter(|node| node.record.replicas.contains_key(&group))
             .map(|node| node.store)
             .collect();
-        let mut from = 0;
+        let (mut from, mut standing) = (0, String::new());
         for _ in 0..TRIES {
             let request = Bytes::from(codec::encode(VERSION, &(group.0, from))?);
             let ask = |to: StoreId| -> std::result::Result<Digest, String> {
@@ -140,9 +140,12 @@ impl Inner {
                 return Ok(());
             }
             from = newest;
+            let at = |(store, digest): (&StoreId, &Digest)| format!("{store} at {}", digest.index);
+            standing = digests.iter().map(at).collect::<Vec<_>>().join(", ");
         }
         report.problems.push(format!(
-            "{name} is written to faster than it can be read: try again, or pause the writers"
+            "{name}: replicas could not be read at one entry ({standing}): one has failed or lags (see `status`), or writes \
+             do not pause: try again, or pause the writers"
         ));
         Ok(())
     }
