@@ -13,6 +13,7 @@
 //! | `node` | the data directory and its groups; start and stop |
 //! | `open` | what is checked before a data directory is used |
 //! | `replica_start` | how a replica begins |
+//! | `recover` | a survivor goes on alone after a majority is lost |
 //! | `cluster` | a node among others: joining, requests that find their leader, members that become what the map says |
 //! | `map` | which nodes there are, and what is wanted of them; a group of its own |
 //! | `net` | the wires between nodes |
@@ -28,7 +29,7 @@
 //! | [`env`](mod@env) | time, random numbers, free disk space: what a simulation replaces |
 //!
 //! Absent on purpose: clocks and random numbers that decide anything replicated, lease reads, forwarding of Raft's own
-//! proposals, encryption between nodes (put their ports in a private network).
+//! proposals.
 
 mod closed;
 mod cluster;
@@ -52,6 +53,7 @@ mod open;
 mod panic;
 mod placement;
 mod raft_log_bridge;
+mod recover;
 mod replica_start;
 #[cfg(test)]
 mod sim;
@@ -70,9 +72,10 @@ pub use ids::{ClusterId, GroupId, PeerId, StoreId};
 pub use log::scan::TornTail;
 pub use map::{MAP_GROUP, MapState, NodeIntent, NodeRecord, map_machine};
 pub use metrics::{HistogramSnapshot, MetricsSnapshot};
-pub use net::{CallHandler, NetworkConfig, NetworkError, cluster_of};
+pub use net::{CallHandler, NetworkConfig, NetworkError, TlsFiles, cluster_of};
 pub use node::ClusterNode;
 pub use open::OpenReport;
+pub use recover::{GroupRecovery, RecoverError, Recovery, apply_recovery, plan_recovery};
 pub use snapshot::{DirStaging, NoFiles, SnapshotFile, SnapshotFiles, SnapshotManifest, Staging, Words};
 pub use state_machine::{AppliedState, ApplyError, CommittedEntry, StateMachine};
 pub use status::{GroupStatus, MemberStatus, Role};

@@ -20,6 +20,12 @@ impl pb::cluster_server::Cluster for ClusterService {
         self.0.answer(Lane::Query, deadline, work).await
     }
 
+    async fn check(&self, request: Request<pb::ClusterCheckRequest>) -> Reply<pb::ClusterCheckReply> {
+        let deadline = self.0.deadline(request.metadata());
+        let work = |core: &Core| Ok(core.engine()?.compare_replicas()?.into());
+        self.0.answer(Lane::Query, deadline, work).await
+    }
+
     async fn set_node_state(
         &self,
         request: Request<pb::SetNodeStateRequest>,

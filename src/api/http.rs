@@ -28,6 +28,9 @@ pub(super) fn routes(core: Core, metrics: PrometheusHandle) -> Router {
 }
 
 async fn render(State(port): State<Port>) -> Response {
+    if let Ok(engine) = port.core.engine() {
+        engine.record_metrics();
+    }
     ([(header::CONTENT_TYPE, METRICS_TEXT)], port.metrics.render()).into_response()
 }
 

@@ -25,9 +25,9 @@ use super::proto as pb;
 use super::recipes::RecipesService;
 use super::recommender::RecommenderService;
 use super::{admission::Admission, http};
-use crate::config::{Limits, Settings};
+use crate::config::{ClusterTls, Limits, Settings};
 use crate::error::{Error, Result};
-use crate::node::{Membership, OpenReport, Ports, Segue};
+use crate::node::{Membership, OpenReport, Ports, Segue, TlsFiles};
 use crate::telemetry;
 
 /// Streams one connection may have open: many queries share one connection.
@@ -154,6 +154,10 @@ impl Server {
             cluster: settings.cluster.listen,
             advertise: Some(settings.cluster.advertise.clone()).filter(|address| !address.is_empty()),
             api: self.grpc_address().to_string(),
+            tls: tls_files(&settings.cluster.tls),
+            replace_after: Some(settings.cluster.replace_after_ms)
+                .filter(|ms| *ms > 0)
+                .map(Duration::from_millis),
         };
         let membership = match entry {
             ClusterEntry::Kept => Membership::Kept(ports),
@@ -216,6 +220,11 @@ impl Server {
         }
         tokio::time::sleep(FLUSH).await;
     }
+}
+
+fn tls_files(tls: &ClusterTls) -> Option<TlsFiles> {
+    let ClusterTls { ca, cert, key } = tls.clone();
+    tls.is_set().then_some(TlsFiles { ca, cert, key })
 }
 
 async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr)> {

@@ -6,6 +6,8 @@ use clap::Subcommand;
 use serde_json::json;
 
 use super::args::OutputArgs;
+use super::cluster_check::check;
+use super::cluster_recover::RecoverArgs;
 use super::output::{Align, bytes, count, print, print_json, table};
 use crate::api::Client;
 use crate::error::{Error, Result};
@@ -19,7 +21,9 @@ Examples:
   segue cluster drain 3f09 --dry-run
   segue cluster resume 3f09
   segue cluster transfer-leader tracks-0 --to 3f09
-  segue cluster remove-node 3f09";
+  segue cluster remove-node 3f09
+  segue cluster check --json
+  segue cluster recover --data ./node3 --plan";
 
 /// Pause between two prints of `--watch`.
 const WATCH_PAUSE: Duration = Duration::from_secs(1);
@@ -45,6 +49,10 @@ enum Command {
         #[arg(long)]
         watch: bool,
     },
+    /// Compare all replicas of every group; fails when they differ
+    Check,
+    /// After a majority is lost for good: a survivor's directory goes on as a cluster of one
+    Recover(RecoverArgs),
     /// Before a node is stopped for long: it leads no more, and gives its votes to spare nodes
     Drain(Change),
     /// After a drain: it takes part as before
@@ -84,6 +92,9 @@ impl ClusterArgs {
     /// # Errors
     /// Those of the server; `Conflict` for what would stop a group.
     pub fn run(self) -> Result<()> {
+        if let Command::Recover(args) = &self.command {
+            return args.run(self.output.json);
+        }
         let endpoint = self
             .endpoint
             .as_deref()
@@ -92,6 +103,9 @@ impl ClusterArgs {
         let json = self.output.json;
         match self.command {
             Command::Status { watch } => status(&client, json, watch),
+            Command::Check => check(&client, json),
+            // Needs no server.
+            Command::Recover(args) => args.run(json),
             Command::Drain(change) => set_state(&client, &change, NodeState::Draining, json),
             Command::Resume(change) => set_state(&client, &change, NodeState::Serving, json),
             Command::RemoveNode(change) => set_state(&client, &change, NodeState::Removed, json),

@@ -13,6 +13,8 @@ pub mod bench_ann;
 mod bench_recall;
 mod bench_recommend;
 mod cluster;
+mod cluster_check;
+mod cluster_recover;
 mod contents;
 mod demo;
 pub mod estimate;

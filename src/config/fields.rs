@@ -224,13 +224,37 @@ pub const FIELDS: &[Field] = &[
         "cluster.listen",
         "address:port",
         "Where other nodes of the cluster are listened to; a database that is alone does not bind it. Port 0 takes any free \
-         port. Whoever reaches it can read and change everything: keep it in a private network.",
+         port. Without `cluster.tls` whoever reaches it can read and change everything: keep it in a private network.",
     ),
     text(
         "cluster.advertise",
         "host:port",
         "How other nodes reach this one; empty: where it listens. Set it when `cluster.listen` is 0.0.0.0 or behind a \
          translated address.",
+    ),
+    whole(
+        "cluster.replace_after_ms",
+        "milliseconds",
+        0,
+        86_400_000,
+        "How long a voting node may be silent before its vote goes to a node that only follows, if there is one; 0 = for \
+         ever. Shorter repairs sooner; longer than a restart or a repair of the network takes spares needless moves.",
+    ),
+    text(
+        "cluster.tls.ca",
+        "path",
+        "PEM file of the authority whose certificates the cluster's nodes show each other; empty: no certificates. The three \
+         files of `cluster.tls` go together, and all nodes have them or none. A node of another authority is refused.",
+    ),
+    text(
+        "cluster.tls.cert",
+        "path",
+        "PEM file of this node's certificate; it must name the host of its `cluster.advertise`.",
+    ),
+    text(
+        "cluster.tls.key",
+        "path",
+        "PEM file of the private key of `cluster.tls.cert`. Read once, at the start.",
     ),
     text(
         "log.filter",

@@ -12,4 +12,4 @@ mod settings;
 pub use fields::{FIELDS, Field, Range};
 pub use load::{ENVIRONMENT_PREFIX, Loaded, Overrides, load};
 pub use reference::reference;
-pub use settings::{Limits, Log, LogFormat, Settings, Storage};
+pub use settings::{ClusterTls, Limits, Log, LogFormat, Settings, Storage};

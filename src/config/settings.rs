@@ -58,6 +58,7 @@ impl Settings {
         if self.listen == self.http && self.listen.port() != 0 {
             problems.push(format!("http: must differ from listen. http=`{}`", self.http));
         }
+        problems.extend(self.cluster.tls.missing());
         if problems.is_empty() { Ok(()) } else { Err(problems) }
     }
 }
@@ -144,11 +145,51 @@ pub struct Cluster {
     pub listen: SocketAddr,
     /// `HOST:PORT` other nodes reach this one at; empty: where it listens.
     pub advertise: String,
+    /// How long a voter may be silent before its vote goes to a spare node, in milliseconds; 0 = for ever.
+    pub replace_after_ms: u64,
+    /// Certificates of nodes.
+    pub tls: ClusterTls,
 }
 
 impl Default for Cluster {
     fn default() -> Self {
-        Self { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 7702)), advertise: String::new() }
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 7702)),
+            advertise: String::new(),
+            replace_after_ms: 600_000,
+            tls: ClusterTls::default(),
+        }
+    }
+}
+
+/// The PEM files by which nodes know each other: all three, or none.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ClusterTls {
+    /// Certificates of the authority all nodes are of.
+    pub ca: PathBuf,
+    /// This node's certificate.
+    pub cert: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+}
+
+impl ClusterTls {
+    /// Each file with the setting that names it.
+    fn files(&self) -> [(&'static str, &PathBuf); 3] {
+        [("cluster.tls.ca", &self.ca), ("cluster.tls.cert", &self.cert), ("cluster.tls.key", &self.key)]
+    }
+
+    /// Whether nodes know each other by certificates.
+    #[must_use]
+    pub fn is_set(&self) -> bool {
+        self.files().iter().any(|(_, file)| !file.as_os_str().is_empty())
+    }
+
+    fn missing(&self) -> impl Iterator<Item = String> {
+        let is_set = self.is_set();
+        let empty = self.files().into_iter().filter(move |(_, file)| is_set && file.as_os_str().is_empty());
+        empty.map(|(path, _)| format!("{path}: must be set, too: cluster.tls takes all three files or none"))
     }
 }
 

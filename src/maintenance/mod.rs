@@ -6,6 +6,8 @@
 
 mod build;
 mod merge;
+#[cfg(test)]
+mod overtaken_tests;
 mod seal;
 #[cfg(test)]
 mod tests;

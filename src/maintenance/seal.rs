@@ -1,5 +1,6 @@
 //! Sealing: everything that grows is frozen by a log entry, written to files, and becomes a checkpoint.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use super::build::{IndexChoice, write_vector_segment};
@@ -56,7 +57,17 @@ fn finish(
     choice: &IndexChoice,
     progress: &ProgressFn<'_>,
 ) -> Result<()> {
-    let segments = build_files(shard, capture, choice, progress)?;
+    let workshop = shard.workshop()?;
+    let mut segments = build_files(shard, workshop.folder(), capture, choice, progress)?;
+    let mut placed = Ok(());
+    segments.retain(|new| {
+        placed.is_ok()
+            && shard.place_sealed(&workshop, &new.entry).unwrap_or_else(|error| {
+                placed = Err(error);
+                false
+            })
+    });
+    placed?;
     if !segments.is_empty() {
         for new in &segments {
             shard.stage(new)?;
@@ -76,8 +87,10 @@ fn finish(
     Ok(())
 }
 
+/// Writes what is in memory of `capture` to files below `folder`.
 fn build_files(
     shard: &TrackShard,
+    folder: &Path,
     capture: &TrackView,
     choice: &IndexChoice,
     progress: &ProgressFn<'_>,
@@ -93,7 +106,7 @@ fn build_files(
             .any(|known| known.id == segment.id && matches!(known.body, TrackBody::Sealed(_)));
         if let (TrackBody::Memory(rows), false) = (&segment.body, sealed) {
             let rows: Vec<_> = rows.iter().cloned().collect();
-            let entry = write_tracks(shard.folder(), segment.id, &rows, &segment.dead)?;
+            let entry = write_tracks(folder, segment.id, &rows, &segment.dead)?;
             built.push(NewSegment { entry, set: None });
             done += rows.len() as f64;
             progress(done / total);
@@ -108,7 +121,7 @@ fn build_files(
                 let (start, share) = (done / total, rows.rows() as f64 / total);
                 let part = |fraction: f64| progress(start + share * fraction);
                 let id = u64::from(segment.id);
-                let entry = write_vector_segment(shard.folder(), id, &set.spec, rows.iter(), choice, &part)?;
+                let entry = write_vector_segment(folder, id, &set.spec, rows.iter(), choice, &part)?;
                 built.push(NewSegment { entry, set: Some(set.spec.as_ref().clone()) });
                 done += rows.rows() as f64;
             }

@@ -19,14 +19,14 @@ use crate::types::{
 };
 
 /// A shard with a log of its own: entries are numbered, kept, and replayed after a crash.
-struct Harness {
+pub(super) struct Harness {
     folder: std::path::PathBuf,
-    machine: parking_lot::Mutex<TrackStateMachine>,
-    log: parking_lot::Mutex<Vec<Vec<u8>>>,
+    pub(super) machine: parking_lot::Mutex<TrackStateMachine>,
+    pub(super) log: parking_lot::Mutex<Vec<Vec<u8>>>,
 }
 
 impl Harness {
-    fn open(folder: &Path, log: Vec<Vec<u8>>) -> Self {
+    pub(super) fn open(folder: &Path, log: Vec<Vec<u8>>) -> Self {
         let opening = Opening { verify: Verify::Full, index: Residence::Memory };
         let (mut machine, repairs) = TrackStateMachine::open(folder, ShardId(0), opening).unwrap();
         assert_eq!(repairs, Vec::<String>::new());
@@ -39,7 +39,7 @@ impl Harness {
         Self { folder: folder.to_owned(), machine: machine.into(), log: log.into() }
     }
 
-    fn propose(&self, command: &TrackCommand) -> Result<TrackReply> {
+    pub(super) fn propose(&self, command: &TrackCommand) -> Result<TrackReply> {
         let bytes = encode(command)?;
         let mut log = self.log.lock();
         log.push(bytes.clone());
@@ -54,7 +54,7 @@ impl Harness {
     }
 }
 
-fn track(rng: &mut SplitMix64, number: u64) -> Track {
+pub(super) fn track(rng: &mut SplitMix64, number: u64) -> Track {
     let letter = |n: u64| char::from(b'a' + u8::try_from(n % 4).unwrap());
     let regions = match rng.below(3) {
         0 => RegionSet::All,
@@ -86,7 +86,7 @@ struct Model {
     ordinals: BTreeMap<String, u32>,
 }
 
-fn spec() -> VectorSetSpec {
+pub(super) fn spec() -> VectorSetSpec {
     VectorSetSpec {
         space: SpaceName::new("audio").unwrap(),
         generation: GenerationId::STATIC,

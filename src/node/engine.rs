@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::Mutex;
 use segue_cluster::ClusterNode;
 
+use super::compare::CheckReport;
 use super::group::Group;
 use super::peers::{Membership, Peers};
 use super::report::{ClusterReport, NodeState};
@@ -132,6 +133,9 @@ impl Segue {
     pub fn open_as(dir: &Path, settings: Settings, membership: Membership) -> Result<(Self, OpenReport)> {
         let (inner, report) = super::open::open(dir, settings, membership)?;
         let inner = Arc::new(inner);
+        if let Some(peers) = &inner.peers {
+            peers.serve_digests(Arc::downgrade(&inner));
+        }
         *inner.worker.lock() = Some(Worker::start(Arc::downgrade(&inner))?);
         Ok((Self(Arc::new(Handle(inner))), report))
     }
@@ -471,6 +475,21 @@ impl Segue {
     /// `Conflict` when the database is alone.
     pub fn cluster_status(&self) -> Result<ClusterReport> {
         self.serving()?.cluster_status()
+    }
+
+    /// Brings the metrics of groups and log up to date in the process's recorder.
+    pub fn record_metrics(&self) {
+        self.0.0.record_metrics();
+    }
+
+    /// Compares the replicas of every group on all nodes.
+    ///
+    /// Cost: every node reads all it has, once.
+    ///
+    /// # Errors
+    /// `Conflict` when the database is alone.
+    pub fn compare_replicas(&self) -> Result<CheckReport> {
+        self.serving()?.compare_replicas()
     }
 
     /// Changes what is wanted of a node of the cluster.

@@ -2,6 +2,7 @@
 
 mod audit;
 mod catalog;
+mod compare;
 mod engine;
 mod frames;
 mod group;
@@ -10,10 +11,12 @@ mod judge;
 mod listeners;
 mod load;
 mod meta;
+mod metrics;
 mod open;
 mod open_users;
 mod peers;
 mod read;
+mod recovery;
 mod replica;
 #[cfg(test)]
 mod replica_tests;
@@ -28,8 +31,11 @@ mod verify;
 mod worker;
 
 pub use crate::types::VectorRow;
+pub use compare::{CheckReport, Difference, GroupCheck};
 pub use engine::{LoadKind, LoadProgress, OpenReport, Segue};
 pub use inspect::{FileText, describe};
 pub use peers::{Membership, Ports};
+pub use recovery::{GroupOutlook, RecoveryReport, recover};
 pub use report::{ClusterReport, NodeReport, NodeState, ReplicaReport};
+pub use segue_cluster::TlsFiles;
 pub use verify::{DirectoryReport, verify};

@@ -167,8 +167,9 @@ impl Groups<'_> {
 /// The id of the cluster a new directory is for; `None` when the directory says so itself, or there is none.
 fn cluster_to_join(dir: &Path, membership: &Membership) -> Result<Option<ClusterId>> {
     match membership {
-        Membership::Join(_, address) if !dir.join("identity").exists() => {
-            let id = cluster_of(address).map_err(|error| Error::Unavailable(describe(&error)))?;
+        Membership::Join(ports, address) if !dir.join("identity").exists() => {
+            let id = cluster_of(address, ports.tls.as_ref())
+                .map_err(|error| Error::Unavailable(describe(&error)))?;
             Ok(Some(id))
         }
         _ => Ok(None),

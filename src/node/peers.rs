@@ -8,25 +8,27 @@ use std::net::SocketAddr;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
 use segue_cluster::{
-    Call, Cluster, ClusterNode, ClusterOptions, ClusterStartError, Entry, NetworkConfig, StoreId,
+    Call, Cluster, ClusterNode, ClusterOptions, ClusterStartError, Entry, NetworkConfig, StoreId, TlsFiles,
 };
 use segue_storage_format::FileReceiver;
 use segue_storage_format::manifest::segment_folder;
 use segue_storage_format::publish::{create_folder, is_file_name};
 
+use super::compare::DIGEST;
+use super::engine::Inner;
 use super::group::Group;
 use crate::error::{Error, Result};
 use crate::storage::codec;
 use crate::storage::error::{damaged, describe};
 use crate::storage::pinned::hash_file;
-use crate::storage::track_shard::TrackShard;
 use crate::storage::track_shard::command::NewSegment;
+use crate::storage::track_shard::{TrackShard, Workshop};
 
 /// How a database takes part in a cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +52,10 @@ pub struct Ports {
     pub advertise: Option<String>,
     /// `HOST:PORT` of the public port.
     pub api: String,
+    /// Certificates, if nodes shall know each other by them.
+    pub tls: Option<TlsFiles>,
+    /// How long a voter may be silent before its vote goes to a spare node; `None`: for ever.
+    pub replace_after: Option<Duration>,
 }
 
 /// Calls between nodes.
@@ -72,6 +78,7 @@ const GONE: &str = "no such file";
 pub struct Peers {
     cluster: OnceLock<Arc<Cluster>>,
     shard: OnceLock<Arc<TrackShard>>,
+    node: OnceLock<Weak<Inner>>,
     stopping: AtomicBool,
 }
 
@@ -93,10 +100,15 @@ impl Peers {
             Membership::First(ports) => (ports, Entry::First),
             Membership::Join(ports, address) => (ports, Entry::Join(address)),
         };
-        let peers =
-            Arc::new(Self { cluster: OnceLock::new(), shard: OnceLock::new(), stopping: false.into() });
-        let network = NetworkConfig { listen: ports.cluster, advertise: ports.advertise };
-        let options = ClusterOptions { network, api: ports.api, entry };
+        let peers = Arc::new(Self {
+            cluster: OnceLock::new(),
+            shard: OnceLock::new(),
+            node: OnceLock::new(),
+            stopping: false.into(),
+        });
+        let Ports { cluster: listen, advertise, api, tls, replace_after } = ports;
+        let network = NetworkConfig { listen, advertise, tls };
+        let options = ClusterOptions { network, api, entry, replace_after };
         let weak = Arc::downgrade(&peers);
         let answer = move |from: StoreId, topic: u32, request: Bytes| {
             let peers = weak.upgrade().ok_or("the node is stopping")?;
@@ -123,6 +135,11 @@ impl Peers {
             Some(peers) => peers.fetch_from_any(shard, new),
             None => Err(Error::Unavailable("the node is stopping".to_owned())),
         }));
+    }
+
+    /// Tells whose replicas other nodes compare with theirs.
+    pub(super) fn serve_digests(&self, node: Weak<Inner>) {
+        self.node.get_or_init(|| node);
     }
 
     /// Comes into the cluster.
@@ -190,12 +207,21 @@ impl Peers {
                             return Err(Error::Conflict("the segment is live already".to_owned()));
                         }
                         if !shard.holds(new) {
-                            self.fetch(shard, new, from)?;
+                            let workshop = shard.workshop()?;
+                            self.fetch((shard, &workshop), new, from)?;
+                            if !shard.place_ahead(&workshop, &new.entry)? {
+                                return Err(Error::Conflict("the segment is live already".to_owned()));
+                            }
                         }
                         shard.stage(new)
                     })?;
                 }
                 Ok(Bytes::new())
+            }
+            DIGEST => {
+                let node = self.node.get().and_then(Weak::upgrade);
+                let opening = || Error::Unavailable("the data directory is being opened".to_owned());
+                node.ok_or_else(opening)?.answer_digest(request)
             }
             _ => Err(Error::Unavailable(format!("a call this version does not know. topic=`{topic}`"))),
         }
@@ -204,6 +230,7 @@ impl Peers {
     /// Fetches the files of a segment from whoever has them; waits as long as somebody might.
     fn fetch_from_any(&self, shard: &TrackShard, new: &NewSegment) -> Result<()> {
         let cluster = self.cluster()?;
+        let workshop = shard.workshop()?;
         let mut gone_rounds = 0;
         loop {
             let others = cluster.others();
@@ -212,8 +239,8 @@ impl Peers {
             }
             let mut gone = 0;
             for store in &others {
-                match self.fetch(shard, new, *store) {
-                    Ok(()) => return Ok(()),
+                match self.fetch((shard, &workshop), new, *store) {
+                    Ok(()) => return shard.place_for_entry(&workshop, &new.entry),
                     Err(Error::NotFound { .. }) => gone += 1,
                     Err(error) => {
                         tracing::debug!(%error, segment = new.entry.id, %store, "segment files cannot be had there");
@@ -234,17 +261,24 @@ impl Peers {
         }
     }
 
-    /// Fetches the files of a segment from one node; each is checked before it counts.
+    /// Fetches the files of a segment that are not in place from one node; each is checked before it counts.
     ///
     /// # Errors
     /// `NotFound` when that node does not have one; others when it cannot be asked, or the disk is full.
-    fn fetch(&self, shard: &TrackShard, new: &NewSegment, from: StoreId) -> Result<()> {
+    fn fetch(
+        &self,
+        (shard, workshop): (&TrackShard, &Workshop),
+        new: &NewSegment,
+        from: StoreId,
+    ) -> Result<()> {
         let cluster = self.cluster()?;
-        let folder = segment_folder(shard.folder(), new.entry.id);
+        let place = segment_folder(shard.folder(), new.entry.id);
+        let folder = segment_folder(workshop.folder(), new.entry.id);
         create_folder(&folder).map_err(damaged)?;
         for file in new.entry.all_files() {
             let is_it = |(hash, _): ([u8; 32], u64)| hash == *file.content_id.as_bytes();
-            if hash_file(&folder.join(&file.name)).is_ok_and(is_it) {
+            let is_there = |folder: &Path| hash_file(&folder.join(&file.name)).is_ok_and(is_it);
+            if is_there(&place) || is_there(&folder) {
                 continue;
             }
             let mut receiver = FileReceiver::create(&folder, file.clone()).map_err(damaged)?;

@@ -139,7 +139,7 @@ fn parse_node(node: &str) -> Result<StoreId> {
     node.parse().map_err(|_| Error::invalid("node", format!("must be 16 hexadecimal digits. node=`{node}`")))
 }
 
-fn group_name(group: GroupId) -> String {
+pub(super) fn group_name(group: GroupId) -> String {
     match group.0 {
         META => "meta".to_owned(),
         TRACKS => "tracks-0".to_owned(),

@@ -4,6 +4,7 @@
 //! the search index (maintenance builds it, the pipeline walks it), the network, the clock.
 
 pub mod codec;
+pub mod digest;
 pub mod entry;
 pub mod error;
 pub mod meta;

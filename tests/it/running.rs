@@ -21,6 +21,19 @@ pub fn program() -> Command {
     command
 }
 
+/// A server on free ports that has not been started.
+pub fn serve(data: &Path, settings: &[&str], flags: &[&str]) -> Command {
+    let data = data.display().to_string();
+    let mut command = program();
+    command.args(["serve", "--data", &data, "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"]);
+    command.args(["--set", "log.format=json", "--set", "storage.disk_reserve_bytes=0"]);
+    settings.iter().for_each(|setting| {
+        command.args(["--set", setting]);
+    });
+    command.args(flags);
+    command
+}
+
 /// Runs a command to its end.
 pub fn run(arguments: &[&str]) -> Output {
     program().args(arguments).output().expect("the program starts")
@@ -55,14 +68,7 @@ impl Running {
 
     /// Starts a server on a directory with further flags; it answers, and may not be ready.
     pub fn launch(data: &Path, settings: &[&str], flags: &[&str]) -> Self {
-        let data = data.display().to_string();
-        let mut command = program();
-        command.args(["serve", "--data", &data, "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"]);
-        command.args(["--set", "log.format=json", "--set", "storage.disk_reserve_bytes=0"]);
-        settings.iter().for_each(|setting| {
-            command.args(["--set", setting]);
-        });
-        command.args(flags);
+        let mut command = serve(data, settings, flags);
         let mut child =
             command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the program starts");
         let mut log = BufReader::new(child.stderr.take().expect("piped"));
@@ -103,8 +109,13 @@ impl Running {
 
     /// Asks it to stop, as a service manager does.
     pub fn terminate(&self) {
+        self.signal("-TERM");
+    }
+
+    /// Sends it a signal, such as `-STOP`.
+    pub fn signal(&self, signal: &str) {
         let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs").success());
+        assert!(Command::new("kill").args([signal, &pid]).status().expect("kill runs").success());
     }
 
     /// Waits until it is gone; its status and the rest of its log.

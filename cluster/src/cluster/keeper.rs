@@ -5,9 +5,10 @@ use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::shared::Shared;
+use super::silence::Silence;
 use crate::env;
 use crate::group::GroupHandle;
 use crate::group::core::GroupCore;
@@ -15,7 +16,7 @@ use crate::map::{MAP_GROUP, MapCommand, MapState};
 use crate::members::MemberChange;
 use crate::net::calls::Joining;
 use crate::placement::reconcile;
-use crate::placement::replace::Step;
+use crate::placement::replace::{Step, View};
 use crate::status::Role;
 
 /// Pause between two looks.
@@ -37,6 +38,7 @@ pub(super) fn start(shared: &Arc<Shared>) -> io::Result<JoinHandle<()>> {
 }
 
 fn run(weak: &Weak<Shared>) {
+    let mut silence = Silence::default();
     loop {
         let Some(shared) = weak.upgrade() else {
             return;
@@ -48,9 +50,12 @@ fn run(weak: &Weak<Shared>) {
         shared.fill_directory(&map);
         keep_own_record(&shared, &map);
         let groups: Vec<GroupHandle> = shared.groups.lock().values().cloned().collect();
-        for handle in groups.iter().filter(|handle| handle.status().role == Role::Leader) {
-            let mut steps = STEPS_MAX;
-            while steps > 0 && step(handle, &map) {
+        for handle in groups {
+            let status = handle.status();
+            let longest = shared.replace_after.unwrap_or(Duration::MAX);
+            let silent = silence.of(&status, Instant::now(), longest);
+            let mut steps = if status.role == Role::Leader { STEPS_MAX } else { 0 };
+            while steps > 0 && step(&handle, &map, &silent) {
                 steps -= 1;
             }
         }
@@ -60,11 +65,12 @@ fn run(weak: &Weak<Shared>) {
 }
 
 /// Takes one step of one group; whether it was one, so that the next may follow at once.
-fn step(handle: &GroupHandle, map: &MapState) -> bool {
+fn step(handle: &GroupHandle, map: &MapState, silent: &[u64]) -> bool {
     let group = handle.id();
     let Some(view) = handle.with(|core| core.view()) else {
         return false;
     };
+    let view = View { silent: silent.to_vec(), ..view };
     match reconcile::next(group, map, &view) {
         Step::Done | Step::Wait => false,
         Step::TransferLeader(peer) => {

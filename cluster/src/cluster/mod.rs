@@ -3,10 +3,12 @@
 //! * [`start`]: how a node comes to be one of a cluster, and comes back after a stop.
 //! * [`shared`]: proposals from anywhere, calls to other nodes.
 //! * [`keeper`]: a thread that steps the groups this node leads towards the map.
+//! * [`silence`]: who was not heard of for how long.
 //! * [`status`]: what an operator sees, and asks for.
 
 mod keeper;
 mod shared;
+mod silence;
 mod start;
 mod status;
 

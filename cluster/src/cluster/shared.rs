@@ -51,6 +51,8 @@ pub(crate) struct Shared {
     pub network: OnceLock<Network>,
     /// `HOST:PORT` of the public port.
     pub api: String,
+    /// How long a voter may be silent before its vote goes to another node.
+    pub replace_after: Option<Duration>,
     pub closing: AtomicBool,
     /// Epoch of the map the directory was filled from; 0 before there was one.
     pub directory_epoch: AtomicU64,

@@ -55,6 +55,8 @@ pub struct ClusterOptions {
     pub api: String,
     /// How it comes to its cluster.
     pub entry: Entry,
+    /// How long a voter may be silent before its vote goes to a node that follows; `None`: for ever.
+    pub replace_after: Option<Duration>,
 }
 
 /// Why a node does not take part.
@@ -120,6 +122,7 @@ impl Cluster {
             map: machine.reader(),
             network: OnceLock::new(),
             api: options.api,
+            replace_after: options.replace_after,
             closing: AtomicBool::new(false),
             directory_epoch: AtomicU64::new(0),
         });
@@ -162,7 +165,7 @@ impl Cluster {
                 let reason = "it was removed; start with an empty directory to come back as a new node";
                 return Err(ClusterStartError::Refused { reason: reason.to_owned() });
             }
-            (Some(_), _) => {}
+            (Some(_), _) => self.check_not_left_behind()?,
             (None, Entry::Join(address)) => self.join(address)?,
             (None, Entry::First | Entry::Member) => self.put_first()?,
         }
@@ -173,6 +176,34 @@ impl Cluster {
         })?;
         *self.keeper.lock() = Some(thread);
         Ok(())
+    }
+
+    /// Whether a node this one knows has gone on without it, as the survivor of a lost majority.
+    fn check_not_left_behind(&self) -> Result<(), ClusterStartError> {
+        let shared = &self.shared;
+        let network = shared.network().map_err(|reason| NetworkError::Peer { reason })?;
+        let map = shared.map.map();
+        let gone_on = |address: &str| {
+            let there = network.hello(address).ok()?;
+            (map.nodes.contains_key(&there.store) && there.cluster != shared.local.cluster).then_some(there)
+        };
+        let mut addresses: Vec<&str> =
+            map.others(shared.local.store).map(|(_, node)| node.address.as_str()).collect();
+        if let Entry::Join(address) = &self.entry {
+            addresses.push(address);
+        }
+        let found = thread::scope(|scope| {
+            let asked: Vec<_> = addresses.iter().map(|address| scope.spawn(|| gone_on(address))).collect();
+            asked.into_iter().find_map(|thread| thread.join().ok().flatten())
+        });
+        let Some(there) = found else { return Ok(()) };
+        Err(ClusterStartError::Refused {
+            reason: format!(
+                "node {} was recovered without this one and is of cluster {} now; start with an empty directory to \
+                 join that. own=`{}`",
+                there.store, there.cluster, shared.local.cluster
+            ),
+        })
     }
 
     /// The first node puts itself into the map.

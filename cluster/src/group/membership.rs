@@ -207,6 +207,7 @@ impl GroupCore {
                 .filter(|(peer, _)| self.is_caught_up(PeerId(**peer)))
                 .map(|(peer, _)| *peer)
                 .collect(),
+            silent: Vec::new(),
         }
     }
 }

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::RwLock;
 
-use super::state::{MapCommand, MapState};
+use super::state::{MapCommand, MapState, NodeIntent};
 use crate::codec::{Reader, Writer};
 use crate::error::OpenError;
 use crate::files;
+use crate::ids::StoreId;
 use crate::snapshot::{NoFiles, SnapshotFiles, SnapshotManifest, Staging, Words};
 use crate::state_machine::{AppliedState, ApplyError, CommittedEntry, StateMachine};
 
@@ -65,6 +66,24 @@ impl MapMachine {
 
     pub fn reader(&self) -> MapReader {
         self.reader.clone()
+    }
+
+    /// Marks all nodes but `own` as removed, at the place the map stands at: the cluster goes on without them.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn leave_others(&mut self, own: StoreId) -> Result<(), OpenError> {
+        let mut state = self.state.clone();
+        for (store, node) in &mut state.nodes {
+            node.intent = if *store == own { NodeIntent::Serving } else { NodeIntent::Removed };
+        }
+        if state != self.state {
+            state.epoch += 1;
+            files::publish(&self.path, &encode(&state, &self.at))?;
+            self.reader.set(state.clone());
+            self.state = state;
+        }
+        Ok(())
     }
 
     /// Takes over a state, durably, then visibly.

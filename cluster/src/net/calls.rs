@@ -8,6 +8,7 @@ use tonic::transport::{Channel, Endpoint};
 
 use super::frame::{Local, VERSION, WIRE_BYTES_MAX};
 use super::proto::{self as pb, peers_client::PeersClient};
+use super::tls::{Tls, sources};
 use crate::error::ClusterError;
 use crate::group::Applied;
 use crate::ids::{ClusterId, GroupId, PeerId, StoreId};
@@ -22,18 +23,20 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(4);
 ///
 /// # Errors
 /// A sentence; nothing was sent then.
-pub(super) async fn connect(address: &str) -> Result<PeersClient<Channel>, String> {
-    let endpoint = Endpoint::from_shared(format!("http://{address}"))
+pub(super) async fn connect(address: &str, tls: Option<&Tls>) -> Result<PeersClient<Channel>, String> {
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let mut endpoint = Endpoint::from_shared(format!("{scheme}://{address}"))
         .map_err(|_| format!("not an address. address=`{address}`"))?
         .connect_timeout(CONNECT_TIMEOUT)
         .http2_keep_alive_interval(KEEPALIVE)
         .keep_alive_timeout(KEEPALIVE_TIMEOUT)
         .keep_alive_while_idle(true)
         .tcp_nodelay(true);
-    let channel = endpoint.connect().await.map_err(|error| {
-        let cause = std::error::Error::source(&error).map_or_else(String::new, |cause| format!(": {cause}"));
-        format!("{error}{cause}. address=`{address}`")
-    })?;
+    let failed = |error: tonic::transport::Error| format!("{}. address=`{address}`", sources(&error));
+    if let Some(tls) = tls {
+        endpoint = endpoint.tls_config(tls.client()).map_err(failed)?;
+    }
+    let channel = endpoint.connect().await.map_err(failed)?;
     Ok(PeersClient::new(channel)
         .max_decoding_message_size(WIRE_BYTES_MAX)
         .max_encoding_message_size(WIRE_BYTES_MAX))

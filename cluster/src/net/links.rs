@@ -13,6 +13,7 @@ use super::directory::Directory;
 use super::frame::{FRAME_BYTES, Local, write_packet};
 use super::outbound::{self, Class, Frame};
 use super::proto as pb;
+use super::tls::Tls;
 use crate::driver::mailbox::FromPeers;
 use crate::ids::StoreId;
 use crate::snapshot::packet::{Outgoing, Packet};
@@ -32,12 +33,18 @@ pub(crate) struct Wires {
     pub local: Local,
     pub runtime: tokio::runtime::Handle,
     pub peers: Sender<FromPeers>,
+    pub tls: Option<Tls>,
     streams: Mutex<BTreeMap<(StoreId, Class), mpsc::Sender<Frame>>>,
 }
 
 impl Wires {
-    pub fn new(local: Local, runtime: tokio::runtime::Handle, peers: Sender<FromPeers>) -> Self {
-        Self { local, runtime, peers, streams: Mutex::default() }
+    pub fn new(
+        local: Local,
+        runtime: tokio::runtime::Handle,
+        peers: Sender<FromPeers>,
+        tls: Option<Tls>,
+    ) -> Self {
+        Self { local, runtime, peers, tls, streams: Mutex::default() }
     }
 }
 

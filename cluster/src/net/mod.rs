@@ -8,9 +8,11 @@
 //! * [`proto`]: generated types; they stay in this folder. [`frame`]: between them and the crate's own.
 //! * [`links`]: what the Raft thread sends through. [`directory`]: who is where. [`outbound`]: a stream, its queue, its pauses.
 //! * [`server`]: what others call. [`calls`]: what this node calls.
+//! * [`tls`]: who may connect, where the cluster has an authority of its own.
 //! * [`network`]: threads and the port; starts and stops.
 //!
-//! Absent on purpose: retries of a proposal whose outcome is unknown; encryption (put the port in a private network).
+//! Absent on purpose: retries of a proposal whose outcome is unknown; which certificate belongs to which store: whoever has one of
+//! the authority is believed to be the store it says it is.
 
 pub(crate) mod calls;
 pub(crate) mod directory;
@@ -20,5 +22,7 @@ pub(crate) mod network;
 mod outbound;
 mod proto;
 mod server;
+mod tls;
 
 pub use network::{CallHandler, NetworkConfig, NetworkError, cluster_of};
+pub use tls::TlsFiles;

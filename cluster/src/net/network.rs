@@ -18,6 +18,7 @@ use super::frame::{Local, WIRE_BYTES_MAX};
 use super::links::{Links, Wires};
 use super::proto::{peers_client::PeersClient, peers_server::PeersServer};
 use super::server::Service;
+use super::tls::{Tls, TlsFiles, sources};
 use crate::driver::mailbox::FromPeers;
 use crate::driver::transfer_thread::TransferJob;
 use crate::group::GroupHandle;
@@ -37,6 +38,8 @@ pub struct NetworkConfig {
     pub listen: SocketAddr,
     /// `HOST:PORT` other nodes reach it at; `None`: where it listens.
     pub advertise: Option<String>,
+    /// Certificates, if nodes shall know each other by them. All nodes of a cluster have them or none.
+    pub tls: Option<TlsFiles>,
 }
 
 /// Why the network could not be started, or another node not be asked.
@@ -62,6 +65,14 @@ pub enum NetworkError {
         found: ClusterId,
         /// The cluster of the directory.
         own: ClusterId,
+    },
+    /// A file of the certificates.
+    #[error("certificates cannot be used: {reason}. file=`{file}`")]
+    Tls {
+        /// Which.
+        file: String,
+        /// Why.
+        reason: String,
     },
     /// A node that was asked.
     #[error("node cannot be asked: {reason}")]
@@ -99,6 +110,7 @@ pub(crate) struct Network {
     links: Arc<Links>,
     /// Where other nodes reach this one.
     pub address: String,
+    tls: Option<Tls>,
     clients: Mutex<BTreeMap<StoreId, (String, PeersClient<Channel>)>>,
 }
 
@@ -116,20 +128,21 @@ impl Network {
             let address = config.listen.to_string();
             move |source| NetworkError::Io { action, address, source }
         };
+        let tls = config.tls.as_ref().map(Tls::read).transpose()?;
         let runtime = runtime(THREADS).map_err(error("start the network's threads"))?;
         let listener =
             runtime.block_on(TcpListener::bind(config.listen)).map_err(error("bind the cluster port"))?;
         let bound = listener.local_addr().map_err(error("read the cluster port"))?;
         let address = config.advertise.clone().unwrap_or_else(|| bound.to_string());
         let Reach { local, links, peers, transfers, groups, metrics } = reach;
-        let wires = Wires::new(local, runtime.handle().clone(), peers.clone());
+        let wires = Wires::new(local, runtime.handle().clone(), peers.clone(), tls.clone());
         links.open(wires);
         let service = Service { local, links: links.clone(), peers, transfers, groups, handlers, metrics };
         let service = PeersServer::new(service)
             .max_decoding_message_size(WIRE_BYTES_MAX)
             .max_encoding_message_size(WIRE_BYTES_MAX);
         let (stop, stopped) = oneshot::channel::<()>();
-        let server = Server::builder()
+        let server = server(tls.as_ref())?
             .http2_keepalive_interval(Some(KEEPALIVE))
             .http2_keepalive_timeout(Some(KEEPALIVE))
             .add_service(service)
@@ -143,7 +156,8 @@ impl Network {
             }
         });
         let clients = Mutex::default();
-        Ok(Self { runtime: Some(runtime), stop: Mutex::new(Some(stop)), local, links, address, clients })
+        let stop = Mutex::new(Some(stop));
+        Ok(Self { runtime: Some(runtime), stop, local, links, address, tls, clients })
     }
 
     /// Proposes to a group at another node, for at most `timeout`. Blocks.
@@ -185,13 +199,22 @@ impl Network {
         let peer = |reason: String| NetworkError::Peer { reason };
         let runtime = self.runtime.as_ref().ok_or_else(|| peer("the network has stopped".to_owned()))?;
         runtime.block_on(async {
-            let mut client = calls::connect(address).await.map_err(peer)?;
+            let mut client = calls::connect(address, self.tls.as_ref()).await.map_err(peer)?;
             let there = calls::hello(&mut client).await.map_err(peer)?;
             if there.cluster != self.local.cluster {
                 return Err(NetworkError::OtherCluster { found: there.cluster, own: self.local.cluster });
             }
             calls::join(&mut client, (self.local, there.store), joining, timeout).await.map_err(peer)
         })
+    }
+
+    /// Asks the node at `address` who it is. Blocks.
+    ///
+    /// # Errors
+    /// A sentence.
+    pub fn hello(&self, address: &str) -> Result<Local, String> {
+        let runtime = self.runtime.as_ref().ok_or("the network has stopped")?;
+        runtime.block_on(async { calls::hello(&mut calls::connect(address, self.tls.as_ref()).await?).await })
     }
 
     /// The connection to a node, made anew when its address changed.
@@ -203,7 +226,7 @@ impl Network {
         {
             return Ok(client);
         }
-        let client = calls::connect(&address).await?;
+        let client = calls::connect(&address, self.tls.as_ref()).await?;
         self.clients.lock().insert(to, (address, client.clone()));
         Ok(client)
     }
@@ -229,11 +252,22 @@ impl Drop for Network {
 ///
 /// # Errors
 /// When it cannot be reached, or speaks another version.
-pub fn cluster_of(address: &str) -> Result<ClusterId, NetworkError> {
+pub fn cluster_of(address: &str, tls: Option<&TlsFiles>) -> Result<ClusterId, NetworkError> {
+    let tls = tls.map(Tls::read).transpose()?;
     let io = |source| NetworkError::Io { action: "start a thread", address: address.to_owned(), source };
     let runtime = runtime(1).map_err(io)?;
-    let asked = runtime.block_on(async { calls::hello(&mut calls::connect(address).await?).await });
+    let asked =
+        runtime.block_on(async { calls::hello(&mut calls::connect(address, tls.as_ref()).await?).await });
     asked.map(|there| there.cluster).map_err(|reason| NetworkError::Peer { reason })
+}
+
+fn server(tls: Option<&Tls>) -> Result<Server, NetworkError> {
+    match tls {
+        None => Ok(Server::builder()),
+        Some(tls) => Server::builder()
+            .tls_config(tls.server())
+            .map_err(|error| NetworkError::Tls { file: "cluster.tls".to_owned(), reason: sources(&error) }),
+    }
 }
 
 fn runtime(threads: usize) -> std::io::Result<Runtime> {

@@ -68,9 +68,12 @@ async fn exchange(
     first: Frame,
     queue: &mut mpsc::Receiver<Frame>,
 ) -> Result<(), String> {
-    let address = links.upgrade().and_then(|links| links.directory.address(store));
+    let known = links.upgrade();
+    let address = known.as_ref().and_then(|links| links.directory.address(store));
     let address = address.ok_or("nobody knows its address")?;
-    let mut client = connect(&address).await?;
+    let tls = known.as_ref().and_then(|links| links.wires()).and_then(|wires| wires.tls.clone());
+    drop(known);
+    let mut client = connect(&address, tls.as_ref()).await?;
     match class {
         Class::Raft => {
             let (sender, frames) = mpsc::channel(1);

@@ -57,7 +57,7 @@ fn move_vote(
     };
     let voters: BTreeSet<StoreId> = view.voters.iter().filter_map(place).collect();
     let lost = view.voters.iter().find(|peer| place(peer).is_none()).copied();
-    let states = node_states(map, wanted);
+    let states = node_states(map, view, wanted);
     let factor = votes(map.factor, &states, &voters);
     let planned = if lost.is_some() {
         let placed = Placed { group, bytes: 1, replicas: voters.clone(), is_moving: false };
@@ -79,14 +79,23 @@ fn move_vote(
     Some(enter(view, promote, from.map(PeerId)))
 }
 
-fn node_states(map: &MapState, wanted: &BTreeMap<StoreId, PeerId>) -> BTreeMap<StoreId, NodeState> {
-    let state = |intent| match intent {
+/// A silent node counts as dead: its vote goes to another. Unless half of all nodes are silent: then it is rather this one
+/// that hears badly, and every vote is needed where it is.
+fn node_states(
+    map: &MapState,
+    view: &View,
+    wanted: &BTreeMap<StoreId, PeerId>,
+) -> BTreeMap<StoreId, NodeState> {
+    let is_silent = |store: &StoreId| wanted.get(store).is_some_and(|peer| view.silent.contains(&peer.0));
+    let believed = 2 * wanted.keys().filter(|store| is_silent(store)).count() < wanted.len();
+    let state = |store: &StoreId, intent| match intent {
+        NodeIntent::Removed => None,
+        _ if believed && is_silent(store) => Some(NodeState::Dead),
         NodeIntent::Serving => Some(NodeState::Serving),
         NodeIntent::Draining => Some(NodeState::Draining),
-        NodeIntent::Removed => None,
     };
     let nodes = map.nodes.iter().filter(|(store, _)| wanted.contains_key(store));
-    nodes.filter_map(|(store, node)| Some((*store, state(node.intent)?))).collect()
+    nodes.filter_map(|(store, node)| Some((*store, state(store, node.intent)?))).collect()
 }
 
 /// How many members vote: the factor, or while there are fewer nodes an odd number, because an even one bears no more failures.
@@ -218,6 +227,28 @@ mod tests {
         map.nodes.get_mut(&StoreId(3)).expect("node 3").replicas.insert(GROUP, PeerId(31));
         let (_, end) = run(&map, view(&[10, 20, 30], &[]));
         assert_eq!((end.voters, end.learners), (vec![10, 20, 31], vec![]));
+    }
+
+    #[test]
+    fn a_silent_node_gives_its_vote_to_a_spare_one_and_is_a_spare_itself_when_it_is_back() {
+        let four = map(3, &[Serving; 4]);
+        let silent = View { silent: vec![20], ..view(&[10, 20, 30], &[40]) };
+        let (votes, end) = run(&four, silent);
+        assert_eq!((end.voters.clone(), end.learners.clone()), (vec![10, 30, 40], vec![20]));
+        assert!(votes.iter().all(|votes| votes.len() == 3));
+        let (votes, _) = run(&four, View { silent: Vec::new(), ..end });
+        assert!(votes.is_empty(), "nothing moves when it is back");
+    }
+
+    #[test]
+    fn silence_moves_nothing_without_a_spare_node_or_while_half_the_nodes_are_silent() {
+        let three = View { silent: vec![20], ..view(&[10, 20, 30], &[]) };
+        assert_eq!(next(GROUP, &map(3, &[Serving; 3]), &three), Step::Done);
+        let half = View { silent: vec![20, 40], ..view(&[10, 20, 30], &[40]) };
+        assert_eq!(next(GROUP, &map(3, &[Serving; 4]), &half), Step::Done);
+        // The spare node is the silent one.
+        let spare = View { silent: vec![40], ..view(&[10, 20, 30], &[40]) };
+        assert_eq!(next(GROUP, &map(3, &[Serving; 4]), &spare), Step::Done);
     }
 
     #[test]

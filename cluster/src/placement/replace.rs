@@ -31,6 +31,8 @@ pub(crate) struct View {
     pub stores: BTreeMap<u64, StoreId>,
     /// Members that hold nearly all entries.
     pub caught_up: Vec<u64>,
+    /// Members not heard of for so long that their node counts as dead.
+    pub silent: Vec<u64>,
 }
 
 /// What to do next, by the leader.

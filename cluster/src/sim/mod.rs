@@ -23,4 +23,5 @@ pub(crate) mod random;
 mod seeds;
 mod traps;
 mod wgl;
+mod wgl_tests;
 mod world;

@@ -130,13 +130,13 @@ impl Running {
     fn start(dir: &Path, entry: Entry, port: u16) -> Self {
         let fresh = !dir.join("identity").exists();
         let cluster_id = match &entry {
-            Entry::Join(address) if fresh => Some(cluster_of(address).unwrap()),
+            Entry::Join(address) if fresh => Some(cluster_of(address, None).unwrap()),
             _ => None,
         };
         let config = NodeConfig { cluster_id, tick: Duration::from_millis(20), ..config() };
         let node = ClusterNode::open(dir, config).unwrap();
-        let network = NetworkConfig { listen: loopback(port), advertise: None };
-        let options = ClusterOptions { network, api: "127.0.0.1:1".into(), entry };
+        let network = NetworkConfig { listen: loopback(port), advertise: None, tls: None };
+        let options = ClusterOptions { network, api: "127.0.0.1:1".into(), entry, replace_after: None };
         let call = |from: StoreId, topic: u32, request: Bytes| match topic {
             1 => Ok(Bytes::from(format!("{from}: {}", String::from_utf8_lossy(&request)))),
             _ => Err("told to fail".to_owned()),
@@ -315,9 +315,9 @@ fn a_directory_with_a_database_of_its_own_does_not_join_and_stays_as_it_was() {
     let node = ClusterNode::open(own.path(), config()).unwrap();
     let (machine, _) = LinesMachine::open(&own.path().join("lines"));
     node.add_group(GROUP, machine).unwrap();
-    let network = NetworkConfig { listen: loopback(0), advertise: None };
+    let network = NetworkConfig { listen: loopback(0), advertise: None, tls: None };
     let entry = Entry::Join(first.cluster.address());
-    let options = ClusterOptions { network, api: String::new(), entry };
+    let options = ClusterOptions { network, api: String::new(), entry, replace_after: None };
     let call = |_, _, _| Err("nobody asks".to_owned());
     let refused = Cluster::start(&node, own.path(), options, Box::new(call)).map(drop).unwrap_err();
     assert!(refused.to_string().contains("database of its own"), "{refused}");
@@ -335,7 +335,7 @@ fn two_clusters_never_become_one() {
     until("it is in the map", || joined.cluster.map().nodes.len() == 2);
     drop(joined);
     let node = ClusterNode::open(dir.path(), config()).unwrap();
-    let foreign = cluster_of(&first.cluster.address()).unwrap();
+    let foreign = cluster_of(&first.cluster.address(), None).unwrap();
     assert_ne!(node.identity().cluster, foreign);
     drop(node);
     let config = NodeConfig { cluster_id: Some(foreign), ..config() };

@@ -7,7 +7,7 @@ use crate::api::border::{stamp_events, stamp_recommend, stamp_similar};
 use crate::api::convert::node_state_to_proto;
 use crate::api::proto as pb;
 use crate::error::{Error, Result};
-use crate::node::{ClusterReport, NodeState, VectorRow};
+use crate::node::{CheckReport, ClusterReport, NodeState, VectorRow};
 use crate::pipeline::portrait::Portrait;
 use crate::pipeline::recipe::Recipe;
 use crate::pipeline::request::{
@@ -327,6 +327,14 @@ impl Client {
     /// As above.
     pub fn cluster_status(&self) -> Result<ClusterReport> {
         call!(self, Again::Yes, cluster_stub.status(pb::ClusterStatusRequest {}))?.try_into()
+    }
+
+    /// See [`crate::Segue::compare_replicas`].
+    ///
+    /// # Errors
+    /// As above.
+    pub fn compare_replicas(&self) -> Result<CheckReport> {
+        call!(self, Again::Yes, cluster_stub.check(pb::ClusterCheckRequest {})).map(Into::into)
     }
 
     /// See [`crate::Segue::set_node_state`].

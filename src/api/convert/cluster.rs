@@ -3,7 +3,7 @@
 use super::common::unknown_value;
 use crate::api::proto as pb;
 use crate::error::{Error, Result};
-use crate::node::{ClusterReport, NodeReport, NodeState, ReplicaReport};
+use crate::node::{CheckReport, ClusterReport, Difference, GroupCheck, NodeReport, NodeState, ReplicaReport};
 
 /// What is wanted of a node.
 pub(crate) fn node_state(field: &'static str, value: i32) -> Result<NodeState> {
@@ -91,5 +91,59 @@ impl From<pb::ReplicaStatus> for ReplicaReport {
             changing,
         } = proto;
         Self { group, node, role, votes, term, last_index, applied_index, lag, log_bytes, failure, changing }
+    }
+}
+
+impl From<CheckReport> for pb::ClusterCheckReply {
+    fn from(report: CheckReport) -> Self {
+        let CheckReport { groups, differences, problems } = report;
+        let group = |GroupCheck { group, index, replicas, records, hash }| pb::GroupCheck {
+            group,
+            index,
+            replicas,
+            records,
+            hash,
+        };
+        let difference =
+            |Difference { group, node, kind, slots, records, expected_records }| pb::ReplicaDifference {
+                group,
+                node,
+                kind,
+                first_slot: slots.0.into(),
+                last_slot: slots.1.into(),
+                records,
+                expected_records,
+            };
+        Self {
+            groups: groups.into_iter().map(group).collect(),
+            differences: differences.into_iter().map(difference).collect(),
+            problems,
+        }
+    }
+}
+
+impl From<pb::ClusterCheckReply> for CheckReport {
+    fn from(proto: pb::ClusterCheckReply) -> Self {
+        let slot = |slot: u32| u16::try_from(slot).unwrap_or(u16::MAX);
+        let group = |pb::GroupCheck { group, index, replicas, records, hash }| GroupCheck {
+            group,
+            index,
+            replicas,
+            records,
+            hash,
+        };
+        let difference = |it: pb::ReplicaDifference| Difference {
+            slots: (slot(it.first_slot), slot(it.last_slot)),
+            group: it.group,
+            node: it.node,
+            kind: it.kind,
+            records: it.records,
+            expected_records: it.expected_records,
+        };
+        Self {
+            groups: proto.groups.into_iter().map(group).collect(),
+            differences: proto.differences.into_iter().map(difference).collect(),
+            problems: proto.problems,
+        }
     }
 }

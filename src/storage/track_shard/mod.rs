@@ -10,9 +10,11 @@
 //! | the columns that stages read | [`columns`] |
 //! | vectors, one set a space and generation | [`vectors`] |
 //! | the state at a `Seal` entry as files | `checkpoint` |
+//! | files in the making, and the moment they take their place | `workshop` |
 //! | opening those files again | `recover` |
 //! | those files as a snapshot for another replica, and becoming one | `snapshot` |
 //! | checking what checksums cannot | `check` |
+//! | comparing with another replica | `digest` |
 //!
 //! Invariants: an ordinal, once given to an id, is that id's for ever; of all rows of an ordinal exactly one is not
 //! dead; a version never changes after it was published; offsets of a segment are the same in memory and in files.
@@ -24,6 +26,7 @@ mod checkpoint;
 pub mod columns;
 pub mod command;
 mod cow;
+mod digest;
 mod ids;
 mod recover;
 pub mod row;
@@ -32,7 +35,9 @@ mod shard;
 mod snapshot;
 pub mod vectors;
 pub mod view;
+mod workshop;
 
 pub use apply::OpenedSegment;
 pub use shard::{FetchSegment, Opening, TrackShard, TrackStateMachine, decode_reply, encode};
 pub use view::TrackView;
+pub use workshop::Workshop;

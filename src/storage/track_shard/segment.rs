@@ -326,7 +326,7 @@ fn decode_track(bytes: &[u8]) -> Result<Track> {
         .map_err(|error| Error::Corrupt(format!("a track record cannot be read: {error}")))
 }
 
-fn encode_track(track: &Track) -> Result<rkyv::util::AlignedVec> {
+pub(super) fn encode_track(track: &Track) -> Result<rkyv::util::AlignedVec> {
     rkyv::to_bytes::<rkyv::rancor::Error>(track)
         .map_err(|error| Error::Internal(format!("a track record cannot be written: {error}")))
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use segue_storage_format::{Residence, SegmentEntry, Verify};
 
 use super::apply::OpenedSegment;
@@ -172,11 +172,18 @@ impl TrackShard {
 
     /// Everything before is gone: the state is that of a snapshot.
     pub(super) fn replaced(&self, view: TrackView) {
+        let index = view.applied_index;
+        // First: whoever places files looks at `recent` and at the view, and must find the new segments in one of them.
+        self.published.store(Arc::new(view));
         self.staged.lock().clear();
         self.recent.lock().clear();
         *self.pending.lock() = None;
-        self.durable_index.store(view.applied_index, Ordering::Release);
-        self.published.store(Arc::new(view));
+        self.durable_index.store(index, Ordering::Release);
+    }
+
+    /// Segments that entries after the last checkpoint made live. An entry enters its own here before it opens their files.
+    pub(super) fn recent(&self) -> MutexGuard<'_, BTreeMap<u64, u64>> {
+        self.recent.lock()
     }
 
     /// Segments that a replay of the log after the last checkpoint asks for.
@@ -226,6 +233,7 @@ impl TrackStateMachine {
     /// Damaged or unreadable files, named.
     pub fn open(folder: &Path, shard: ShardId, opening: Opening) -> Result<(Self, Vec<String>)> {
         segue_storage_format::publish::create_folder(folder).map_err(crate::storage::error::damaged)?;
+        super::workshop::clear(folder)?;
         let (state, repairs) = super::recover::load(folder, shard, opening)?;
         let shared = Arc::new(TrackShard {
             folder: folder.to_owned(),

@@ -94,6 +94,8 @@ impl TrackStateMachine {
         }
         let _publishing = shard.publishing.lock();
         shard.check_clashes(&manifest)?;
+        // As an entry does: nobody who builds or fetches these segments may put files in their place from here on.
+        shard.recent().extend(manifest.segments.iter().map(|segment| (segment.id, manifest.applied_index)));
         for (path, file) in manifest.all_files() {
             place(&shard.folder().join(path), file, find)?;
         }

@@ -221,6 +221,12 @@ pub(super) fn plays_of_day(day: i32) -> Vec<u8> {
     [&[DAY_PLAYS][..], &day_bytes(day)].concat()
 }
 
+/// The day in a key of kind [`DAY_PLAYS`].
+pub(super) fn day_of_plays(key: &[u8]) -> Option<i32> {
+    let day = key.get(1..)?.first_chunk::<4>()?;
+    Some((u32::from_be_bytes(*day) ^ 0x8000_0000).cast_signed())
+}
+
 /// `E0 | day | region`.
 pub(super) fn plays_of_region(day: i32, region: u16) -> Vec<u8> {
     let mut key = plays_of_day(day);

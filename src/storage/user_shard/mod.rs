@@ -24,6 +24,7 @@ mod apply;
 mod cache;
 mod check;
 mod command;
+mod digest;
 mod engine;
 mod error;
 mod garbage;

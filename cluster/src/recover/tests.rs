@@ -1,0 +1,123 @@
+//! Survivors of a group of three, recovered whole and interrupted.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use protobuf::Message as _;
+use raft::eraftpb::{Entry, EntryType};
+
+use super::*;
+use crate::map::MapCommand;
+use crate::members::MemberChange;
+use crate::node::ClusterNode;
+use crate::status::Role;
+
+const LONG: Duration = Duration::from_secs(20);
+
+fn put(store: u64) -> MapCommand {
+    let (address, api) = (format!("h:{store}"), String::new());
+    MapCommand::PutNode { store: StoreId(store), address, api, replicas: BTreeMap::new() }
+}
+
+/// A member of a group of three whose last entry, never committed, would add a member more.
+fn survivor(dir: &Path) -> (Identity, u64) {
+    let node = ClusterNode::open(dir, NodeConfig::default()).unwrap();
+    let group = node.add_group(MAP_GROUP, Box::new(MapMachine::open(dir).unwrap())).unwrap();
+    let identity = node.identity();
+    for store in [identity.store.0, 11, 12] {
+        group.propose(put(store).encode()).unwrap().wait_timeout(LONG).unwrap();
+    }
+    node.shutdown().unwrap();
+    let added = with_files(dir, |log, _| {
+        let stored = log.load(MAP_GROUP)?.unwrap();
+        let (own, next) = ((stored.peer, identity.store), last(&stored) + 1);
+        let change = MemberChange::AddLearner { peer: PeerId(4), store: StoreId(14) };
+        let mut entry = Entry { index: next, term: stored.hard_state.term, ..Entry::default() };
+        entry.set_entry_type(EntryType::EntryConfChangeV2);
+        entry.data = change.to_raft().write_to_bytes().unwrap().into();
+        entry.context = change.context().into();
+        let members = Members::bootstrap(
+            stored.members.index,
+            &[own, (PeerId(2), StoreId(11)), (PeerId(3), StoreId(12))],
+        );
+        let entries = vec![entry];
+        log.write(&[GroupWrite { members: Some(members), entries, ..GroupWrite::new(MAP_GROUP) }])?;
+        Ok(next)
+    });
+    (identity, added.unwrap())
+}
+
+/// The directory leads alone, knows no other node, and writes.
+fn goes_on_alone(dir: &Path, was: &Identity) {
+    let node = ClusterNode::open(dir, NodeConfig::default()).unwrap();
+    let now = node.identity();
+    assert_eq!((now.store, now.cluster == was.cluster), (was.store, false));
+    let machine = MapMachine::open(dir).unwrap();
+    let map = machine.reader();
+    let group = node.add_group(MAP_GROUP, Box::new(machine)).unwrap();
+    group.propose(put(99).encode()).unwrap().wait_timeout(LONG).unwrap();
+    let status = group.status();
+    assert_eq!((status.role, status.members.len()), (Role::Leader, 1), "{status:?}");
+    let others: Vec<_> = map.map().others(was.store).map(|(store, _)| store).collect();
+    assert_eq!(others, vec![StoreId(99)]);
+    node.shutdown().unwrap();
+}
+
+#[test]
+fn a_survivor_leads_alone_and_a_change_of_members_at_the_end_of_its_log_is_not_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let (was, added) = survivor(dir.path());
+    let plan = plan_recovery(dir.path()).unwrap();
+    assert_eq!(plan.lost, vec![(StoreId(11), "h:11".to_owned()), (StoreId(12), "h:12".to_owned())]);
+    let group = &plan.groups[0];
+    assert_eq!((group.voters, group.voted, group.last), (3, true, added));
+    assert!(group.commit < added, "{group:?}");
+    assert_eq!(plan_recovery(dir.path()).unwrap(), plan, "a plan changes nothing");
+    let done = apply_recovery(dir.path()).unwrap();
+    assert_eq!((done.cluster, &done.groups), (was.cluster, &plan.groups));
+    goes_on_alone(dir.path(), &was);
+}
+
+#[test]
+fn a_recovery_that_a_crash_interrupts_is_finished_by_the_next() {
+    for steps in 1..=4 {
+        let dir = tempfile::tempdir().unwrap();
+        let (was, _) = survivor(dir.path());
+        MapMachine::open(dir.path()).unwrap().leave_others(was.store).unwrap();
+        with_files(dir.path(), |log, _| {
+            let stored = log.load(MAP_GROUP)?.unwrap();
+            if steps >= 2 {
+                log.write(&[alone(MAP_GROUP, stored, was.store)])?;
+            }
+            if steps >= 3 {
+                files::remove(&dir.path().join(IDENTITY))?;
+            }
+            if steps >= 4 {
+                let new = Identity { cluster: ClusterId(77), ..was.clone() };
+                log.put_identity(files::with_checksum(new.to_text()).as_bytes())?;
+            }
+            Ok(())
+        })
+        .unwrap();
+        apply_recovery(dir.path()).unwrap();
+        goes_on_alone(dir.path(), &was);
+    }
+}
+
+#[test]
+fn what_is_no_survivor_of_a_cluster_is_refused_and_stays_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    assert!(matches!(apply_recovery(dir.path()), Err(RecoverError::Refused { .. })));
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "nothing is created");
+    ClusterNode::open(dir.path(), NodeConfig::default()).unwrap().shutdown().unwrap();
+    let alone = apply_recovery(dir.path()).unwrap_err();
+    assert!(alone.to_string().contains("it is in no cluster"), "{alone}");
+    let (_, other) = (dir, tempfile::tempdir().unwrap());
+    let (identity, _) = survivor(other.path());
+    let open = ClusterNode::open(other.path(), NodeConfig::default()).unwrap();
+    let in_use = apply_recovery(other.path()).unwrap_err();
+    assert!(matches!(in_use, RecoverError::Open(OpenError::InUse { .. })), "{in_use}");
+    open.shutdown().unwrap();
+    assert_eq!(plan_recovery(other.path()).unwrap().cluster, identity.cluster);
+}

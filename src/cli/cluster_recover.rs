@@ -1,0 +1,68 @@
+//! `segue cluster recover`.
+
+use std::path::PathBuf;
+
+use super::output::{print, print_json};
+use crate::error::Result;
+use crate::node::{RecoveryReport, recover};
+
+/// After a majority is lost for good: a survivor's directory goes on as a cluster of one.
+#[derive(Debug, Clone, clap::Args)]
+pub struct RecoverArgs {
+    /// The survivor's data directory; its server must not run
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// Say what would happen, and what may be lost
+    #[arg(long, conflicts_with = "apply", required_unless_present = "apply")]
+    plan: bool,
+    /// Do it. The lost nodes can never come back with what they had
+    #[arg(long)]
+    apply: bool,
+}
+
+impl RecoverArgs {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// See [`recover`].
+    pub fn run(&self, json: bool) -> Result<()> {
+        let report = recover(&self.data, self.apply)?;
+        if json { print_json(&report) } else { print(&render(&report)) }
+    }
+}
+
+fn render(report: &RecoveryReport) -> String {
+    let head = match &report.new_cluster_id {
+        Some(new) => format!("done: node {} is the only one of cluster {new} now\n", report.node),
+        None => format!(
+            "would do (nothing was done): node {} of cluster {} becomes the only node of a new cluster\n",
+            report.node, report.cluster_id
+        ),
+    };
+    let nodes: String = report
+        .lost_nodes
+        .iter()
+        .map(|(node, address)| {
+            format!("  {node} at {address} is given up; if it comes back, it is refused\n")
+        })
+        .collect();
+    let groups: String = report
+        .groups
+        .iter()
+        .map(|group| {
+            let outlook =
+                if group.problem.is_empty() { group.risk() } else { format!("CANNOT: {}", group.problem) };
+            format!(
+                "  {}: goes on behind entry {} (committed up to {}, term {}); {outlook}\n",
+                group.group, group.continues_from, group.committed, group.term
+            )
+        })
+        .collect();
+    let next = if report.applied {
+        "start it with `segue serve`, and let new nodes join with empty directories\n"
+    } else {
+        "make sure that the nodes above are down for good before you --apply; of several survivors take the one whose \
+         groups go on behind the latest entries\n"
+    };
+    format!("{head}{nodes}{groups}{next}")
+}

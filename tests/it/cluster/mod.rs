@@ -1,0 +1,18 @@
+//! Servers on loopback that form a cluster, and what may happen to them.
+//!
+//! Short by default; `SEGUE_CLUSTER_KILLS=N` (leaders and followers killed with -9; 3) and `SEGUE_CLUSTER_STOP_MS=MS` (how
+//! long a leader stands still; 3000) make them long.
+
+mod basics;
+mod history;
+mod kills;
+mod lost;
+mod partitions;
+mod pauses;
+mod proxy;
+mod security;
+mod servers;
+/// The checker of the simulation, on histories of real servers.
+#[path = "../../../cluster/src/sim/wgl.rs"]
+mod wgl;
+mod writers;

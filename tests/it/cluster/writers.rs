@@ -1,0 +1,125 @@
+//! Clients that write without pause and remember what they were told is done.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use segue::api::Client;
+use segue::types::{User, UserId};
+
+use super::servers::Node;
+use crate::support::id;
+
+/// Threads that ask one node what it knows.
+const READERS: usize = 8;
+
+/// What writers share.
+#[derive(Default)]
+struct Shared {
+    /// Where they may write now.
+    endpoints: Mutex<Vec<String>>,
+    /// Acknowledged: when the write began and who was written.
+    done: Mutex<Vec<(Instant, Instant, UserId)>>,
+    refused: Mutex<Vec<String>>,
+    stop: AtomicBool,
+}
+
+/// Writers at work.
+pub(super) struct Writers {
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Writers {
+    /// Starts `count` of them; their listeners' names begin with `name`.
+    pub(super) fn start(count: usize, name: &str) -> Self {
+        let shared = Arc::new(Shared::default());
+        let writer = |number: usize| {
+            let (shared, name) = (shared.clone(), format!("{name}{number}"));
+            thread::spawn(move || write(&shared, number, &name))
+        };
+        let threads = (0..count).map(writer).collect();
+        Self { shared, threads }
+    }
+
+    /// From now on they write to these nodes, those that run.
+    pub(super) fn go_to<'a>(&self, nodes: impl IntoIterator<Item = &'a Node>) {
+        let running = nodes.into_iter().filter_map(|node| node.running.as_ref());
+        *self.shared.endpoints.lock() = running.map(|running| running.endpoint.clone()).collect();
+    }
+
+    /// When the first write that began after `moment` was acknowledged.
+    pub(super) fn first_after(&self, moment: Instant) -> Option<Instant> {
+        let done = self.shared.done.lock();
+        let after = done.iter().filter(|(begun, _, _)| *begun >= moment);
+        after.map(|(_, acknowledged, _)| *acknowledged).min()
+    }
+
+    /// How many writes were acknowledged so far.
+    pub(super) fn count(&self) -> usize {
+        self.shared.done.lock().len()
+    }
+
+    /// Stops them: who was written, and what was said to writes that were not.
+    pub(super) fn stop(self) -> (Vec<UserId>, Vec<String>) {
+        self.shared.stop.store(true, Ordering::Release);
+        self.threads.into_iter().for_each(|thread| thread.join().unwrap());
+        let users = self.shared.done.lock().iter().map(|(_, _, user)| user.clone()).collect();
+        let refused = self.shared.refused.lock().clone();
+        (users, refused)
+    }
+}
+
+fn write(shared: &Shared, number: usize, name: &str) {
+    let mut client: Option<(String, Client)> = None;
+    for count in 0.. {
+        if shared.stop.load(Ordering::Acquire) {
+            return;
+        }
+        let endpoints = shared.endpoints.lock().clone();
+        if endpoints.is_empty() {
+            thread::sleep(Duration::from_millis(5));
+            continue;
+        }
+        let at = &endpoints[(number + count / 16) % endpoints.len()];
+        let begun = Instant::now();
+        let known = client.take().filter(|(known, _)| known == at);
+        let connected = known.map_or_else(|| Client::connect(at).map(|new| (at.clone(), new)), Ok);
+        let user: UserId = id(format!("{name}-{count}"));
+        let sent = connected.and_then(|(at, connected)| {
+            connected.upsert_users(vec![User::unknown(user.clone())])?;
+            Ok((at, connected))
+        });
+        match sent {
+            Ok(connected) => {
+                shared.done.lock().push((begun, Instant::now(), user));
+                client = Some(connected);
+            }
+            Err(error) => {
+                shared.refused.lock().push(error.to_string());
+                thread::sleep(Duration::from_millis(20));
+            }
+        }
+    }
+}
+
+/// Every listener is known to every node that runs.
+#[track_caller]
+pub(super) fn all_are_known(nodes: &[Node], users: &[UserId]) {
+    let running = nodes.iter().filter(|node| node.running.is_some());
+    thread::scope(|scope| {
+        for node in running {
+            // Questions asked at once share a round to the leader.
+            for part in users.chunks(users.len().div_ceil(READERS).max(1)) {
+                let client = node.client();
+                scope.spawn(move || {
+                    for user in part {
+                        client.user(user).unwrap_or_else(|error| panic!("{user} was acknowledged: {error}"));
+                    }
+                });
+            }
+        }
+    });
+}
