@@ -20,6 +20,7 @@ mod loads;
 mod observe;
 pub(crate) mod proto;
 mod recipes;
+mod recommend_all;
 mod recommender;
 mod server;
 pub mod status;

@@ -6,6 +6,10 @@ use super::admission::Lane;
 use super::border::{stamp_recommend, stamp_similar};
 use super::core::Core;
 use super::proto as pb;
+use super::recommend_all::recommend_all;
+use super::status::to_status;
+use super::streams::Replies;
+use crate::pipeline::batch::BatchRequest;
 use crate::pipeline::request::{
     ExplainRequest, RecommendRequest, RequestContext, SearchRequest, SimilarRequest, SimilarUsersRequest,
 };
@@ -18,6 +22,8 @@ type Reply<T> = Result<Response<T>, Status>;
 
 #[async_trait]
 impl pb::recommender_server::Recommender for RecommenderService {
+    type RecommendAllStream = Replies<pb::Recommendation>;
+
     async fn recommend(&self, request: Request<pb::RecommendRequest>) -> Reply<pb::Recommendation> {
         let deadline = self.0.deadline(request.metadata());
         let work = move |core: &Core| {
@@ -68,6 +74,19 @@ impl pb::recommender_server::Recommender for RecommenderService {
             Ok(core.engine()?.explain(request)?.into())
         };
         self.0.answer(Lane::Query, deadline, work).await
+    }
+
+    async fn recommend_all(
+        &self,
+        request: Request<pb::RecommendAllRequest>,
+    ) -> Reply<Self::RecommendAllStream> {
+        let request = request.into_inner();
+        let after = request.after_user_id.clone().map(UserId::new).transpose();
+        let begun = BatchRequest::try_from(request).and_then(|lists| {
+            lists.validate()?;
+            Ok(recommend_all(self.0.clone(), lists, after?))
+        });
+        begun.map(Response::new).map_err(|error| to_status(&error))
     }
 
     async fn portrait(&self, request: Request<pb::PortraitRequest>) -> Reply<pb::ListenerPortrait> {

@@ -12,7 +12,8 @@ use super::output::{print, print_json};
 use super::progress::Progress;
 use crate::error::{Error, Result};
 use crate::ingest::{ListRow, ListTable, TableWriter, remove_half_written, write_atomically};
-use crate::pipeline::request::{RecommendRequest, Recommendation, RecommendedTrack};
+use crate::pipeline::batch::BatchRequest;
+use crate::pipeline::request::{Recommendation, RecommendedTrack};
 use crate::types::{SLOTS, Surface, Timestamp, User, UserId, slot_of};
 
 const EXAMPLES: &str = "\
@@ -91,7 +92,12 @@ impl BatchArgs {
         }
         let backend = Backend::open(&self.backend)?;
         let manifest = self.manifest()?;
-        let summary = Run { backend: &backend, folder: &self.out, manifest }.all()?;
+        let lists = BatchRequest {
+            surface: manifest.surface.clone(),
+            as_of: manifest.as_of,
+            recipe: manifest.recipe.clone(),
+        };
+        let summary = Run { backend: &backend, folder: &self.out, manifest, lists }.all()?;
         if self.output.json {
             print_json(&summary)?;
         } else {
@@ -116,7 +122,7 @@ impl BatchArgs {
         let as_of = self.as_of.unwrap_or_else(Timestamp::now);
         let mut wanted = Manifest {
             surface: self.surface.clone(),
-            week: iso_week(as_of),
+            week: as_of.iso_week(),
             as_of,
             recipe: self.recipe.clone(),
             partitions: self.partitions,
@@ -148,6 +154,7 @@ struct Run<'a> {
     backend: &'a Backend,
     folder: &'a Path,
     manifest: Manifest,
+    lists: BatchRequest,
 }
 
 impl Run<'_> {
@@ -201,12 +208,7 @@ impl Run<'_> {
 
     /// A listener's list; `None` when they are gone since they were read.
     fn list(&self, user: &User) -> Result<Option<Recommendation>> {
-        let Manifest { surface, week, as_of, recipe, .. } = &self.manifest;
-        let mut request = RecommendRequest::new(user.user_id.clone(), surface.clone());
-        request.as_of = Some(*as_of);
-        request.recipe.clone_from(recipe);
-        request.request_id = Some(format!("batch/{}/{week}/{}", surface.as_str(), user.user_id));
-        match self.backend.recommend(request) {
+        match self.backend.recommend(self.lists.request_for(&user.user_id)) {
             Ok(list) => Ok(Some(list)),
             Err(Error::NotFound { what, .. }) if what == "user" => Ok(None),
             Err(error) => Err(error),
@@ -259,30 +261,5 @@ impl Users<'_> {
         let end = self.read.iter().position(|user| beyond(&user.user_id)).unwrap_or(self.read.len());
         let rest = self.read.split_off(end);
         Ok(std::mem::replace(&mut self.read, rest))
-    }
-}
-
-/// The ISO 8601 week of a time in UTC, such as `2026-W44`.
-fn iso_week(at: Timestamp) -> String {
-    // The week belongs to the year that its Thursday is in.
-    let thursday = at.day() - i32::from(at.weekday()) + 3;
-    let date = crate::types::Date(thursday).to_string();
-    let (year, _) = date.split_once('-').unwrap_or((&date, ""));
-    let first: i32 = format!("{year}-01-01").parse().map_or(thursday, |first: crate::types::Date| first.0);
-    format!("{year}-W{:02}", (thursday - first) / 7 + 1)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn weeks_are_those_of_the_standard() {
-        let week = |day: &str| iso_week(format!("{day}T12:00:00Z").parse().unwrap_or(Timestamp(0)));
-        assert_eq!(week("2026-11-01"), "2026-W44");
-        assert_eq!(week("2026-11-02"), "2026-W45");
-        assert_eq!(week("2027-01-01"), "2026-W53");
-        assert_eq!(week("2024-12-30"), "2025-W01");
-        assert_eq!(week("2023-01-01"), "2022-W52");
     }
 }

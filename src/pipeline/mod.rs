@@ -7,6 +7,7 @@
 //! sets slots aside for discovery; [`diversify`] chooses the set; [`sequence`] orders it; [`explain`] says why; and
 //! [`impression`] remembers what was shown.
 
+pub mod batch;
 pub mod blend;
 pub mod candidate;
 pub mod cold_start;

@@ -48,6 +48,17 @@ impl Timestamp {
         u8::try_from((i64::from(self.day()) + 3).rem_euclid(7)).expect("a weekday is below 7")
     }
 
+    /// The ISO 8601 week in UTC, such as `2026-W44`.
+    #[must_use]
+    pub fn iso_week(self) -> String {
+        // The week belongs to the year that its Thursday is in.
+        let thursday = self.day().saturating_sub(i32::from(self.weekday())).saturating_add(3);
+        let date = Date(thursday).to_string();
+        let (year, _) = date.split_once('-').unwrap_or((&date, ""));
+        let first: i32 = format!("{year}-01-01").parse().map_or(thursday, |first: Date| first.0);
+        format!("{year}-W{:02}", (thursday - first) / 7 + 1)
+    }
+
     /// The instant `days` earlier (negative: later), saturating.
     #[must_use]
     pub fn minus_days(self, days: i64) -> Self {
@@ -140,6 +151,16 @@ impl std::str::FromStr for Date {
 #[expect(clippy::unwrap_used, reason = "a failed test may panic")]
 mod tests {
     use super::*;
+
+    #[test]
+    fn weeks_are_those_of_the_standard() {
+        let week = |day: &str| format!("{day}T12:00:00Z").parse::<Timestamp>().unwrap().iso_week();
+        assert_eq!(week("2026-11-01"), "2026-W44");
+        assert_eq!(week("2026-11-02"), "2026-W45");
+        assert_eq!(week("2027-01-01"), "2026-W53");
+        assert_eq!(week("2024-12-30"), "2025-W01");
+        assert_eq!(week("2023-01-01"), "2022-W52");
+    }
 
     #[test]
     fn times_round_trip_and_know_their_day() {

@@ -9,8 +9,13 @@ use arrow::array::AsArray;
 use arrow::datatypes::UInt32Type;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use segue::Segue;
+use segue::api::Client;
+use segue::pipeline::batch::BatchRequest;
+use segue::pipeline::request::Recommendation;
+use segue::types::{Surface, Timestamp, UserId};
 
-use crate::support::{World, small_segments};
+use crate::running::Running;
+use crate::support::{AS_OF, World, small_segments};
 
 const PARTITIONS: usize = 32;
 
@@ -63,6 +68,50 @@ fn lists(out: &Path) -> BTreeMap<String, Vec<String>> {
         }
     }
     all
+}
+
+#[test]
+fn a_stream_of_all_lists_goes_on_after_any_listener_and_gives_what_single_requests_give() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let (engine, _) = Segue::open(&data, small_segments()).unwrap();
+    World::generate(0xA11, 800, 300).load(&engine);
+    let mut order: Vec<UserId> = Vec::new();
+    while let (users, Some(_)) = engine.list_users(order.last().cloned(), 50).unwrap() {
+        order.extend(users.into_iter().map(|user| user.user_id));
+    }
+    let (rest, _) = engine.list_users(order.last().cloned(), 300).unwrap();
+    order.extend(rest.into_iter().map(|user| user.user_id));
+    engine.shutdown().unwrap();
+    drop(engine);
+
+    let server = Running::start(&data, &[]);
+    let client = Client::connect(&server.endpoint).unwrap();
+    let surface = Surface::new("daily_mix").unwrap();
+    let lists = BatchRequest { surface, as_of: AS_OF, recipe: None };
+    let mut got: Vec<Recommendation> = Vec::new();
+    // Each stream is left after 113 lists; the next goes on after the last one.
+    while got.len() < order.len() {
+        let (after, before) = (got.last().and_then(|list| list.user_id.clone()), got.len());
+        let take = |list| {
+            got.push(list);
+            Ok(got.len() < before + 113)
+        };
+        client.recommend_all(&lists, after.as_ref(), take).unwrap();
+        assert!(got.len() > before, "the stream ended before the last listener");
+    }
+    let users: Vec<UserId> = got.iter().filter_map(|list| list.user_id.clone()).collect();
+    assert_eq!(users, order, "everybody once, in order");
+    for list in got.iter().step_by(17) {
+        let user = list.user_id.as_ref().unwrap();
+        assert_eq!(client.recommend(lists.request_for(user)).unwrap().tracks, list.tracks, "{user}");
+    }
+    let (mut after_the_last, last) = (0, order.last());
+    client.recommend_all(&lists, last, |_| Ok(std::mem::replace(&mut after_the_last, 1) == 0)).unwrap();
+    assert_eq!(after_the_last, 0, "nobody comes after the last");
+    let late = BatchRequest { as_of: Timestamp(i64::MAX), ..lists };
+    let refused = client.recommend_all(&late, None, |_| Ok(true)).unwrap_err();
+    assert!(refused.to_string().contains("as_of"), "{refused}");
 }
 
 #[test]

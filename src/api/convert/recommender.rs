@@ -4,6 +4,7 @@ use super::catalog::ids;
 use super::common::{metric, metric_to_proto, required};
 use crate::api::proto as pb;
 use crate::error::{Error, Result};
+use crate::pipeline::batch::BatchRequest;
 use crate::pipeline::request::{
     ExplainRequest, RecommendRequest, RequestContext, SearchRequest, SimilarRequest, SimilarUsersRequest,
     TrackFilter, WriteToken,
@@ -33,6 +34,17 @@ impl TryFrom<pb::RecommendRequest> for RecommendRequest {
             generation: proto.generation.map(GenerationId),
             min_token: token(proto.min_token)?,
             deadline: Deadline::NEVER,
+        })
+    }
+}
+
+impl TryFrom<pb::RecommendAllRequest> for BatchRequest {
+    type Error = Error;
+    fn try_from(proto: pb::RecommendAllRequest) -> Result<Self> {
+        Ok(Self {
+            surface: Surface::new(proto.surface)?,
+            as_of: proto.as_of_ms.map_or_else(Timestamp::now, Timestamp),
+            recipe: proto.recipe,
         })
     }
 }
