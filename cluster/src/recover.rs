@@ -6,7 +6,8 @@
 //!
 //! The directory gets a cluster id of its own. So a node that comes back after all is refused by every message it sends, and
 //! can never win an election here; the two clusters never become one. Order, so that a crash in the middle leaves
-//! something that `apply` finishes: the map, the members of all groups in one write, then the identity.
+//! something that `apply` finishes and that nobody can serve from meanwhile: the new identity, with which no majority of before has
+//! anything to do; then the members of all groups in one write; then the map.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -50,11 +51,12 @@ pub struct GroupRecovery {
     pub voters: usize,
     /// Whether this one did.
     pub voted: bool,
-    /// The newest term it has heard of.
-    pub term: u64,
+    /// The term of the last entry here: of two survivors the one with the larger term is newer, whatever the number of its
+    /// entries, and of equal terms the one with more (Raft paper, 5.4.1).
+    pub last_term: u64,
     /// Everything up to here was committed: a majority had it.
     pub commit: u64,
-    /// The last entry here: the group continues behind it. What was acknowledged behind it is lost.
+    /// The last entry here: the group continues behind it.
     pub last: u64,
     /// Why the group cannot go on from this directory.
     pub problem: Option<String>,
@@ -99,10 +101,6 @@ pub fn apply_recovery(dir: &Path) -> Result<Recovery, RecoverError> {
             let problem = group.problem.clone().unwrap_or_default();
             return Err(refused(dir, format!("group {}: {problem}", group.group)));
         }
-        MapMachine::open(dir)?.leave_others(identity.store)?;
-        let writes: Vec<GroupWrite> =
-            stored.into_iter().map(|(group, stored)| alone(group, stored, identity.store)).collect();
-        log.write(&writes)?;
         let path = dir.join(IDENTITY);
         let new = Identity { store: identity.store, ..Identity::draw(None, &Env::real(), &path)? };
         // Without the file a start makes it anew from the log's copy, whichever that is then.
@@ -110,6 +108,10 @@ pub fn apply_recovery(dir: &Path) -> Result<Recovery, RecoverError> {
         log.put_identity(files::with_checksum(new.to_text()).as_bytes())?;
         recovery.new_cluster = Some(new.cluster);
         *file = IdentityFile::create(&path, new, log.groups())?;
+        let writes: Vec<GroupWrite> =
+            stored.into_iter().map(|(group, stored)| alone(group, stored, identity.store)).collect();
+        log.write(&writes)?;
+        MapMachine::open(dir)?.leave_others(identity.store)?;
         Ok(recovery)
     })
 }
@@ -125,8 +127,11 @@ fn with_files<T>(
     let lock = files::lock_dir(dir)?;
     let (log, mut identity, _) = open_files(dir, &NodeConfig::default(), &Env::real())?;
     let outcome = work(&log, &mut identity);
+    let is_whole = !log.failed() && matches!(outcome, Ok(_) | Err(RecoverError::Refused { .. }));
     drop(log);
-    closed::write(&dir.join(CLOSED), &dir.join(RAFT))?;
+    if is_whole {
+        closed::write(&dir.join(CLOSED), &dir.join(RAFT))?;
+    }
     drop(lock);
     outcome
 }
@@ -150,7 +155,10 @@ fn look(dir: &Path, log: &EngineLog, identity: &Identity) -> Result<(Recovery, S
         new_cluster: None,
         store: identity.store,
         lost: lost(&map, identity.store),
-        groups: stored.iter().map(|(group, stored)| group_plan(*group, stored)).collect(),
+        groups: stored
+            .iter()
+            .map(|(group, stored)| group_plan(log, *group, stored))
+            .collect::<Result<_, _>>()?,
     };
     Ok((recovery, stored))
 }
@@ -159,8 +167,12 @@ fn lost(map: &MapState, own: StoreId) -> Vec<(StoreId, String)> {
     map.others(own).map(|(store, node)| (store, node.address.clone())).collect()
 }
 
-fn group_plan(group: GroupId, stored: &StoredGroup) -> GroupRecovery {
+fn group_plan(log: &EngineLog, group: GroupId, stored: &StoredGroup) -> Result<GroupRecovery, LogError> {
     let StoredGroup { peer, truncated, hard_state, members, install, .. } = stored;
+    let newest = match stored.entries {
+        Some((_, last)) => log.read(group, last, last + 1, u64::MAX)?.pop(),
+        None => None,
+    };
     let problem = if *truncated == NOTHING {
         Some("it was never caught up here: it waits for its first snapshot".to_owned())
     } else if install.as_ref().is_some_and(|install| install.at.index > last(stored)) {
@@ -171,15 +183,15 @@ fn group_plan(group: GroupId, stored: &StoredGroup) -> GroupRecovery {
     } else {
         None
     };
-    GroupRecovery {
+    Ok(GroupRecovery {
         group,
         voters: members.conf_state.voters.len(),
         voted: members.is_voter(peer.0),
-        term: hard_state.term,
+        last_term: newest.map_or(truncated.term, |entry| entry.term),
         commit: hard_state.commit.max(truncated.index),
         last: last(stored),
         problem,
-    }
+    })
 }
 
 fn last(stored: &StoredGroup) -> u64 {

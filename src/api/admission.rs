@@ -14,6 +14,9 @@ use crate::config::Limits;
 use crate::error::{Error, Result};
 use crate::types::Deadline;
 
+/// Streams of lists for all listeners at once.
+const STREAMS_MAX: usize = 8;
+
 /// The kinds of requests that are admitted separately.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lane {
@@ -31,6 +34,7 @@ pub(super) struct Admission {
     queries: Gate,
     writes: Gate,
     loads: Gate,
+    streams: Arc<Semaphore>,
 }
 
 impl Admission {
@@ -45,7 +49,21 @@ impl Admission {
             queries: Gate::new("queries", queries, queue_max),
             writes: Gate::new("writes", limits.concurrent_writes_max as usize, queue_max),
             loads: Gate::new("loads", limits.concurrent_loads_max as usize, queue_max),
+            streams: Arc::new(Semaphore::new(STREAMS_MAX)),
         }
+    }
+
+    /// The place of a stream of lists for all listeners, held while it lasts: its queries wait in the lane, and many such
+    /// streams would fill it.
+    ///
+    /// # Errors
+    /// `Exhausted` at once when there are as many as there may be.
+    pub(super) fn begin_stream(&self) -> Result<OwnedSemaphorePermit> {
+        Arc::clone(&self.streams).try_acquire_owned().map_err(|_| {
+            Error::Exhausted(format!(
+                "too many lists of all listeners are being read. streams_max=`{STREAMS_MAX}`"
+            ))
+        })
     }
 
     /// How many threads may block at once, all lanes together.

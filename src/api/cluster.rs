@@ -5,6 +5,7 @@ use tonic::{Request, Response, Status, async_trait};
 use super::admission::Lane;
 use super::convert;
 use super::core::Core;
+use super::deadline::deadline_of;
 use super::proto as pb;
 
 /// The service.
@@ -21,9 +22,10 @@ impl pb::cluster_server::Cluster for ClusterService {
     }
 
     async fn check(&self, request: Request<pb::ClusterCheckRequest>) -> Reply<pb::ClusterCheckReply> {
-        let deadline = self.0.deadline(request.metadata());
+        // Reads everything on every node: as long as the caller waits.
+        let deadline = deadline_of(request.metadata(), None);
         let work = |core: &Core| Ok(core.engine()?.compare_replicas()?.into());
-        self.0.answer(Lane::Query, deadline, work).await
+        self.0.answer(Lane::Load, deadline, work).await
     }
 
     async fn set_node_state(

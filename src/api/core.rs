@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use tonic::metadata::MetadataMap;
 use tonic::{Response, Status};
 
@@ -76,6 +76,14 @@ impl Core {
     /// The deadline of one request.
     pub(super) fn deadline(&self, metadata: &MetadataMap) -> Deadline {
         deadline_of(metadata, Some(Duration::from_millis(self.0.limits.request_timeout_ms)))
+    }
+
+    /// See [`Admission::begin_stream`].
+    ///
+    /// # Errors
+    /// `Exhausted`.
+    pub(super) fn begin_stream(&self) -> Result<OwnedSemaphorePermit> {
+        self.0.admission.begin_stream()
     }
 
     /// Runs `work` (conversion, checks and the engine's call) on a blocking thread when its turn comes.

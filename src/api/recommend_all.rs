@@ -25,13 +25,18 @@ const AT_ONCE: usize = 4;
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// Begins the stream.
+///
+/// # Errors
+/// `Exhausted` when there are too many.
 pub(super) fn recommend_all(
     core: Core,
     request: BatchRequest,
     after: Option<UserId>,
-) -> Replies<pb::Recommendation> {
+) -> Result<Replies<pb::Recommendation>> {
+    let place = core.begin_stream()?;
     let (replies, receiver) = mpsc::channel(AT_ONCE);
     let task = async move {
+        let _place = place;
         let ended = tokio::select! {
             biased;
             () = core.stopped() => Err(Error::Unavailable("the server is stopping".to_owned())),
@@ -43,7 +48,7 @@ pub(super) fn recommend_all(
         }
     };
     tokio::spawn(task.in_current_span());
-    ReceiverStream::new(receiver)
+    Ok(ReceiverStream::new(receiver))
 }
 
 async fn send_all(

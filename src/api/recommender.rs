@@ -84,7 +84,7 @@ impl pb::recommender_server::Recommender for RecommenderService {
         let after = request.after_user_id.clone().map(UserId::new).transpose();
         let begun = BatchRequest::try_from(request).and_then(|lists| {
             lists.validate()?;
-            Ok(recommend_all(self.0.clone(), lists, after?))
+            recommend_all(self.0.clone(), lists, after?)
         });
         begun.map(Response::new).map_err(|error| to_status(&error))
     }

@@ -53,8 +53,12 @@ fn render(report: &RecoveryReport) -> String {
             let outlook =
                 if group.problem.is_empty() { group.risk() } else { format!("CANNOT: {}", group.problem) };
             format!(
-                "  {}: goes on behind entry {} (committed up to {}, term {}); {outlook}\n",
-                group.group, group.continues_from, group.committed, group.term
+                "  {}: goes on behind entry {} of term {} (certainly committed: {}{}); {outlook}\n",
+                group.group,
+                group.continues_from,
+                group.last_term,
+                group.committed,
+                if group.voted { "" } else { "; it did not vote" },
             )
         })
         .collect();
@@ -62,7 +66,7 @@ fn render(report: &RecoveryReport) -> String {
         "start it with `segue serve`, and let new nodes join with empty directories\n"
     } else {
         "make sure that the nodes above are down for good before you --apply; of several survivors take the one whose \
-         groups go on behind the latest entries\n"
+         groups go on behind the largest term, and of equal terms behind the largest entry\n"
     };
     format!("{head}{nodes}{groups}{next}")
 }

@@ -60,10 +60,13 @@ impl Inner {
     /// # Errors
     /// Retryable refusals; the worker tries again then.
     pub(super) fn resolve_waiting(&self, ids: &[TrackId]) -> Result<WriteToken> {
-        self.try_resolve_waiting(ids).inspect_err(|_| {
-            self.resolve_due.store(true, Ordering::Release);
-            self.wake_worker();
-        })
+        self.try_resolve_waiting(ids).inspect_err(|_| self.resolve_later())
+    }
+
+    /// Has the worker look through everything that waits for a track.
+    pub(super) fn resolve_later(&self) {
+        self.resolve_due.store(true, Ordering::Release);
+        self.wake_worker();
     }
 
     fn try_resolve_waiting(&self, ids: &[TrackId]) -> Result<WriteToken> {

@@ -101,7 +101,7 @@ impl Inner {
             self.peers.as_deref().ok_or_else(|| Error::Internal("no peers".to_owned()))?.cluster()?;
         let name = group_name(group);
         let answering = status.nodes.iter().filter(|node| node.groups.is_ok());
-        let stores: Vec<StoreId> = answering
+        let mut stores: Vec<StoreId> = answering
             .filter(|node| node.record.replicas.contains_key(&group))
             .map(|node| node.store)
             .collect();
@@ -125,17 +125,18 @@ impl Inner {
                 joined.map(|it| it.unwrap_or_else(|_| Err("reading it panicked".to_owned()))).collect()
             });
             let mut digests = BTreeMap::new();
-            let mut failed = Vec::new();
             for (store, outcome) in stores.iter().zip(asked) {
                 match outcome {
                     Ok(digest) => drop(digests.insert(*store, digest)),
-                    Err(reason) => failed.push(format!("{name} on node {store} cannot be read: {reason}")),
+                    Err(reason) => {
+                        report.problems.push(format!("{name} on node {store} cannot be read: {reason}"));
+                    }
                 }
             }
+            // The others are compared without those that cannot be read.
+            stores.retain(|store| digests.contains_key(store));
             let newest = digests.values().map(|digest| digest.index).max().unwrap_or(0);
-            if digests.values().all(|digest| digest.index == newest) || !failed.is_empty() {
-                report.problems.extend(failed);
-                digests.retain(|_, digest| digest.index == newest);
+            if digests.values().all(|digest| digest.index == newest) {
                 compare(&name, &digests, report);
                 return Ok(());
             }

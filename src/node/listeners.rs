@@ -98,7 +98,9 @@ impl Inner {
         let shards: Vec<usize> = events.iter().map(|event| self.users.shards.place_of(&event.user)).collect();
         let commands = divided(events, slots, &shards, self.users.groups.len());
         let asked: Vec<usize> = commands.iter().map(|(shard, _)| *shard).collect();
-        let (replies, mut token) = self.users.propose(commands)?;
+        // Some shards may have theirs.
+        let proposed = self.users.propose(commands).inspect_err(|_| self.resolve_later());
+        let (replies, mut token) = proposed?;
         let mut new_of: BTreeMap<usize, std::vec::IntoIter<bool>> = BTreeMap::new();
         for (shard, reply) in asked.into_iter().zip(replies) {
             let UserReply::Recorded(new) = reply else { return Err(unexpected(&reply)) };

@@ -64,7 +64,10 @@ impl OpeningUsers<'_> {
     /// As [`OpeningUsers::open_first`].
     pub(super) fn open_rest(mut self) -> Result<UserReplicas> {
         let count = self.meta.state().user_shards().unwrap_or(BEFORE_IT_WAS_KEPT);
-        self.check_asked(count)?;
+        if let Err(error) = self.check_asked(count) {
+            // Known only once the cluster has let the node in: a voter that went away now would be missed.
+            tracing::warn!(%error, "the node joins with the cluster's number of user shards");
+        }
         if self.opened.len() > usize::from(count) {
             return Err(Error::Corrupt(format!(
                 "the directory has more user shards than its database. found=`{}`, user_shards=`{count}`",

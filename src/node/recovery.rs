@@ -36,8 +36,8 @@ pub struct GroupOutlook {
     pub voters: u32,
     /// Whether this one did: otherwise it may be further behind than a voter could be.
     pub voted: bool,
-    /// The newest term heard of.
-    pub term: u64,
+    /// The term of the last entry: the survivor with the largest is the newest, of equal ones that with the most entries.
+    pub last_term: u64,
     /// Everything up to here was committed, and stays.
     pub committed: u64,
     /// The last entry here: the group goes on behind it.
@@ -57,7 +57,7 @@ impl GroupOutlook {
         let from = if self.voters == 1 && self.voted {
             "nothing is lost: this replica was the only one that voted".to_owned()
         } else {
-            format!("what others acknowledged behind entry {} is lost", self.continues_from)
+            format!("what only others acknowledged behind entry {} is lost", self.committed)
         };
         format!("{unsure}{from}")
     }
@@ -81,7 +81,7 @@ fn report(recovery: &Recovery) -> RecoveryReport {
         group: group_name(group.group),
         voters: u32::try_from(group.voters).unwrap_or(u32::MAX),
         voted: group.voted,
-        term: group.term,
+        last_term: group.last_term,
         committed: group.commit,
         continues_from: group.last,
         problem: group.problem.clone().unwrap_or_default(),

@@ -150,8 +150,10 @@ impl Inner {
                     EventTrack::Resolved(_) => None,
                 })
                 .collect();
-            progress.rows_done =
-                load.step(rows, |(play, ..)| &play.user_id, |rows| UserOp::RecordPlays(play_batch(rows)))?;
+            let step =
+                load.step(rows, |(play, ..)| &play.user_id, |rows| UserOp::RecordPlays(play_batch(rows)));
+            // Some shards may have theirs, and are not sent them again.
+            progress.rows_done = step.inspect_err(|_| self.resolve_later())?;
             // Tracks that came between the look-up and now found nothing waiting.
             unknown.sort_unstable();
             unknown.dedup();

@@ -4,6 +4,9 @@ use super::request::RecommendRequest;
 use crate::error::Result;
 use crate::types::{Surface, Timestamp, UserId};
 
+/// Longer ids of requests are refused.
+const REQUEST_ID_BYTES_MAX: usize = 256;
+
 /// Which lists.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BatchRequest {
@@ -31,8 +34,35 @@ impl BatchRequest {
         let mut request = RecommendRequest::new(user.clone(), self.surface.clone());
         request.as_of = Some(self.as_of);
         request.recipe.clone_from(&self.recipe);
-        request.request_id =
-            Some(format!("batch/{}/{}/{user}", self.surface.as_str(), self.as_of.iso_week()));
+        request.request_id = Some(self.request_id(user));
         request
+    }
+
+    fn request_id(&self, user: &UserId) -> String {
+        let id = format!("batch/{}/{}/{user}", self.surface.as_str(), self.as_of.iso_week());
+        if id.len() <= REQUEST_ID_BYTES_MAX { id } else { format!("batch/{}", blake3::hash(id.as_bytes())) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_listener_and_surface_that_can_be_has_a_request_of_their_own() {
+        for len in [1, 200, 256] {
+            let name = |letter: &str| letter.repeat(len);
+            let lists = BatchRequest {
+                surface: Surface::new(name("s")).unwrap(),
+                as_of: Timestamp(1_793_491_200_000),
+                recipe: None,
+            };
+            lists.validate().unwrap();
+            let (a, b) = (UserId::new(name("a")).unwrap(), UserId::new(name("b")).unwrap());
+            for user in [&a, &b] {
+                lists.request_for(user).validate(&crate::config::Limits::default()).unwrap();
+            }
+            assert_ne!(lists.request_for(&a).request_id, lists.request_for(&b).request_id);
+        }
     }
 }

@@ -40,12 +40,11 @@ impl<'a> UnitRows<'a> {
         Self { dim, rows: Vec::with_capacity(rows) }
     }
 
-    /// Adds a row. `None`, another dimension, a zero vector or one that is not finite is kept as an absent row, so that
-    /// rows stay beside the candidates they belong to.
+    /// Adds a row. `None`, another dimension, a vector that is zero, not finite, or so long or short that dot products leave
+    /// the range of `f32` is kept as an absent row, so that rows stay beside the candidates they belong to.
     pub fn push(&mut self, vector: Option<&'a [f32]>) {
         let usable = vector.filter(|vector| vector.len() == self.dim);
-        self.rows
-            .push(usable.and_then(|vector| Some(UnitRow { vector, scale: inverse_norm(vector)? as f32 })));
+        self.rows.push(usable.and_then(|vector| Some(UnitRow { vector, scale: usable_scale(vector)? })));
     }
 
     /// The number of rows, absent ones included.
@@ -96,6 +95,11 @@ impl<'a> FromIterator<Option<&'a [f32]>> for UnitRows<'a> {
 pub fn dot(a: &[f32], b: &[f32]) -> f32 {
     let len = a.len().min(b.len());
     Kernels::get().dot_f32(&a[..len], &b[..len])
+}
+
+/// One over the length of a vector that can be compared in `f32`: squares of lengths from 1e-15 to 1e15 are in its range.
+fn usable_scale(vector: &[f32]) -> Option<f32> {
+    inverse_norm(vector).filter(|scale| (1e-15..=1e15).contains(scale)).map(|scale| scale as f32)
 }
 
 /// One over the Euclidean length, in f64; `None` for a zero vector or one that is not finite.
@@ -164,6 +168,9 @@ mod tests {
         assert!((rows.cosine(0, 5).unwrap_or(0.0) - 0.6).abs() < 1e-6);
         assert!((1..5).all(|row| rows.row(row).is_none()));
         assert_eq!((rows.len(), rows.cosine(0, 1)), (6, None));
+        let mut extreme = UnitRows::new(2);
+        [[1e20, -1e20], [1e-20, 1e-20], [1e14, 1e14]].iter().for_each(|vector| extreme.push(Some(vector)));
+        assert_eq!([0, 1, 2].map(|row| extreme.row(row).is_some()), [false, false, true]);
         let selected = rows.select(&[2, 0, 9]);
         assert_eq!((selected.len(), selected.row(0), selected.row(2)), (3, None, None));
         assert_eq!(selected.row(1), rows.row(0));

@@ -87,6 +87,9 @@ impl GroupCore {
         if promote.is_some_and(|peer| !self.is_learner(peer) || !self.is_caught_up(peer)) {
             return Err(self.shared.busy("the new voter is no learner, or has not caught up"));
         }
+        if promote.is_some_and(|peer| !self.is_heard(peer.0)) {
+            return Err(self.shared.busy("the new voter is not heard"));
+        }
         if demote.is_some_and(|peer| !self.members.conf_state.voters.contains(&peer.0)) {
             return Err(self.shared.busy("the replica to demote is no voter"));
         }

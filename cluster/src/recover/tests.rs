@@ -84,22 +84,25 @@ fn a_recovery_that_a_crash_interrupts_is_finished_by_the_next() {
     for steps in 1..=4 {
         let dir = tempfile::tempdir().unwrap();
         let (was, _) = survivor(dir.path());
-        MapMachine::open(dir.path()).unwrap().leave_others(was.store).unwrap();
-        with_files(dir.path(), |log, _| {
+        with_files(dir.path(), |log, file| {
+            let path = dir.path().join(IDENTITY);
+            let new = Identity { cluster: ClusterId(77), ..was.clone() };
             let stored = log.load(MAP_GROUP)?.unwrap();
+            files::remove(&path)?;
             if steps >= 2 {
-                log.write(&[alone(MAP_GROUP, stored, was.store)])?;
+                log.put_identity(files::with_checksum(new.to_text()).as_bytes())?;
             }
             if steps >= 3 {
-                files::remove(&dir.path().join(IDENTITY))?;
+                *file = IdentityFile::create(&path, new, log.groups())?;
             }
             if steps >= 4 {
-                let new = Identity { cluster: ClusterId(77), ..was.clone() };
-                log.put_identity(files::with_checksum(new.to_text()).as_bytes())?;
+                log.write(&[alone(MAP_GROUP, stored, was.store)])?;
             }
             Ok(())
         })
         .unwrap();
+        let half_done = plan_recovery(dir.path()).unwrap();
+        assert_eq!(half_done.cluster == was.cluster, steps == 1, "the old cluster's id goes first");
         apply_recovery(dir.path()).unwrap();
         goes_on_alone(dir.path(), &was);
     }

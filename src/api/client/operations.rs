@@ -1,5 +1,7 @@
 //! The operations: each turns domain types into a message, sends it, and turns the reply back.
 
+use std::time::Duration;
+
 use tonic::transport::Channel;
 
 use super::connection::{Again, Client};
@@ -23,6 +25,9 @@ use crate::types::{
 
 /// The largest reply accepted.
 const REPLY_BYTES_MAX: usize = 256 << 20;
+
+/// How long reading everything on every node may take.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(6 * 3_600);
 
 /// A stub of one service.
 macro_rules! service {
@@ -361,12 +366,15 @@ impl Client {
         call!(self, Again::Yes, cluster_stub.status(pb::ClusterStatusRequest {}))?.try_into()
     }
 
-    /// See [`crate::Segue::compare_replicas`].
+    /// See [`crate::Segue::compare_replicas`]. Waits for up to six hours; tried once.
     ///
     /// # Errors
     /// As above.
     pub fn compare_replicas(&self) -> Result<CheckReport> {
-        call!(self, Again::Yes, cluster_stub.check(pb::ClusterCheckRequest {})).map(Into::into)
+        let mut request = tonic::Request::new(pb::ClusterCheckRequest {});
+        request.set_timeout(CHECK_TIMEOUT);
+        let reply = self.runtime.block_on(self.cluster_stub().check(request));
+        reply.map(|reply| reply.into_inner().into()).map_err(|status| from_status(&status))
     }
 
     /// See [`crate::Segue::set_node_state`].
