@@ -53,14 +53,14 @@ mod tests {
         for len in [1, 200, 256] {
             let name = |letter: &str| letter.repeat(len);
             let lists = BatchRequest {
-                surface: Surface::new(name("s")).unwrap(),
+                surface: Surface::new(name("s")).expect("valid"),
                 as_of: Timestamp(1_793_491_200_000),
                 recipe: None,
             };
-            lists.validate().unwrap();
-            let (a, b) = (UserId::new(name("a")).unwrap(), UserId::new(name("b")).unwrap());
+            lists.validate().expect("valid");
+            let (a, b) = (UserId::new(name("a")).expect("valid"), UserId::new(name("b")).expect("valid"));
             for user in [&a, &b] {
-                lists.request_for(user).validate(&crate::config::Limits::default()).unwrap();
+                lists.request_for(user).validate(&crate::config::Limits::default()).expect("valid");
             }
             assert_ne!(lists.request_for(&a).request_id, lists.request_for(&b).request_id);
         }

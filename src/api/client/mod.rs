@@ -6,6 +6,7 @@
 mod connection;
 mod loader;
 mod operations;
+mod whole;
 
 pub use connection::Client;
 pub use loader::Loader;

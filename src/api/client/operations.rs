@@ -1,17 +1,13 @@
 //! The operations: each turns domain types into a message, sends it, and turns the reply back.
 
-use std::time::Duration;
-
 use tonic::transport::Channel;
 
 use super::connection::{Again, Client};
 use crate::api::border::{stamp_events, stamp_recommend, stamp_similar};
 use crate::api::convert::node_state_to_proto;
 use crate::api::proto as pb;
-use crate::api::status::from_status;
 use crate::error::{Error, Result};
-use crate::node::{CheckReport, ClusterReport, NodeState, VectorRow};
-use crate::pipeline::batch::BatchRequest;
+use crate::node::{ClusterReport, NodeState, VectorRow};
 use crate::pipeline::portrait::Portrait;
 use crate::pipeline::recipe::Recipe;
 use crate::pipeline::request::{
@@ -25,9 +21,6 @@ use crate::types::{
 
 /// The largest reply accepted.
 const REPLY_BYTES_MAX: usize = 256 << 20;
-
-/// How long reading everything on every node may take.
-const CHECK_TIMEOUT: Duration = Duration::from_secs(6 * 3_600);
 
 /// A stub of one service.
 macro_rules! service {
@@ -114,36 +107,6 @@ impl Client {
         let deadline = request.request.deadline;
         let message = pb::ExplainRequest::from(request);
         call!(self, Again::Yes, deadline, recommender_stub.explain(message))?.try_into()
-    }
-
-    /// Lists for all listeners after one, in the order of [`crate::Segue::list_users`], until `take` returns false. A broken
-    /// connection is an error: call again with the last listener whose list was taken.
-    ///
-    /// # Errors
-    /// As above; those of `take`.
-    pub fn recommend_all(
-        &self,
-        request: &BatchRequest,
-        after: Option<&UserId>,
-        mut take: impl FnMut(Recommendation) -> Result<bool>,
-    ) -> Result<()> {
-        let message = pb::RecommendAllRequest {
-            surface: request.surface.clone().into(),
-            as_of_ms: Some(request.as_of.0),
-            recipe: request.recipe.clone(),
-            after_user_id: after.map(ToString::to_string),
-        };
-        let mut stub = self.recommender_stub();
-        let begun = self.runtime.block_on(stub.recommend_all(message));
-        let mut lists = begun.map_err(|status| from_status(&status))?.into_inner();
-        while let Some(list) =
-            self.runtime.block_on(lists.message()).map_err(|status| from_status(&status))?
-        {
-            if !take(list.try_into()?)? {
-                break;
-            }
-        }
-        Ok(())
     }
 
     /// See [`crate::Segue::portrait`].
@@ -364,17 +327,6 @@ impl Client {
     /// As above.
     pub fn cluster_status(&self) -> Result<ClusterReport> {
         call!(self, Again::Yes, cluster_stub.status(pb::ClusterStatusRequest {}))?.try_into()
-    }
-
-    /// See [`crate::Segue::compare_replicas`]. Waits for up to six hours; tried once.
-    ///
-    /// # Errors
-    /// As above.
-    pub fn compare_replicas(&self) -> Result<CheckReport> {
-        let mut request = tonic::Request::new(pb::ClusterCheckRequest {});
-        request.set_timeout(CHECK_TIMEOUT);
-        let reply = self.runtime.block_on(self.cluster_stub().check(request));
-        reply.map(|reply| reply.into_inner().into()).map_err(|status| from_status(&status))
     }
 
     /// See [`crate::Segue::set_node_state`].
