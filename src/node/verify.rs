@@ -70,7 +70,7 @@ struct Machines {
 /// # Errors
 /// `NotFound` when it is no data directory, `Unavailable` when it is open, disk errors. Damage is in the report.
 pub fn verify(dir: &Path, progress: &mut dyn FnMut(VerifyProgress)) -> Result<DirectoryReport> {
-    let parts = Parts::of(dir);
+    let mut parts = Parts::of(dir);
     if !["identity", "raft", "tracks-0"].iter().any(|name| dir.join(name).exists()) {
         return Err(Error::not_found("data directory", dir.display()));
     }
@@ -81,6 +81,11 @@ pub fn verify(dir: &Path, progress: &mut dyn FnMut(VerifyProgress)) -> Result<Di
     let mut machines = Machines::default();
     report.meta(&parts.meta, scratch.path(), &mut machines)?;
     report.tracks(&parts.tracks, &mut machines, progress);
+    // What is missing must come whole from the log.
+    let count = machines.meta.as_ref().map_or(0, |(_, store)| store.state().user_shards().unwrap_or(1));
+    for shard in 0..count {
+        parts.users.entry(shard).or_insert_with(|| dir.join(format!("users-{shard}")));
+    }
     for (&shard, folder) in &parts.users {
         report.users(shard, folder, scratch.path(), &mut machines);
     }
@@ -144,7 +149,8 @@ impl DirectoryReport {
     }
 
     fn users(&mut self, number: u16, folder: &Path, scratch: &Path, machines: &mut Machines) {
-        if !self.whole(|report| UserShard::check_files(folder, report)) {
+        let is_there = folder.exists();
+        if is_there && !self.whole(|report| UserShard::check_files(folder, report)) {
             return;
         }
         let target = scratch.join(format!("users-{number}"));
@@ -154,7 +160,8 @@ impl DirectoryReport {
             trend_cache_bytes: CACHE_BYTES,
             ..UserShardOptions::default()
         };
-        match UserShard::overlay(folder, &target).and_then(|()| UserShard::open(&target, &options)) {
+        let copied = if is_there { UserShard::overlay(folder, &target) } else { Ok(()) };
+        match copied.and_then(|()| UserShard::open(&target, &options)) {
             Ok((shard, applied)) => {
                 let replica = UserReplica::new(shard.clone(), applied, None);
                 machines.users.insert(number, (replica, shard));
@@ -292,15 +299,16 @@ impl DirectoryReport {
     /// The user shards there are against how many the database has.
     fn user_folders(&mut self, parts: &Parts, count: u16) {
         for (number, folder) in &parts.users {
-            if *number >= count {
+            if *number >= count && folder.exists() {
                 self.add(folder, format!("is no part of the database. user_shards=`{count}`"));
             }
         }
         // One that was stopped in the middle of its first start has none, or some.
-        let missing = (0..count).filter(|number| !parts.users.contains_key(number)).count();
+        let is_missing = |number: &u16| parts.users.get(number).is_none_or(|folder| !folder.exists());
+        let missing = (0..count).filter(is_missing).count();
         if missing > 0 {
             self.notes.push(format!(
-                "user shards have not been made yet; the next start makes them. missing=`{missing}`, user_shards=`{count}`"
+                "user shards are missing; the next start makes them from the log. missing=`{missing}`, user_shards=`{count}`"
             ));
         }
     }

@@ -377,3 +377,24 @@ fn a_load_goes_on_in_batches_of_any_size_and_takes_every_row_once() {
     assert_eq!(total(&engine), 2_000);
     assert_eq!(engine.load_plays("gap", 5, plays[5..9].to_vec()).unwrap_err().kind(), ErrorKind::Conflict);
 }
+
+#[test]
+fn a_user_shard_whose_folder_is_lost_comes_back_from_the_log_and_verify_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    let (engine, _) = Segue::open(dir, settings(3)).unwrap();
+    World::generate(0x1057, 60, 90).load(&engine);
+    let before = listed(&engine, 1_000);
+    engine.shutdown().unwrap();
+    drop(engine);
+    std::fs::remove_dir_all(dir.join("users-1")).unwrap();
+    let report = segue::node::verify(dir, &mut |_| {}).unwrap();
+    assert!(report.checked.is_clean(), "{:?}", report.checked.damage);
+    assert!(
+        report.notes.iter().any(|note| note.contains("missing=`1`, user_shards=`3`")),
+        "{:?}",
+        report.notes
+    );
+    let (engine, _) = Segue::open(dir, settings(3)).unwrap();
+    assert_eq!(listed(&engine, 1_000), before);
+}
