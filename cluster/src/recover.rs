@@ -89,14 +89,24 @@ pub fn plan_recovery(dir: &Path) -> Result<Recovery, RecoverError> {
     with_files(dir, |log, identity| Ok(look(dir, log, &identity.identity)?.0))
 }
 
-/// Makes the directory a cluster of one.
+/// Makes the directory a cluster of one, if it is of the cluster that the plan named: a second run after the first has
+/// succeeded would give up the nodes that have joined the new cluster since.
 ///
 /// # Errors
-/// See [`RecoverError`]; nothing was changed after `Refused`. After any other error it may be repeated.
-pub fn apply_recovery(dir: &Path) -> Result<Recovery, RecoverError> {
+/// See [`RecoverError`]; nothing was changed after `Refused`. After any other error make a new plan, and apply that: a
+/// run that was cut short may have drawn the new cluster's id already.
+pub fn apply_recovery(dir: &Path, planned: ClusterId) -> Result<Recovery, RecoverError> {
     with_files(dir, |log, file| {
         let identity = file.identity.clone();
         let (mut recovery, stored) = look(dir, log, &identity)?;
+        if identity.cluster != planned {
+            let reason = format!(
+                "it is of cluster {}, and the plan was for {planned}: it was recovered since, or a recovery was cut short. \
+                 Make a new plan and see which nodes that one gives up",
+                identity.cluster
+            );
+            return Err(refused(dir, reason));
+        }
         if let Some(group) = recovery.groups.iter().find(|group| group.problem.is_some()) {
             let problem = group.problem.clone().unwrap_or_default();
             return Err(refused(dir, format!("group {}: {problem}", group.group)));

@@ -1,6 +1,8 @@
 //! `segue bench recommend`: threads that ask for lists of listeners drawn with a seed, for some seconds.
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
@@ -40,6 +42,9 @@ pub struct BenchRecommendArgs {
     /// List length [default: the recipe's]
     #[arg(long, value_name = "COUNT")]
     n: Option<u32>,
+    /// Ask only for these listeners: a file with one id a line [default: the first 100,000]
+    #[arg(long, value_name = "FILE")]
+    users: Option<PathBuf>,
     /// Decides which listeners are asked for
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     seed: u64,
@@ -79,7 +84,10 @@ impl BenchRecommendArgs {
         // Metrics are recorded from here on, before the first request.
         telemetry::metrics()?;
         let backend = Backend::open(&self.backend)?;
-        let users = listeners(&backend)?;
+        let users = match &self.users {
+            Some(path) => listed(path)?,
+            None => listeners(&backend)?,
+        };
         let n = match self.n {
             Some(n) => n,
             None => recipe_length(&backend.recipes()?, &self.surface)?,
@@ -210,6 +218,17 @@ impl Client<'_> {
             ..RecommendRequest::new(user.clone(), self.surface.clone())
         }
     }
+}
+
+/// The listeners named in a file.
+fn listed(path: &Path) -> Result<Vec<UserId>> {
+    let text = fs::read_to_string(path).map_err(|source| Error::io("read the listeners", path, source))?;
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let users = lines.map(UserId::new).collect::<std::result::Result<Vec<_>, _>>()?;
+    if users.is_empty() {
+        return Err(Error::invalid("users", format!("names no listener. path=`{}`", path.display())));
+    }
+    Ok(users)
 }
 
 fn listeners(backend: &Backend) -> Result<Vec<UserId>> {

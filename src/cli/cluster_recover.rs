@@ -15,9 +15,9 @@ pub struct RecoverArgs {
     /// Say what would happen, and what may be lost
     #[arg(long, conflicts_with = "apply", required_unless_present = "apply")]
     plan: bool,
-    /// Do it. The lost nodes can never come back with what they had
-    #[arg(long)]
-    apply: bool,
+    /// Do it, for the cluster that the plan named. The lost nodes can never come back with what they had
+    #[arg(long, value_name = "CLUSTER_ID")]
+    apply: Option<String>,
 }
 
 impl RecoverArgs {
@@ -26,7 +26,7 @@ impl RecoverArgs {
     /// # Errors
     /// See [`recover`].
     pub fn run(&self, json: bool) -> Result<()> {
-        let report = recover(&self.data, self.apply)?;
+        let report = recover(&self.data, self.apply.as_deref())?;
         if json { print_json(&report) } else { print(&render(&report)) }
     }
 }
@@ -63,10 +63,13 @@ fn render(report: &RecoveryReport) -> String {
         })
         .collect();
     let next = if report.applied {
-        "start it with `segue serve`, and let new nodes join with empty directories\n"
+        "start it with `segue serve`, and let new nodes join with empty directories\n".to_owned()
     } else {
-        "make sure that the nodes above are down for good before you --apply; of several survivors take the one whose \
-         groups go on behind the largest term, and of equal terms behind the largest entry\n"
+        format!(
+            "make sure that the nodes above are down for good; of several survivors take the one whose groups go on behind \
+             the largest term, and of equal terms behind the largest entry; there: --apply {}\n",
+            report.cluster_id
+        )
     };
     format!("{head}{nodes}{groups}{next}")
 }

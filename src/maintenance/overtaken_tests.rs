@@ -40,17 +40,61 @@ fn fetch_from(shard_folder: &Path, harness: &Harness) {
     }));
 }
 
+fn written(harness: &Harness) {
+    let mut rng = SplitMix64::new(3);
+    let tracks: Vec<Track> = (0..200).map(|n| track(&mut rng, n)).collect();
+    let ids: Vec<TrackId> = tracks.iter().map(|track| track.track_id.clone()).collect();
+    harness.propose(&TrackCommand::UpsertTracks { tracks, load: None }).unwrap();
+    let rows = (0..3 * ids.len()).map(|_| rng.uniform() as f32 + 0.1).collect();
+    harness.propose(&TrackCommand::UpsertVectors { set: spec(), ids, rows }).unwrap();
+}
+
+/// Seals what a log holds in a folder of its own.
+fn sealed_elsewhere(folder: &Path, log: Vec<Vec<u8>>, choice: &IndexChoice) -> Harness {
+    let harness = Harness::open(folder, log);
+    let shard = harness.machine.lock().shard();
+    seal(&shard, &|command| harness.propose(command), choice, &|_| {}).unwrap();
+    drop(shard);
+    harness
+}
+
+#[test]
+fn files_of_another_build_of_a_segment_do_not_stand_in_for_those_the_entry_names() {
+    let folders: Vec<_> = (0..3).map(|_| tempfile::tempdir().unwrap()).collect();
+    let first = Harness::open(folders[0].path(), Vec::new());
+    written(&first);
+    let log = first.log.lock().clone();
+    let with_graph = IndexChoice { rows_min: 1, ..IndexChoice::default() };
+    let leader = sealed_elsewhere(folders[1].path(), log.clone(), &with_graph);
+    drop(sealed_elsewhere(folders[2].path(), log.clone(), &IndexChoice::default()));
+    fetch_from(folders[1].path(), &first);
+    // The first node has taken the files of a leader of before, with other settings, under the same numbers.
+    for from in files(folders[2].path()).keys() {
+        let to = folders[0].path().join(from.strip_prefix(folders[2].path()).unwrap());
+        std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+        std::fs::copy(from, to).unwrap();
+    }
+    for (index, bytes) in (1_u64..).zip(leader.log.lock().iter()).skip(log.len()) {
+        first.machine.lock().apply(&[(index, 1, bytes)]).unwrap();
+    }
+    let content = |shard: &Path| -> BTreeMap<PathBuf, Vec<u8>> {
+        let named =
+            |path: &PathBuf| (path.strip_prefix(shard).unwrap().to_owned(), std::fs::read(path).unwrap());
+        files(shard).keys().map(named).collect()
+    };
+    let (here, there) = (content(folders[0].path()), content(folders[1].path()));
+    assert!(there.len() >= 4, "{:?}", there.keys());
+    for (name, bytes) in there {
+        assert!(here.get(&name) == Some(&bytes), "{} differs from the leader's", name.display());
+    }
+}
+
 #[test]
 fn a_build_that_another_leader_has_overtaken_leaves_the_live_files_alone() {
     let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
     let first = Harness::open(folders[0].path(), Vec::new());
     fetch_from(folders[1].path(), &first);
-    let mut rng = SplitMix64::new(3);
-    let tracks: Vec<Track> = (0..200).map(|n| track(&mut rng, n)).collect();
-    let ids: Vec<TrackId> = tracks.iter().map(|track| track.track_id.clone()).collect();
-    first.propose(&TrackCommand::UpsertTracks { tracks, load: None }).unwrap();
-    let rows = (0..3 * ids.len()).map(|_| rng.uniform() as f32 + 0.1).collect();
-    first.propose(&TrackCommand::UpsertVectors { set: spec(), ids, rows }).unwrap();
+    written(&first);
 
     // In the middle of the first build, the second node leads and seals the same rows, with an index of its own kind.
     let (looks, live) = (AtomicU32::new(0), parking_lot::Mutex::new(BTreeMap::new()));

@@ -77,10 +77,19 @@ pub struct Difference {
 impl Inner {
     /// Compares the replicas of every group on all nodes. While writes go on, a group is read again until all its replicas
     /// were read at one entry, or says that it could not be.
+    ///
+    /// # Errors
+    /// `Conflict` on a database that is alone; `Unavailable` while this node compares for somebody else.
     pub(super) fn compare_replicas(&self) -> Result<CheckReport> {
         let peers = self.peers.as_deref();
         let alone = || Error::Conflict("this database is alone: there are no replicas".to_owned());
-        let cluster = peers.ok_or_else(alone)?.cluster()?;
+        let peers = peers.ok_or_else(alone)?;
+        let cluster = peers.cluster()?;
+        let Some(_only_one) = peers.comparing.try_lock() else {
+            return Err(Error::Unavailable(
+                "this node compares all replicas already: wait until that has ended".to_owned(),
+            ));
+        };
         let mut report = CheckReport::default();
         let status = cluster.status();
         for node in &status.nodes {

@@ -4,6 +4,8 @@ mod audit;
 mod catalog;
 mod compare;
 mod engine;
+#[cfg(test)]
+mod first_start_tests;
 mod frames;
 mod group;
 mod inspect;

@@ -51,7 +51,6 @@ pub(super) fn open(dir: &Path, settings: Settings, membership: Membership) -> Re
         ..NodeConfig::default()
     };
     let cluster = ClusterNode::open(dir, config).map_err(open_error)?;
-    let is_first = matches!(membership, Membership::First(_));
     let peers = Peers::start(&cluster, dir, membership)?;
     let groups = Groups { node: &cluster, peers: peers.as_deref() };
     let folder = |shard| peers.is_some().then(|| SnapshotFolder::open(dir, shard)).transpose();
@@ -87,7 +86,7 @@ pub(super) fn open(dir: &Path, settings: Settings, membership: Membership) -> Re
     };
     // Its groups are of one member each until it is in the map.
     let founds = match &peers {
-        Some(peers) => is_first && peers.cluster()?.map().nodes.is_empty(),
+        Some(peers) => peers.cluster()?.is_founding(),
         None => true,
     };
     users.open_first(founds)?;

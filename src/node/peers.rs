@@ -13,6 +13,7 @@ use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use segue_cluster::{
     Call, Cluster, ClusterNode, ClusterOptions, ClusterStartError, Entry, NetworkConfig, StoreId, TlsFiles,
 };
@@ -79,6 +80,8 @@ pub struct Peers {
     cluster: OnceLock<Arc<Cluster>>,
     shard: OnceLock<Arc<TrackShard>>,
     node: OnceLock<Weak<Inner>>,
+    /// Held by whoever compares all replicas: each comparison reads everything on every node.
+    pub(super) comparing: Mutex<()>,
     stopping: AtomicBool,
 }
 
@@ -104,6 +107,7 @@ impl Peers {
             cluster: OnceLock::new(),
             shard: OnceLock::new(),
             node: OnceLock::new(),
+            comparing: Mutex::new(()),
             stopping: false.into(),
         });
         let Ports { cluster: listen, advertise, api, tls, replace_after } = ports;

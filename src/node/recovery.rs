@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use segue_cluster::{RecoverError, Recovery, apply_recovery, plan_recovery};
+use segue_cluster::{ClusterId, RecoverError, Recovery, apply_recovery, plan_recovery};
 use serde::{Deserialize, Serialize};
 
 use super::open::open_error;
@@ -63,12 +63,24 @@ impl GroupOutlook {
     }
 }
 
-/// Plans the recovery of a member's directory, or carries it out.
+/// Plans the recovery of a member's directory, or carries it out with the cluster id that the plan named.
 ///
 /// # Errors
-/// `Unavailable` while the directory is in use; `Conflict` when it cannot be recovered; damage.
-pub fn recover(dir: &Path, apply: bool) -> Result<RecoveryReport> {
-    let outcome = if apply { apply_recovery(dir) } else { plan_recovery(dir) };
+/// `InvalidArgument` for what is no cluster id; `Unavailable` while the directory is in use; `Conflict` when it cannot be
+/// recovered, or is of another cluster than the plan was for; damage.
+pub fn recover(dir: &Path, apply: Option<&str>) -> Result<RecoveryReport> {
+    let outcome = match apply {
+        Some(planned) => {
+            let cluster: ClusterId = planned.parse().map_err(|_| {
+                Error::invalid(
+                    "apply",
+                    format!("is no cluster id: take the one that --plan prints. value=`{planned}`"),
+                )
+            })?;
+            apply_recovery(dir, cluster)
+        }
+        None => plan_recovery(dir),
+    };
     outcome.map(|recovery| report(&recovery)).map_err(|error| match error {
         RecoverError::Open(error) => open_error(error),
         RecoverError::Log(error) => Error::Corrupt(describe(&error)),

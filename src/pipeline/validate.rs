@@ -218,6 +218,7 @@ impl RecipePatch {
         for (field, value, max) in [
             ("overrides.personal_weight", self.personal_weight, 1.0),
             ("overrides.mmr_lambda", self.mmr_lambda, 1.0),
+            ("overrides.long_tail_share", self.long_tail_share, 0.5),
             ("overrides.exploration_rate", self.exploration_rate, 0.5),
         ] {
             value.map_or(Ok(()), |value| share(field, value, max))?;

@@ -153,6 +153,18 @@ impl Cluster {
         }
     }
 
+    /// Whether this node is the first of its cluster and not in the map yet: a start with [`Entry::First`], or one after
+    /// such a start was cut short. What it lacks then, no other node has. Ask before [`Cluster::enter`].
+    pub fn is_founding(&self) -> bool {
+        let shared = &self.shared;
+        if matches!(self.entry, Entry::Join(_)) || !shared.map.map().nodes.is_empty() {
+            return false;
+        }
+        // The log knows the members, whether or not the map was replayed.
+        let status = shared.handle(MAP_GROUP).and_then(|handle| handle.with(|core| core.status()));
+        status.is_some_and(|status| status.members.len() == 1)
+    }
+
     /// Comes into the cluster, and keeps groups and map in step from then on. Blocks until the map knows the node.
     ///
     /// # Errors

@@ -28,6 +28,7 @@ use raft::{RawNode, Ready, StateRole};
 use super::apply::{ApplyDone, ApplyFailure, ApplyJob, Work};
 use super::entry::{EntryKind, is_change};
 use super::handle::{Applied, ReadPoint};
+use super::lost_leader::LostLeader;
 use super::proposals::Proposals;
 use super::reads::Reads;
 use super::settings::{APPLY_BACKLOG_BYTES_MAX, APPLY_BACKLOG_ENTRIES_MAX, ELECTION_TICKS, raft_config};
@@ -73,6 +74,8 @@ pub(crate) struct GroupCore {
     pub(super) ticks: u64,
     /// Tick at which this replica last led, or had no proposals.
     led_at: u64,
+    /// The leader, when the connection to it broke.
+    pub(super) lost_leader: Option<LostLeader>,
     pub(super) snapshots: Snapshots,
     pub(super) proposals: Proposals,
     pub(super) reads: Reads,
@@ -125,6 +128,7 @@ impl GroupCore {
             heard: BTreeMap::new(),
             ticks: 0,
             led_at: 0,
+            lost_leader: None,
             snapshots: Snapshots::new(life),
             proposals: Proposals::default(),
             reads: Reads::new(peer, life),
@@ -160,6 +164,7 @@ impl GroupCore {
         self.ticks += 1;
         if !self.is_installing() {
             self.raw.tick();
+            self.tick_lost_leader();
         }
         self.reads.tick(self.shared.id);
         self.tick_proposals();

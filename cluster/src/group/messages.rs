@@ -71,6 +71,7 @@ impl GroupCore {
         for peer in peers {
             self.unreachable(PeerId(peer));
         }
+        self.note_lost(store);
     }
 
     /// Puts Raft's messages into the outbox with the stores they go to. One for a replica nobody has

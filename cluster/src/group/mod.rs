@@ -11,7 +11,7 @@
 //! * [`handle`]: what callers hold. [`shared`]: what handle and node share.
 //!
 //! * [`messages`]: what comes in and goes out.
-//! * [`standing`]: where a replica stands.
+//! * [`standing`]: where a replica stands. [`lost_leader`]: what it does when the leader's process is gone.
 //! * [`membership`]: changes of the members. [`snapshots`]: what is offered, fetched and installed.
 //!
 //! Messages to peers leave through `core::Outbox`; `net` carries them.
@@ -21,6 +21,7 @@ mod compaction;
 pub(crate) mod core;
 pub(crate) mod entry;
 pub(crate) mod handle;
+mod lost_leader;
 mod membership;
 mod messages;
 pub(crate) mod proposals;

@@ -11,7 +11,8 @@ pub(super) const APPLY_BACKLOG_ENTRIES_MAX: usize = 50_000;
 
 /// Ticks without a leader before an election; Raft draws one to two times as many.
 pub(crate) const ELECTION_TICKS: usize = 10;
-const HEARTBEAT_TICKS: usize = 2;
+/// Ticks between two heartbeats of a leader.
+pub(super) const HEARTBEAT_TICKS: usize = 2;
 
 /// Returns Raft's own settings for a replica.
 pub(super) fn raft_config(peer: PeerId, applied: u64, apply_batch_bytes_max: u64) -> raft::Config {

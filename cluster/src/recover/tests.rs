@@ -74,8 +74,13 @@ fn a_survivor_leads_alone_and_a_change_of_members_at_the_end_of_its_log_is_not_m
     assert_eq!((group.voters, group.voted, group.last), (3, true, added));
     assert!(group.commit < added, "{group:?}");
     assert_eq!(plan_recovery(dir.path()).unwrap(), plan, "a plan changes nothing");
-    let done = apply_recovery(dir.path()).unwrap();
+    let done = apply_recovery(dir.path(), plan.cluster).unwrap();
     assert_eq!((done.cluster, &done.groups), (was.cluster, &plan.groups));
+    goes_on_alone(dir.path(), &was);
+    // The same command once more would give up the node that has come since.
+    let again = apply_recovery(dir.path(), plan.cluster).unwrap_err();
+    assert!(again.to_string().contains("recovered since"), "{again}");
+    assert_eq!(plan_recovery(dir.path()).unwrap().lost, vec![(StoreId(99), "h:99".to_owned())]);
     goes_on_alone(dir.path(), &was);
 }
 
@@ -103,7 +108,7 @@ fn a_recovery_that_a_crash_interrupts_is_finished_by_the_next() {
         .unwrap();
         let half_done = plan_recovery(dir.path()).unwrap();
         assert_eq!(half_done.cluster == was.cluster, steps == 1, "the old cluster's id goes first");
-        apply_recovery(dir.path()).unwrap();
+        apply_recovery(dir.path(), half_done.cluster).unwrap();
         goes_on_alone(dir.path(), &was);
     }
 }
@@ -111,15 +116,17 @@ fn a_recovery_that_a_crash_interrupts_is_finished_by_the_next() {
 #[test]
 fn what_is_no_survivor_of_a_cluster_is_refused_and_stays_as_it_is() {
     let dir = tempfile::tempdir().unwrap();
-    assert!(matches!(apply_recovery(dir.path()), Err(RecoverError::Refused { .. })));
+    assert!(matches!(apply_recovery(dir.path(), ClusterId(1)), Err(RecoverError::Refused { .. })));
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "nothing is created");
-    ClusterNode::open(dir.path(), NodeConfig::default()).unwrap().shutdown().unwrap();
-    let alone = apply_recovery(dir.path()).unwrap_err();
+    let node = ClusterNode::open(dir.path(), NodeConfig::default()).unwrap();
+    let cluster = node.identity().cluster;
+    node.shutdown().unwrap();
+    let alone = apply_recovery(dir.path(), cluster).unwrap_err();
     assert!(alone.to_string().contains("it is in no cluster"), "{alone}");
     let (_, other) = (dir, tempfile::tempdir().unwrap());
     let (identity, _) = survivor(other.path());
     let open = ClusterNode::open(other.path(), NodeConfig::default()).unwrap();
-    let in_use = apply_recovery(other.path()).unwrap_err();
+    let in_use = apply_recovery(other.path(), identity.cluster).unwrap_err();
     assert!(matches!(in_use, RecoverError::Open(OpenError::InUse { .. })), "{in_use}");
     open.shutdown().unwrap();
     assert_eq!(plan_recovery(other.path()).unwrap().cluster, identity.cluster);

@@ -15,6 +15,7 @@ mod disk;
 mod faults;
 mod hostile;
 mod invariants;
+mod lost_leader;
 mod machine;
 mod network;
 mod node;

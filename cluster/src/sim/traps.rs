@@ -25,6 +25,7 @@ impl World {
         let mut world = Self::new(seed);
         world.operator.paused = true;
         world.network.reorder = false;
+        world.connections_break = false;
         world.until("a leader", |world| world.leader(GROUP).is_some() && world.leader(GROUPS[1]).is_some());
         world.advance_by(100);
         world

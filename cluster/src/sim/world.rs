@@ -32,6 +32,8 @@ pub struct World {
     pub operator: Operator,
     pub faults: Faults,
     pub invariants: Invariants,
+    /// Whether connections break, too: when a node crashes, and for no reason.
+    pub connections_break: bool,
 }
 
 impl World {
@@ -49,6 +51,7 @@ impl World {
             operator: Operator::default(),
             faults: Faults::default(),
             invariants: Invariants::default(),
+            connections_break: seed % 4 == 2,
         };
         world.bootstrap(GROUPS[0], &[0, 1, 2]);
         world.bootstrap(GROUPS[1], &[3]);
@@ -76,6 +79,12 @@ impl World {
     pub fn advance(&mut self) {
         self.now += 1;
         let mut out = Outbox::new();
+        if self.connections_break && self.random.one_in(60) {
+            let lost = self.random.below(NODES as u64) as usize;
+            let node = self.random.below(NODES as u64) as usize;
+            let lost = self.nodes[lost].store;
+            self.nodes[node].cores.values_mut().for_each(|core| core.store_unreachable(lost));
+        }
         for parcel in self.network.arrivals(self.now) {
             let position = self.nodes.iter().position(|node| node.store == parcel.what.to_store);
             if let Some(position) = position.filter(|position| self.runs(*position)) {
@@ -104,8 +113,13 @@ impl World {
         if self.now.is_multiple_of(node.ticks_every) {
             node.tick(&mut self.random, out);
         }
-        node.turn(crash, &mut self.random, out);
+        let goes_on = node.turn(crash, &mut self.random, out);
         self.send(number, out);
+        if !goes_on && self.connections_break {
+            let lost = self.nodes[number].store;
+            let cores = self.nodes.iter_mut().flat_map(|node| node.cores.values_mut());
+            cores.for_each(|core| core.store_unreachable(lost));
+        }
     }
 
     /// Goes on with a write that had no space.

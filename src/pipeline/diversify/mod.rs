@@ -7,11 +7,13 @@
 
 mod caps;
 mod dpp;
+mod long_tail;
 mod mmr;
 mod similarity;
 
 pub use caps::{Cap, CapLimits};
 pub use dpp::dpp;
+pub use long_tail::long_tail;
 pub use mmr::{MmrParams, Pick, Selection, diversify};
 pub use similarity::PairSimilarity;
 

@@ -91,6 +91,7 @@ impl Recipe {
         for (field, value, max) in [
             ("personal_weight", self.personal_weight, 1.0),
             ("mmr_lambda", self.mmr_lambda, 1.0),
+            ("long_tail_share", self.long_tail_share, 0.5),
             ("exploration_rate", self.exploration_rate, 0.5),
         ] {
             checker.check((0.0..=max).contains(&value), field, || {

@@ -206,6 +206,9 @@ pub struct Recipe {
     pub personal_weight: f64,
     /// λ of maximal marginal relevance, 0 to 1; 1 = relevance order.
     pub mmr_lambda: f64,
+    /// Share of the places, the last chosen, that go to the least popular of the best candidates, 0 to 0.5; 0 = none.
+    #[serde(default)]
+    pub long_tail_share: f64,
     /// At most so many tracks of one primary artist; 0 = no cap.
     pub artist_cap: u32,
     /// At most so many tracks of one album; 0 = no cap.
@@ -301,6 +304,8 @@ pub struct RecipePatch {
     pub personal_weight: Option<f64>,
     /// See [`Recipe::mmr_lambda`].
     pub mmr_lambda: Option<f64>,
+    /// See [`Recipe::long_tail_share`].
+    pub long_tail_share: Option<f64>,
     /// See [`Recipe::artist_cap`].
     pub artist_cap: Option<u32>,
     /// See [`Recipe::album_cap`].

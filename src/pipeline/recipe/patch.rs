@@ -26,7 +26,8 @@ impl Recipe {
             heard_collaborative,
             served_weeks,
             personal_weight,
-            mmr_lambda
+            mmr_lambda,
+            long_tail_share
         );
         apply!(
             artist_cap,

@@ -9,7 +9,9 @@ use super::rank::Ranking;
 use super::rank::moment;
 use crate::error::Result;
 use crate::pipeline::cold_start::ColdStart;
-use crate::pipeline::diversify::{Cap, CapLimits, MmrParams, PairSimilarity, Pick, diversify, dpp};
+use crate::pipeline::diversify::{
+    Cap, CapLimits, MmrParams, PairSimilarity, Pick, diversify, dpp, long_tail,
+};
 use crate::pipeline::editorial::{holding, pinned};
 use crate::pipeline::explore::{
     Arm, ChoicePolicy, ExplorationFactors, SAFE_SLOTS, choose as draw, choose_by_arm, context,
@@ -138,19 +140,35 @@ fn pin(plan: &Plan, ranking: &Ranking<'_>, set: &mut ChosenSet) {
     set.picks.extend(rows.into_iter().map(|row| Pick { row, relevance: 1.0, penalty: 0.0 }));
 }
 
-/// Fills the set up to the list's length from the candidates at hand.
+/// Fills the set up to the list's length from the candidates at hand: by diversity, the last places from the long tail, and
+/// what these could not fill by diversity again.
 fn select(plan: &Plan, ranking: &Ranking<'_>, set: &mut ChosenSet, relax: bool) {
     let recipe = &plan.recipe;
-    let params = MmrParams {
-        n: plan.n,
-        lambda: recipe.mmr_lambda,
-        limits: CapLimits {
-            artist: recipe.artist_cap,
-            album: recipe.album_cap,
-            one_a_recording: recipe.rules,
-        },
-        relax,
-    };
+    let limits =
+        CapLimits { artist: recipe.artist_cap, album: recipe.album_cap, one_a_recording: recipe.rules };
+    let tail = (recipe.long_tail_share * plan.n as f64).round() as usize;
+    if tail > 0 {
+        by_diversity(plan, ranking, set, (plan.n.saturating_sub(tail), limits, relax));
+        let open = plan.n.saturating_sub(set.len()).min(tail);
+        set.picks.extend(long_tail(&ranking.candidates, &set.rows(), (plan.n, open), limits));
+    }
+    if tail == 0 || set.len() < plan.n {
+        by_diversity(plan, ranking, set, (plan.n, limits, relax));
+    }
+    // Whoever a tail pick has replaced is left out, too.
+    let rows = set.rows();
+    set.left_out.retain(|(row, _)| !rows.contains(row));
+}
+
+/// Fills the set up to `n` by the recipe's way of keeping it diverse.
+fn by_diversity(
+    plan: &Plan,
+    ranking: &Ranking<'_>,
+    set: &mut ChosenSet,
+    (n, limits, relax): (usize, CapLimits, bool),
+) {
+    let recipe = &plan.recipe;
+    let params = MmrParams { n, lambda: recipe.mmr_lambda, limits, relax };
     let similarity = PairSimilarity { audio: &ranking.audio, track: &ranking.track };
     let selection = match recipe.diversity {
         Diversity::Mmr => diversify(&ranking.candidates, &similarity, &set.rows(), &params),

@@ -95,6 +95,7 @@ fn a_recipe_names_its_wrong_field() {
         served_weeks: 0,
         personal_weight: 0.35,
         mmr_lambda: 0.6,
+        long_tail_share: 0.0,
         artist_cap: 2,
         album_cap: 2,
         exploration_rate: 0.1,

@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use parking_lot::{Mutex, MutexGuard};
+use segue_storage_format::manifest::segment_folder;
 use segue_storage_format::{Residence, SegmentEntry, Verify};
 
 use super::apply::OpenedSegment;
@@ -16,6 +17,7 @@ use super::segment::SealedTracks;
 use super::vectors::SealedVectors;
 use super::view::TrackView;
 use crate::error::{Error, Result};
+use crate::storage::pinned::hash_file;
 use crate::types::ShardId;
 
 /// The envelope version of [`TrackCommand`]; a newer one stops the replica instead of being guessed at.
@@ -104,10 +106,29 @@ impl TrackShard {
         self.fetch.get_or_init(|| fetch);
     }
 
-    /// Whether all files of a segment are in the shard's folder, whole.
+    /// Whether all files of a segment are in the shard's folder, whole, and are the ones it names: another build of the same
+    /// segment (by another version, or with other settings) may lie there under the same names.
     #[must_use]
     pub fn holds(&self, new: &NewSegment) -> bool {
-        self.open_segment(new, Verify::Full).is_ok()
+        self.has_content(new).is_ok()
+    }
+
+    /// # Errors
+    /// The operating system's, for a file that is absent; `Corrupt` for one whose bytes are not those the entry names.
+    fn has_content(&self, new: &NewSegment) -> Result<()> {
+        let folder = segment_folder(&self.folder, new.entry.id);
+        for file in new.entry.all_files() {
+            let path = folder.join(&file.name);
+            let (hash, bytes) = hash_file(&path)
+                .map_err(|source| Error::io("read a segment's file", path.clone(), source))?;
+            if (hash, bytes) != (*file.content_id.as_bytes(), file.len) {
+                return Err(Error::Corrupt(format!(
+                    "the file is not the one that the log entry of its segment names. path=`{}`",
+                    path.display()
+                )));
+            }
+        }
+        Ok(())
     }
 
     /// Whether a segment of this number is live with its files.
@@ -139,7 +160,8 @@ impl TrackShard {
         {
             return Ok(opened);
         }
-        let opened = self.open_segment(new, Verify::Full).map_err(Unopened::Gone);
+        let opened =
+            self.has_content(new).and_then(|()| self.open_segment(new, Verify::Full)).map_err(Unopened::Gone);
         match (opened, self.fetch.get()) {
             (Err(_), Some(fetch)) => self.while_fetching(new.entry.id, || {
                 fetch(self, new).and_then(|()| self.open_segment(new, Verify::Full)).map_err(|error| {

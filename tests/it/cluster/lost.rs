@@ -67,7 +67,7 @@ fn a_survivor_of_a_lost_majority_goes_on_alone_and_old_nodes_are_refused() {
     settled(&nodes[2].client(), 3);
     let dir = nodes[2].dir.path().display().to_string();
     // While it runs, its directory is left alone.
-    let in_use = run(&["cluster", "recover", "--data", &dir, "--apply"]);
+    let in_use = run(&["cluster", "recover", "--data", &dir, "--apply", "1f"]);
     assert!(!in_use.status.success());
     assert!(String::from_utf8_lossy(&in_use.stderr).contains("in use"), "{in_use:?}");
     nodes.iter_mut().for_each(Node::kill);
@@ -83,7 +83,10 @@ fn a_survivor_of_a_lost_majority_goes_on_alone_and_old_nodes_are_refused() {
     }
     let again = document(&["cluster", "recover", "--data", &dir, "--plan", "--json"]);
     assert_eq!(again, plan);
-    let done = document(&["cluster", "recover", "--data", &dir, "--apply", "--json"]);
+    let wrong = run(&["cluster", "recover", "--data", &dir, "--apply", "not-an-id"]);
+    assert!(String::from_utf8_lossy(&wrong.stderr).contains("--plan"), "{wrong:?}");
+    let planned = plan["cluster_id"].as_str().unwrap();
+    let done = document(&["cluster", "recover", "--data", &dir, "--apply", planned, "--json"]);
     assert_eq!((&done["applied"], &done["cluster_id"]), (&true.into(), &plan["cluster_id"]));
     assert_ne!(done["new_cluster_id"], plan["cluster_id"]);
 

@@ -3,6 +3,7 @@
 
 use std::net::TcpListener;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -13,13 +14,19 @@ use super::proxy::{Wires, listen};
 use super::servers::{Node, leader, node_of, replicas_are_equal, settled, several, until};
 use crate::support::id;
 
+/// A port that stays free until its server takes it: below those the system gives to whoever asks for any, and given
+/// once in this process; processes begin at different places.
+fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = u16::try_from(std::process::id() % 1_000).unwrap() * 10;
+    let tries = std::iter::repeat_with(|| 20_000 + (first + NEXT.fetch_add(1, Ordering::Relaxed)) % 10_000);
+    tries.take(10_000).find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).unwrap()
+}
+
 /// Three servers that reach each other through proxies.
 fn three_with_wires() -> (Vec<Node>, Arc<Wires>) {
     let wires = Arc::new(Wires::default());
-    // Held until all have their own, so that no two get the same.
-    let held: Vec<TcpListener> = (0..3).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-    let ports: Vec<u16> = held.iter().map(|it| it.local_addr().unwrap().port()).collect();
-    drop(held);
+    let ports = [(); 3].map(|()| free_port());
     let settings: Vec<Vec<String>> = ports
         .iter()
         .enumerate()

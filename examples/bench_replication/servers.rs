@@ -1,0 +1,169 @@
+//! The servers that are measured: their databases, their processes, and what these have used of the processor.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use segue::Segue;
+use segue::api::Client;
+use segue::config::Settings;
+use segue::generate::Catalogue;
+use segue::node::{ClusterReport, LoadKind};
+use segue::types::{GenerationId, SpaceName};
+
+use crate::Outcome;
+
+const PATIENCE: Duration = Duration::from_secs(120);
+const CHUNK: usize = 2_000;
+/// `USER_HZ`, which Linux fixes at 100 on all its architectures.
+const TICKS_A_SECOND: f64 = 100.0;
+
+/// Server processes, killed when dropped, with a client each.
+pub struct Servers {
+    processes: Vec<Child>,
+    pub clients: Vec<Client>,
+}
+
+impl Drop for Servers {
+    fn drop(&mut self) {
+        for process in &mut self.processes {
+            // One that is gone already needs no killing.
+            if process.kill().is_ok() {
+                let _ = process.wait();
+            }
+        }
+    }
+}
+
+/// The program to run as server.
+pub fn program(given: Option<PathBuf>) -> Outcome<PathBuf> {
+    let beside = std::env::current_exe()?.parent().and_then(Path::parent).map(|folder| folder.join("segue"));
+    let program = given.or(beside).ok_or("no folder to look for `segue` in: name it with --segue")?;
+    if !program.exists() {
+        return Err(format!(
+            "build it first (`cargo build --release`) or name it with --segue: {}",
+            program.display()
+        )
+        .into());
+    }
+    Ok(program)
+}
+
+/// Makes a database of a catalogue, its listeners, plays and vectors.
+pub fn fill(dir: &Path, made: &Catalogue) -> Outcome<()> {
+    let (engine, _) = Segue::open(dir, Settings::default())?;
+    let tracks: Vec<_> = made.tracks().collect();
+    for chunk in tracks.chunks(CHUNK) {
+        engine.upsert_tracks(chunk.to_vec())?;
+    }
+    engine.upsert_users(made.users().collect())?;
+    let plays: Vec<_> = made.plays().collect();
+    let mut first_row = 0;
+    for chunk in plays.chunks(CHUNK) {
+        engine.load_plays("plays", first_row, chunk.to_vec())?;
+        first_row += chunk.len() as u64;
+    }
+    engine.finish_load("plays", LoadKind::Plays, &|_| {})?;
+    let generation = engine.create_generation(made.params().cf_dim, None)?.id;
+    let spaces = [
+        ("audio", GenerationId::STATIC, made.audio_vectors().collect::<Vec<_>>()),
+        ("track_cf", generation, made.track_vectors().collect()),
+        ("user_cf", generation, made.user_vectors().collect()),
+    ];
+    for (space, generation, rows) in spaces {
+        for chunk in rows.chunks(CHUNK) {
+            engine.upsert_vectors(&SpaceName::new(space)?, generation, chunk.to_vec())?;
+        }
+    }
+    engine.activate_generation(generation)?;
+    engine.checkpoint()?;
+    engine.shutdown()?;
+    Ok(())
+}
+
+impl Servers {
+    /// One server on a database.
+    pub fn alone(program: &Path, dir: &Path) -> Outcome<Self> {
+        let mut servers = Self { processes: Vec::new(), clients: Vec::new() };
+        servers.start(program, dir, &[])?;
+        Ok(servers)
+    }
+
+    /// The first directory's database as a cluster of as many nodes as there are directories.
+    pub fn cluster(program: &Path, dirs: &[PathBuf]) -> Outcome<Self> {
+        let mut servers = Self { processes: Vec::new(), clients: Vec::new() };
+        let mut join = String::new();
+        for dir in dirs {
+            if join.is_empty() {
+                servers.start(program, dir, &["--cluster-init"])?;
+                let report = servers.clients[0].cluster_status()?;
+                join.clone_from(&report.nodes.first().ok_or("a cluster without a node")?.address);
+            } else {
+                servers.start(program, dir, &["--join", &join])?;
+            }
+        }
+        let start = Instant::now();
+        while !servers.clients[0].cluster_status().is_ok_and(|report| is_settled(&report, dirs.len())) {
+            wait(start, "not every node has become a voter")?;
+        }
+        Ok(servers)
+    }
+
+    fn start(&mut self, program: &Path, dir: &Path, flags: &[&str]) -> Outcome<()> {
+        let mut command = Command::new(program);
+        command.args(["serve", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"]);
+        command.args(["--cluster-listen", "127.0.0.1:0", "--set", "log.format=json", "--data"]).arg(dir);
+        let mut process = command.args(flags).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
+        let log = BufReader::new(process.stderr.take().ok_or("the server has no log")?);
+        self.processes.push(process);
+        let mut lines = log.lines();
+        let listening = lines.by_ref().find_map(|line| {
+            let line: serde_json::Value = serde_json::from_str(&line.ok()?).ok()?;
+            line["grpc"].as_str().map(str::to_owned)
+        });
+        let address = listening.ok_or_else(|| format!("the server on {} ended", dir.display()))?;
+        // What it says later is not of interest, but must be read.
+        std::thread::spawn(move || lines.for_each(drop));
+        let client = Client::connect(&format!("http://{address}"))?;
+        let start = Instant::now();
+        while client.generations().is_err() {
+            wait(start, "a server is not ready")?;
+        }
+        self.clients.push(client);
+        Ok(())
+    }
+
+    /// Processor seconds that all servers have used since they were started.
+    pub fn cpu_seconds(&self) -> Outcome<f64> {
+        self.processes.iter().map(|process| cpu_seconds(process.id())).sum()
+    }
+}
+
+/// Whether every group has as many voters, and a leader, and nobody is behind.
+fn is_settled(report: &ClusterReport, voters: usize) -> bool {
+    let groups: std::collections::BTreeSet<&str> =
+        report.replicas.iter().map(|it| it.group.as_str()).collect();
+    groups.iter().all(|group| {
+        let replicas: Vec<_> = report.replicas.iter().filter(|it| it.group == **group).collect();
+        replicas.iter().filter(|it| it.votes).count() == voters
+            && replicas.iter().any(|it| it.role == "leader")
+            && replicas.iter().all(|it| it.lag == Some(0) && !it.changing)
+    })
+}
+
+fn cpu_seconds(pid: u32) -> Outcome<f64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // Behind the name in brackets: state is field 3, user and system time are fields 14 and 15 (proc(5)).
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let ticks: f64 = fields[11].parse::<f64>()? + fields[12].parse::<f64>()?;
+    Ok(ticks / TICKS_A_SECOND)
+}
+
+fn wait(start: Instant, what: &str) -> Outcome<()> {
+    if start.elapsed() > PATIENCE {
+        return Err(what.into());
+    }
+    std::thread::sleep(Duration::from_millis(50));
+    Ok(())
+}
