@@ -12,7 +12,7 @@ use segue::types::{DAY_MS, Entity, Play, PlayAction, Surface, Timestamp, UserId}
 use segue::{ErrorKind, Segue};
 use serde_json::Value;
 
-use crate::running::{Running, document};
+use crate::running::{Running, document, run};
 use crate::support::{AS_OF, DIM, World, id, small_segments};
 
 const AT: &str = "2026-11-01T00:00:00Z";
@@ -166,6 +166,9 @@ fn every_command_works_against_a_server_and_prints_what_scripts_rely_on() {
     ]);
     has(&judged, &["users", "ndcg", "precision", "recall", "coverage", "violations", "short_lists"]);
     assert_eq!(judged["violations"], 0);
+    let unknown = run(&["eval", "--data", &data, "--test", &pairs, "--recipe", "no-such-recipe"]);
+    let said = String::from_utf8_lossy(&unknown.stderr);
+    assert!(!unknown.status.success() && said.contains("no-such-recipe"), "{said}");
     let rules = document(&["eval", "rules", "--data", &data, "--as-of", AT, "--probe-blocks", "5", "--json"]);
     assert_eq!(
         (&rules["users"], &rules["lists"], &rules["wrong"]),
