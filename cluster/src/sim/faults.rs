@@ -151,7 +151,12 @@ impl Faults {
             let members = world.members(*group);
             let voters = &members.conf_state.voters;
             let all_here = members.peers().iter().all(|peer| Self::is_on_disk(world, *peer));
-            world.operator.is_busy_with(*group) || members.is_joint() || voters.len() < 3 || !all_here
+            // Others that have not applied the end of a change still need both majorities of it. Seed 500370: a leader
+            // alone knew that it was over, and lost its disk.
+            let others = world.cores(*group).filter(|(node, _)| *node != number);
+            let known = others.filter(|(_, core)| core.members().index == members.index).count();
+            let is_changing = members.is_joint() || known < voters.len() / 2 + 1;
+            world.operator.is_busy_with(*group) || is_changing || voters.len() < 3 || !all_here
         });
         if spared || groups.is_empty() {
             return;
@@ -175,6 +180,7 @@ impl Faults {
     /// Ends all faults.
     pub fn end(world: &mut World) {
         world.operator.paused = true;
+        world.connections_break = false;
         world.faults = Faults {
             crashes: world.faults.crashes,
             cuts: world.faults.cuts,
