@@ -75,6 +75,7 @@ pub use metrics::{HistogramSnapshot, MetricsSnapshot};
 pub use net::{CallHandler, NetworkConfig, NetworkError, TlsFiles, cluster_of};
 pub use node::ClusterNode;
 pub use open::OpenReport;
+pub use placement::assign::{GroupPlace, PlacementChange, PlacementPlan};
 pub use recover::{GroupRecovery, RecoverError, Recovery, apply_recovery, plan_recovery};
 pub use snapshot::{DirStaging, NoFiles, SnapshotFile, SnapshotFiles, SnapshotManifest, Staging, Words};
 pub use state_machine::{AppliedState, ApplyError, CommittedEntry, StateMachine};

@@ -35,13 +35,13 @@ use crate::identity::{GroupMark, Identity, IdentityFile};
 use crate::ids::{GroupId, PeerId};
 use crate::log::engine_log::EngineLog;
 use crate::log::recover::Recovered;
-use crate::log::store::{BOOTSTRAP, LogStore};
+use crate::log::store::{BOOTSTRAP, GroupWrite, LogStore};
 use crate::metrics::{Metrics, MetricsSnapshot};
 use crate::net::frame::Local;
 use crate::net::links::Links;
 use crate::net::network::Reach;
 use crate::open::{CLOSED, OpenReport, RAFT, open_files};
-use crate::replica_start::{FirstState, first_state, load_apart};
+use crate::replica_start::{FirstState, first_state, has_left, load_apart};
 use crate::state_machine::StateMachine;
 
 /// Silence after which a log is no longer kept for a follower.
@@ -263,6 +263,23 @@ impl ClusterNode {
         self.ask_remove(group, true)?;
         handles.remove(&group);
         self.mark(group, None)
+    }
+
+    /// Destroys the log of a group that does not run here and has gone on without the replica this directory holds; whether it
+    /// was such a one. What the machine keeps in its own files is the caller's to remove, after this.
+    ///
+    /// # Errors
+    /// `Log` and `Record`; a removal that could not be finished is finished at the next start.
+    pub fn forget_left(&self, group: GroupId) -> Result<bool, GroupError> {
+        let handles = self.handles.lock();
+        if handles.contains_key(&group) || !has_left(group, &self.log)? {
+            return Ok(false);
+        }
+        self.mark(group, Some(GroupMark::Leaving))?;
+        let write = GroupWrite { destroy: true, ..GroupWrite::new(group) };
+        self.log.write(&[write]).map_err(|source| GroupError::Log { group, source })?;
+        self.mark(group, None)?;
+        Ok(true)
     }
 
     /// Stops the node: takes no more requests, finishes what was accepted (for at most ten seconds),

@@ -160,17 +160,37 @@ fn look(dir: &Path, log: &EngineLog, identity: &Identity) -> Result<(Recovery, S
     if map.nodes.get(&identity.store).is_some_and(|node| node.intent == NodeIntent::Removed) {
         return Err(refused(dir, "the node was removed from its cluster".to_owned()));
     }
+    let mut groups: Vec<GroupRecovery> =
+        stored.iter().map(|(group, stored)| group_plan(log, *group, stored)).collect::<Result<_, _>>()?;
+    groups.extend(elsewhere(&map, &stored));
     let recovery = Recovery {
         cluster: identity.cluster,
         new_cluster: None,
         store: identity.store,
         lost: lost(&map, identity.store),
-        groups: stored
-            .iter()
-            .map(|(group, stored)| group_plan(log, *group, stored))
-            .collect::<Result<_, _>>()?,
+        groups,
     };
     Ok((recovery, stored))
+}
+
+/// Groups that have their places, none of them here: a cluster that went on without them could never serve them again.
+fn elsewhere(map: &MapState, stored: &Stored) -> Vec<GroupRecovery> {
+    let is_absent = |group: &&GroupId| stored.iter().all(|(known, _)| known != *group);
+    let plan = |group: &GroupId| {
+        GroupRecovery {
+        group: *group,
+        voters: map.placements[group].len(),
+        voted: false,
+        last_term: 0,
+        commit: 0,
+        last: 0,
+        problem: Some(
+            "only other nodes hold it, and what is in it would be lost: take a survivor that holds every group"
+                .to_owned(),
+        ),
+    }
+    };
+    map.placements.keys().filter(is_absent).map(plan).collect()
 }
 
 fn lost(map: &MapState, own: StoreId) -> Vec<(StoreId, String)> {

@@ -49,3 +49,14 @@ pub(crate) fn load_apart(
         Err(GroupError::Failed { group, reason: crate::panic::message(panic.as_ref()).into() })
     })
 }
+
+/// Whether a stored group has gone on without the replica that is stored. Reads on a thread of its own, as [`load_apart`].
+pub(crate) fn has_left(group: GroupId, store: &Arc<impl LogStore + ?Sized>) -> Result<bool, GroupError> {
+    let left = || match store.load(group).map_err(|source| GroupError::Log { group, source })? {
+        Some(stored) => Ok(!stored.members.peers().is_empty() && !stored.members.contains(stored.peer)),
+        None => Ok(false),
+    };
+    thread::scope(|scope| scope.spawn(left).join()).unwrap_or_else(|panic| {
+        Err(GroupError::Failed { group, reason: crate::panic::message(panic.as_ref()).into() })
+    })
+}

@@ -53,4 +53,13 @@ impl pb::cluster_server::Cluster for ClusterService {
         };
         self.0.answer(Lane::Write, deadline, work).await
     }
+
+    async fn place_shards(&self, request: Request<pb::PlaceShardsRequest>) -> Reply<pb::PlaceShardsReply> {
+        let deadline = self.0.deadline(request.metadata());
+        let work = |core: &Core| {
+            let pb::PlaceShardsRequest { what, dry_run } = request.into_inner();
+            Ok(core.engine()?.place_shards(&convert::placing(what)?, dry_run)?.into())
+        };
+        self.0.answer(Lane::Write, deadline, work).await
+    }
 }

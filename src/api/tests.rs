@@ -111,7 +111,7 @@ async fn assault(core: &Core, rng: &mut SplitMix64) {
             }
         }
     }
-    assert_eq!(methods, 39);
+    assert_eq!(methods, 40);
 }
 
 fn hostile(rng: &mut SplitMix64) -> Vec<u8> {

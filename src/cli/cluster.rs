@@ -7,11 +7,12 @@ use serde_json::json;
 
 use super::args::OutputArgs;
 use super::cluster_check::check;
+use super::cluster_place::{MoveShardArgs, PlaceArgs};
 use super::cluster_recover::RecoverArgs;
 use super::output::{Align, bytes, count, print, print_json, table};
 use crate::api::Client;
 use crate::error::{Error, Result};
-use crate::node::{ClusterReport, NodeState, ReplicaReport};
+use crate::node::{ClusterReport, NodeState, Placing, ReplicaReport};
 
 const EXAMPLES: &str = "\
 Any node of the cluster answers. A node is named by its 16 digits, or the first ones of them.
@@ -21,6 +22,8 @@ Examples:
   segue cluster drain 3f09 --dry-run
   segue cluster resume 3f09
   segue cluster transfer-leader tracks-0 --to 3f09
+  segue cluster move-shard users-3 --from 3f09 --to 88a1 --dry-run
+  segue cluster rebalance
   segue cluster remove-node 3f09
   segue cluster check --json
   segue cluster recover --data ./node3 --plan";
@@ -59,6 +62,12 @@ enum Command {
     Resume(Change),
     /// For ever: its replicas are given up, and it is not listened to again
     RemoveNode(Change),
+    /// Put a user shard on another node instead of one that has it
+    MoveShard(MoveShardArgs),
+    /// Spread user shards evenly over all serving nodes; none stays on a node that drains
+    Rebalance(PlaceArgs),
+    /// Give user shards another node for one that does not answer
+    Repair(PlaceArgs),
     /// Have another replica lead a group
     TransferLeader {
         /// meta, tracks-0, users-0 (users-1, ...) or map
@@ -109,6 +118,9 @@ impl ClusterArgs {
             Command::Drain(change) => set_state(&client, &change, NodeState::Draining, json),
             Command::Resume(change) => set_state(&client, &change, NodeState::Serving, json),
             Command::RemoveNode(change) => set_state(&client, &change, NodeState::Removed, json),
+            Command::MoveShard(args) => args.run(&client, json),
+            Command::Rebalance(args) => args.run(&client, Placing::Rebalance, json),
+            Command::Repair(args) => args.run(&client, Placing::Repair, json),
             Command::TransferLeader { group, to, dry_run } => {
                 let report = client.cluster_status()?;
                 let node = find_node(&report, &to)?;
@@ -208,7 +220,7 @@ fn consequences(report: &ClusterReport, node: &str, state: NodeState) -> (Vec<St
     (said, stops)
 }
 
-fn find_node(report: &ClusterReport, prefix: &str) -> Result<String> {
+pub(super) fn find_node(report: &ClusterReport, prefix: &str) -> Result<String> {
     let found: Vec<&String> =
         report.nodes.iter().map(|node| &node.node).filter(|node| node.starts_with(prefix)).collect();
     match found[..] {
@@ -239,13 +251,16 @@ fn render(report: &ClusterReport) -> String {
         };
         nodes.push(text(&[&node.node, state, &node.api, &node.address, &node.problem]));
     }
-    let mut replicas = vec![text(&["group", "node", "role", "votes", "applied", "lag", "log"])];
+    let mut replicas = vec![text(&["group", "node", "role", "votes", "applied", "lag", "log", "files"])];
     for replica in &report.replicas {
         let votes = if replica.votes { "yes" } else { "no" };
         let lag = replica.lag.map_or_else(|| "?".to_owned(), count);
         let (applied, log) = (count(replica.applied_index), bytes(replica.log_bytes));
-        replicas.push(text(&[&replica.group, &replica.node, &replica.role, votes, &applied, &lag, &log]));
+        let files = if replica.bytes == 0 { String::new() } else { bytes(replica.bytes) };
+        let cells = [&replica.group, &replica.node, &replica.role, votes, &applied, &lag, &log, &files];
+        replicas.push(text(&cells));
     }
+    let moves: String = report.replicas.iter().filter_map(moving).collect();
     let failures = report.replicas.iter().filter(|replica| !replica.failure.is_empty());
     let failures: String = failures
         .map(|replica| format!("{} on {} failed: {}\n", replica.group, replica.node, replica.failure))
@@ -257,14 +272,39 @@ fn render(report: &ClusterReport) -> String {
         format!("the loss of one more node stops: {}\n", endangered.join(", "))
     };
     format!(
-        "cluster {}, epoch {}, {} votes a group\n\n{}\n{}\n{failures}{health}",
+        "cluster {}, epoch {}, {} votes a group\n\n{}\n{}\n{failures}{moves}{health}",
         report.cluster_id,
         report.epoch,
         report.replication_factor,
         table(&[Align::Left; 5], &nodes),
         table(
-            &[Align::Left, Align::Left, Align::Left, Align::Left, Align::Right, Align::Right, Align::Right,],
+            &[
+                Align::Left,
+                Align::Left,
+                Align::Left,
+                Align::Left,
+                Align::Right,
+                Align::Right,
+                Align::Right,
+                Align::Right,
+            ],
             &replicas
         ),
     )
+}
+
+/// How far a replica is that comes or goes, as a line.
+fn moving(replica: &ReplicaReport) -> Option<String> {
+    let ReplicaReport { group, node, copy_bytes, copied_bytes, left_ms, .. } = replica;
+    match replica.moving.as_str() {
+        "coming" if *copy_bytes > 0 => {
+            let left =
+                left_ms.map_or_else(String::new, |ms| format!(", about {} s left", ms.div_ceil(1_000)));
+            let (done, all) = (bytes(*copied_bytes), bytes(*copy_bytes));
+            Some(format!("{group} comes to {node}: {done} of {all} copied{left}\n"))
+        }
+        "coming" => Some(format!("{group} comes to {node}\n")),
+        "leaving" => Some(format!("{group} leaves {node}\n")),
+        _ => None,
+    }
 }

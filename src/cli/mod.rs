@@ -14,6 +14,7 @@ mod bench_recall;
 mod bench_recommend;
 mod cluster;
 mod cluster_check;
+mod cluster_place;
 mod cluster_recover;
 mod contents;
 mod demo;

@@ -1,21 +1,11 @@
 //! Writes and reads of tracks and their vectors.
 
-use std::sync::atomic::Ordering;
-
 use super::engine::Inner;
-use super::users::commands;
 use crate::error::{Error, Result};
 use crate::pipeline::request::WriteToken;
 use crate::storage::track_shard::command::{TrackCommand, TrackReply, VectorSetSpec};
 use crate::storage::track_shard::{decode_reply, encode};
-use crate::storage::user_shard::UserOp;
-use crate::types::{
-    Entity, GenerationId, Metric, SpaceName, SpaceSpec, Track, TrackId, TrackOrdinal, TrackRef, UserId,
-    VectorRow,
-};
-
-/// Tracks that are looked up at once among those that events wait for; also bounds the log entry.
-const WAITING_PAGE: usize = 1_024;
+use crate::types::{Entity, GenerationId, Metric, SpaceName, SpaceSpec, Track, TrackId, UserId, VectorRow};
 
 impl Inner {
     /// Has a majority fetch the files that a command makes live; nothing for a database that is alone.
@@ -52,48 +42,6 @@ impl Inner {
         let view = self.tracks.shard.view();
         let new = tracks.iter().filter(|track| view.ordinal_of(track.track_id.as_str()).is_none());
         new.map(|track| track.track_id.clone()).collect()
-    }
-
-    /// Moves events that waited for those of these tracks that are there into their listeners' histories; the token of
-    /// that, empty when there were none.
-    ///
-    /// # Errors
-    /// Retryable refusals; the worker tries again then.
-    pub(super) fn resolve_waiting(&self, ids: &[TrackId]) -> Result<WriteToken> {
-        self.try_resolve_waiting(ids).inspect_err(|_| self.resolve_later())
-    }
-
-    /// Has the worker look through everything that waits for a track.
-    pub(super) fn resolve_later(&self) {
-        self.resolve_due.store(true, Ordering::Release);
-        self.wake_worker();
-    }
-
-    fn try_resolve_waiting(&self, ids: &[TrackId]) -> Result<WriteToken> {
-        let view = self.tracks.shard.view();
-        let mut parts: Vec<Vec<(TrackId, TrackRef)>> = self.users.groups.iter().map(|_| Vec::new()).collect();
-        for id in ids {
-            let Some(ordinal) = view.ordinal_of(id.as_str()) else { continue };
-            let waiting = self.users.shards.waiting_for(id).map_err(user_error)?;
-            for (part, _) in parts.iter_mut().zip(waiting).filter(|(_, waits)| *waits) {
-                part.push((id.clone(), TrackRef { shard: view.shard, ordinal: TrackOrdinal(ordinal) }));
-            }
-        }
-        let (_, token) = self.users.propose_counted(commands(parts, UserOp::ResolveTracks))?;
-        Ok(token)
-    }
-
-    /// [`Inner::resolve_waiting`] for every track that anything waits for. Cost: one seek for each.
-    ///
-    /// # Errors
-    /// As there; damage.
-    pub(super) fn resolve_all_waiting(&self) -> Result<()> {
-        let mut ids = self.users.shards.waited_for(None, WAITING_PAGE).map_err(user_error)?;
-        while let Some(last) = ids.last() {
-            self.try_resolve_waiting(&ids)?;
-            ids = self.users.shards.waited_for(Some(last), WAITING_PAGE).map_err(user_error)?;
-        }
-        Ok(())
     }
 
     pub(super) fn delete_tracks(&self, ids: &[TrackId]) -> Result<(u64, WriteToken)> {
@@ -248,7 +196,7 @@ impl Inner {
         limit: usize,
     ) -> Result<(Vec<VectorRow>, Option<String>)> {
         let spec = self.space(space)?;
-        let generation = Some(self.generation_for(&spec, generation)?);
+        let generation = self.generation_for(&spec, generation)?;
         let (ids, next): (Vec<String>, Option<String>) = match spec.entity {
             Entity::Track => {
                 let cursor = page.map(ordinal_page).transpose()?;
@@ -264,9 +212,12 @@ impl Inner {
                 (users.into_iter().map(|user| user.user_id.into()).collect(), next.map(String::from))
             }
         };
+        if spec.entity == Entity::User {
+            return Ok((self.user_vectors(&spec.name, generation, ids)?, next));
+        }
         let mut rows = Vec::with_capacity(ids.len());
         for id in ids {
-            match self.vector(space, generation, &id) {
+            match self.vector(space, Some(generation), &id) {
                 Ok(vector) => rows.push(VectorRow { id, vector }),
                 // Without a vector, or removed since the page was read.
                 Err(Error::NotFound { .. }) => {}
@@ -274,6 +225,21 @@ impl Inner {
             }
         }
         Ok((rows, next))
+    }
+}
+
+impl Inner {
+    /// Vectors of listeners, those without one left out.
+    fn user_vectors(
+        &self,
+        space: &SpaceName,
+        generation: GenerationId,
+        ids: Vec<String>,
+    ) -> Result<Vec<VectorRow>> {
+        let users: Vec<UserId> = ids.iter().map(|id| Ok(UserId::new(id.as_str())?)).collect::<Result<_>>()?;
+        let vectors = self.users.shards.vectors(space, generation, &users).map_err(user_error)?;
+        let rows = ids.into_iter().zip(vectors);
+        Ok(rows.filter_map(|(id, vector)| Some(VectorRow { id, vector: vector? })).collect())
     }
 }
 

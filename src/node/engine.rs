@@ -9,12 +9,17 @@ use parking_lot::Mutex;
 use segue_cluster::ClusterNode;
 
 use super::compare::CheckReport;
+use super::far::Far;
+use super::forward::Guests;
 use super::group::Group;
 use super::peers::{Membership, Peers};
+use super::placing::{Placing, PlacingReport};
 use super::report::{ClusterReport, NodeState};
 use super::stage::Stage;
 use super::statistics::StatisticsTurn;
+use super::tend::{Place, Tenders};
 use super::users::UserReplicas;
+use super::waiting::ResolveCursor;
 use super::worker::Worker;
 use crate::config::Settings;
 use crate::error::{Error, Result};
@@ -86,6 +91,15 @@ pub(super) struct Inner {
     pub meta: Replica<MetaStore>,
     pub tracks: Replica<Arc<TrackShard>>,
     pub users: UserReplicas,
+    /// What is to be done with each user shard; empty for a database that is alone.
+    pub places: Mutex<Vec<Place>>,
+    /// How user shards on other nodes are asked; `None` for a database that is alone.
+    pub far: Option<Arc<Far>>,
+    /// Requests of other nodes under way.
+    pub guests: Guests,
+    pub tenders: Mutex<Option<Tenders>>,
+    /// Where the look through what waits for tracks goes on.
+    pub resolve_cursor: Mutex<ResolveCursor>,
     pub caches: Caches,
     pub index_choice: IndexChoice,
     pub searchers: Searchers,
@@ -134,7 +148,8 @@ impl Segue {
         let (inner, report) = super::open::open(dir, settings, membership)?;
         let inner = Arc::new(inner);
         if let Some(peers) = &inner.peers {
-            peers.serve_digests(Arc::downgrade(&inner));
+            peers.serve_calls(Arc::downgrade(&inner));
+            *inner.tenders.lock() = Some(Tenders::start(&Arc::downgrade(&inner))?);
         }
         *inner.worker.lock() = Some(Worker::start(Arc::downgrade(&inner))?);
         Ok((Self(Arc::new(Handle(inner))), report))
@@ -292,6 +307,10 @@ impl Segue {
     /// # Errors
     /// `NotFound` user or recipe, `InvalidField`.
     pub fn recommend(&self, request: RecommendRequest) -> Result<Recommendation> {
+        let inner = self.serving()?;
+        if inner.is_elsewhere(&request.user_id) {
+            return inner.recommend_elsewhere(request);
+        }
         self.current()?.recommend(request)
     }
 
@@ -308,6 +327,10 @@ impl Segue {
     /// # Errors
     /// `NotFound` for an unknown user; `InvalidField`.
     pub fn portrait(&self, user: &UserId, as_of: Timestamp, context: &RequestContext) -> Result<Portrait> {
+        let inner = self.serving()?;
+        if inner.is_elsewhere(user) {
+            return inner.portrait_elsewhere(user, as_of, context);
+        }
         self.current()?.portrait(user, as_of, context)
     }
 
@@ -316,6 +339,10 @@ impl Segue {
     /// # Errors
     /// `NotFound` when no seed is known, `InvalidField`.
     pub fn similar(&self, request: SimilarRequest) -> Result<Recommendation> {
+        let inner = self.serving()?;
+        if let Some(user) = request.user_id.clone().filter(|user| inner.is_elsewhere(user)) {
+            return inner.similar_elsewhere(&user, request);
+        }
         self.current()?.similar(request)
     }
 
@@ -340,6 +367,10 @@ impl Segue {
     /// # Errors
     /// `NotFound` user or track.
     pub fn explain(&self, request: ExplainRequest) -> Result<Explanation> {
+        let inner = self.serving()?;
+        if inner.is_elsewhere(&request.request.user_id) {
+            return inner.explain_elsewhere(request);
+        }
         self.current()?.explain(request)
     }
 
@@ -500,6 +531,15 @@ impl Segue {
         self.serving()?.set_node_state(node, state)
     }
 
+    /// Places user shards on other nodes, or says what would be placed where.
+    ///
+    /// # Errors
+    /// `Conflict` when the database is alone, the groups concerned have no majority, or the move would leave a replica fewer;
+    /// `NotFound`.
+    pub fn place_shards(&self, what: &Placing, dry_run: bool) -> Result<PlacingReport> {
+        self.serving()?.place_shards(what, dry_run)
+    }
+
     /// Has a group's leader hand over to its replica on a node.
     ///
     /// # Errors
@@ -540,7 +580,8 @@ impl Segue {
     /// # Errors
     /// `Unavailable` while shutting down.
     pub fn user_count(&self) -> Result<u64> {
-        Ok(self.current()?.users.shards.user_count())
+        let figures = self.current()?.users.shards.figures().map_err(Error::from)?;
+        Ok(figures.into_iter().map(|shard| shard.users).sum())
     }
 
     /// Learns from all listeners what recipes use (artists and genres that go together, rewards of exploration), now
@@ -568,7 +609,7 @@ impl Segue {
         let inner = self.serving()?;
         inner.meta.group.ready()?;
         inner.tracks.group.ready()?;
-        inner.users.groups.iter().try_for_each(Group::ready)
+        inner.users.here().try_for_each(Group::ready)
     }
 
     /// Seals what is in memory and merges what should be merged, now: afterwards a restart replays next to nothing.
@@ -578,7 +619,7 @@ impl Segue {
     pub fn checkpoint(&self) -> Result<()> {
         let inner = self.serving()?;
         inner.seal_now(&|_| {})?;
-        for users in inner.users.shards.iter() {
+        for (_, users) in inner.users.shards.here() {
             users.persist()?;
         }
         inner.merge_all()
@@ -613,6 +654,10 @@ impl Inner {
         let worker = self.worker.lock().take();
         if let Some(worker) = worker {
             worker.stop();
+        }
+        let tenders = self.tenders.lock().take();
+        if let Some(tenders) = tenders {
+            tenders.stop();
         }
     }
 }

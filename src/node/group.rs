@@ -3,20 +3,25 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use bytes::Bytes;
-use segue_cluster::{Applied, Cluster, ClusterError, GroupHandle, GroupStatus, Pending, ReadPoint, Role};
+use segue_cluster::{
+    Applied, Cluster, ClusterError, GroupHandle, GroupId, GroupStatus, Pending, ReadPoint, Role,
+};
 
 use crate::error::{Error, Result};
 
 /// How long a write may take before its outcome is declared unknown.
 const PROPOSAL_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A group and the name its log index goes by in write tokens.
+/// A group and the name its log index goes by in write tokens. Clones are the same group.
 #[derive(Clone)]
 pub struct Group {
     /// `meta`, `tracks-0`, `users-0`, …
     pub name: String,
-    handle: GroupHandle,
+    id: GroupId,
+    /// The replica of this node, while there is one that serves.
+    replica: Arc<ArcSwapOption<GroupHandle>>,
     /// Where it is proposed to when the leader is elsewhere.
     cluster: Option<Arc<Cluster>>,
 }
@@ -24,30 +29,63 @@ pub struct Group {
 impl Group {
     /// Names a group.
     pub fn new(name: impl Into<String>, handle: GroupHandle, cluster: Option<Arc<Cluster>>) -> Self {
-        Self { name: name.into(), handle, cluster }
+        let id = handle.id();
+        Self { name: name.into(), id, replica: Arc::new(ArcSwapOption::from_pointee(handle)), cluster }
+    }
+
+    /// Names a group of which no replica serves here.
+    pub fn elsewhere(name: impl Into<String>, id: GroupId, cluster: Arc<Cluster>) -> Self {
+        Self { name: name.into(), id, replica: Arc::default(), cluster: Some(cluster) }
+    }
+
+    /// From now on this replica serves here, or none does.
+    pub fn put(&self, replica: Option<GroupHandle>) {
+        self.replica.store(replica.map(Arc::new));
+    }
+
+    /// Whether a replica serves here.
+    #[must_use]
+    pub fn is_here(&self) -> bool {
+        self.replica.load().is_some()
+    }
+
+    /// The group's number.
+    #[must_use]
+    pub fn id(&self) -> GroupId {
+        self.id
+    }
+
+    fn replica(&self) -> Result<Arc<GroupHandle>> {
+        let none =
+            || Error::Unavailable(format!("no replica of the group serves here. group=`{}`", self.name));
+        self.replica.load_full().ok_or_else(none)
     }
 
     /// Whether this node leads it.
     #[must_use]
     pub fn leads(&self) -> bool {
-        self.handle.status().role == Role::Leader
+        self.replica.load().as_ref().is_some_and(|replica| replica.status().role == Role::Leader)
     }
 
     /// Where the replica stands.
-    #[must_use]
-    pub fn status(&self) -> GroupStatus {
-        self.handle.status()
+    ///
+    /// # Errors
+    /// `Unavailable` when none serves here.
+    pub fn status(&self) -> Result<GroupStatus> {
+        Ok(self.replica()?.status())
     }
 
-    /// Proposes a command and waits until it is fsynced (on a majority, where there are others) and applied here.
+    /// Proposes a command and waits until it is fsynced (on a majority, where there are others) and applied: here, if a
+    /// replica serves here, else by whoever leads.
     ///
     /// # Errors
     /// Retryable refusals (busy, full disk) before anything was done; `Timeout` when the outcome is unknown.
     pub fn propose(&self, command: Vec<u8>) -> Result<Applied> {
         let command = Bytes::from(command);
         let applied = match &self.cluster {
-            Some(cluster) => cluster.propose(self.handle.id(), command, PROPOSAL_TIMEOUT),
-            None => self.handle.propose(command).and_then(|answer| answer.wait_timeout(PROPOSAL_TIMEOUT)),
+            Some(cluster) if self.is_here() => cluster.propose(self.id, command, PROPOSAL_TIMEOUT),
+            Some(cluster) => cluster.propose_elsewhere(self.id, &command, PROPOSAL_TIMEOUT),
+            None => self.replica()?.propose(command).and_then(|answer| answer.wait_timeout(PROPOSAL_TIMEOUT)),
         };
         applied.map_err(refused)
     }
@@ -58,7 +96,7 @@ impl Group {
     /// # Errors
     /// `Unavailable` when another node leads; as [`Group::propose`].
     pub fn propose_as_leader(&self, command: Vec<u8>) -> Result<Applied> {
-        let answer = self.handle.propose(Bytes::from(command)).map_err(refused)?;
+        let answer = self.replica()?.propose(Bytes::from(command)).map_err(refused)?;
         answer.wait_timeout(PROPOSAL_TIMEOUT).map_err(refused)
     }
 
@@ -67,7 +105,7 @@ impl Group {
     /// # Errors
     /// Retryable refusals.
     pub fn read_point(&self) -> Result<Pending<ReadPoint>> {
-        self.handle.read_index().map_err(refused)
+        self.replica()?.read_index().map_err(refused)
     }
 
     /// Waits until everything acknowledged before this call is applied here.
@@ -75,7 +113,7 @@ impl Group {
     /// # Errors
     /// `Timeout`, `Unavailable`.
     pub fn read_barrier(&self) -> Result<u64> {
-        let pending = self.handle.read_index().map_err(refused)?;
+        let pending = self.replica()?.read_index().map_err(refused)?;
         pending.wait_timeout(PROPOSAL_TIMEOUT).map(|point| point.index).map_err(refused)
     }
 
@@ -84,10 +122,11 @@ impl Group {
     /// # Errors
     /// Why not.
     pub fn ready(&self) -> Result<()> {
-        if self.cluster.is_some() && self.handle.status().leader.is_none() {
+        let replica = self.replica()?;
+        if self.cluster.is_some() && replica.status().leader.is_none() {
             return Err(Error::Unavailable(format!("no leader is known. group=`{}`", self.name)));
         }
-        self.handle.read_index().map(drop).map_err(refused)
+        replica.read_index().map(drop).map_err(refused)
     }
 }
 
@@ -97,11 +136,11 @@ pub(super) fn propose_all(proposals: Vec<(&Group, Vec<u8>)>) -> Vec<Result<Appli
     if proposals.iter().any(|(group, _)| group.cluster.is_some()) {
         return propose_from_threads(proposals);
     }
-    let proposed = proposals.into_iter().map(|(group, command)| group.handle.propose(Bytes::from(command)));
-    let answers: Vec<_> = proposed.collect();
-    let outcomes = answers
+    let proposed = proposals
         .into_iter()
-        .map(|answer| answer.and_then(|answer| answer.wait_timeout(PROPOSAL_TIMEOUT)).map_err(refused));
+        .map(|(group, command)| group.replica()?.propose(Bytes::from(command)).map_err(refused));
+    let answers: Vec<_> = proposed.collect();
+    let outcomes = answers.into_iter().map(|answer| answer?.wait_timeout(PROPOSAL_TIMEOUT).map_err(refused));
     outcomes.collect()
 }
 

@@ -1,6 +1,6 @@
 //! Writes and reads of users, their vectors and what they do.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::catalog::user_error;
 use super::engine::Inner;
@@ -68,8 +68,9 @@ impl Inner {
     pub(super) fn feedback(&self, events: Vec<FeedbackEvent>) -> Result<(Vec<bool>, WriteToken)> {
         let mut resolved = Vec::with_capacity(events.len());
         let mut slots: Vec<ShownSlot> = Vec::new();
+        let known = self.known_elsewhere(&events)?;
         for (row, event) in events.into_iter().enumerate() {
-            let event = event.validate().and_then(|()| self.resolve_event(event));
+            let event = event.validate().and_then(|()| self.resolve_event(event, &known));
             let (event, choices) =
                 event.map_err(|error| Error::InvalidRow { row, source: Box::new(error) })?;
             let at = u32::try_from(resolved.len()).unwrap_or(u32::MAX);
@@ -112,12 +113,25 @@ impl Inner {
         Ok((new, token))
     }
 
+    /// Which of the events' listeners there are in shards on other nodes, each of which is asked once.
+    fn known_elsewhere(&self, events: &[FeedbackEvent]) -> Result<HashSet<UserId>> {
+        let shards = &self.users.shards;
+        let users = events.iter().map(|event| &event.user_id).filter(|user| !shards.is_here(user));
+        let users: Vec<UserId> = users.collect::<BTreeSet<_>>().into_iter().cloned().collect();
+        let known = shards.known(&users).map_err(user_error)?;
+        Ok(users.into_iter().zip(known).filter(|(_, known)| *known).map(|(user, _)| user).collect())
+    }
+
     /// Looks the track of an event up, once, at write time; of a served list, how its slots were chosen, too.
+    /// `known` are listeners of whom it is known that there are such.
     pub(super) fn resolve_event(
         &self,
         event: FeedbackEvent,
+        known: &HashSet<UserId>,
     ) -> Result<(ResolvedEvent, Vec<(u32, SlotChoice)>)> {
-        if self.users.shards.user(&event.user_id).map_err(user_error)?.is_none() {
+        if !known.contains(&event.user_id)
+            && self.users.shards.user(&event.user_id).map_err(user_error)?.is_none()
+        {
             return Err(Error::not_found("user", &event.user_id));
         }
         let at = event.at.unwrap_or_else(Timestamp::now);

@@ -9,18 +9,20 @@
 //! DIR/staging/    vectors of bulk loads under way
 //! ```
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use segue_cluster::{ClusterId, ClusterNode, GroupId, NodeConfig, StateMachine, cluster_of};
+use segue_cluster::{ClusterId, ClusterNode, GroupHandle, GroupId, NodeConfig, StateMachine, cluster_of};
 use segue_storage_format::{Residence, Verify};
 
 use super::engine::{Inner, OpenReport, Replica};
+use super::forward::Guests;
 use super::group::Group;
-use super::open_users::{OpeningUsers, stored_shards};
+use super::open_users::{OpenedUsers, OpeningUsers, stored_shards};
 use super::peers::{Membership, Peers};
 use super::replica::{MetaReplica, SnapshotFolder, TrackReplica};
 use super::stage::Stage;
@@ -82,7 +84,7 @@ pub(super) fn open(dir: &Path, settings: Settings, membership: Membership) -> Re
         meta: &meta,
         meta_group: &meta_group,
         stored: stored_shards(&cluster),
-        opened: Vec::new(),
+        opened: BTreeMap::new(),
     };
     // Its groups are of one member each until it is in the map.
     let founds = match &peers {
@@ -94,9 +96,19 @@ pub(super) fn open(dir: &Path, settings: Settings, membership: Membership) -> Re
         peers.enter()?;
     }
     wait_until_replayed(&meta_group, peers.is_some())?;
-    let users = users.open_rest()?;
-    for group in [&track_group].into_iter().chain(&users.groups) {
+    if let Some(peers) = &peers {
+        // Which user shards belong here is known once the map is as new as any.
+        let cluster = peers.cluster()?;
+        let map = cluster.map_group().ok_or_else(|| Error::Internal("the map has no group".to_owned()))?;
+        wait_until_replayed(&Group::new("map", map, Some(Arc::clone(cluster))), true)?;
+    }
+    let OpenedUsers { replicas: users, places, far } = users.open_rest()?;
+    for group in [&track_group].into_iter().chain(users.here()) {
         wait_until_replayed(group, peers.is_some())?;
+    }
+    if let Some(far) = &far {
+        // What is derived from all listeners is known before the first request.
+        far.look_at(users.shards.elsewhere());
     }
     tracks.remove_garbage()?;
     let index_choice = IndexChoice::with_threads(settings.storage.background_threads)?;
@@ -110,6 +122,11 @@ pub(super) fn open(dir: &Path, settings: Settings, membership: Membership) -> Re
         meta: Replica { group: meta_group, shard: meta },
         tracks: Replica { group: track_group, shard: tracks },
         users,
+        places: Mutex::new(places),
+        far,
+        guests: Guests::default(),
+        tenders: Mutex::default(),
+        resolve_cursor: Mutex::default(),
         caches: Caches::default(),
         index_choice,
         searchers: Searchers::start()?,
@@ -152,14 +169,26 @@ impl Groups<'_> {
     /// Runs a group: that of the directory, or a new one.
     pub(super) fn add(&self, id: u64, name: &str, machine: Box<dyn StateMachine>) -> Result<Group> {
         let cluster = self.peers.map(Peers::cluster).transpose()?;
+        Ok(Group::new(name, self.run(id, name, machine)?, cluster.cloned()))
+    }
+
+    /// Removes the log of a group that has gone on without this node's replica, if it is such a one; whether it was.
+    pub(super) fn forget_left(&self, id: u64) -> Result<bool> {
+        let Some(peers) = self.peers else { return Ok(false) };
+        let forgotten = peers.cluster()?.forget_left(self.node, GroupId(id));
+        forgotten.map_err(|error| super::peers::start_error(error.into()))
+    }
+
+    /// As [`Groups::add`]; only the handle.
+    pub(super) fn run(&self, id: u64, name: &str, machine: Box<dyn StateMachine>) -> Result<GroupHandle> {
+        let cluster = self.peers.map(Peers::cluster).transpose()?;
         let handle = match cluster {
             Some(cluster) => cluster.add_group(self.node, GroupId(id), machine),
             None => self.node.add_group(GroupId(id), machine),
         };
-        let handle = handle.map_err(|error| {
+        handle.map_err(|error| {
             Error::Corrupt(format!("the log of a group cannot be used. group=`{name}`: {}", describe(&error)))
-        })?;
-        Ok(Group::new(name, handle, cluster.cloned()))
+        })
     }
 }
 

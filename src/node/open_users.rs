@@ -1,16 +1,20 @@
-//! How many user shards a database has, and opening them.
+//! How many user shards a database has, and opening those that are here.
 //!
 //! The number is decided when a database is created, by an entry of the meta group, before the first user shard is made; it
 //! is never another afterwards. A directory from before there was such an entry has one. A node that joins learns the
-//! number from the meta group, which it therefore joins first.
+//! number from the meta group, which it therefore joins first; which of the shards it holds, from the cluster's map.
 
+use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
-use segue_cluster::{ClusterNode, GroupId};
+use segue_cluster::{Cluster, ClusterNode, GroupHandle, GroupId};
 
+use super::far::Far;
 use super::group::Group;
 use super::open::{Groups, USERS, wait_until_replayed};
 use super::replica::{SnapshotFolder, UserReplica};
+use super::tend::Place;
 use super::users::UserReplicas;
 use crate::config::Settings;
 use crate::error::{Error, Result};
@@ -28,16 +32,66 @@ pub(super) struct OpeningUsers<'a> {
     pub groups: &'a Groups<'a>,
     pub meta: &'a MetaStore,
     pub meta_group: &'a Group,
-    /// User shards this directory has a log of.
-    pub stored: u16,
-    pub opened: Vec<(Group, UserShard)>,
+    /// User shards this directory has a log of, ascending.
+    pub stored: Vec<u16>,
+    pub opened: BTreeMap<u16, (GroupHandle, UserShard)>,
 }
 
-/// How many user shards a directory has a log of; what it has fewer than the meta group says was not yet made.
-pub(super) fn stored_shards(node: &ClusterNode) -> u16 {
+/// The user shards of an opened node.
+pub(super) struct OpenedUsers {
+    pub replicas: UserReplicas,
+    /// What is to be done with each; empty for a database that is alone.
+    pub places: Vec<Place>,
+    pub far: Option<Arc<Far>>,
+}
+
+/// A shard and the machine that applies its log.
+pub(super) struct OpenedShard {
+    pub shard: UserShard,
+    pub machine: UserReplica,
+}
+
+/// Which user shards a directory has a log of.
+pub(super) fn stored_shards(node: &ClusterNode) -> Vec<u16> {
     let groups = node.stored_groups();
-    let is_there = |shard: &u16| groups.contains(&GroupId(USERS + u64::from(*shard)));
-    (0..USER_SHARDS_MAX).take_while(is_there).count() as u16
+    (0..USER_SHARDS_MAX).filter(|shard| groups.contains(&group_id((*shard).into()))).collect()
+}
+
+fn group_id(shard: usize) -> GroupId {
+    GroupId(USERS + shard as u64)
+}
+
+/// Opens the files of a shard; memory is divided among `all`.
+pub(super) fn open_shard(
+    dir: &Path,
+    settings: &Settings,
+    all: usize,
+    number: usize,
+    in_cluster: bool,
+) -> Result<OpenedShard> {
+    let options = UserShardOptions {
+        view_cache_bytes: usize::try_from(settings.storage.user_cache_bytes).unwrap_or(usize::MAX),
+        ..UserShardOptions::default()
+    };
+    let name = format!("users-{number}");
+    let (shard, applied) = UserShard::open(&dir.join(&name), &options.shared_by(all)).map_err(Error::from)?;
+    let folder = in_cluster.then(|| SnapshotFolder::open(dir, &name)).transpose()?;
+    let machine = UserReplica::new(shard.clone(), applied, folder);
+    Ok(OpenedShard { shard, machine })
+}
+
+/// Removes the files of a shard whose log is gone.
+pub(super) fn remove_shard(dir: &Path, number: usize) -> Result<()> {
+    let name = format!("users-{number}");
+    for folder in [dir.join(&name), dir.join("snapshots").join(&name)] {
+        match std::fs::remove_dir_all(&folder) {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Error::io("remove the files of a user shard", folder, source));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 impl OpeningUsers<'_> {
@@ -54,28 +108,67 @@ impl OpeningUsers<'_> {
         if let Some(count) = known {
             self.check_asked(count)?;
         }
-        let count = if founds { known.unwrap_or(self.stored) } else { self.stored };
-        self.open_up_to(count, known.unwrap_or(self.stored))
+        let mut shards = self.stored.clone();
+        if founds {
+            shards.extend(0..known.unwrap_or(0));
+        }
+        let all = known.map_or(self.stored.len(), usize::from);
+        shards.into_iter().try_for_each(|shard| self.open(shard, all))
     }
 
-    /// Opens the rest, once the meta group is as new as any.
+    /// Opens the rest of those that are placed here, once the meta group is as new as any.
     ///
     /// # Errors
     /// As [`OpeningUsers::open_first`].
-    pub(super) fn open_rest(mut self) -> Result<UserReplicas> {
+    pub(super) fn open_rest(mut self) -> Result<OpenedUsers> {
         let count = self.meta.state().user_shards().unwrap_or(BEFORE_IT_WAS_KEPT);
         if let Err(error) = self.check_asked(count) {
             // Known only once the cluster has let the node in: a voter that went away now would be missed.
             tracing::warn!(%error, "the node joins with the cluster's number of user shards");
         }
-        if self.opened.len() > usize::from(count) {
+        if let Some(shard) = self.opened.keys().find(|shard| **shard >= count) {
             return Err(Error::Corrupt(format!(
-                "the directory has more user shards than its database. found=`{}`, user_shards=`{count}`",
-                self.opened.len()
+                "the directory has more user shards than its database. found=`users-{shard}`, user_shards=`{count}`"
             )));
         }
-        self.open_up_to(count, count)?;
-        Ok(UserReplicas::new(self.opened))
+        let Some(peers) = self.groups.peers else {
+            (0..count).try_for_each(|shard| self.open(shard, count.into()))?;
+            let replica =
+                |(shard, (handle, users))| (Group::new(format!("users-{shard}"), handle, None), users);
+            let replicas = UserReplicas::new(self.opened.into_iter().map(replica).collect());
+            return Ok(OpenedUsers { replicas, places: Vec::new(), far: None });
+        };
+        let cluster = peers.cluster()?;
+        for shard in 0..count {
+            let is_known = self.opened.contains_key(&shard);
+            if !is_known && cluster.is_wanted_here(group_id(shard.into())) {
+                // What an earlier replica has left.
+                remove_shard(self.dir, shard.into())?;
+                self.open(shard, count.into())?;
+            }
+        }
+        let (mut replicas, mut places) = (Vec::new(), Vec::new());
+        for shard in 0..count {
+            let (name, id) = (format!("users-{shard}"), group_id(shard.into()));
+            match self.opened.remove(&shard) {
+                Some((handle, users)) if is_kept(cluster, id) => {
+                    let group = Group::new(name, handle.clone(), Some(Arc::clone(cluster)));
+                    replicas.push((group, Some(users.clone())));
+                    places.push(Place::Serving(handle, users));
+                }
+                left => {
+                    if left.is_some() {
+                        cluster.give_up(id);
+                    }
+                    replicas.push((Group::elsewhere(name, id, Arc::clone(cluster)), None));
+                    let left = left.map(|(handle, users)| Place::Leaving(handle, users));
+                    places.push(left.unwrap_or(Place::Absent));
+                }
+            }
+        }
+        let far = Arc::new(Far::new(Arc::clone(cluster), count.into()));
+        let replicas = UserReplicas::placed(replicas, far.clone());
+        Ok(OpenedUsers { replicas, places, far: Some(far) })
     }
 
     /// The number in the log, or the one it is given now.
@@ -83,7 +176,7 @@ impl OpeningUsers<'_> {
         if let Some(count) = self.meta.state().user_shards() {
             return Ok(count);
         }
-        if self.stored > 0 {
+        if !self.stored.is_empty() {
             return Ok(BEFORE_IT_WAS_KEPT);
         }
         let count = self.settings.storage.user_shards.max(1);
@@ -102,22 +195,33 @@ impl OpeningUsers<'_> {
         )))
     }
 
-    /// Opens shards until there are `count`; memory is divided among `all`.
-    fn open_up_to(&mut self, count: u16, all: u16) -> Result<()> {
-        let options = UserShardOptions {
-            view_cache_bytes: usize::try_from(self.settings.storage.user_cache_bytes).unwrap_or(usize::MAX),
-            ..UserShardOptions::default()
-        };
-        let options = options.shared_by(usize::from(all));
-        for shard in self.opened.len()..usize::from(count) {
-            let name = format!("users-{shard}");
-            let (users, applied) = UserShard::open(&self.dir.join(&name), &options).map_err(Error::from)?;
-            let folder =
-                self.groups.peers.is_some().then(|| SnapshotFolder::open(self.dir, &name)).transpose()?;
-            let replica = UserReplica::new(users.clone(), applied, folder);
-            let group = self.groups.add(USERS + shard as u64, &name, Box::new(replica))?;
-            self.opened.push((group, users));
+    /// Opens a shard, unless it is open; memory is divided among `all`.
+    fn open(&mut self, shard: u16, all: usize) -> Result<()> {
+        if self.opened.contains_key(&shard) {
+            return Ok(());
         }
+        let cluster = self.groups.peers.map(|peers| peers.cluster()).transpose()?;
+        if self.groups.forget_left(group_id(shard.into()).0)? {
+            // It was gone, but for its files, when the node stopped.
+            return remove_shard(self.dir, shard.into());
+        }
+        if let Some(cluster) = cluster
+            && !is_kept(cluster, group_id(shard.into()))
+        {
+            // It was being removed when the node stopped.
+            cluster.give_up(group_id(shard.into()));
+        }
+        let opened = open_shard(self.dir, self.settings, all, shard.into(), cluster.is_some())?;
+        let handle =
+            self.groups.run(group_id(shard.into()).0, &format!("users-{shard}"), Box::new(opened.machine))?;
+        self.opened.insert(shard, (handle, opened.shard));
         Ok(())
     }
+}
+
+/// Whether a replica is to serve: the map places it here, or does not know yet that this node has given it up.
+fn is_kept(cluster: &Cluster, group: GroupId) -> bool {
+    let map = cluster.map();
+    let own = map.nodes.get(&cluster.store());
+    cluster.is_wanted_here(group) || own.is_none_or(|node| node.replicas.contains_key(&group))
 }

@@ -23,7 +23,10 @@ use segue_storage_format::publish::{create_folder, is_file_name};
 
 use super::compare::DIGEST;
 use super::engine::Inner;
+use super::far::ASK;
+use super::forward::FORWARD;
 use super::group::Group;
+use super::progress::PLACES;
 use crate::error::{Error, Result};
 use crate::storage::codec;
 use crate::storage::error::{damaged, describe};
@@ -141,8 +144,8 @@ impl Peers {
         }));
     }
 
-    /// Tells whose replicas other nodes compare with theirs.
-    pub(super) fn serve_digests(&self, node: Weak<Inner>) {
+    /// Tells who answers calls of other nodes.
+    pub(super) fn serve_calls(&self, node: Weak<Inner>) {
         self.node.get_or_init(|| node);
     }
 
@@ -168,7 +171,7 @@ impl Peers {
     /// `Unavailable` when too few have them; it is tried again with the next seal or merge.
     pub(super) fn spread(&self, group: &Group, segments: &[NewSegment]) -> Result<()> {
         let cluster = self.cluster()?;
-        let members = group.status().members;
+        let members = group.status()?.members;
         let voters: Vec<StoreId> =
             members.iter().filter(|member| member.votes).filter_map(|member| member.store).collect();
         let have = voters.iter().filter(|store| **store == cluster.store()).count();
@@ -194,6 +197,11 @@ impl Peers {
             "too few nodes have the new segment files. have=`{}`, needed=`{needed}`",
             have + fetched
         )))
+    }
+
+    fn node(&self) -> Result<Arc<Inner>> {
+        let node = self.node.get().and_then(Weak::upgrade);
+        node.ok_or_else(|| Error::Unavailable("the data directory is being opened".to_owned()))
     }
 
     fn answer(&self, from: StoreId, topic: u32, request: &[u8]) -> Result<Bytes> {
@@ -222,11 +230,10 @@ impl Peers {
                 }
                 Ok(Bytes::new())
             }
-            DIGEST => {
-                let node = self.node.get().and_then(Weak::upgrade);
-                let opening = || Error::Unavailable("the data directory is being opened".to_owned());
-                node.ok_or_else(opening)?.answer_digest(request)
-            }
+            DIGEST => self.node()?.answer_digest(request),
+            ASK => self.node()?.answer_question(request),
+            FORWARD => self.node()?.answer_forwarded(request),
+            PLACES => self.node()?.answer_progress(),
             _ => Err(Error::Unavailable(format!("a call this version does not know. topic=`{topic}`"))),
         }
     }

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use segue_cluster::{Pending, ReadPoint};
+
 use super::engine::Inner;
-use super::group::refused;
+use super::group::{Group, refused};
 use crate::error::{Error, Result};
 use crate::pipeline::funnel::Funnel;
 use crate::pipeline::portrait::{Portrait, portrait};
@@ -14,6 +16,7 @@ use crate::pipeline::request::{
     SimilarRequest, SimilarUser, SimilarUsersRequest, WriteToken,
 };
 use crate::pipeline::{explain_request, recommend, search, similar_request, spaces};
+use crate::storage::user_shard::Missing;
 use crate::types::{Deadline, GenerationId, Timestamp, UserId};
 
 /// How long a read waits for the leaders: an election, and some.
@@ -39,6 +42,7 @@ impl Inner {
         Ok(Reader {
             tracks: vec![tracks],
             users: &self.users.shards,
+            missing: Missing::default(),
             recipes: Arc::clone(&read.recipes),
             generation,
             statistics: learnt.statistics,
@@ -63,24 +67,23 @@ impl Inner {
         if self.peers.is_none() {
             return Ok(());
         }
-        let groups = [&self.meta.group, &self.tracks.group].into_iter().chain(&self.users.groups);
+        let groups = [&self.meta.group, &self.tracks.group].into_iter().chain(self.users.here());
         let asked: Vec<_> = groups.map(|group| (group, group.read_point())).collect();
         let start = Instant::now();
         for (group, asked) in asked {
-            let mut outcome = asked.and_then(|point| point.wait_timeout(READ_TIMEOUT).map_err(refused));
-            while matches!(&outcome, Err(Error::Timeout { .. })) && start.elapsed() < READ_TIMEOUT {
-                outcome =
-                    group.read_point().and_then(|point| point.wait_timeout(READ_TIMEOUT).map_err(refused));
+            if let Err(error) = caught_up(group, asked, start)
+                && group.is_here()
+            {
+                return Err(error);
             }
-            outcome.map_err(|error| match error {
-                Error::Timeout { .. } => Error::Unavailable(format!(
-                    "the group's leader did not answer in time. group=`{}`",
-                    group.name
-                )),
-                error => error,
-            })?;
         }
         Ok(())
+    }
+
+    /// [`Inner::catch_up`] of one user shard, for an answer about nothing else.
+    pub(super) fn catch_up_shard(&self, place: usize) -> Result<()> {
+        let group = &self.users.groups[place];
+        caught_up(group, group.read_point(), Instant::now())
     }
 
     /// The same for one request: at least as new as its token, and watched by its deadline.
@@ -111,6 +114,8 @@ impl Inner {
                         "not as new as the token asks. group=`{group}`, applied=`{applied}`, wanted=`{index}`"
                     )));
                 }
+                // A shard elsewhere is asked for what is newest when it is asked.
+                None if self.users.groups.iter().any(|known| known.name == *group) => {}
                 None => {
                     return Err(Error::invalid(
                         "min_token",
@@ -151,7 +156,7 @@ impl Inner {
     }
 
     /// Fills in what the caller left to the border: the time and the request's id.
-    fn complete(&self, request: &mut RecommendRequest) {
+    pub(super) fn complete(&self, request: &mut RecommendRequest) {
         request.as_of.get_or_insert_with(Timestamp::now);
         if request.request_id.is_none() {
             request.request_id = Some(self.fresh_request_id());
@@ -211,4 +216,19 @@ impl Inner {
         let reader = self.reader_for(asked.generation, asked.min_token.as_ref(), asked.deadline)?;
         explain_request::explain(&reader, &request)
     }
+}
+
+/// Waits until a group is as new here as what was asked for.
+fn caught_up(group: &Group, asked: Result<Pending<ReadPoint>>, start: Instant) -> Result<()> {
+    let wait = |point: Pending<ReadPoint>| point.wait_timeout(READ_TIMEOUT).map_err(refused);
+    let mut outcome = asked.and_then(wait);
+    while matches!(&outcome, Err(Error::Timeout { .. })) && start.elapsed() < READ_TIMEOUT {
+        outcome = group.read_point().and_then(wait);
+    }
+    outcome.map(drop).map_err(|error| match error {
+        Error::Timeout { .. } => {
+            Error::Unavailable(format!("the group's leader did not answer in time. group=`{}`", group.name))
+        }
+        error => error,
+    })
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::engine::Inner;
 use super::open::{META, TRACKS, USERS};
 use super::peers::Peers;
+use super::progress::{AllProgress, Progress};
 use crate::error::{Error, Result};
 use crate::types::USER_SHARDS_MAX;
 
@@ -78,6 +79,16 @@ pub struct ReplicaReport {
     pub failure: String,
     /// The members of its group are changing: until that is over, old and new ones are needed.
     pub changing: bool,
+    /// `coming` while a user shard's replica is being made, `leaving` while one is given up, else empty.
+    pub moving: String,
+    /// Bytes of a user shard's files; 0 of other groups.
+    pub bytes: u64,
+    /// Bytes a replica that comes has to copy,
+    pub copy_bytes: u64,
+    /// and those it has.
+    pub copied_bytes: u64,
+    /// Milliseconds until it has all, at the speed so far; absent while nobody can tell.
+    pub left_ms: Option<u64>,
 }
 
 impl ClusterReport {
@@ -102,13 +113,15 @@ impl ClusterReport {
 }
 
 impl Inner {
-    fn others(&self) -> Result<&Peers> {
+    pub(super) fn others(&self) -> Result<&Peers> {
         let alone = || Error::Conflict("this database is alone: it is in no cluster".to_owned());
         self.peers.as_deref().ok_or_else(alone)
     }
 
     pub(super) fn cluster_status(&self) -> Result<ClusterReport> {
-        Ok(report(&self.others()?.cluster()?.status()))
+        let cluster = self.others()?.cluster()?;
+        let status = cluster.status();
+        Ok(report(&status, &self.all_progress(cluster, &status)))
     }
 
     pub(super) fn set_node_state(&self, node: &str, state: NodeState) -> Result<()> {
@@ -135,7 +148,7 @@ impl Inner {
     }
 }
 
-fn parse_node(node: &str) -> Result<StoreId> {
+pub(super) fn parse_node(node: &str) -> Result<StoreId> {
     node.parse().map_err(|_| Error::invalid("node", format!("must be 16 hexadecimal digits. node=`{node}`")))
 }
 
@@ -149,7 +162,7 @@ pub(super) fn group_name(group: GroupId) -> String {
     }
 }
 
-fn report(status: &ClusterStatus) -> ClusterReport {
+fn report(status: &ClusterStatus, progress: &AllProgress) -> ClusterReport {
     let state = |intent| match intent {
         NodeIntent::Serving => NodeState::Serving,
         NodeIntent::Draining => NodeState::Draining,
@@ -166,7 +179,8 @@ fn report(status: &ClusterStatus) -> ClusterReport {
     for node in &status.nodes {
         for group in node.record.replicas.keys() {
             let own = node.groups.as_ref().ok().and_then(|all| all.iter().find(|it| it.group == *group));
-            replicas.push(replica(status, node.store, *group, own));
+            let moving = progress.get(&(*group, node.store)).copied().unwrap_or_default();
+            replicas.push(replica(status, (node.store, *group), own, &moving));
         }
     }
     replicas.sort_by(|a, b| (&a.group, &a.node).cmp(&(&b.group, &b.node)));
@@ -182,9 +196,9 @@ fn report(status: &ClusterStatus) -> ClusterReport {
 
 fn replica(
     status: &ClusterStatus,
-    store: StoreId,
-    group: GroupId,
+    (store, group): (StoreId, GroupId),
     own: Option<&GroupStatus>,
+    moving: &Progress,
 ) -> ReplicaReport {
     let leader = leader(status, group);
     let votes = leader
@@ -211,6 +225,15 @@ fn replica(
         log_bytes: own.map_or(0, |own| own.log_bytes),
         failure: own.and_then(|own| own.failure.clone()).unwrap_or_default(),
         changing: own.is_some_and(|own| own.is_joint),
+        moving: match (moving.is_coming, moving.is_leaving) {
+            (true, _) => "coming".to_owned(),
+            (_, true) => "leaving".to_owned(),
+            _ => String::new(),
+        },
+        bytes: moving.bytes,
+        copy_bytes: moving.copy_bytes,
+        copied_bytes: moving.copied_bytes,
+        left_ms: moving.left_ms(),
     }
 }
 

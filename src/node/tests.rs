@@ -1,6 +1,7 @@
 //! What a stop at a bad moment leaves behind, and that the next start puts it right.
 #![expect(clippy::unwrap_used, reason = "a failed test may panic")]
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use super::engine::{LoadKind, Segue};
@@ -96,7 +97,7 @@ fn a_track_that_comes_between_look_up_and_record_is_found() {
     let folder = tempfile::tempdir().unwrap();
     let (engine, _) = open(folder.path());
     engine.upsert_users(vec![User::unknown(UserId::new("u").unwrap())]).unwrap();
-    let (resolved, choices) = engine.inner().resolve_event(event(1, Action::Play)).unwrap();
+    let (resolved, choices) = engine.inner().resolve_event(event(1, Action::Play), &HashSet::new()).unwrap();
     assert_eq!(choices, []);
     engine.upsert_tracks(vec![track(1)]).unwrap();
     let (new, token) = engine.inner().record_events(vec![resolved], Vec::new()).unwrap();
@@ -196,7 +197,7 @@ fn a_load_that_only_some_shards_have_taken_goes_on_and_loses_nothing() {
     let early = engine.finish_load("users", LoadKind::Users, &|_| {});
     assert_eq!(early.unwrap_err().kind(), ErrorKind::Conflict, "rows of the others are missing");
     // Other batches than before: one ends within what the shard has, one begins within it.
-    let taken = || node.users.shards.iter().map(|shard| shard.load_state("users").unwrap().rows_done);
+    let taken = || node.users.shards.load_states("users").unwrap().into_iter().map(|state| state.rows_done);
     for (rows, expected) in [(0..60, [60, 100, 60]), (60..150, [150; 3]), (150..160, [160; 3])] {
         let end = rows.end;
         assert_eq!(engine.load_users("users", rows.start, users(rows)).unwrap().rows_done, end);

@@ -74,8 +74,7 @@ impl Inner {
     /// Where a load stands in the user shards: what all of them have.
     pub(super) fn user_load_progress(&self, load_id: &str) -> Result<LoadProgress> {
         let mut progress = LoadProgress { rows_done: u64::MAX, finished: true };
-        for shard in self.users.shards.iter() {
-            let state = shard.load_state(load_id).map_err(user_error)?;
+        for state in self.users.shards.load_states(load_id).map_err(user_error)? {
             progress.rows_done = progress.rows_done.min(state.rows_done);
             progress.finished &= state.finished;
         }
@@ -84,9 +83,8 @@ impl Inner {
 
     /// Goes on with a load at a row of its file.
     pub(super) fn user_load<'a>(&'a self, load_id: &'a str, next_row: u64) -> Result<UserLoad<'a>> {
-        let states = self.users.shards.iter().map(|shard| shard.load_state(load_id));
-        let rows_done =
-            states.map(|state| Ok(state.map_err(user_error)?.rows_done)).collect::<Result<_>>()?;
+        let states = self.users.shards.load_states(load_id).map_err(user_error)?;
+        let rows_done = states.into_iter().map(|state| state.rows_done).collect();
         Ok(UserLoad { node: self, load_id, next_row, rows_done })
     }
 
@@ -96,8 +94,8 @@ impl Inner {
     /// `Conflict` when some shards have rows that others lack: a call that was cut short has to be made again first.
     pub(super) fn finish_user_load(&self, load_id: &str, rows_done: u64) -> Result<()> {
         let mut parts = Vec::new();
-        for (shard, replica) in self.users.shards.iter().enumerate() {
-            let state = replica.load_state(load_id).map_err(user_error)?;
+        let states = self.users.shards.load_states(load_id).map_err(user_error)?;
+        for (shard, state) in states.into_iter().enumerate() {
             if state.rows_done > rows_done {
                 return Err(Error::Conflict(format!(
                     "some rows are in a part of the user shards only: send them again, then end the load. first_row=`{rows_done}`, rows_done=`{}`",

@@ -1,9 +1,13 @@
 //! The user shards of a node and their groups: what is written goes to the shards it belongs to, to all at the same time.
 
+use std::sync::Arc;
+
+use segue_cluster::GroupHandle;
+
 use super::group::{Group, propose_all};
 use crate::error::{Error, Result};
 use crate::pipeline::request::WriteToken;
-use crate::storage::user_shard::{UserCommand, UserReply, UserShard, UserShards};
+use crate::storage::user_shard::{Elsewhere, UserCommand, UserReply, UserShard, UserShards};
 use crate::types::UserId;
 
 /// The user shards and the groups they apply the logs of.
@@ -15,10 +19,33 @@ pub(super) struct UserReplicas {
 }
 
 impl UserReplicas {
-    /// Puts all there are together, in order.
+    /// Puts all there are together, in order; all are here.
     pub(super) fn new(replicas: Vec<(Group, UserShard)>) -> Self {
         let (groups, shards) = replicas.into_iter().unzip();
         Self { shards: UserShards::new(shards), groups }
+    }
+
+    /// The same of a database of which other nodes have parts.
+    pub(super) fn placed(replicas: Vec<(Group, Option<UserShard>)>, elsewhere: Arc<dyn Elsewhere>) -> Self {
+        let (groups, shards) = replicas.into_iter().unzip();
+        Self { shards: UserShards::placed(shards, elsewhere), groups }
+    }
+
+    /// The groups of which a replica serves here.
+    pub(super) fn here(&self) -> impl Iterator<Item = &Group> {
+        self.groups.iter().filter(|group| group.is_here())
+    }
+
+    /// From now on a replica of a shard serves here.
+    pub(super) fn serve(&self, place: usize, replica: GroupHandle, shard: UserShard) {
+        self.groups[place].put(Some(replica));
+        self.shards.put(place, Some(shard));
+    }
+
+    /// From now on none does.
+    pub(super) fn serve_no_more(&self, place: usize) {
+        self.shards.put(place, None);
+        self.groups[place].put(None);
     }
 
     /// Rows by the shard of their user, in the order they came in.
@@ -33,10 +60,9 @@ impl UserReplicas {
         parts
     }
 
-    /// Where every group stands.
+    /// Where every group stands that is here.
     pub(super) fn applied(&self) -> impl Iterator<Item = (String, u64)> {
-        let shards = self.groups.iter().zip(self.shards.iter());
-        shards.map(|(group, shard)| (group.name.clone(), shard.applied().index))
+        self.shards.here().map(|(place, shard)| (self.groups[place].name.clone(), shard.applied().index))
     }
 
     /// Proposes commands to shards, at most one to each, all at the same time; the replies once all are applied, in the same

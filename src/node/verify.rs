@@ -308,7 +308,7 @@ impl DirectoryReport {
         let missing = (0..count).filter(is_missing).count();
         if missing > 0 {
             self.notes.push(format!(
-                "user shards are missing; the next start makes them from the log. missing=`{missing}`, user_shards=`{count}`"
+                "user shards are missing: they are on other nodes of the cluster, or the next start makes them from the log. missing=`{missing}`, user_shards=`{count}`"
             ));
         }
     }

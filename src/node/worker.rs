@@ -89,6 +89,9 @@ impl Inner {
 
     fn maintain(&self) -> Result<()> {
         self.resolve_if_due()?;
+        if let Err(error) = self.resolve_new_tracks() {
+            warn!(%error, "events still wait for tracks that are there; it is tried again");
+        }
         self.persist_users()?;
         if self.peers.is_some() {
             if !self.tracks.group.leads() {
@@ -154,7 +157,7 @@ impl Inner {
 
     /// Bounds the log that a start replays into the user shards.
     fn persist_users(&self) -> Result<()> {
-        for users in self.users.shards.iter() {
+        for (_, users) in self.users.shards.here() {
             if users.applied().index.saturating_sub(users.durable_index()) >= LOG_ENTRIES_MAX {
                 users.persist()?;
             }

@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use super::reader::Reader;
 use super::spaces::user_cf;
 use crate::error::{Error, Result};
+use crate::storage::user_shard::Sampled;
 use crate::types::{GenerationId, Region, User};
 
 /// Listeners whose vectors are read, at most. Cost: one look-up of a record each.
@@ -61,15 +62,13 @@ impl Reader<'_> {
         {
             return Ok(Arc::clone(means));
         }
-        let mut sample = Vec::new();
-        for (id, vector) in
-            self.users.vector_sample(&user_cf(), generation, SAMPLE_MAX).map_err(Error::from)?
-        {
-            if let Some(user) = self.users.user(&id).map_err(Error::from)? {
-                sample.push((user.region, user.age_band, vector));
-            }
-        }
+        let sample =
+            self.users.sample(&user_cf(), generation, SAMPLE_MAX, &self.missing).map_err(Error::from)?;
         let means = Arc::new(means_of(&sample));
+        if !self.missing.is_empty() {
+            // Not kept: the next request asks again.
+            return Ok(means);
+        }
         *self.caches.priors.0.lock() = Some((key, Arc::clone(&means)));
         Ok(means)
     }
@@ -81,9 +80,9 @@ fn tenths(count: u64) -> u32 {
 }
 
 /// The means of every group with enough listeners; sums are in `f64`, in the order of the sample.
-fn means_of(sample: &[(Option<Region>, Option<String>, Vec<f32>)]) -> Means {
+fn means_of(sample: &[Sampled]) -> Means {
     let mut sums: HashMap<Group, (usize, Vec<f64>)> = HashMap::new();
-    for (region, band, vector) in sample {
+    for Sampled { region, age_band: band, vector } in sample {
         let mut groups = vec![(*region, band.clone()), (*region, None), (None, band.clone())];
         groups.retain(|group| *group != (None, None));
         groups.dedup();
@@ -114,9 +113,11 @@ mod tests {
         let mut sample = Vec::new();
         for number in 0..40 {
             let band = (number % 2 == 0).then(|| "18-24".to_owned());
-            sample.push((region("SE"), band, vec![1.0, if number % 2 == 0 { 3.0 } else { 1.0 }]));
+            let vector = vec![1.0, if number % 2 == 0 { 3.0 } else { 1.0 }];
+            sample.push(Sampled { region: region("SE"), age_band: band, vector });
         }
-        (0..19).for_each(|_| sample.push((region("DE"), None, vec![9.0, 9.0])));
+        let german = Sampled { region: region("DE"), age_band: None, vector: vec![9.0, 9.0] };
+        (0..19).for_each(|_| sample.push(german.clone()));
         let means = means_of(&sample);
         let young = Some("18-24".to_owned());
         assert_eq!(means.get(&(region("SE"), young.clone())), Some(&vec![1.0, 3.0]));

@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::filter::RuleCache;
 use crate::storage::meta::{GramData, MetaState};
 use crate::storage::track_shard::TrackView;
-use crate::storage::user_shard::UserShards;
+use crate::storage::user_shard::{Missing, UserShards};
 use crate::types::{Deadline, GenerationId, ShardId, SpaceName, TrackId, TrackOrdinal, TrackRef};
 
 /// Memory that requests share: nothing in it decides an answer, only how soon it comes.
@@ -85,6 +85,8 @@ pub struct Reader<'a> {
     pub tracks: Vec<Arc<TrackView>>,
     /// The listeners.
     pub users: &'a UserShards,
+    /// User shards on other nodes that did not answer while something was made that can do without them.
+    pub missing: Missing,
     /// Stored and built-in recipes.
     pub recipes: Arc<RecipeBook>,
     /// The generation vectors are compared in; absent when none is active.

@@ -15,7 +15,7 @@ pub struct WriteToken {
 }
 
 /// Asks for a finished list for one listener.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RecommendRequest {
     /// For whom. An unknown user is an error; a user without plays is not.
     pub user_id: UserId,
@@ -48,6 +48,7 @@ pub struct RecommendRequest {
     /// The state must be at least this new.
     pub min_token: Option<WriteToken>,
     /// Until when the caller waits.
+    #[serde(skip)]
     pub deadline: Deadline,
 }
 
@@ -89,7 +90,7 @@ pub struct RequestContext {
 }
 
 /// Asks for tracks like some seeds.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SimilarRequest {
     /// 1 to 50 seeds with weights; a negative weight pushes away.
     pub seeds: Vec<(TrackId, f32)>,
@@ -110,6 +111,7 @@ pub struct SimilarRequest {
     /// The state must be at least this new.
     pub min_token: Option<WriteToken>,
     /// Until when the caller waits.
+    #[serde(skip)]
     pub deadline: Deadline,
 }
 
@@ -315,7 +317,7 @@ pub struct SourceScore {
 }
 
 /// Asks why a track is, or is not, in a listener's list.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ExplainRequest {
     /// The request to explain.
     pub request: RecommendRequest,

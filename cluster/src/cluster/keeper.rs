@@ -1,6 +1,6 @@
 //! A thread that steps the groups this node leads towards what the map says, and keeps this node's addresses in the map.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
@@ -12,12 +12,13 @@ use super::silence::Silence;
 use crate::env;
 use crate::group::GroupHandle;
 use crate::group::core::GroupCore;
+use crate::ids::StoreId;
 use crate::map::{MAP_GROUP, MapCommand, MapState};
 use crate::members::MemberChange;
 use crate::net::calls::Joining;
-use crate::placement::reconcile;
 use crate::placement::replace::{Step, View};
-use crate::status::Role;
+use crate::placement::{assign, reconcile};
+use crate::status::{GroupStatus, MemberStatus, Role};
 
 /// Pause between two looks.
 const PERIOD: Duration = Duration::from_millis(100);
@@ -54,6 +55,9 @@ fn run(weak: &Weak<Shared>) {
             let status = handle.status();
             let longest = shared.replace_after.unwrap_or(Duration::MAX);
             let silent = silence.of(&status, Instant::now(), longest);
+            if handle.id() == MAP_GROUP && status.role == Role::Leader {
+                place_elsewhere(&shared, &map, &status, &silent);
+            }
             let mut steps = if status.role == Role::Leader { STEPS_MAX } else { 0 };
             while steps > 0 && step(&handle, &map, &silent) {
                 steps -= 1;
@@ -61,6 +65,23 @@ fn run(weak: &Weak<Shared>) {
         }
         drop(shared);
         thread::sleep(PERIOD);
+    }
+}
+
+/// Gives a group that has its places another node for one that is dead or removed. Only the map's leader does: it hears all
+/// nodes. Silence of half of them is rather its own bad hearing.
+fn place_elsewhere(shared: &Shared, map: &MapState, status: &GroupStatus, silent: &[u64]) {
+    if map.placements.is_empty() {
+        return;
+    }
+    let is_silent = |member: &&MemberStatus| silent.contains(&member.peer.0);
+    let dead: BTreeSet<StoreId> =
+        status.members.iter().filter(is_silent).filter_map(|member| member.store).collect();
+    let dead = if 2 * dead.len() < status.members.len() { dead } else { BTreeSet::new() };
+    let Some(command) = assign::repair(map, &dead) else { return };
+    tracing::info!(?command, "a group gets another node");
+    if let Err(reason) = shared.change_map(&command, MAP_TIMEOUT) {
+        tracing::debug!(reason, "a group did not get another node; it is tried again");
     }
 }
 
@@ -101,13 +122,16 @@ fn propose(handle: &GroupHandle, change: MemberChange) -> bool {
     }
 }
 
-/// Tells the cluster when this node is reached elsewhere than the map says, or runs groups the map does not know of.
+/// Tells the cluster when this node is reached elsewhere than the map says, runs groups the map does not know of, or has given
+/// up groups that the map still knows.
 fn keep_own_record(shared: &Shared, map: &MapState) {
     let (Some(own), Ok(network)) = (map.nodes.get(&shared.local.store), shared.network()) else {
         return;
     };
     let mut replicas = own.replicas.clone();
     replicas.extend(own_replicas(shared));
+    let given_up = shared.given_up.lock().clone();
+    replicas.retain(|group, _| !given_up.contains(group));
     if own.address == network.address && own.api == shared.api && own.replicas == replicas {
         return;
     }
@@ -131,10 +155,12 @@ fn keep_own_record(shared: &Shared, map: &MapState) {
     }
 }
 
-/// The replicas of this node, by group.
+/// The replicas of this node that it has not given up, by group.
 pub(super) fn own_replicas(shared: &Shared) -> BTreeMap<crate::GroupId, crate::PeerId> {
+    let given_up = shared.given_up.lock().clone();
     let groups = shared.groups.lock();
-    groups.iter().map(|(group, handle)| (*group, handle.status_peer())).collect()
+    let kept = groups.iter().filter(|(group, _)| !given_up.contains(*group));
+    kept.map(|(group, handle)| (*group, handle.status_peer())).collect()
 }
 
 /// Whether this node leads the map's group and is the only one in it: the first node of a cluster.

@@ -1,12 +1,14 @@
 //! A node among others: the map, the network, requests that find their leader, and members that become what the map says.
 //!
 //! * [`start`]: how a node comes to be one of a cluster, and comes back after a stop.
+//! * [`placed`]: groups that are on some of the nodes.
 //! * [`shared`]: proposals from anywhere, calls to other nodes.
 //! * [`keeper`]: a thread that steps the groups this node leads towards the map.
 //! * [`silence`]: who was not heard of for how long.
 //! * [`status`]: what an operator sees, and asks for.
 
 mod keeper;
+mod placed;
 mod shared;
 mod silence;
 mod start;

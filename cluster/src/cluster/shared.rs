@@ -56,6 +56,10 @@ pub(crate) struct Shared {
     pub closing: AtomicBool,
     /// Epoch of the map the directory was filled from; 0 before there was one.
     pub directory_epoch: AtomicU64,
+    /// Groups this node holds no more, or is about to.
+    pub given_up: Mutex<BTreeSet<GroupId>>,
+    /// Who led a group that is not here when it was proposed to last.
+    pub leaders: Mutex<BTreeMap<GroupId, StoreId>>,
 }
 
 impl Shared {
@@ -76,6 +80,10 @@ impl Shared {
         let handle = self.handle(group).ok_or(ClusterError::Stopped { group })?;
         let applied = self.propose_until(&handle, data, deadline)?;
         while handle.applied() < applied.index {
+            if self.given_up.lock().contains(&group) {
+                // Its leader has applied it, and nobody reads it here any more.
+                return Ok(applied);
+            }
             if let Some(reason) = handle.down() {
                 return Err(reason);
             }
@@ -104,7 +112,8 @@ impl Shared {
             } else if let (Some(store), Ok(network)) = (status.leader_store, self.network()) {
                 match network.propose(store, group, data.clone(), left) {
                     Sent::Answered(outcome) => outcome,
-                    Sent::NotSent(reason) => {
+                    Sent::NotLeader(_) => Err(ClusterError::NotLeader { group, hint: None }),
+                    Sent::Undelivered(reason) => {
                         tracing::debug!(%group, %store, reason, "a leader cannot be reached");
                         Err(ClusterError::NotLeader { group, hint: status.leader })
                     }
@@ -122,6 +131,67 @@ impl Shared {
                 }
                 outcome => return outcome,
             }
+        }
+    }
+
+    /// Proposes to a group of which no replica serves here; answered once it is applied by its leader. Blocks.
+    ///
+    /// # Errors
+    /// Those of a group; `NotLeader` when no leader was found in time (nothing was done then).
+    pub fn propose_elsewhere(
+        &self,
+        group: GroupId,
+        data: &Bytes,
+        timeout: Duration,
+    ) -> Result<Applied, ClusterError> {
+        let deadline = Instant::now() + timeout;
+        let not_found = || ClusterError::NotLeader { group, hint: None };
+        loop {
+            let known = self.leaders.lock().get(&group).copied();
+            let mut to_ask: Vec<StoreId> = self.map.map().holders(group);
+            to_ask.reverse();
+            to_ask.extend(known);
+            let mut asked = BTreeSet::new();
+            while let Some(store) = to_ask.pop() {
+                if !asked.insert(store) {
+                    continue;
+                }
+                let left = deadline.saturating_duration_since(Instant::now());
+                match self.propose_at(store, group, data.clone(), left) {
+                    Sent::Answered(Ok(applied)) => {
+                        self.leaders.lock().insert(group, store);
+                        return Ok(applied);
+                    }
+                    Sent::Answered(Err(ClusterError::NotLeader { .. } | ClusterError::Dropped { .. })) => {}
+                    Sent::Answered(outcome) => return outcome,
+                    Sent::NotLeader(leader) => to_ask.extend(leader),
+                    Sent::Undelivered(reason) => {
+                        tracing::debug!(%group, %store, reason, "a holder cannot be reached");
+                    }
+                }
+            }
+            self.leaders.lock().remove(&group);
+            if Instant::now() + NO_LEADER_PAUSE >= deadline || self.closing.load(Ordering::Acquire) {
+                return Err(not_found());
+            }
+            thread::sleep(NO_LEADER_PAUSE);
+        }
+    }
+
+    fn propose_at(&self, store: StoreId, group: GroupId, data: Bytes, timeout: Duration) -> Sent {
+        if store == self.local.store {
+            // A replica that does not serve yet, or no more, may lead all the same.
+            return match self.handle(group) {
+                Some(handle) => {
+                    let answer = handle.propose(data);
+                    Sent::Answered(answer.and_then(|answer| answer.wait_timeout(timeout)))
+                }
+                None => Sent::NotLeader(None),
+            };
+        }
+        match self.network() {
+            Ok(network) => network.propose(store, group, data, timeout),
+            Err(reason) => Sent::Undelivered(reason),
         }
     }
 

@@ -125,6 +125,8 @@ impl Cluster {
             replace_after: options.replace_after,
             closing: AtomicBool::new(false),
             directory_epoch: AtomicU64::new(0),
+            given_up: Mutex::default(),
+            leaders: Mutex::default(),
         });
         shared.fill_directory(&shared.map.map());
         let handlers = Arc::new(handlers(&shared, call));

@@ -1,5 +1,6 @@
 //! What an operator sees of a cluster, and asks of it.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,12 +13,12 @@ use crate::map::{MapCommand, NodeIntent, NodeRecord};
 use crate::status::{GroupStatus, MemberStatus, Role};
 
 /// Calls of the cluster itself.
-const STATUS: u32 = Call::TOPICS;
+pub(super) const STATUS: u32 = Call::TOPICS;
 const TRANSFER: u32 = Call::TOPICS + 1;
 /// How long another node may take.
-const TIMEOUT: Duration = Duration::from_secs(2);
+pub(super) const LOOK_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a change may take.
-const CHANGE_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const CHANGE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Groups and members in one answer.
 const COUNT_MAX: usize = 65_536;
 
@@ -34,6 +35,20 @@ pub struct ClusterStatus {
     pub answered_by: StoreId,
     /// All nodes that are not removed, ascending.
     pub nodes: Vec<NodeStatus>,
+    /// The stores that should hold a group; a group that is not here should be on every node.
+    pub placements: BTreeMap<GroupId, BTreeSet<StoreId>>,
+}
+
+impl ClusterStatus {
+    /// Where a group is led, as those who lead say; of several, the newest.
+    pub fn leader_of(&self, group: GroupId) -> Option<StoreId> {
+        let led = self.nodes.iter().filter_map(|node| {
+            let groups = node.groups.as_ref().ok()?;
+            let own = groups.iter().find(|it| it.group == group && it.role == Role::Leader)?;
+            Some((own.term, node.store))
+        });
+        led.max().map(|(_, store)| store)
+    }
 }
 
 /// One node.
@@ -56,7 +71,7 @@ impl Cluster {
             if store == shared.local.store {
                 return Ok(own(shared));
             }
-            let reply = shared.network()?.call(store, STATUS, Bytes::new(), TIMEOUT)?;
+            let reply = shared.network()?.call(store, STATUS, Bytes::new(), LOOK_TIMEOUT)?;
             read(&reply).map_err(|what| what.to_string())
         };
         let present: Vec<_> =
@@ -79,6 +94,7 @@ impl Cluster {
             factor: map.factor,
             answered_by: shared.local.store,
             nodes: present.iter().zip(asked).map(node).collect(),
+            placements: map.placements.clone(),
         }
     }
 
@@ -96,8 +112,9 @@ impl Cluster {
     /// A sentence: no leader, no voter there, or too far behind.
     pub fn transfer_leader(&self, group: GroupId, to: StoreId) -> Result<(), String> {
         let shared = self.shared();
-        let handle = shared.handle(group).ok_or("this node has no such group")?;
-        let leader = handle.status().leader_store.ok_or("the group has no leader now; try again")?;
+        let here = shared.handle(group).and_then(|handle| handle.status().leader_store);
+        let leader = here.or_else(|| self.status().leader_of(group));
+        let leader = leader.ok_or("the group has no leader now; try again")?;
         let mut request = Writer::default();
         request.u64(group.0);
         request.u64(to.0);
@@ -178,7 +195,7 @@ fn write(groups: &[GroupStatus]) -> Vec<u8> {
     out.0
 }
 
-fn read(bytes: &[u8]) -> Result<Vec<GroupStatus>, Malformed> {
+pub(super) fn read(bytes: &[u8]) -> Result<Vec<GroupStatus>, Malformed> {
     let mut reader = Reader(bytes);
     let count = reader.count(COUNT_MAX)?;
     let groups = (0..count).map(|_| read_one(&mut reader)).collect::<Result<_, _>>()?;

@@ -105,6 +105,11 @@ impl GroupHandle {
         self.shared.applied()
     }
 
+    /// Returns the bytes of the snapshot that the replica is fetching; `None` when it fetches none. Waits for the Raft thread.
+    pub fn incoming_bytes(&self) -> Option<u64> {
+        self.with(|core| core.incoming_bytes()).flatten()
+    }
+
     /// Runs `action` on the replica, on the Raft thread, and waits for what it returns; `None` when the replica is gone.
     /// `action` must not wait.
     pub(crate) fn with<T: Send + 'static>(

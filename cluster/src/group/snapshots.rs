@@ -121,6 +121,14 @@ impl Snapshots {
     }
 }
 
+impl GroupCore {
+    /// Returns the bytes of the snapshot that is being fetched; `None` when none is.
+    pub fn incoming_bytes(&self) -> Option<u64> {
+        let incoming = self.snapshots.incoming.as_ref()?;
+        Some(incoming.offer.manifest.files.iter().map(|file| file.bytes).sum())
+    }
+}
+
 /// The leader's side.
 impl GroupCore {
     /// Returns pinned files by the id they were offered under, and renews the lease of `follower`.

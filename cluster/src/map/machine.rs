@@ -68,7 +68,8 @@ impl MapMachine {
         self.reader.clone()
     }
 
-    /// Marks all nodes but `own` as removed, at the place the map stands at: the cluster goes on without them.
+    /// Marks all nodes but `own` as removed, at the place the map stands at: the cluster goes on without them. Every group is
+    /// on every node again, until somebody places it.
     ///
     /// # Errors
     /// The operating system's.
@@ -77,6 +78,7 @@ impl MapMachine {
         for (store, node) in &mut state.nodes {
             node.intent = if *store == own { NodeIntent::Serving } else { NodeIntent::Removed };
         }
+        state.placements.clear();
         if state != self.state {
             state.epoch += 1;
             files::publish(&self.path, &encode(&state, &self.at))?;

@@ -6,6 +6,8 @@
 
 mod machine;
 mod state;
+#[cfg(test)]
+mod tests;
 
 pub use machine::map_machine;
 pub(crate) use machine::{MapMachine, MapReader};

@@ -1,18 +1,22 @@
 //! The map as plain data, and the commands that change it. Deterministic: no clock, no random numbers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::codec::{Malformed, Reader, Writer};
 use crate::ids::{GroupId, PeerId, StoreId};
 
-/// Version of the encodings.
+/// Version of the encodings of what there was from the beginning.
 const VERSION: u32 = 1;
+/// Version of maps in which groups have places, and of the command that gives them.
+const PLACED_VERSION: u32 = 2;
 /// Nodes a map may have, removed ones included.
 const NODES_MAX: usize = 4_096;
 /// Replicas a node may have.
 const REPLICAS_MAX: usize = 65_536;
 /// Replicas of a group that vote, unless somebody says otherwise.
 const FACTOR: usize = 3;
+/// Nodes a group may be placed on.
+const PLACES_MAX: usize = 16;
 
 /// What is wanted of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,11 +51,13 @@ pub struct MapState {
     pub factor: usize,
     /// All nodes by store, removed ones included.
     pub nodes: BTreeMap<StoreId, NodeRecord>,
+    /// The stores that should hold a group; a group that is not here should be on every node.
+    pub placements: BTreeMap<GroupId, BTreeSet<StoreId>>,
 }
 
 impl Default for MapState {
     fn default() -> Self {
-        Self { epoch: 0, factor: FACTOR, nodes: BTreeMap::new() }
+        Self { epoch: 0, factor: FACTOR, nodes: BTreeMap::new(), placements: BTreeMap::new() }
     }
 }
 
@@ -68,6 +74,12 @@ pub(crate) enum MapCommand {
     SetIntent {
         store: StoreId,
         intent: NodeIntent,
+    },
+    /// Says which stores should hold a group from now on, if it is said to be on `from` now.
+    Place {
+        group: GroupId,
+        from: Option<BTreeSet<StoreId>>,
+        to: BTreeSet<StoreId>,
     },
 }
 
@@ -87,6 +99,23 @@ impl MapState {
             **store != own && node.intent != NodeIntent::Removed
         };
         self.nodes.iter().filter(there).map(|(store, node)| (*store, node))
+    }
+
+    /// Whether a store should hold a group.
+    pub fn is_placed(&self, group: GroupId, store: StoreId) -> bool {
+        self.placements.get(&group).is_none_or(|stores| stores.contains(&store))
+    }
+
+    /// The stores that say they hold a group and are not removed; those that should come first.
+    pub fn holders(&self, group: GroupId) -> Vec<StoreId> {
+        let holds = |(store, node): (&StoreId, &NodeRecord)| {
+            let holds = node.intent != NodeIntent::Removed && node.replicas.contains_key(&group);
+            holds.then_some(*store)
+        };
+        let (mut placed, others): (Vec<_>, Vec<_>) =
+            self.nodes.iter().filter_map(holds).partition(|store| self.is_placed(group, *store));
+        placed.extend(others);
+        placed
     }
 
     /// Applies one command; unchanged when it asks for what is there.
@@ -137,13 +166,35 @@ impl MapState {
                 }
                 node.intent = intent;
             }
+            MapCommand::Place { group, from, to } => return self.place(group, from.as_ref(), to),
         }
+        MapReply::Done
+    }
+
+    fn place(&mut self, group: GroupId, from: Option<&BTreeSet<StoreId>>, to: BTreeSet<StoreId>) -> MapReply {
+        let known = self.placements.get(&group);
+        if known == Some(&to) {
+            return MapReply::Done;
+        }
+        if known != from {
+            return MapReply::Refused("the group was placed elsewhere meanwhile: look again".to_owned());
+        }
+        if to.is_empty() || to.len() > PLACES_MAX {
+            return MapReply::Refused(format!("a group is on 1 to {PLACES_MAX} nodes. nodes=`{}`", to.len()));
+        }
+        let is_there =
+            |store: &StoreId| self.nodes.get(store).is_some_and(|node| node.intent != NodeIntent::Removed);
+        if let Some(store) = to.iter().find(|store| !is_there(store)) {
+            return MapReply::Refused(format!("there is no such node. store=`{store}`"));
+        }
+        self.placements.insert(group, to);
         MapReply::Done
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Writer::default();
-        out.u32(VERSION);
+        // A map that uses nothing new is one that older programs read.
+        out.u32(if self.placements.is_empty() { VERSION } else { PLACED_VERSION });
         out.u64(self.epoch);
         out.u32(self.factor as u32);
         out.u32(self.nodes.len() as u32);
@@ -154,6 +205,13 @@ impl MapState {
             out.u32(intent_number(node.intent));
             write_replicas(&mut out, &node.replicas);
         }
+        if !self.placements.is_empty() {
+            out.u32(self.placements.len() as u32);
+            for (group, stores) in &self.placements {
+                out.u64(group.0);
+                write_stores(&mut out, stores);
+            }
+        }
         out.0
     }
 
@@ -163,7 +221,8 @@ impl MapState {
     /// When the bytes are not what [`MapState::encode`] writes.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
         let mut reader = Reader(bytes);
-        if reader.u32()? != VERSION {
+        let version = reader.u32()?;
+        if version != VERSION && version != PLACED_VERSION {
             return Err(Malformed("a map of another version"));
         }
         let epoch = reader.u64()?;
@@ -176,15 +235,22 @@ impl MapState {
             let intent = read_intent(&mut reader)?;
             nodes.insert(store, NodeRecord { address, api, intent, replicas: read_replicas(&mut reader)? });
         }
+        let mut placements = BTreeMap::new();
+        if version == PLACED_VERSION {
+            for _ in 0..reader.count(REPLICAS_MAX)? {
+                let group = GroupId(reader.u64()?);
+                placements.insert(group, read_stores(&mut reader)?);
+            }
+        }
         reader.end()?;
-        Ok(Self { epoch, factor, nodes })
+        Ok(Self { epoch, factor, nodes, placements })
     }
 }
 
 impl MapCommand {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Writer::default();
-        out.u32(VERSION);
+        out.u32(if matches!(self, Self::Place { .. }) { PLACED_VERSION } else { VERSION });
         match self {
             Self::PutNode { store, address, api, replicas } => {
                 out.u32(1);
@@ -198,6 +264,13 @@ impl MapCommand {
                 out.u64(store.0);
                 out.u32(intent_number(*intent));
             }
+            Self::Place { group, from, to } => {
+                out.u32(3);
+                out.u64(group.0);
+                out.u32(u32::from(from.is_some()));
+                from.iter().for_each(|from| write_stores(&mut out, from));
+                write_stores(&mut out, to);
+            }
         }
         out.0
     }
@@ -208,18 +281,28 @@ impl MapCommand {
     /// When the bytes are of a newer version, or no command.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
         let mut reader = Reader(bytes);
-        if reader.u32()? != VERSION {
-            return Err(Malformed("a change of the map of another version"));
-        }
+        let version = reader.u32()?;
         let kind = reader.u32()?;
-        let store = StoreId(reader.u64()?);
-        let command = match kind {
-            1 => {
+        let command = match (version, kind) {
+            (VERSION, 1) => {
+                let store = StoreId(reader.u64()?);
                 let (address, api) = (text(&mut reader)?, text(&mut reader)?);
                 Self::PutNode { store, address, api, replicas: read_replicas(&mut reader)? }
             }
-            2 => Self::SetIntent { store, intent: read_intent(&mut reader)? },
-            _ => return Err(Malformed("a change of the map of an unknown kind")),
+            (VERSION, 2) => {
+                Self::SetIntent { store: StoreId(reader.u64()?), intent: read_intent(&mut reader)? }
+            }
+            (PLACED_VERSION, 3) => {
+                let group = GroupId(reader.u64()?);
+                let from = match reader.u32()? {
+                    0 => None,
+                    1 => Some(read_stores(&mut reader)?),
+                    _ => return Err(Malformed("where a group was")),
+                };
+                Self::Place { group, from, to: read_stores(&mut reader)? }
+            }
+            (VERSION | PLACED_VERSION, _) => return Err(Malformed("a change of the map of an unknown kind")),
+            _ => return Err(Malformed("a change of the map of another version")),
         };
         reader.end()?;
         Ok(command)
@@ -269,49 +352,17 @@ fn write_replicas(out: &mut Writer, replicas: &BTreeMap<GroupId, PeerId>) {
     }
 }
 
+fn write_stores(out: &mut Writer, stores: &BTreeSet<StoreId>) {
+    out.u32(stores.len() as u32);
+    stores.iter().for_each(|store| out.u64(store.0));
+}
+
+fn read_stores(reader: &mut Reader<'_>) -> Result<BTreeSet<StoreId>, Malformed> {
+    let count = reader.count(NODES_MAX)?;
+    (0..count).map(|_| Ok(StoreId(reader.u64()?))).collect()
+}
+
 fn read_replicas(reader: &mut Reader<'_>) -> Result<BTreeMap<GroupId, PeerId>, Malformed> {
     let count = reader.count(REPLICAS_MAX)?;
     (0..count).map(|_| Ok((GroupId(reader.u64()?), PeerId(reader.u64()?)))).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
-
-    use super::*;
-
-    fn put(store: u64, address: &str) -> MapCommand {
-        let replicas = BTreeMap::from([(GroupId(1), PeerId(store * 7))]);
-        MapCommand::PutNode { store: StoreId(store), address: address.into(), api: "a:1".into(), replicas }
-    }
-
-    #[test]
-    fn commands_and_maps_are_read_back_and_every_cut_is_noticed() {
-        let mut map = MapState::default();
-        let remove = MapCommand::SetIntent { store: StoreId(1), intent: NodeIntent::Removed };
-        for command in [put(1, "h:1"), put(2, "h:2"), remove] {
-            let bytes = command.encode();
-            assert_eq!(MapCommand::decode(&bytes), Ok(command.clone()));
-            assert!((0..bytes.len()).all(|end| MapCommand::decode(&bytes[..end]).is_err()));
-            assert_eq!(map.apply(command), MapReply::Done);
-        }
-        assert_eq!(map.epoch, 3);
-        let bytes = map.encode();
-        assert_eq!(MapState::decode(&bytes).unwrap(), map);
-        assert!((0..bytes.len()).all(|end| MapState::decode(&bytes[..end]).is_err()));
-    }
-
-    #[test]
-    fn the_same_command_again_changes_nothing_and_the_impossible_is_refused() {
-        let mut map = MapState::default();
-        map.apply(put(1, "h:1"));
-        assert_eq!((map.apply(put(1, "h:1")), map.epoch), (MapReply::Done, 1));
-        assert!(matches!(map.apply(put(2, "h:1")), MapReply::Refused(_)), "two nodes at one address");
-        let intent = |store, intent| MapCommand::SetIntent { store: StoreId(store), intent };
-        assert!(matches!(map.apply(intent(1, NodeIntent::Removed)), MapReply::Refused(_)), "the last one");
-        map.apply(put(2, "h:2"));
-        assert_eq!(map.apply(intent(1, NodeIntent::Removed)), MapReply::Done);
-        assert!(matches!(map.apply(put(1, "h:1")), MapReply::Refused(_)), "a removed store comes back");
-        assert_eq!(map.apply(put(3, "h:1")), MapReply::Done, "its address may be used again");
-    }
 }

@@ -62,8 +62,10 @@ pub(super) async fn hello(client: &mut PeersClient<Channel>) -> Result<Local, St
 /// What became of a proposal sent to another node.
 pub(crate) enum Sent {
     Answered(Result<Applied, ClusterError>),
+    /// Nothing was done: this one leads, if the node that was asked knows.
+    NotLeader(Option<StoreId>),
     /// Nothing was sent.
-    NotSent(String),
+    Undelivered(String),
 }
 
 /// Proposes to a group at the node that leads it.
@@ -79,8 +81,14 @@ pub(super) async fn propose(
     let mut request = tonic::Request::new(request);
     request.set_timeout(timeout + Duration::from_millis(100));
     match client.propose(request).await {
-        Ok(reply) => Sent::Answered(read_outcome(group, reply.into_inner())),
-        Err(status) if never_left(&status) => Sent::NotSent(status.message().to_owned()),
+        Ok(reply) => {
+            let reply = reply.into_inner();
+            if reply.outcome() == pb::Outcome::NotLeader {
+                return Sent::NotLeader((reply.leader_store != 0).then_some(StoreId(reply.leader_store)));
+            }
+            Sent::Answered(read_outcome(group, reply))
+        }
+        Err(status) if never_left(&status) => Sent::Undelivered(status.message().to_owned()),
         // It may have arrived.
         Err(_) => Sent::Answered(Err(ClusterError::Timeout { group })),
     }
@@ -119,12 +127,15 @@ fn read_outcome(group: GroupId, reply: pb::ProposeReply) -> Result<Applied, Clus
     Err(error)
 }
 
-/// Writes the outcome of a proposal.
-pub(super) fn write_outcome(outcome: Result<Applied, ClusterError>) -> pb::ProposeReply {
+/// Writes the outcome of a proposal, and who leads, if that is known.
+pub(super) fn write_outcome(
+    outcome: Result<Applied, ClusterError>,
+    leader: Option<StoreId>,
+) -> pb::ProposeReply {
     let error = match outcome {
         Ok(Applied { index, term, reply }) => {
             let outcome = pb::Outcome::Done.into();
-            return pb::ProposeReply { outcome, index, term, reply, reason: String::new() };
+            return pb::ProposeReply { outcome, index, term, reply, reason: String::new(), leader_store: 0 };
         }
         Err(error) => error,
     };
@@ -139,7 +150,8 @@ pub(super) fn write_outcome(outcome: Result<Applied, ClusterError>) -> pb::Propo
         ClusterError::Quarantined { .. } | ClusterError::NodeFailed { .. } => (pb::Outcome::Failed, 0, 0),
     };
     let reason = error.to_string();
-    pb::ProposeReply { outcome: outcome.into(), index, term, reply: Bytes::new(), reason }
+    let leader_store = leader.map_or(0, |store| store.0);
+    pb::ProposeReply { outcome: outcome.into(), index, term, reply: Bytes::new(), reason, leader_store }
 }
 
 /// A node that asks to be added.

@@ -26,8 +26,9 @@ use crate::ids::{ClusterId, GroupId, StoreId};
 use crate::metrics::Metrics;
 
 const THREADS: usize = 2;
-/// Threads for calls that block: joins, and the program's own.
-const BLOCKING_THREADS: usize = 8;
+/// Threads for calls that block: joins, and the program's own. They are started as they are needed. The program bounds those
+/// of its calls that wait for further ones, so that some are always left for calls that do not.
+const BLOCKING_THREADS: usize = 128;
 /// A silent connection is asked so often whether it lives, and may take so long to answer.
 const KEEPALIVE: Duration = Duration::from_secs(5);
 
@@ -163,12 +164,12 @@ impl Network {
     /// Proposes to a group at another node, for at most `timeout`. Blocks.
     pub fn propose(&self, to: StoreId, group: GroupId, data: Bytes, timeout: Duration) -> Sent {
         let Some(runtime) = &self.runtime else {
-            return Sent::NotSent("the network has stopped".to_owned());
+            return Sent::Undelivered("the network has stopped".to_owned());
         };
         runtime.block_on(async {
             let mut client = match self.client(to).await {
                 Ok(client) => client,
-                Err(reason) => return Sent::NotSent(reason),
+                Err(reason) => return Sent::Undelivered(reason),
             };
             let sent = calls::propose(&mut client, (self.local, to), group, data, timeout).await;
             if matches!(&sent, Sent::Answered(Err(error)) if error.kind() == crate::ErrorKind::Unknown) {

@@ -114,11 +114,14 @@ impl Peers for Service {
         let group = GroupId(request.group);
         let handle = self.groups.lock().get(&group).cloned();
         let timeout = Duration::from_millis(request.timeout_ms.into()).min(PROPOSE_TIMEOUT_MAX);
-        let outcome = match handle {
-            None => Err(ClusterError::NotLeader { group, hint: None }),
-            Some(handle) => propose(&handle, request.data, timeout).await,
+        let (outcome, leader) = match handle {
+            None => (Err(ClusterError::NotLeader { group, hint: None }), None),
+            Some(handle) => {
+                let outcome = propose(&handle, request.data, timeout).await;
+                (outcome, handle.status().leader_store)
+            }
         };
-        Ok(Response::new(write_outcome(outcome)))
+        Ok(Response::new(write_outcome(outcome, leader)))
     }
 
     async fn join(&self, request: Request<pb::JoinRequest>) -> Result<Response<pb::JoinReply>, Status> {

@@ -59,17 +59,24 @@ pub(crate) fn plan(
     moves_max: usize,
 ) -> Plan {
     let mut planner = Planner { nodes, loads: loads(nodes, groups), plan: Plan::default(), moves_max };
-    let still: Vec<&Placed> = groups.iter().filter(|placed| !placed.is_moving).collect();
-    // Groups that are closest to losing their majority come first.
-    let mut urgent = still.clone();
-    urgent.sort_by_key(|placed| (std::cmp::Reverse(planner.count(placed, NodeState::Dead)), placed.group));
-    for placed in &urgent {
-        planner.repair(placed, factor);
-    }
+    let urgent = planner.repair_all(groups, factor);
     for placed in &urgent {
         planner.drain(placed);
     }
+    let still: Vec<&Placed> = groups.iter().filter(|placed| !placed.is_moving).collect();
     planner.balance(&still);
+    planner.plan
+}
+
+/// [`plan`] of repairs alone.
+pub(crate) fn repairs(
+    nodes: &BTreeMap<StoreId, NodeState>,
+    groups: &[Placed],
+    factor: usize,
+    moves_max: usize,
+) -> Plan {
+    let mut planner = Planner { nodes, loads: loads(nodes, groups), plan: Plan::default(), moves_max };
+    planner.repair_all(groups, factor);
     planner.plan
 }
 
@@ -102,6 +109,16 @@ impl Planner<'_> {
 
     fn count(&self, placed: &Placed, state: NodeState) -> usize {
         placed.replicas.iter().filter(|store| self.state(**store) == state).count()
+    }
+
+    /// Repairs every group that is not moving, those that are closest to losing their majority first; the groups in that order.
+    fn repair_all<'g>(&mut self, groups: &'g [Placed], factor: usize) -> Vec<&'g Placed> {
+        let mut urgent: Vec<&Placed> = groups.iter().filter(|placed| !placed.is_moving).collect();
+        urgent.sort_by_key(|placed| (std::cmp::Reverse(self.count(placed, NodeState::Dead)), placed.group));
+        for placed in &urgent {
+            self.repair(placed, factor);
+        }
+        urgent
     }
 
     /// Replaces a lost replica, adds a missing one, or removes one too many.

@@ -1,5 +1,7 @@
 //! What a group's leader does next so that its members become what the cluster's map says: a pure function, asked again and
-//! again, by whoever leads. Every node of the map holds every group it has a replica of; some of them vote.
+//! again, by whoever leads. Every node of the map holds every group it has a replica of; some of them vote. Of a group that
+//! has its places, only replicas that are in them become members and get votes; one that is elsewhere gives its vote away, and
+//! is a member until its node says that it is given up.
 //!
 //! Order: leave a joint membership; let new replicas listen; stop listening to those the map no longer knows; then
 //! move votes: one at a time, to a replica that has caught up, never leaving fewer than there were.
@@ -25,7 +27,8 @@ pub(crate) fn next(group: GroupId, map: &MapState, view: &View) -> Step {
         return Step::Done;
     }
     let is_member = |peer: &PeerId| view.voters.contains(&peer.0) || view.learners.contains(&peer.0);
-    if let Some((store, peer)) = wanted.iter().find(|(_, peer)| !is_member(peer)) {
+    let is_new = |(store, peer): &(&StoreId, &PeerId)| map.is_placed(group, **store) && !is_member(peer);
+    if let Some((store, peer)) = wanted.iter().find(is_new) {
         return Step::Propose(MemberChange::AddLearner { peer: *peer, store: *store });
     }
     let is_wanted = |peer: &u64| wanted.values().any(|wanted| wanted.0 == *peer);
@@ -34,7 +37,7 @@ pub(crate) fn next(group: GroupId, map: &MapState, view: &View) -> Step {
     }
     match move_vote(group, map, view, &wanted) {
         Some(step) => step,
-        None => step_aside(map, view),
+        None => step_aside(group, map, view),
     }
 }
 
@@ -57,7 +60,7 @@ fn move_vote(
     };
     let voters: BTreeSet<StoreId> = view.voters.iter().filter_map(place).collect();
     let lost = view.voters.iter().find(|peer| place(peer).is_none()).copied();
-    let states = node_states(map, view, wanted);
+    let states = node_states(group, map, view, wanted);
     let factor = votes(map.factor, &states, &voters);
     let planned = if lost.is_some() {
         let placed = Placed { group, bytes: 1, replicas: voters.clone(), is_moving: false };
@@ -80,8 +83,10 @@ fn move_vote(
 }
 
 /// A silent node counts as dead: its vote goes to another. Unless half of all nodes are silent: then it is rather this one
-/// that hears badly, and every vote is needed where it is.
+/// that hears badly, and every vote is needed where it is. A node that holds the group and should not gives its vote away
+/// as one that drains does, and gets none.
 fn node_states(
+    group: GroupId,
     map: &MapState,
     view: &View,
     wanted: &BTreeMap<StoreId, PeerId>,
@@ -91,6 +96,7 @@ fn node_states(
     let state = |store: &StoreId, intent| match intent {
         NodeIntent::Removed => None,
         _ if believed && is_silent(store) => Some(NodeState::Dead),
+        _ if !map.is_placed(group, *store) => Some(NodeState::Draining),
         NodeIntent::Serving => Some(NodeState::Serving),
         NodeIntent::Draining => Some(NodeState::Draining),
     };
@@ -109,11 +115,12 @@ fn votes(factor: usize, states: &BTreeMap<StoreId, NodeState>, voters: &BTreeSet
     odd.max(voters.len())
 }
 
-/// Hands leadership from a node that drains to a voter on one that does not.
-fn step_aside(map: &MapState, view: &View) -> Step {
+/// Hands leadership from a node that drains, or should not hold the group, to a voter on one that does not.
+fn step_aside(group: GroupId, map: &MapState, view: &View) -> Step {
     let drains = |peer: &u64| {
-        let node = view.stores.get(peer).and_then(|store| map.nodes.get(store));
-        node.is_none_or(|node| node.intent != NodeIntent::Serving)
+        let Some(store) = view.stores.get(peer) else { return true };
+        let node = map.nodes.get(store);
+        node.is_none_or(|node| node.intent != NodeIntent::Serving) || !map.is_placed(group, *store)
     };
     if !drains(&view.peer.0) {
         return Step::Done;
@@ -140,7 +147,8 @@ mod tests {
             let (address, api) = (format!("h:{number}"), String::new());
             (StoreId(number), NodeRecord { address, api, intent: *intent, replicas })
         };
-        MapState { epoch: 1, factor, nodes: (1..).zip(intents).map(node).collect() }
+        let nodes = (1..).zip(intents).map(node).collect();
+        MapState { epoch: 1, factor, nodes, ..MapState::default() }
     }
 
     /// A group as its leader, replica 10, sees it; everybody has caught up.
@@ -249,6 +257,45 @@ mod tests {
         // The spare node is the silent one.
         let spare = View { silent: vec![40], ..view(&[10, 20, 30], &[40]) };
         assert_eq!(next(GROUP, &map(3, &[Serving; 4]), &spare), Step::Done);
+    }
+
+    /// The same map, with the group on these nodes.
+    fn placed(map: MapState, stores: &[u64]) -> MapState {
+        let stores = stores.iter().copied().map(StoreId).collect();
+        MapState { placements: BTreeMap::from([(GROUP, stores)]), ..map }
+    }
+
+    #[test]
+    fn a_group_moves_vote_by_vote_to_where_it_is_placed_and_the_old_replica_listens_until_its_node_lets_go() {
+        // The leader's own node is left, too.
+        for (stores, voters) in [([2, 3, 4], [20, 30, 40]), ([1, 2, 4], [10, 20, 40])] {
+            let mut map = placed(map(3, &[Serving; 4]), &stores);
+            let (votes, end) = run(&map, view(&[10, 20, 30], &[]));
+            let mut all = end.voters.clone();
+            all.sort_unstable();
+            assert_eq!(all, voters);
+            assert!(votes.iter().all(|votes| votes.len() == 3));
+            let left = (1..=4).find(|store| !stores.contains(store)).expect("one is left");
+            assert_eq!(end.learners, vec![left * 10], "it listens until its node says that it is gone");
+            assert_ne!(end.peer, PeerId(left * 10));
+            map.nodes.get_mut(&StoreId(left)).expect("a node").replicas.clear();
+            let (_, gone) = run(&map, end);
+            assert_eq!(gone.learners, Vec::<u64>::new());
+        }
+    }
+
+    #[test]
+    fn a_replica_outside_the_places_is_never_made_a_member() {
+        let map = placed(map(3, &[Serving; 5]), &[1, 2, 3]);
+        let (_, end) = run(&map, view(&[10], &[]));
+        assert_eq!((end.voters, end.learners), (vec![10, 20, 30], vec![]));
+    }
+
+    #[test]
+    fn votes_stay_where_they_are_until_the_new_replica_has_caught_up() {
+        let map = placed(map(3, &[Serving; 4]), &[1, 2, 4]);
+        let behind = View { caught_up: vec![10, 20, 30], ..view(&[10, 20, 30], &[40]) };
+        assert_eq!(next(GROUP, &map, &behind), Step::Wait);
     }
 
     #[test]

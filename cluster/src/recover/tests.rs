@@ -131,3 +131,30 @@ fn what_is_no_survivor_of_a_cluster_is_refused_and_stays_as_it_is() {
     open.shutdown().unwrap();
     assert_eq!(plan_recovery(other.path()).unwrap().cluster, identity.cluster);
 }
+
+#[test]
+fn a_survivor_without_a_group_that_is_on_some_of_the_nodes_is_refused_and_one_with_all_has_all_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = ClusterNode::open(dir.path(), NodeConfig::default()).unwrap();
+    let group = node.add_group(MAP_GROUP, Box::new(MapMachine::open(dir.path()).unwrap())).unwrap();
+    let Identity { store: own, cluster, .. } = node.identity();
+    let place = |from: Option<&[u64]>, to: &[StoreId]| MapCommand::Place {
+        group: GroupId(9),
+        from: from.map(|stores| stores.iter().copied().map(StoreId).collect()),
+        to: to.iter().copied().collect(),
+    };
+    let apply = |command: MapCommand| group.propose(command.encode()).unwrap().wait_timeout(LONG).unwrap();
+    [own.0, 11, 12].map(put).into_iter().for_each(|command| drop(apply(command)));
+    apply(place(None, &[StoreId(11), StoreId(12)]));
+    node.shutdown().unwrap();
+    let refused = apply_recovery(dir.path(), cluster).unwrap_err();
+    assert!(refused.to_string().contains("only other nodes hold it"), "{refused}");
+    let node = ClusterNode::open(dir.path(), NodeConfig::default()).unwrap();
+    let group = node.add_group(MAP_GROUP, Box::new(MapMachine::open(dir.path()).unwrap())).unwrap();
+    group.propose(place(Some(&[11, 12]), &[own]).encode()).unwrap().wait_timeout(LONG).unwrap();
+    node.add_group(GroupId(9), Box::new(MapMachine::open(&dir.path().join("nine")).unwrap())).unwrap();
+    node.shutdown().unwrap();
+    apply_recovery(dir.path(), cluster).unwrap();
+    let map = MapMachine::open(dir.path()).unwrap().reader().map();
+    assert!(map.placements.is_empty(), "{map:?}");
+}

@@ -4,10 +4,10 @@ use tonic::transport::Channel;
 
 use super::connection::{Again, Client};
 use crate::api::border::{stamp_events, stamp_recommend, stamp_similar};
-use crate::api::convert::node_state_to_proto;
+use crate::api::convert::{node_state_to_proto, placing_to_proto};
 use crate::api::proto as pb;
 use crate::error::{Error, Result};
-use crate::node::{ClusterReport, NodeState, VectorRow};
+use crate::node::{ClusterReport, NodeState, Placing, PlacingReport, VectorRow};
 use crate::pipeline::portrait::Portrait;
 use crate::pipeline::recipe::Recipe;
 use crate::pipeline::request::{
@@ -346,6 +346,15 @@ impl Client {
     pub fn transfer_leader(&self, group: &str, node: &str) -> Result<()> {
         let message = pb::TransferLeaderRequest { group: group.to_owned(), node: node.to_owned() };
         call!(self, Again::Yes, cluster_stub.transfer_leader(message)).map(drop)
+    }
+
+    /// See [`crate::Segue::place_shards`].
+    ///
+    /// # Errors
+    /// As above.
+    pub fn place_shards(&self, what: Placing, dry_run: bool) -> Result<PlacingReport> {
+        let message = pb::PlaceShardsRequest { what: Some(placing_to_proto(what)), dry_run };
+        call!(self, Again::Yes, cluster_stub.place_shards(message)).map(Into::into)
     }
 }
 

@@ -54,8 +54,30 @@ impl From<ReplicaReport> for pb::ReplicaStatus {
             log_bytes,
             failure,
             changing,
+            moving,
+            bytes,
+            copy_bytes,
+            copied_bytes,
+            left_ms,
         } = report;
-        Self { group, node, role, votes, term, last_index, applied_index, lag, log_bytes, failure, changing }
+        Self {
+            group,
+            node,
+            role,
+            votes,
+            term,
+            last_index,
+            applied_index,
+            lag,
+            log_bytes,
+            failure,
+            changing,
+            moving,
+            bytes,
+            copy_bytes,
+            copied_bytes,
+            left_ms,
+        }
     }
 }
 
@@ -89,8 +111,30 @@ impl From<pb::ReplicaStatus> for ReplicaReport {
             log_bytes,
             failure,
             changing,
+            moving,
+            bytes,
+            copy_bytes,
+            copied_bytes,
+            left_ms,
         } = proto;
-        Self { group, node, role, votes, term, last_index, applied_index, lag, log_bytes, failure, changing }
+        Self {
+            group,
+            node,
+            role,
+            votes,
+            term,
+            last_index,
+            applied_index,
+            lag,
+            log_bytes,
+            failure,
+            changing,
+            moving,
+            bytes,
+            copy_bytes,
+            copied_bytes,
+            left_ms,
+        }
     }
 }
 

@@ -12,6 +12,7 @@ mod feedback;
 mod filter;
 mod generations;
 mod loads;
+mod placing;
 mod portrait;
 mod recipes;
 mod recommender;
@@ -24,6 +25,7 @@ pub(crate) use feedback::events;
 pub(crate) use generations::create_generation;
 pub use loads::Batch;
 pub(crate) use loads::{load_id, load_kind, load_kind_to_proto, push};
+pub(crate) use placing::{placing, placing_to_proto};
 pub(crate) use recipes::recipe;
 
 #[cfg(test)]

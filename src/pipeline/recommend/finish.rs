@@ -61,6 +61,9 @@ pub(super) fn finish(
                 .to_owned(),
         );
     }
+    degraded.extend(
+        reader.missing.shards().into_iter().map(|shard| format!("user shard did not answer: users-{shard}")),
+    );
     degraded.extend(shortfall(plan.n, tracks.len(), plan.recipe.released_within_days));
     let listed = slots.iter().map(|slot| ranking.candidates[slot.row].track()).collect();
     let reply = Recommendation {

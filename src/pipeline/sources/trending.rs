@@ -49,8 +49,8 @@ impl TrendCache {
             return Ok(Arc::clone(ranked));
         }
         let day = as_of.day();
-        let week = reader.users.trend_counts(region, day - 6, day).map_err(Error::from)?;
-        let before = reader.users.trend_counts(region, day - 34, day - 7).map_err(Error::from)?;
+        let week = counts(reader, region, (day - 6, day))?;
+        let before = counts(reader, region, (day - 34, day - 7))?;
         let before: HashMap<TrackRef, u64> = before.into_iter().collect();
         let most = week.iter().map(|(_, plays)| *plays).max().unwrap_or(1).max(1) as f64;
         let mut ranked = Vec::with_capacity(week.len());
@@ -66,6 +66,10 @@ impl TrendCache {
         }
         ranked.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
         let ranked = Arc::new(ranked);
+        if !reader.missing.is_empty() {
+            // Not kept: the next request asks again.
+            return Ok(ranked);
+        }
         let mut trends = self.trends.lock();
         if trends.len() > 1_024 {
             trends.clear();
@@ -92,6 +96,14 @@ impl TrendCache {
         self.popular.lock().insert(view.shard, (view.epoch, Arc::clone(&popular)));
         popular
     }
+}
+
+fn counts(
+    reader: &Reader<'_>,
+    region: Option<Region>,
+    (from, to): (i32, i32),
+) -> Result<Vec<(TrackRef, u64)>> {
+    reader.users.trend_counts(region, from, to, &reader.missing).map_err(Error::from)
 }
 
 /// Up to `depth` tracks popular or breaking in the listener's region, best first; where too few were played, the

@@ -51,6 +51,13 @@ pub enum UserShardError {
         /// The shard's directory.
         path: PathBuf,
     },
+    /// The shard is on another node, and that could not answer.
+    #[error("user shard on another node")]
+    Elsewhere {
+        /// What was said, or why nothing was.
+        #[source]
+        source: Box<Error>,
+    },
     /// The operating system refused.
     #[error("{action} failed. path=`{path}`")]
     Io {
@@ -101,7 +108,7 @@ impl From<UserShardError> for Error {
                 Self::DiskFull { path }
             }
             UserShardError::Io { action, path, source } => Self::Io { action: action.into(), path, source },
-            UserShardError::Command { source, .. } => *source,
+            UserShardError::Command { source, .. } | UserShardError::Elsewhere { source } => *source,
             UserShardError::CorruptValue { .. } | UserShardError::CorruptFiles { .. } => Self::Corrupt(text),
             UserShardError::Locked { .. } | UserShardError::Stalled { .. } => Self::Unavailable(text),
             UserShardError::OutOfOrder { .. } => Self::Internal(text),

@@ -21,16 +21,20 @@
 //! [`TrackRef`](crate::types::TrackRef) here), consensus.
 
 mod apply;
+mod asking;
 mod cache;
 mod check;
 mod command;
 mod digest;
+mod elsewhere;
 mod engine;
 mod error;
 mod garbage;
+mod gathered;
 mod history;
 mod keys;
 mod options;
+mod question;
 mod rows;
 mod scan;
 mod shard;
@@ -49,9 +53,11 @@ pub use command::{
     EventTrack, LoadState, LoadStep, PlayBatch, PlayRow, ResolvedEvent, STATISTICS_BYTES_MAX, ServedList,
     ServedTrack, ShownSlot, SlotChoice, UserCommand, UserOp, UserReply, event_key,
 };
+pub use elsewhere::{Elsewhere, Missing};
 pub use engine::{KnownTables, table_number};
 pub use error::{Result, UserShardError};
 pub use options::UserShardOptions;
+pub use question::{Figures, FriendPlays, Sampled, UserAnswer, UserQuestion};
 pub use shard::UserShard;
 pub use shards::UserShards;
 

@@ -12,17 +12,18 @@ use super::{
     rows::UserRecord,
     value::{damaged, open},
 };
-use crate::types::slot_of;
+use crate::types::{UserId, slot_of};
 
 impl UserShard {
-    /// Visits the listeners of every `stride`-th slot in key order until the visitor breaks; whether it did. See
-    /// [`UserShards::for_each_view`](super::UserShards::for_each_view).
+    /// Visits the listeners of every `stride`-th slot behind `after` in key order until the visitor breaks; whether it did.
+    /// See [`UserShards::for_each_view`](super::UserShards::for_each_view).
     pub(super) fn for_each_view<E: From<super::error::UserShardError>>(
         &self,
+        after: Option<&UserId>,
         stride: u64,
         visit: &mut impl FnMut(UserView) -> std::result::Result<ControlFlow<()>, E>,
     ) -> std::result::Result<ControlFlow<()>, E> {
-        let mut from = Vec::new();
+        let mut from = after.map_or_else(Vec::new, |user| keys::user_end(&keys::user(user)));
         let inner = self.inner();
         loop {
             let snapshot = inner.engine.snapshot();

@@ -52,7 +52,8 @@ pub(super) struct Inner {
     views: SnapshotCache<UserId, UserView>,
     pub(super) days: SnapshotCache<DayKey, DayPlays>,
     views_read: AtomicU64,
-    statistics: RwLock<Option<Arc<[u8]>>>,
+    /// The bytes, and what tells one version of them from another.
+    statistics: RwLock<Option<(Arc<[u8]>, u64)>>,
 }
 
 impl Inner {
@@ -77,7 +78,7 @@ impl Inner {
             views: SnapshotCache::new(options.view_cache_bytes),
             days: SnapshotCache::new(options.trend_cache_bytes),
             views_read: AtomicU64::new(0),
-            statistics: RwLock::new(statistics),
+            statistics: RwLock::new(statistics.map(with_version)),
         };
         Ok((inner, AppliedAt { index: row.index, term: row.term }))
     }
@@ -98,8 +99,8 @@ impl Inner {
         for user in &applied.touched.users {
             self.views.invalidate(user);
         }
-        if applied.touched.statistics.is_some() {
-            *self.statistics.write() = applied.touched.statistics;
+        if let Some(bytes) = applied.touched.statistics {
+            *self.statistics.write() = Some(with_version(bytes));
         }
         for (day, region) in applied.touched.days {
             self.days.invalidate(&(day, Some(region)));
@@ -361,7 +362,12 @@ impl UserShard {
     /// What [`super::UserOp::PutStatistics`] wrote last; the same allocation until the next.
     #[must_use]
     pub fn statistics(&self) -> Option<Arc<[u8]>> {
-        self.inner().statistics.read().clone()
+        self.inner().statistics.read().as_ref().map(|(bytes, _)| Arc::clone(bytes))
+    }
+
+    /// What tells one version of the statistics from another; 0 when there are none.
+    pub(super) fn statistics_version(&self) -> u64 {
+        self.inner().statistics.read().as_ref().map_or(0, |(_, version)| *version)
     }
 
     pub(super) fn row(&self) -> ShardRow {
@@ -372,4 +378,10 @@ impl UserShard {
     pub(super) fn newest_day(&self) -> Option<i32> {
         self.row().newest_day
     }
+}
+
+fn with_version(bytes: Arc<[u8]>) -> (Arc<[u8]>, u64) {
+    let hash = blake3::hash(&bytes);
+    let first = hash.as_bytes().first_chunk::<8>().map_or(1, |first| u64::from_le_bytes(*first));
+    (bytes, first.max(1))
 }

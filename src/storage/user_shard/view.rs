@@ -2,6 +2,8 @@
 
 use std::{collections::HashMap, ops::ControlFlow};
 
+use rkyv::{Archive, Deserialize as RkyvDeserialize, Serialize as RkyvSerialize};
+
 use super::{
     command::{ServedList, ServedTrack, SlotChoice},
     engine::Snapshot,
@@ -22,7 +24,7 @@ pub const PLAYS_MAX: usize = 10_000;
 pub const EXPLORED_MAX: usize = 50;
 
 /// One listening event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Archive, RkyvSerialize, RkyvDeserialize)]
 pub struct PlayRecord {
     /// When.
     pub at: Timestamp,
@@ -37,7 +39,7 @@ pub struct PlayRecord {
 }
 
 /// A list that was shown to the listener.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Archive, RkyvSerialize, RkyvDeserialize)]
 pub struct ServedRecord {
     /// When.
     pub at: Timestamp,
@@ -52,7 +54,7 @@ pub struct ServedRecord {
 }
 
 /// What became of an exploration slot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Archive, RkyvSerialize, RkyvDeserialize)]
 pub struct ExploredOutcome {
     /// When it was shown.
     pub at: Timestamp,
@@ -65,7 +67,7 @@ pub struct ExploredOutcome {
 /// Every track the listener ever heard, with the last time, by track.
 ///
 /// Heard is what has a `play`, `skip`, `repeat` or `save` event.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Archive, RkyvSerialize, RkyvDeserialize)]
 pub struct Heard {
     /// Ascending, each once.
     pub tracks: Vec<TrackRef>,
@@ -104,7 +106,7 @@ impl Heard {
 }
 
 /// A listener as of one applied index. Immutable, shared, cached.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Archive, RkyvSerialize, RkyvDeserialize)]
 pub struct UserView {
     /// The record in force: what upserts and feedback said of blocks, follows and the rest, in log order, the last
     /// word holding. Hidden tracks are among [`User::blocked_tracks`].

@@ -9,6 +9,8 @@ mod kills;
 mod lost;
 mod partitions;
 mod pauses;
+mod placed;
+mod placed_lost;
 mod proxy;
 mod security;
 mod servers;

@@ -1,0 +1,188 @@
+//! Requests about a listener whose shard is on other nodes: they are handed on, whole and once, to a node that holds it, and
+//! the reply is passed on.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::engine::Inner;
+use super::far::Said;
+use crate::error::{Error, Result};
+use crate::pipeline::portrait::Portrait;
+use crate::pipeline::request::{
+    ExplainRequest, Explanation, RecommendRequest, Recommendation, RequestContext, SimilarRequest,
+};
+use crate::types::{Deadline, Timestamp, UserId};
+
+/// The call between nodes.
+pub(super) const FORWARD: u32 = 5;
+/// How long a request without a deadline may take.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// Forwarded requests a node answers at a time; the rest of the threads for calls is left to calls that ask nobody.
+const AT_ONCE: usize = 64;
+
+/// A request on its way, complete: with its time and its id.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Forwarded {
+    /// What the caller still waits; absent: for ever.
+    left_ms: Option<u64>,
+    request: Asked,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Asked {
+    Recommend(Box<RecommendRequest>),
+    Similar(Box<SimilarRequest>),
+    Explain(Box<ExplainRequest>),
+    Portrait { user: UserId, as_of: Timestamp, context: RequestContext },
+}
+
+/// The reply to a request of the same name; to *similar* and *recommend*, a list.
+#[derive(Debug, Serialize, Deserialize)]
+enum Replied {
+    List(Box<Recommendation>),
+    Explanation(Box<Explanation>),
+    Portrait(Box<Portrait>),
+}
+
+/// How many forwarded requests are being answered.
+#[derive(Debug, Default)]
+pub(super) struct Guests(AtomicUsize);
+
+struct Guest<'a>(&'a Guests);
+
+impl Guests {
+    fn admit(&self) -> Result<Guest<'_>> {
+        let guest = Guest(self);
+        if self.0.fetch_add(1, Ordering::AcqRel) < AT_ONCE {
+            return Ok(guest);
+        }
+        Err(Error::Exhausted("the node answers too many requests of other nodes".to_owned()))
+    }
+}
+
+impl Drop for Guest<'_> {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl Inner {
+    /// Whether requests about a listener are answered by other nodes.
+    pub(super) fn is_elsewhere(&self, user: &UserId) -> bool {
+        self.far.is_some() && !self.users.shards.is_here(user)
+    }
+
+    pub(super) fn recommend_elsewhere(&self, mut request: RecommendRequest) -> Result<Recommendation> {
+        request.validate(&self.settings.limits)?;
+        self.complete(&mut request);
+        let (place, deadline) = (self.users.shards.place_of(&request.user_id), request.deadline);
+        match self.hand_on(place, deadline, Asked::Recommend(Box::new(request)))? {
+            Replied::List(list) => Ok(*list),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    pub(super) fn similar_elsewhere(
+        &self,
+        user: &UserId,
+        mut request: SimilarRequest,
+    ) -> Result<Recommendation> {
+        request.validate(&self.settings.limits)?;
+        request.as_of.get_or_insert_with(Timestamp::now);
+        let (place, deadline) = (self.users.shards.place_of(user), request.deadline);
+        match self.hand_on(place, deadline, Asked::Similar(Box::new(request)))? {
+            Replied::List(list) => Ok(*list),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    pub(super) fn explain_elsewhere(&self, mut request: ExplainRequest) -> Result<Explanation> {
+        request.request.validate(&self.settings.limits)?;
+        self.complete(&mut request.request);
+        let asked = &request.request;
+        let (place, deadline) = (self.users.shards.place_of(&asked.user_id), asked.deadline);
+        match self.hand_on(place, deadline, Asked::Explain(Box::new(request)))? {
+            Replied::Explanation(explanation) => Ok(*explanation),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    pub(super) fn portrait_elsewhere(
+        &self,
+        user: &UserId,
+        as_of: Timestamp,
+        context: &RequestContext,
+    ) -> Result<Portrait> {
+        let place = self.users.shards.place_of(user);
+        let request = Asked::Portrait { user: user.clone(), as_of, context: context.clone() };
+        match self.hand_on(place, Deadline::NEVER, request)? {
+            Replied::Portrait(portrait) => Ok(*portrait),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    fn hand_on(&self, place: usize, deadline: Deadline, request: Asked) -> Result<Replied> {
+        deadline.check()?;
+        let far = self.far.as_ref().ok_or_else(|| Error::Internal("no other node is known".to_owned()))?;
+        let left = deadline.left();
+        let left_ms = left.map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX));
+        let request = serde_json::to_vec(&Forwarded { left_ms, request })
+            .map_err(|error| Error::Internal(format!("a request cannot be forwarded: {error}")))?;
+        let reply = far.call(place, FORWARD, &Bytes::from(request), left.unwrap_or(TIMEOUT).min(TIMEOUT));
+        let reply = reply.map_err(|error| if deadline.passed() { deadline.error() } else { error })?;
+        serde_json::from_slice(&reply)
+            .map_err(|error| Error::Internal(format!("the reply of another node cannot be read: {error}")))
+    }
+
+    /// Answers a request another node has handed on; it is not handed on again.
+    pub(super) fn answer_forwarded(&self, request: &[u8]) -> Result<Bytes> {
+        Said::encode(self.reply_to_forwarded(request))
+    }
+
+    fn reply_to_forwarded(&self, request: &[u8]) -> Result<Option<Vec<u8>>> {
+        let Forwarded { left_ms, request } = serde_json::from_slice(request)
+            .map_err(|error| Error::Internal(format!("a forwarded request cannot be read: {error}")))?;
+        let _guest = self.guests.admit()?;
+        let deadline = left_ms.map_or(Deadline::NEVER, |ms| Deadline::after(Duration::from_millis(ms)));
+        let user = match &request {
+            Asked::Recommend(request) => Some(&request.user_id),
+            Asked::Explain(request) => Some(&request.request.user_id),
+            Asked::Similar(request) => request.user_id.as_ref(),
+            Asked::Portrait { user, .. } => Some(user),
+        };
+        if user.is_none_or(|user| !self.users.shards.is_here(user)) {
+            return Ok(None);
+        }
+        self.catch_up()?;
+        let reply = match request {
+            Asked::Recommend(request) => {
+                Replied::List(Box::new(self.recommend(RecommendRequest { deadline, ..*request })?))
+            }
+            Asked::Similar(request) => {
+                Replied::List(Box::new(self.similar(SimilarRequest { deadline, ..*request })?))
+            }
+            Asked::Explain(mut request) => {
+                request.request.deadline = deadline;
+                Replied::Explanation(Box::new(self.explain(*request)?))
+            }
+            Asked::Portrait { user, as_of, context } => {
+                Replied::Portrait(Box::new(self.portrait(&user, as_of, &context)?))
+            }
+        };
+        let reply = serde_json::to_vec(&reply)
+            .map_err(|error| Error::Internal(format!("a reply cannot be forwarded: {error}")))?;
+        Ok(Some(reply))
+    }
+}
+
+fn unexpected(reply: &Replied) -> Error {
+    let kind = match reply {
+        Replied::List(_) => "list",
+        Replied::Explanation(_) => "explanation",
+        Replied::Portrait(_) => "portrait",
+    };
+    Error::Internal(format!("another node replied to another question. reply=`{kind}`"))
+}

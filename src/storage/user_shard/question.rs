@@ -1,0 +1,389 @@
+//! What is asked of a user shard, and its answer, as plain data: a shard that is on another node is asked the same as one
+//! that is here.
+//!
+//! Long answers come in pages: each says where the next one begins. A page has about [`PAGE_BYTES`] at most, and one row
+//! more.
+
+use std::ops::ControlFlow;
+
+use rkyv::{Archive, Deserialize as RkyvDeserialize, Serialize as RkyvSerialize};
+
+use super::command::LoadState;
+use super::error::{Result, UserShardError};
+use super::shard::UserShard;
+use super::view::{PlayRecord, UserView};
+use crate::storage::codec;
+use crate::types::{GenerationId, Region, SpaceName, Timestamp, TrackId, TrackRef, User, UserId};
+
+const VERSION: u16 = 1;
+/// Bytes after which a page is full.
+const PAGE_BYTES: usize = 4 << 20;
+
+/// A question to one shard.
+#[derive(Debug, Clone, PartialEq, Archive, RkyvSerialize, RkyvDeserialize)]
+pub enum UserQuestion {
+    /// A listener's record.
+    User(UserId),
+    /// Which of these listeners there are.
+    Known(Vec<UserId>),
+    /// Everything about a listener.
+    View(UserId),
+    /// Everything about the listeners of every `stride`-th slot, in key order.
+    Views {
+        /// Those behind this one; all when absent.
+        after: Option<UserId>,
+        /// At least 1.
+        stride: u64,
+    },
+    /// Vectors of listeners.
+    Vectors {
+        /// The space.
+        space: SpaceName,
+        /// The generation.
+        generation: GenerationId,
+        /// Whose.
+        users: Vec<UserId>,
+    },
+    /// Records in key order.
+    List {
+        /// Those behind this one; all when absent.
+        after: Option<UserId>,
+        /// At most so many.
+        limit: u32,
+    },
+    /// For which of these tracks events wait.
+    Waiting(Vec<TrackId>),
+    /// Tracks that events wait for, by id.
+    WaitedFor {
+        /// Those behind this one; all when absent.
+        after: Option<TrackId>,
+        /// At most so many.
+        limit: u32,
+    },
+    /// How far a load has come.
+    Load(String),
+    /// How much there is.
+    Figures,
+    /// The statistics derived from all listeners, if this shard keeps them.
+    Statistics,
+    /// Listeners with a vector, in key order, with what means are taken by.
+    Sample {
+        /// The space.
+        space: SpaceName,
+        /// The generation.
+        generation: GenerationId,
+        /// So many of the first ones are left out.
+        skip: u32,
+        /// At most so many.
+        limit: u32,
+    },
+    /// Listeners whose vectors are nearest to one.
+    Similar {
+        /// The space.
+        space: SpaceName,
+        /// The generation.
+        generation: GenerationId,
+        /// The vector.
+        query: Vec<f32>,
+        /// How many.
+        k: u32,
+        /// Who is left out.
+        except: Option<UserId>,
+    },
+    /// Counted plays by track.
+    Trends {
+        /// Of listeners in this region; of all when absent.
+        region: Option<Region>,
+        /// The first day.
+        from_day: i32,
+        /// The last day.
+        to_day: i32,
+        /// Tracks behind this one; all when absent.
+        after: Option<TrackRef>,
+    },
+    /// What friends of a listener played.
+    Friends {
+        /// The listener.
+        of: UserId,
+        /// The friends.
+        friends: Vec<UserId>,
+        /// Plays after this moment,
+        since: Timestamp,
+        /// and until this one.
+        until: Timestamp,
+    },
+}
+
+/// The answer to a [`UserQuestion`] of the same name.
+#[derive(Debug, Clone, PartialEq, Archive, RkyvSerialize, RkyvDeserialize)]
+pub enum UserAnswer {
+    /// The record, if there is one.
+    User(Option<User>),
+    /// One answer each, in the order of the question.
+    Flags(Vec<bool>),
+    /// The listener, if there is one.
+    View(Option<Box<UserView>>),
+    /// A page, and the last listener that was looked at if there are more.
+    Views(Vec<UserView>, Option<UserId>),
+    /// One each, in the order of the question.
+    Vectors(Vec<Option<Vec<f32>>>),
+    /// A page, and its last listener if there are more.
+    Users(Vec<User>, Option<UserId>),
+    /// Tracks.
+    Tracks(Vec<TrackId>),
+    /// A load.
+    Load(LoadState),
+    /// Numbers.
+    Figures(Figures),
+    /// The bytes of the statistics.
+    Statistics(Option<Vec<u8>>),
+    /// A page; an empty one is the last.
+    Sample(Vec<Sampled>),
+    /// Nearest first.
+    Similar(Vec<(UserId, f32)>),
+    /// A page, and its last track if there are more.
+    Trends(Vec<(TrackRef, u64)>, Option<TrackRef>),
+    /// One each, in the order of the question: `None` for who does not consent, or is not there.
+    Friends(Vec<Option<FriendPlays>>),
+}
+
+/// How much a shard holds, as of one moment.
+#[derive(Debug, Clone, PartialEq, Default, Archive, RkyvSerialize, RkyvDeserialize)]
+pub struct Figures {
+    /// Entries applied.
+    pub applied: u64,
+    /// Listeners.
+    pub users: u64,
+    /// The newest day (since the epoch) with a counted play.
+    pub newest_day: Option<i32>,
+    /// Vectors there are: space, generation, dimension, rows.
+    pub generations: Vec<(SpaceName, GenerationId, u32, u64)>,
+    /// What tells one version of the statistics from another; 0 when the shard has none.
+    pub statistics: u64,
+    /// Bytes of its files.
+    pub bytes: u64,
+}
+
+/// A listener with a vector, and what means are taken by.
+#[derive(Debug, Clone, PartialEq, Archive, RkyvSerialize, RkyvDeserialize)]
+pub struct Sampled {
+    /// Where they live.
+    pub region: Option<Region>,
+    /// How old they are.
+    pub age_band: Option<String>,
+    /// Their vector; empty for a listener without a record, who counts for nobody.
+    pub vector: Vec<f32>,
+}
+
+/// What a friend who consents played.
+#[derive(Debug, Clone, PartialEq, Archive, RkyvSerialize, RkyvDeserialize)]
+pub struct FriendPlays {
+    /// The friend names the listener back.
+    pub is_close: bool,
+    /// Newest first.
+    pub plays: Vec<PlayRecord>,
+}
+
+impl UserQuestion {
+    /// The bytes of a question.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        codec::encode(VERSION, self).expect("plain data serialises into memory")
+    }
+
+    /// Reads a question.
+    ///
+    /// # Errors
+    /// As [`codec::decode`].
+    pub fn decode(bytes: &[u8]) -> crate::Result<Self> {
+        codec::decode(VERSION, bytes)
+    }
+}
+
+impl UserAnswer {
+    /// The bytes of an answer.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        codec::encode(VERSION, self).expect("plain data serialises into memory")
+    }
+
+    /// Reads an answer.
+    ///
+    /// # Errors
+    /// As [`codec::decode`].
+    pub fn decode(bytes: &[u8]) -> crate::Result<Self> {
+        codec::decode(VERSION, bytes)
+    }
+}
+
+impl UserShard {
+    /// Answers a question from what is applied here.
+    ///
+    /// # Errors
+    /// Damage, I/O.
+    pub fn answer(&self, question: &UserQuestion) -> Result<UserAnswer> {
+        Ok(match question {
+            UserQuestion::User(id) => UserAnswer::User(self.user(id)?),
+            UserQuestion::Known(ids) => {
+                let known = ids.iter().map(|id| Ok(self.user(id)?.is_some()));
+                UserAnswer::Flags(known.collect::<Result<_>>()?)
+            }
+            UserQuestion::View(id) => {
+                UserAnswer::View(self.view(id)?.map(|view| Box::new(UserView::clone(&view))))
+            }
+            UserQuestion::Views { after, stride } => self.views_page(after.as_ref(), *stride)?,
+            UserQuestion::Vectors { space, generation, users } => {
+                let vectors = users.iter().map(|user| self.vector(space, *generation, user));
+                UserAnswer::Vectors(vectors.collect::<Result<_>>()?)
+            }
+            UserQuestion::List { after, limit } => self.users_page(after.as_ref(), *limit as usize)?,
+            UserQuestion::Waiting(tracks) => {
+                let waiting = tracks.iter().map(|track| self.is_waited_for(track));
+                UserAnswer::Flags(waiting.collect::<Result<_>>()?)
+            }
+            UserQuestion::WaitedFor { after, limit } => {
+                UserAnswer::Tracks(self.waited_for(after.as_ref(), *limit as usize)?)
+            }
+            UserQuestion::Load(load_id) => UserAnswer::Load(self.load_state(load_id)?),
+            UserQuestion::Figures => UserAnswer::Figures(self.figures()?),
+            UserQuestion::Statistics => UserAnswer::Statistics(self.statistics().map(|bytes| bytes.to_vec())),
+            UserQuestion::Sample { space, generation, skip, limit } => {
+                UserAnswer::Sample(self.sample(space, *generation, *skip as usize, *limit as usize)?)
+            }
+            UserQuestion::Similar { space, generation, query, k, except } => {
+                let found = self.similar_users(space, *generation, query, *k as usize, except.as_ref());
+                UserAnswer::Similar(found?)
+            }
+            UserQuestion::Trends { region, from_day, to_day, after } => {
+                let mut counts = self.trend_counts(*region, *from_day, *to_day)?;
+                if let Some(after) = after {
+                    counts.drain(..counts.partition_point(|(track, _)| track <= after));
+                }
+                let has_more = counts.len() > TREND_ROWS;
+                counts.truncate(TREND_ROWS);
+                let last = counts.last().filter(|_| has_more).map(|(track, _)| *track);
+                UserAnswer::Trends(counts, last)
+            }
+            UserQuestion::Friends { of, friends, since, until } => {
+                let played = friends.iter().map(|friend| self.friend(friend, of, *since, *until));
+                UserAnswer::Friends(played.collect::<Result<_>>()?)
+            }
+        })
+    }
+
+    /// How much the shard holds.
+    ///
+    /// # Errors
+    /// Damage, I/O.
+    pub fn figures(&self) -> Result<Figures> {
+        Ok(Figures {
+            applied: self.applied().index,
+            users: self.user_count(),
+            newest_day: self.newest_day(),
+            generations: self.generations()?,
+            statistics: self.statistics_version(),
+            bytes: self.disk_bytes(),
+        })
+    }
+
+    /// The first listeners with a vector, but for `skip`, at most `limit` and a page of them, in key order.
+    ///
+    /// # Errors
+    /// Damage, I/O.
+    pub fn sample(
+        &self,
+        space: &SpaceName,
+        generation: GenerationId,
+        skip: usize,
+        limit: usize,
+    ) -> Result<Vec<Sampled>> {
+        let mut page = Vec::new();
+        let mut bytes = 0;
+        for (id, vector) in
+            self.vector_sample(space, generation, skip.saturating_add(limit))?.into_iter().skip(skip)
+        {
+            bytes += 64 + size_of_val(vector.as_slice());
+            page.push(match self.user(&id)? {
+                Some(user) => Sampled { region: user.region, age_band: user.age_band, vector },
+                None => Sampled { region: None, age_band: None, vector: Vec::new() },
+            });
+            if bytes >= PAGE_BYTES {
+                break;
+            }
+        }
+        Ok(page)
+    }
+
+    /// What a friend of `of` played after `since` until `until`; `None` unless the friend consents.
+    ///
+    /// # Errors
+    /// Damage, I/O.
+    pub fn friend(
+        &self,
+        friend: &UserId,
+        of: &UserId,
+        since: Timestamp,
+        until: Timestamp,
+    ) -> Result<Option<FriendPlays>> {
+        // The record first: it is small, and most of what is refused is refused by it.
+        let record = self.user(friend)?.filter(|record| record.social_consent && record.user_id != *of);
+        let Some(record) = record else { return Ok(None) };
+        let Some(view) = self.view(friend)? else { return Ok(None) };
+        let plays = view.plays.iter().filter(|play| play.at > since && play.at <= until);
+        Ok(Some(FriendPlays { is_close: record.friends.contains(of), plays: plays.copied().collect() }))
+    }
+
+    fn views_page(&self, after: Option<&UserId>, stride: u64) -> Result<UserAnswer> {
+        let (mut page, mut bytes) = (Vec::new(), 0);
+        let mut last = None;
+        let mut visit = |view: UserView| -> Result<ControlFlow<()>> {
+            bytes += view.size_bytes();
+            last = Some(view.user.user_id.clone());
+            page.push(view);
+            Ok(if bytes < PAGE_BYTES { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+        };
+        let has_more = self.for_each_view(after, stride.max(1), &mut visit)?.is_break();
+        Ok(UserAnswer::Views(page, last.filter(|_| has_more)))
+    }
+
+    fn users_page(&self, after: Option<&UserId>, limit: usize) -> Result<UserAnswer> {
+        let (mut users, mut next) = self.list_users(after, limit.min(LIST_ROWS))?;
+        let mut bytes = 0;
+        let fits = users.iter().take_while(|user| {
+            let is_first = bytes == 0;
+            bytes += record_bytes(user);
+            is_first || bytes < PAGE_BYTES
+        });
+        let fits = fits.count();
+        if fits < users.len() {
+            users.truncate(fits);
+            next = users.last().map(|user| user.user_id.clone());
+        }
+        Ok(UserAnswer::Users(users, next))
+    }
+}
+
+/// Rows of a page of counts.
+const TREND_ROWS: usize = PAGE_BYTES / size_of::<(TrackRef, u64)>();
+/// Rows of a page of records.
+const LIST_ROWS: usize = 1_024;
+
+/// Bytes of a record, roughly.
+fn record_bytes(user: &User) -> usize {
+    let artists = user.blocked_artists.iter().chain(&user.followed_artists).chain(&user.onboarding_artists);
+    let artists: usize = artists.map(|artist| artist.as_str().len() + 16).sum();
+    let tracks: usize = user.blocked_tracks.iter().map(|track| track.as_str().len() + 16).sum();
+    let friends: usize = user.friends.iter().map(|friend| friend.as_str().len() + 16).sum();
+    256 + artists + tracks + friends + user.onboarding_genres.len() * 64
+}
+
+/// An answer of another kind than was asked for.
+pub(super) fn unexpected(answer: &UserAnswer) -> UserShardError {
+    let kind = format!("{answer:?}");
+    let kind = kind.split(['(', ' ']).next().unwrap_or_default();
+    UserShardError::Elsewhere {
+        source: Box::new(crate::Error::Internal(format!(
+            "a user shard answered something else. answer=`{kind}`"
+        ))),
+    }
+}
