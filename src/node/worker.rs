@@ -90,6 +90,7 @@ impl Inner {
     fn maintain(&self) -> Result<()> {
         self.resolve_if_due()?;
         self.persist_users()?;
+        self.caches.recall.check(&self.caches)?;
         if self.peers.is_some() {
             if !self.tracks.group.leads() {
                 return self.follow_checkpoint();
