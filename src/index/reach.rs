@@ -21,6 +21,11 @@ const KEPT: usize = 2;
 pub(super) const WIDEST: usize = KEPT * EFFORTS[EFFORTS.len() - 1];
 /// Codes beside links are imprecise: they may lead this much further, in margins.
 const PROPOSED: f32 = 1.2;
+/// First hops of a walk, which lead to where the query is: as long as they do, only what is among the best few so far is looked
+/// at. The neighbours of nodes far from the query are many and soon forgotten.
+const DESCENT_HOPS: u64 = 12;
+/// Those best few at the start; one more every other hop.
+const DESCENT_BEAM: usize = 4;
 /// Stands for a walk that no margin stops.
 const UNBOUNDED: f32 = f32::MAX;
 
@@ -53,13 +58,21 @@ impl Reach {
         Self { keep: ef, rank: usize::MAX, margin: UNBOUNDED }
     }
 
-    /// The bounds as of what was found so far.
+    /// The bounds as of what was found so far, in so many hops.
     #[inline(always)]
-    pub(super) fn bounds(&self, beam: &Beam, query: &Query) -> Bounds {
+    pub(super) fn bounds(&self, beam: &Beam, query: &Query, hops: u64) -> Bounds {
         let full = beam.threshold();
-        let Some(score) = beam.score(self.rank) else { return Bounds { follow: full, look: full } };
-        let margin = self.margin * query.spread(score);
-        Bounds { follow: full.max(score - margin), look: full.max(score - PROPOSED * margin) }
+        let mut bounds = Bounds { follow: full, look: full };
+        if let Some(score) = beam.score(self.rank) {
+            let margin = self.margin * query.spread(score);
+            bounds = Bounds { follow: full.max(score - margin), look: full.max(score - PROPOSED * margin) };
+        }
+        if hops < DESCENT_HOPS
+            && let Some(score) = beam.score(DESCENT_BEAM + hops as usize / 2)
+        {
+            bounds.look = bounds.look.max(score);
+        }
+        bounds
     }
 }
 

@@ -25,12 +25,6 @@ const FAR_SHARE: f64 = 0.5;
 /// Hops after which a walk knows where it is.
 const HOPS_TO_KNOW: u64 = 64;
 
-/// First hops of a walk, which lead to where the query is: as long as they do, only what is among the best few so far is looked
-/// at. The neighbours of nodes far from the query are many and soon forgotten.
-const DESCENT_HOPS: usize = 12;
-/// Those best few at the start; one more every other hop.
-const DESCENT_BEAM: usize = 4;
-
 /// Walks with no filter: afterwards `scratch.beam` holds the best nodes that were found.
 ///
 /// Three nodes are under way at a time: one whose row was asked for, one whose row is there and is read, and
@@ -50,13 +44,7 @@ pub(super) fn plain(view: &IndexView<'_>, reach: &Reach, scratch: &mut Scratch) 
     pending.clear();
     let mut read: Option<(f32, u32)> = None;
     loop {
-        let mut bounds = reach.bounds(&scratch.beam, &scratch.query);
-        let hops = scratch.counts.hops as usize;
-        if hops < DESCENT_HOPS
-            && let Some(score) = scratch.beam.score(DESCENT_BEAM + hops / 2)
-        {
-            bounds.look = bounds.look.max(score);
-        }
+        let bounds = reach.bounds(&scratch.beam, &scratch.query, scratch.counts.hops);
         let asked = scratch.beam.pop().filter(|&(score, _)| score >= bounds.follow);
         if let Some((_, node)) = asked {
             view.prefetch_row(node);
@@ -118,7 +106,7 @@ pub(super) fn filtered(
     let mut detours = DETOURS;
     let mut met = Met::default();
     loop {
-        let bounds = reach.bounds(&scratch.beam, &scratch.query);
+        let bounds = reach.bounds(&scratch.beam, &scratch.query, scratch.counts.hops);
         let popped = scratch.open.pop().filter(|best| best.score >= bounds.follow);
         let pending = std::mem::take(&mut scratch.fresh);
         let Scratch { query, beam, open, .. } = scratch;
