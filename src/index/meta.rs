@@ -194,12 +194,27 @@ mod tests {
     const VERSION_1: &str =
         "534749580100010003000000000000000200000020000000070000000000000000000040000000400100000002000000";
 
+    fn version_1() -> Vec<u8> {
+        let pairs = (0..VERSION_1.len()).step_by(2).map(|at| &VERSION_1[at..at + 2]);
+        pairs.map(|pair| u8::from_str_radix(pair, 16).expect("hexadecimal")).collect()
+    }
+
+    #[test]
+    fn a_meta_of_version_2_has_efforts_and_no_margins() {
+        let mut bytes = version_1();
+        bytes[4] = 2;
+        [20u32, 130, 600].iter().for_each(|effort| bytes.extend(effort.to_le_bytes()));
+        let meta = Meta::decode(&bytes).expect("an old meta opens");
+        assert_eq!((meta.efforts, meta.margins), (Efforts([20, 130, 600]), Margins::UNBOUNDED));
+        let mut damaged = meta.encode();
+        let end = damaged.len();
+        damaged[end - 4..].copy_from_slice(&f32::NAN.to_le_bytes());
+        assert!(Meta::decode(&damaged).is_err(), "a margin is a number");
+    }
+
     #[test]
     fn a_meta_of_version_1_still_opens_with_guessed_efforts() {
-        let bytes: Vec<u8> = (0..VERSION_1.len())
-            .step_by(2)
-            .map(|at| u8::from_str_radix(&VERSION_1[at..at + 2], 16).expect("hexadecimal"))
-            .collect();
+        let bytes = version_1();
         let meta = Meta::decode(&bytes).expect("an old meta opens");
         assert_eq!((meta.n, meta.dim, meta.degree, meta.seed), (3, 2, 32, 7));
         assert_eq!((meta.metric, meta.profile), (Metric::Cosine, Profile::Fast));
