@@ -66,11 +66,11 @@ fn scores(criterion: &mut Criterion) {
 
 fn codes(criterion: &mut Criterion) {
     let signed = |bytes: Vec<u8>| bytes.into_iter().map(|b| b as i8).collect::<Vec<i8>>();
-    each(criterion, "dot_i8", 1, move |kernels, dim| {
+    each(criterion, "dot_i8_four", 4, move |kernels, dim| {
         let mut random = SplitMix64::new(2);
         let (kernels, a, b) = (*kernels, signed(bytes(&mut random, dim)), bytes(&mut random, dim));
         Box::new(move || {
-            black_box(kernels.dot_i8_code(black_box(&a), &b));
+            black_box(kernels.dot_i8_four(black_box(&a), 0, [&b; 4]));
         })
     });
     each(criterion, "dot_u4", 1, move |kernels, dim| {

@@ -270,7 +270,7 @@ impl Bench<'_> {
     /// Measures each effort until recall is high enough.
     fn sweep(&self) -> Result<(Vec<Point>, &'static str), BenchAnnError> {
         let (mut curve, mut path) = (Vec::new(), "plain");
-        for &ef in self.args.ef.iter().filter(|&&ef| ef == 0 || ef >= self.args.k) {
+        for &ef in &self.args.ef {
             let params = SearchParams { k: self.args.k, ef: (ef > 0).then_some(ef) };
             let recall;
             (recall, path) = self.recall(&params)?;

@@ -32,7 +32,7 @@ pub struct SearchArgs {
     /// How many
     #[arg(long, short = 'k', visible_alias = "n", value_name = "COUNT", default_value_t = 10)]
     k: u32,
-    /// Breadth of the graph search [default: chosen from k]
+    /// Effort of the graph search: nodes it follows on average [default: chosen from k]
     #[arg(long, value_name = "COUNT")]
     ef: Option<u32>,
     /// Search exactly instead of through the graph

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::effort::{self, Efforts};
+use super::effort::{Cases, Efforts};
 use super::error::IndexError;
 use super::graph::build::{self as graph, GraphParams};
 use super::graph::geometry::{Comparison, Geometry};
@@ -15,6 +15,7 @@ use super::params::{BuildParams, Profile};
 use super::parts::{Block, IndexParts, IndexSlices};
 use super::progress::Progress;
 use super::quantize::{codes, neighbors, rotation::Rotation};
+use super::reach::Margins;
 use super::rows::Rows;
 use super::view::IndexView;
 use crate::types::{Metric, SplitMix64};
@@ -69,11 +70,14 @@ pub fn build(
         typical_length,
         entries,
         efforts: Efforts::GUESSED,
+        margins: Margins::UNBOUNDED,
     };
     let slices = IndexSlices { codes: &code_bytes, factors: &factors, rows: &rows };
     let view = IndexView::new(&meta, &rotation, layout, slices, *vectors);
-    let efforts = effort::measure(&view, vectors, params.seed)?;
-    let meta = Meta { efforts, ..meta };
+    let cases = Cases::draw(vectors, params.metric, params.seed);
+    let meta = Meta { margins: cases.margins(&view, vectors)?, ..meta.clone() };
+    let view = IndexView::new(&meta, &rotation, layout, slices, *vectors);
+    let meta = Meta { efforts: cases.efforts(&view, vectors)?, ..meta.clone() };
     Ok(IndexParts {
         meta: meta.encode(),
         codes: Block {

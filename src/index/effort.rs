@@ -10,16 +10,16 @@
 //! recall asked for leaves room for them.
 
 use rayon::prelude::*;
-use roaring::RoaringBitmap;
 
 use super::allowed::Allowed;
 use super::error::IndexError;
 use super::exact;
 use super::params::SearchParams;
+use super::reach::{self, Margins};
 use super::rows::Rows;
 use super::scratch::Scratch;
 use super::view::IndexView;
-use crate::types::SplitMix64;
+use crate::types::{Metric, SplitMix64};
 
 /// Numbers of results the effort is measured for.
 pub(super) const RESULTS: [usize; 3] = [10, 100, 500];
@@ -31,6 +31,8 @@ const PROMISED: f64 = 0.95;
 const GAIN_MIN: f64 = 0.003;
 /// Queries drawn.
 const QUERIES: usize = 160;
+/// Queries that one pass over the rows answers.
+const TOGETHER: usize = 16;
 /// Least width beyond the number of results, for queries unlike all that were drawn.
 const WIDTH_MIN: usize = 54;
 /// Widths tried: that, then 96, 128, 192, 256, ... until one is at least this, and four times the number of results more.
@@ -66,42 +68,55 @@ struct Case {
     scores: Vec<f32>,
 }
 
-/// Measures the efforts of a finished index, on the rayon pool of the caller.
-///
-/// Cost: an exact scan for each of 160 queries, and their searches.
-///
-/// # Errors
-/// None that a build's input can cause; those of [`IndexView::search`].
-pub(super) fn measure(view: &IndexView<'_>, vectors: &Rows<'_>, seed: u64) -> Result<Efforts, IndexError> {
-    let cases = cases(view, vectors, seed)?;
-    let mut efforts = Efforts::GUESSED;
-    let mut least = 0;
-    for (effort, k) in efforts.0.iter_mut().zip(RESULTS) {
-        least = smallest_width(view, vectors, &cases, k, least.max(k + WIDTH_MIN))?;
-        *effort = least as u32;
-    }
-    Ok(efforts)
-}
+/// Queries for measuring, drawn from the rows, with their exact answers.
+pub(super) struct Cases(Vec<Case>);
 
-/// Draws the queries and answers them exactly. Zero vectors have no cosine and are left out.
-fn cases(view: &IndexView<'_>, vectors: &Rows<'_>, seed: u64) -> Result<Vec<Case>, IndexError> {
-    let n = vectors.len() as u64;
-    let mut random = SplitMix64::new(seed ^ 0xEFF0_0123);
-    let drawn: Vec<u32> = (0..if n == 0 { 0 } else { QUERIES }).map(|_| random.below(n) as u32).collect();
-    let k = RESULTS[RESULTS.len() - 1];
-    let answer = |scratch: &mut Scratch, row: u32| {
-        let query = vectors.row(row as usize);
-        if query.iter().all(|x| *x == 0.0) {
-            return Ok(None);
+impl Cases {
+    /// Draws the queries and answers them exactly. Zero vectors have no cosine and are left out.
+    ///
+    /// Cost: one exact scan for each of 160 queries; rows are compared with [`TOGETHER`] of them at a time.
+    pub(super) fn draw(vectors: &Rows<'_>, metric: Metric, seed: u64) -> Self {
+        let n = vectors.len() as u64;
+        let mut random = SplitMix64::new(seed ^ 0xEFF0_0123);
+        let mut drawn: Vec<u32> =
+            (0..if n == 0 { 0 } else { QUERIES }).map(|_| random.below(n) as u32).collect();
+        drawn.retain(|&row| vectors.row(row as usize).iter().any(|x| *x != 0.0));
+        let answered = drawn.par_chunks(TOGETHER).flat_map_iter(|rows| {
+            let scores = exact::scores_of_rows(vectors, metric, rows, RESULTS[RESULTS.len() - 1]);
+            rows.iter().zip(scores).map(|(&row, scores)| Case { row, scores })
+        });
+        Self(answered.collect())
+    }
+
+    /// Measures where walks through a finished index stop, on the rayon pool of the caller.
+    ///
+    /// # Errors
+    /// None that a build's input can cause; those of [`IndexView::search`].
+    pub(super) fn margins(&self, view: &IndexView<'_>, vectors: &Rows<'_>) -> Result<Margins, IndexError> {
+        let found: Result<Vec<_>, IndexError> = self
+            .0
+            .par_iter()
+            .map_init(Scratch::new, |scratch, case| {
+                scratch.hidden = Some(case.row);
+                view.wide_walk(vectors.row(case.row as usize), scratch)
+            })
+            .collect();
+        Ok(reach::measure(&found?, view.len()))
+    }
+
+    /// Measures how hard searches of a finished index must try, on the rayon pool of the caller.
+    ///
+    /// # Errors
+    /// None that a build's input can cause; those of [`IndexView::search`].
+    pub(super) fn efforts(&self, view: &IndexView<'_>, vectors: &Rows<'_>) -> Result<Efforts, IndexError> {
+        let mut efforts = Efforts::GUESSED;
+        let mut least = 0;
+        for (effort, k) in efforts.0.iter_mut().zip(RESULTS) {
+            least = smallest_width(view, vectors, &self.0, k, least.max(k + WIDTH_MIN))?;
+            *effort = least as u32;
         }
-        let itself = RoaringBitmap::from_iter([row]);
-        let others = Allowed::all().with_excluded(&itself);
-        let hits = exact::search(vectors, view.meta.metric, query, k, &others, scratch)?;
-        Ok::<_, IndexError>(Some(Case { row, scores: hits.into_iter().map(|hit| hit.1).collect() }))
-    };
-    let found: Result<Vec<Option<Case>>, IndexError> =
-        drawn.into_par_iter().map_init(Scratch::new, answer).collect();
-    Ok(found?.into_iter().flatten().collect())
+        Ok(efforts)
+    }
 }
 
 /// Returns the smallest width, at least `least`, whose recall reaches [`TARGET`], on a line between two that were tried.

@@ -3,19 +3,21 @@
 //! ```text
 //! magic "SGIX" | version u16 | metric u8 | profile u8 | n u64 | dim u32 | degree u32 | seed u64
 //! factor_scale f32 | typical_length f32 | entry count u32 | entries u32 each
-//! widths of the beam for 10, 100 and 500 results, u32 each                  all little-endian
+//! efforts for 10, 100 and 500 results, u32 each
+//! margins for those results and the efforts of `reach`, f32 each             all little-endian
 //! ```
 //!
-//! Version 1 ends after the entries.
+//! Version 1 ends after the entries, version 2 after the efforts.
 
-use super::effort::Efforts;
+use super::effort::{Efforts, RESULTS};
 use super::error::IndexError;
 use super::params::{Profile, WIDTH_MAX};
+use super::reach::{EFFORTS, Margins};
 use crate::types::Metric;
 
 const MAGIC: [u8; 4] = *b"SGIX";
-const VERSION: u16 = 2;
-const FIXED_BYTES: usize = 44 + 12;
+const VERSION: u16 = 3;
+const FIXED_BYTES: usize = 44 + 4 * RESULTS.len() * (1 + EFFORTS.len());
 
 /// Most nodes a walk may start from.
 pub const ENTRIES_MAX: usize = 1024;
@@ -41,8 +43,10 @@ pub struct Meta {
     pub typical_length: f32,
     /// Nodes a walk may start from, each below `n`.
     pub entries: Vec<u32>,
-    /// Beam widths that searches take when none is asked for.
+    /// Efforts that searches take when none is asked for.
     pub efforts: Efforts,
+    /// Where walks stop.
+    pub margins: Margins,
 }
 
 impl Meta {
@@ -68,6 +72,7 @@ impl Meta {
         out.extend(self.typical_length.to_le_bytes());
         out.extend((self.entries.len() as u32).to_le_bytes());
         self.entries.iter().chain(&self.efforts.0).for_each(|e| out.extend(e.to_le_bytes()));
+        self.margins.0.iter().flatten().for_each(|margin| out.extend(margin.to_le_bytes()));
         out
     }
 
@@ -114,11 +119,24 @@ impl Meta {
         }
         let entries = reader.entries(count, n)?;
         let efforts = if version == 1 { Efforts::GUESSED } else { reader.efforts()? };
+        let margins = if version < 3 { Margins::UNBOUNDED } else { reader.margins()? };
         if !reader.0.is_empty() {
             return Err(bad("too long"));
         }
         let n = n as usize;
-        Ok(Self { metric, profile, n, dim, degree, seed, factor_scale, typical_length, entries, efforts })
+        Ok(Self {
+            metric,
+            profile,
+            n,
+            dim,
+            degree,
+            seed,
+            factor_scale,
+            typical_length,
+            entries,
+            efforts,
+            margins,
+        })
     }
 }
 
@@ -155,6 +173,17 @@ impl Reader<'_> {
         }
         Ok(efforts)
     }
+
+    fn margins(&mut self) -> Result<Margins, IndexError> {
+        let mut margins = Margins::UNBOUNDED;
+        for margin in margins.0.iter_mut().flatten() {
+            *margin = f32::from_le_bytes(self.take()?);
+            if !(0.0..=f32::MAX).contains(margin) {
+                return Err(IndexError::damaged("meta", "margin out of range"));
+            }
+        }
+        Ok(margins)
+    }
 }
 
 #[cfg(test)]
@@ -165,17 +194,34 @@ mod tests {
     const VERSION_1: &str =
         "534749580100010003000000000000000200000020000000070000000000000000000040000000400100000002000000";
 
+    fn version_1() -> Vec<u8> {
+        let pairs = (0..VERSION_1.len()).step_by(2).map(|at| &VERSION_1[at..at + 2]);
+        pairs.map(|pair| u8::from_str_radix(pair, 16).expect("hexadecimal")).collect()
+    }
+
+    #[test]
+    fn a_meta_of_version_2_has_efforts_and_no_margins() {
+        let mut bytes = version_1();
+        bytes[4] = 2;
+        [20u32, 130, 600].iter().for_each(|effort| bytes.extend(effort.to_le_bytes()));
+        let meta = Meta::decode(&bytes).expect("an old meta opens");
+        assert_eq!((meta.efforts, meta.margins), (Efforts([20, 130, 600]), Margins::UNBOUNDED));
+        let mut damaged = meta.encode();
+        let end = damaged.len();
+        damaged[end - 4..].copy_from_slice(&f32::NAN.to_le_bytes());
+        assert!(Meta::decode(&damaged).is_err(), "a margin is a number");
+    }
+
     #[test]
     fn a_meta_of_version_1_still_opens_with_guessed_efforts() {
-        let bytes: Vec<u8> = (0..VERSION_1.len())
-            .step_by(2)
-            .map(|at| u8::from_str_radix(&VERSION_1[at..at + 2], 16).expect("hexadecimal"))
-            .collect();
+        let bytes = version_1();
         let meta = Meta::decode(&bytes).expect("an old meta opens");
         assert_eq!((meta.n, meta.dim, meta.degree, meta.seed), (3, 2, 32, 7));
         assert_eq!((meta.metric, meta.profile), (Metric::Cosine, Profile::Fast));
         assert_eq!((meta.entries.as_slice(), meta.efforts), (&[2][..], Efforts::GUESSED));
-        let again = Meta { efforts: Efforts([20, 130, 600]), ..meta };
+        let mut margins = Margins::UNBOUNDED;
+        margins.0[1][2] = 0.25;
+        let again = Meta { efforts: Efforts([20, 130, 600]), margins, ..meta };
         assert_eq!(Meta::decode(&again.encode()).expect("it reads what it writes"), again);
     }
 }

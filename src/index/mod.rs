@@ -11,7 +11,7 @@
 //! | [`rows`], [`parts`], [`layout`], [`meta`] | vectors going in; the arrays and bytes coming out |
 //! | [`quantize`] | rotation, codes of vectors, codes of neighbours |
 //! | [`graph`] | building the graph |
-//! | [`build`], [`effort`] | all of it: vectors to [`IndexParts`], and how hard searches must try |
+//! | [`build`], [`effort`], [`reach`] | all of it: vectors to [`IndexParts`], how hard searches must try, where walks stop |
 //! | [`head`], [`view`] | opening those arrays again, checked |
 //! | [`allowed`], [`plan`] | filters, and which way of searching suits them |
 //! | [`walk`], [`scan`], [`search`] | walking the graph, scanning codes, and putting both together |
@@ -42,6 +42,7 @@ mod plan;
 mod progress;
 mod quantize;
 mod query;
+mod reach;
 mod rows;
 mod scan;
 mod scratch;

@@ -83,7 +83,7 @@ impl BuildParams {
 
 /// Most results one search may ask for.
 pub const K_MAX: usize = 10_000;
-/// Widest beam of a walk.
+/// Greatest effort of a walk.
 pub(super) const WIDTH_MAX: usize = 4 * K_MAX;
 
 /// How one search is done.
@@ -91,8 +91,8 @@ pub(super) const WIDTH_MAX: usize = 4 * K_MAX;
 pub struct SearchParams {
     /// Results wanted, 1 to [`K_MAX`].
     pub k: usize,
-    /// Nodes a walk keeps; raised to `k` where it is smaller. `None` takes the width that the build found to reach
-    /// recall 0.95.
+    /// Nodes a walk follows on average: fewer for easy queries, at most twice as many for hard ones. `None` takes what
+    /// the build found to reach recall 0.98.
     pub ef: Option<usize>,
 }
 

@@ -82,7 +82,9 @@ pub(super) struct Hops {
 }
 
 /// Chooses by estimated cost.
-pub(super) fn choose(sizes: &Sizes, allowed: usize, ef: usize, asking: Asking) -> Plan {
+///
+/// * `effort`: hops of a walk without filter on average; `keep`: hops of the longest, and nodes it keeps.
+pub(super) fn choose(sizes: &Sizes, allowed: usize, (effort, keep): (usize, usize), asking: Asking) -> Plan {
     let everything = asking == Asking::Nothing;
     let asked = sizes.n as f64
         * match asking {
@@ -94,18 +96,18 @@ pub(super) fn choose(sizes: &Sizes, allowed: usize, ef: usize, asking: Asking) -
     // A walk sees `1 / share` nodes for each allowed one. That is also more choice, so it may stop earlier than a plain
     // walk, of all whose nodes it has expanded: two plain walks are enough down to a share of a fifth.
     let per_allowed = sizes.n as f64 / allowed.max(1) as f64;
-    let hops_of = |walks: f64| 30.0 + ef as f64 * (0.4 * per_allowed).max(walks);
-    let hops = (30.0 + ef as f64 * per_allowed).min(hops_of(WALKS_ENOUGH));
-    if allowed <= ef || scan <= hops * sizes.hop_ns() {
+    let hops_of = |ef: usize, walks: f64| 30.0 + ef as f64 * (0.4 * per_allowed).max(walks);
+    let hops = (30.0 + effort as f64 * per_allowed).min(hops_of(effort, WALKS_ENOUGH));
+    if allowed <= keep || scan <= hops * sizes.hop_ns() {
         Plan::Scan
     } else if everything {
         Plan::Plain
     } else {
-        let far = hops_of(WALKS_ENOUGH_FAR);
+        let far = hops_of(keep, WALKS_ENOUGH_FAR);
         Plan::Filtered(Hops {
-            enough: hops_of(WALKS_ENOUGH) as u64,
+            enough: hops_of(keep, WALKS_ENOUGH) as u64,
             enough_far: (far * FAR_HOP * sizes.hop_ns() <= scan).then_some(far as u64),
-            max: (scan / sizes.hop_ns()) as u64 + ef as u64 / 4,
+            max: (scan / sizes.hop_ns()) as u64 + keep as u64 / 4,
             share: 1.0 / per_allowed,
         })
     }

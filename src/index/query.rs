@@ -22,6 +22,12 @@ pub(super) struct Query {
     pub(super) table: TableQuery,
     /// Euclidean length of the query as given.
     pub(super) length: f32,
+    /// See [`Query::spread`]: what is constant, and what each unit of the score takes off.
+    spread: (f32, f32),
+    /// What turns a score into one of the walk: a factor and a constant.
+    to_walk: (f32, f32),
+    /// See [`Query::error`]: for each step of a vector's code, and of the query; squared.
+    errors: (f32, f32),
     rotated: Vec<f32>,
 }
 
@@ -29,6 +35,14 @@ impl Query {
     /// Takes over a query that [`check`] accepted.
     pub(super) fn set(&mut self, kernels: &Kernels, meta: &Meta, rotation: &Rotation, vector: &[f32]) {
         self.length = kernels.dot_f32(vector, vector).sqrt();
+        let square = meta.typical_length * meta.typical_length;
+        self.spread = match meta.metric {
+            // Squared distance is 2 - 2s, and a tenth of what it typically is.
+            Metric::Cosine => (1.0, 0.8),
+            // The same where squared distance is `|q|^2 - s`.
+            Metric::L2 => (0.8 * self.length * self.length + 0.4 * square, 0.8),
+            Metric::Ip => (square, 0.0),
+        };
         let wanted = match meta.metric {
             Metric::L2 => self.length,
             Metric::Cosine => 1.0,
@@ -36,13 +50,58 @@ impl Query {
         };
         let scale = wanted / self.length;
         let scale = if scale.is_finite() { scale } else { 1.0 };
+        self.to_walk = match meta.metric {
+            Metric::Cosine => (1.0, 0.0),
+            Metric::Ip => (scale, 0.0),
+            Metric::L2 => (1.0, self.length * self.length),
+        };
         self.rotated.resize(rotation.padded_dim(), 0.0);
         rotation.apply(vector, &mut self.rotated);
         self.rotated.iter_mut().for_each(|x| *x *= scale);
         self.code.set(&self.rotated);
+        // A number rounded to steps errs by a twelfth of a step squared, and the estimate by that times the other's length; an
+        // estimate for L2 counts the product twice.
+        let other = if meta.metric == Metric::Cosine { 1.0 } else { meta.typical_length };
+        let twice = if meta.metric == Metric::L2 { 2.0 } else { 1.0 };
+        let part = SPREADS * SPREADS / 12.0;
+        let rounded = twice * other * self.code.step();
+        self.errors = (part * wanted * wanted, part * rounded * rounded);
         if meta.profile == Profile::Fast {
             self.table.set(&self.rotated);
         }
+    }
+}
+
+impl Query {
+    /// How widely scores spread below one that is among the best, in the scale of the walk; margins are in these units.
+    #[inline(always)]
+    pub(super) fn spread(&self, score: f32) -> f32 {
+        self.spread.0 - self.spread.1 * score
+    }
+}
+
+#[cfg(test)]
+impl Query {
+    /// A query of which only the spread matters.
+    pub(super) fn with_spread(constant: f32, of_score: f32) -> Self {
+        Self { spread: (constant, of_score), ..Self::default() }
+    }
+}
+
+/// How many standard deviations of an estimate count as its error.
+const SPREADS: f32 = 3.0;
+
+impl Query {
+    /// An error that few estimates from codes exceed, for a node of that factor.
+    #[inline(always)]
+    pub(super) fn error(&self, factor: f32) -> f32 {
+        (self.errors.0 * factor * factor + self.errors.1).sqrt()
+    }
+
+    /// A score in the scale of the walk.
+    #[inline(always)]
+    pub(super) fn walk_score(&self, score: f32) -> f32 {
+        score * self.to_walk.0 + self.to_walk.1
     }
 }
 

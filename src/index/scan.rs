@@ -14,9 +14,8 @@ pub(super) fn scan(view: &IndexView<'_>, keep: usize, allowed: &Allowed<'_>, scr
     fresh.clear();
     let mut look = |stretch: &mut Vec<u32>, rows: usize| {
         counts.estimates += rows as u64;
-        for node in stretch.drain(..rows) {
-            top.push(view.estimate(query, node), node);
-        }
+        view.estimate(query, &stretch[..rows], |score, node| top.push(score, node));
+        stretch.drain(..rows);
     };
     allowed.for_each(view.len(), |node| {
         view.prefetch_code(node);

@@ -17,6 +17,9 @@ pub struct Scratch {
     pub(super) beam: Beam,
     pub(super) open: BinaryHeap<Scored>,
     pub(super) fresh: Vec<u32>,
+    pub(super) pending: Vec<u32>,
+    /// Nodes about to enter the beam.
+    pub(super) entries: Vec<u64>,
     pub(super) top: Top,
     pub(super) found: Vec<Scored>,
     pub(super) counts: Counts,

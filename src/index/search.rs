@@ -4,7 +4,8 @@ use super::allowed::Allowed;
 use super::error::IndexError;
 use super::params::{K_MAX, Profile, SearchParams, WIDTH_MAX};
 use super::plan::{self, Plan};
-use super::query;
+use super::query::{self, Query};
+use super::reach::{self, Reach};
 use super::scan;
 use super::scratch::{Counts, Scratch};
 use super::top::Scored;
@@ -14,6 +15,9 @@ use crate::types::SegmentOffset;
 
 /// Allowed rows up to which all are scored exactly: making a query ready for codes costs as much.
 const SCORED_ROWS: usize = 200;
+
+/// Vectors that are asked for before they are scored.
+const AHEAD: usize = 6;
 
 /// Which way a search went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -102,14 +106,15 @@ impl IndexView<'_> {
         }
         query::check(self.meta.metric, self.meta.dim, query)?;
         scratch.counts = Counts::default();
-        let path = if count <= SCORED_ROWS && !allowed.is_all() && self.few_allowed(allowed, scratch) {
-            scratch.query.length = self.kernels.dot_f32(query, query).sqrt();
-            SearchPath::Exact
-        } else {
+        let estimated = count > SCORED_ROWS || allowed.is_all() || !self.few_allowed(allowed, scratch);
+        let path = if estimated {
             scratch.query.set(self.kernels, self.meta, self.rotation, query);
             self.collect(params, allowed, count, scratch)
+        } else {
+            scratch.query.length = self.kernels.dot_f32(query, query).sqrt();
+            SearchPath::Exact
         };
-        let hits = self.rescore(query, params.k, scratch);
+        let hits = self.rescore(query, params.k, estimated, scratch);
         let selectivity = if self.is_empty() { 0.0 } else { count as f32 / self.len() as f32 };
         Ok(SearchOutcome { hits, path, selectivity, counts: scratch.counts })
     }
@@ -135,13 +140,16 @@ impl IndexView<'_> {
         count: usize,
         scratch: &mut Scratch,
     ) -> SearchPath {
-        let (ef, keep) = (self.width(params), self.rescored(params.k));
-        let path = match plan::choose(&self.sizes(), count, ef, allowed.asking()) {
+        let (effort, keep) = (self.effort(params), self.rescored(params.k));
+        let reach = self.meta.margins.reach(params.k, effort, keep);
+        let path = match plan::choose(&self.sizes(), count, (effort, reach.keep), allowed.asking()) {
             Plan::Plain => {
-                walk::plain(self, ef, scratch);
+                walk::plain(self, &reach, scratch);
                 SearchPath::Plain
             }
-            Plan::Filtered(hops) if walk::filtered(self, ef, allowed, hops, scratch) => SearchPath::Filtered,
+            Plan::Filtered(hops) if walk::filtered(self, &reach, allowed, hops, scratch) => {
+                SearchPath::Filtered
+            }
             Plan::Filtered(_) => SearchPath::Escalated,
             Plan::Scan => SearchPath::Exact,
         };
@@ -156,26 +164,61 @@ impl IndexView<'_> {
         if walked { SearchPath::Escalated } else { path }
     }
 
-    /// Nodes a walk keeps.
-    fn width(&self, params: &SearchParams) -> usize {
-        params.ef.unwrap_or_else(|| self.meta.efforts.width(params.k)).max(params.k).min(WIDTH_MAX)
+    /// Walks for a query as wide as margins are measured for: its form and the scores found, best first.
+    ///
+    /// # Errors
+    /// As [`IndexView::search`].
+    pub(super) fn wide_walk(
+        &self,
+        query: &[f32],
+        scratch: &mut Scratch,
+    ) -> Result<(Query, Vec<f32>), IndexError> {
+        query::check(self.meta.metric, self.meta.dim, query)?;
+        scratch.query.set(self.kernels, self.meta, self.rotation, query);
+        walk::plain(self, &Reach::fixed(reach::WIDEST), scratch);
+        Ok((scratch.query.clone(), scratch.beam.iter().map(|(score, _)| score).collect()))
     }
 
-    /// How many of the best estimates are scored exactly for `k` results.
+    /// Nodes a walk follows on average.
+    fn effort(&self, params: &SearchParams) -> usize {
+        params.ef.unwrap_or_else(|| self.meta.efforts.width(params.k)).clamp(1, WIDTH_MAX)
+    }
+
+    /// How many of the best estimates may be scored exactly for `k` results.
     fn rescored(&self, k: usize) -> usize {
         match self.meta.profile {
-            Profile::Fast => k + k / 8 + 8,
+            Profile::Fast => 2 * k + 16,
             Profile::Compact => 2 * k + 100,
         }
     }
 
     /// Scores the nodes in `scratch.found` exactly and returns the best `k`.
-    fn rescore(&self, query: &[f32], k: usize, scratch: &mut Scratch) -> Vec<(SegmentOffset, f32)> {
-        let length = scratch.query.length;
-        scratch.counts.exact += scratch.found.len() as u64;
-        scratch.found.iter().for_each(|entry| self.prefetch_vector(entry.node));
-        scratch.found.iter_mut().for_each(|entry| entry.score = self.score(query, length, entry.node));
-        scratch.found.sort_unstable_by(|a, b| b.cmp(a));
-        scratch.found.iter().take(k).map(|entry| (SegmentOffset(entry.node), entry.score)).collect()
+    ///
+    /// * `estimated`: they are in the order of their estimates. Then it stops where what is left is worse than the k-th best by
+    ///   more than estimates err.
+    fn rescore(
+        &self,
+        query: &[f32],
+        k: usize,
+        estimated: bool,
+        scratch: &mut Scratch,
+    ) -> Vec<(SegmentOffset, f32)> {
+        let Scratch { query: form, found, top, counts, .. } = scratch;
+        top.reset(k);
+        found.iter().take(AHEAD).for_each(|entry| self.prefetch_vector(entry.node));
+        for (i, entry) in found.iter().enumerate() {
+            if let Some(worst) = top.worst().filter(|_| estimated)
+                && entry.score + form.error(self.factor(entry.node)) < form.walk_score(worst)
+            {
+                break;
+            }
+            if let Some(next) = found.get(i + AHEAD) {
+                self.prefetch_vector(next.node);
+            }
+            top.push(self.score(query, form.length, entry.node), entry.node);
+            counts.exact += 1;
+        }
+        top.drain_into(found);
+        found.iter().map(|entry| (SegmentOffset(entry.node), entry.score)).collect()
     }
 }

@@ -37,19 +37,34 @@ impl Eq for Scored {}
 pub(super) struct Top {
     worst_first: BinaryHeap<std::cmp::Reverse<Scored>>,
     capacity: usize,
+    /// Score of the last of a full list: nothing worse needs a look at the list.
+    least: Option<f32>,
 }
 
 impl Top {
+    /// Keeps the best `capacity`.
+    pub(super) fn new(capacity: usize) -> Self {
+        Self { capacity, ..Self::default() }
+    }
+
     /// Empties it and sets how many nodes are kept.
     pub(super) fn reset(&mut self, capacity: usize) {
         self.worst_first.clear();
         self.capacity = capacity;
+        self.least = None;
     }
 
     /// Offers a node.
     #[inline(always)]
     pub(super) fn push(&mut self, score: f32, node: u32) {
-        let entry = Scored { score, node };
+        if self.least.is_some_and(|least| score < least) {
+            return;
+        }
+        self.take(Scored { score, node });
+    }
+
+    /// Takes in a node that may be among the best.
+    fn take(&mut self, entry: Scored) {
         if self.worst_first.len() < self.capacity {
             self.worst_first.push(std::cmp::Reverse(entry));
         } else if let Some(mut worst) = self.worst_first.peek_mut()
@@ -57,11 +72,21 @@ impl Top {
         {
             worst.0 = entry;
         }
+        if self.worst_first.len() >= self.capacity {
+            self.least = self.worst_first.peek().map(|worst| worst.0.score);
+        }
+    }
+
+    /// Returns the score of the last of a full list.
+    #[inline(always)]
+    pub(super) fn worst(&self) -> Option<f32> {
+        self.least
     }
 
     /// Moves the nodes out, best first.
     pub(super) fn drain_into(&mut self, out: &mut Vec<Scored>) {
         out.clear();
+        self.least = None;
         out.extend(self.worst_first.drain().map(|r| r.0));
         out.sort_unstable_by(|a, b| b.cmp(a));
     }

@@ -11,6 +11,9 @@ use super::query::Query;
 use super::rows::Rows;
 use crate::types::Metric;
 
+/// The bits of a number that name a node.
+const NODE_BITS: u32 = (1 << 31) - 1;
+
 /// A borrowed index. See [`super::search`] for searching it.
 #[derive(Clone, Copy, Debug)]
 pub struct IndexView<'a> {
@@ -133,12 +136,30 @@ impl<'a> IndexView<'a> {
         prefetch(self.vectors.row(node as usize));
     }
 
-    /// Estimates a node's score in the walk's scale (see [`Query`]).
+    /// Estimates the scores of nodes in the walk's scale (see [`Query`]) and hands them over in order. The highest bit of a node
+    /// is a mark of the caller's.
     #[inline(always)]
-    pub(super) fn estimate(&self, query: &Query, node: u32) -> f32 {
-        let factors = self.factors(node).as_chunks::<4>().0;
-        let estimate = query.code.estimate(self.kernels, self.code(node), f32::from_le_bytes(factors[0]));
-        if factors.len() == 2 { estimate + f32::from_le_bytes(factors[1]) } else { estimate }
+    pub(super) fn estimate(&self, query: &Query, nodes: &[u32], mut each: impl FnMut(f32, u32)) {
+        for four in nodes.chunks(4) {
+            // Where fewer are left the last one is estimated again.
+            let node = |i: usize| four[i.min(four.len() - 1)] & NODE_BITS;
+            let factor = |i: usize, at: usize| {
+                let bytes = self.factors(node(i)).as_chunks::<4>().0;
+                bytes.get(at).map_or(0.0, |&bytes| f32::from_le_bytes(bytes))
+            };
+            let codes = std::array::from_fn(|i| self.code(node(i)));
+            let estimates = query.code.estimate(self.kernels, codes, std::array::from_fn(|i| factor(i, 0)));
+            for (i, &node) in four.iter().enumerate() {
+                let estimate = estimates[i];
+                each(if self.factor_stride == 8 { estimate + factor(i, 1) } else { estimate }, node);
+            }
+        }
+    }
+
+    /// Returns what the estimates of a node are multiplied with: about the size of one step of its code.
+    #[inline(always)]
+    pub(super) fn factor(&self, node: u32) -> f32 {
+        self.factors(node).first_chunk().map_or(0.0, |&bytes| f32::from_le_bytes(bytes))
     }
 
     /// Returns the exact score of a node.

@@ -3,9 +3,14 @@
 //! Two fetches a hop would wait for each other: the row, then the codes of the neighbours the row recommends. So
 //! those codes are asked for at once but looked at one hop later, while the next row is on its way.
 
+use std::collections::BinaryHeap;
+
 use super::allowed::Allowed;
+use super::graph::beam::{Beam, pack};
 use super::kernels::BATCH;
 use super::plan::Hops;
+use super::query::Query;
+use super::reach::Reach;
 use super::scratch::Scratch;
 use super::top::Scored;
 use super::view::IndexView;
@@ -20,33 +25,51 @@ const FAR_SHARE: f64 = 0.5;
 /// Hops after which a walk knows where it is.
 const HOPS_TO_KNOW: u64 = 64;
 
-/// Walks with no filter: afterwards `scratch.beam` holds the best `ef` nodes that were found.
-pub(super) fn plain(view: &IndexView<'_>, ef: usize, scratch: &mut Scratch) {
-    start(view, ef, scratch);
-    for _ in 0..(ef / 8).clamp(2, 16) {
-        if let Some(entry) = scratch.open.pop() {
-            scratch.beam.insert(entry.score, entry.node);
+/// Walks with no filter: afterwards `scratch.beam` holds the best nodes that were found.
+///
+/// Three nodes are under way at a time: one whose row was asked for, one whose row is there and is read, and
+/// one whose neighbours' codes are there and are looked at.
+pub(super) fn plain(view: &IndexView<'_>, reach: &Reach, scratch: &mut Scratch) {
+    start(view, reach.keep, scratch);
+    let Scratch { query, visited, beam, entries, pending, .. } = scratch;
+    entries.clear();
+    view.estimate(query, &view.meta.entries, |score, node| {
+        if visited.insert(node) {
+            entries.push(pack(score, node));
         }
-    }
-    scratch.fresh.clear();
+    });
+    entries.sort_unstable_by(|a, b| b.cmp(a));
+    entries.truncate((reach.keep / 8).clamp(2, 16));
+    beam.insert_all(entries);
+    pending.clear();
+    let mut read: Option<(f32, u32)> = None;
     loop {
-        let popped = scratch.beam.pop();
-        for &next in &scratch.fresh {
-            let score = view.estimate(&scratch.query, next);
-            if score > scratch.beam.threshold() {
-                scratch.beam.insert(score, next);
-            }
+        let bounds = reach.bounds(&scratch.beam, &scratch.query, scratch.counts.hops);
+        let asked = scratch.beam.pop().filter(|&(score, _)| score >= bounds.follow);
+        if let Some((_, node)) = asked {
+            view.prefetch_row(node);
         }
-        if let Some(next) = scratch.beam.peek() {
-            view.prefetch_row(next);
+        let Scratch { query, fresh, pending, visited, counts, beam, entries, .. } = scratch;
+        fresh.clear();
+        if let Some((score, node)) = read {
+            counts.hops += 1;
+            recommended(view, query, (score, node), bounds.look, |links, mask| {
+                visited.insert_links(links, mask, view.meta.n, fresh);
+            });
+            fresh.iter().for_each(|&node| view.prefetch_code(node));
+            counts.estimates += fresh.len() as u64;
         }
-        match popped {
-            Some((score, node)) => {
-                propose(view, node, score, scratch);
-                see_all(view, scratch);
+        entries.clear();
+        view.estimate(query, pending, |score, node| {
+            if score > bounds.follow {
+                entries.push(pack(score, node));
             }
-            None if scratch.beam.peek().is_none() => return,
-            None => scratch.fresh.clear(),
+        });
+        beam.insert_all(entries);
+        std::mem::swap(fresh, pending);
+        read = asked;
+        if read.is_none() && pending.is_empty() {
+            return;
         }
     }
 }
@@ -61,15 +84,21 @@ pub(super) fn plain(view: &IndexView<'_>, ef: usize, scratch: &mut Scratch) {
 /// how many of the nodes it meets are allowed.
 pub(super) fn filtered(
     view: &IndexView<'_>,
-    ef: usize,
+    reach: &Reach,
     allowed: &Allowed<'_>,
     hops: Hops,
     scratch: &mut Scratch,
 ) -> bool {
-    start(view, ef, scratch);
-    let entries: Vec<Scored> = scratch.open.drain().collect();
-    for entry in entries {
-        meet(entry.score, entry.node, allowed.contains(entry.node), scratch);
+    start(view, reach.keep, scratch);
+    let Scratch { query, visited, beam, open, .. } = scratch;
+    open.clear();
+    view.estimate(query, &view.meta.entries, |score, node| {
+        if visited.insert(node) {
+            meet(score, node, allowed.contains(node), beam, open);
+        }
+    });
+    if let Some(best) = open.peek() {
+        view.prefetch_row(best.node & !REJECTED);
     }
     scratch.fresh.clear();
     // Hops through rejected nodes that may lead to further rejected ones: what a listener has heard lies around the
@@ -77,18 +106,21 @@ pub(super) fn filtered(
     let mut detours = DETOURS;
     let mut met = Met::default();
     loop {
-        let popped = scratch.open.pop().filter(|best| best.score >= scratch.beam.threshold());
+        let bounds = reach.bounds(&scratch.beam, &scratch.query, scratch.counts.hops);
+        let popped = scratch.open.pop().filter(|best| best.score >= bounds.follow);
         let pending = std::mem::take(&mut scratch.fresh);
-        for &next in &pending {
-            let node = next & !REJECTED;
-            meet(view.estimate(&scratch.query, node), node, next & REJECTED == 0, scratch);
-        }
+        let Scratch { query, beam, open, .. } = scratch;
+        view.estimate(query, &pending, |score, next| {
+            if score > bounds.follow {
+                meet(score, next & !REJECTED, next & REJECTED == 0, beam, open);
+            }
+        });
         scratch.fresh = pending;
         if let Some(next) = scratch.open.peek() {
             view.prefetch_row(next.node & !REJECTED);
         }
         let Some(Scored { score, node }) = popped else {
-            if scratch.open.peek().is_none_or(|best| best.score < scratch.beam.threshold()) {
+            if scratch.open.peek().is_none_or(|best| best.score < bounds.follow) {
                 return true;
             }
             scratch.fresh.clear();
@@ -104,7 +136,7 @@ pub(super) fn filtered(
         if scratch.counts.hops >= hops.max || (enough.is_none() && done >= HOPS_TO_KNOW) {
             return false;
         }
-        propose(view, node & !REJECTED, score, scratch);
+        propose(view, node & !REJECTED, score, bounds.look, scratch);
         let is_bridge = node & REJECTED != 0;
         if is_bridge && detours > 0 {
             detours -= 1;
@@ -129,85 +161,71 @@ impl Met {
 
 /// Puts a node that was estimated where it belongs.
 #[inline(always)]
-fn meet(score: f32, node: u32, is_allowed: bool, scratch: &mut Scratch) {
-    if score > scratch.beam.threshold() {
-        scratch.open.push(Scored { score, node: if is_allowed { node } else { node | REJECTED } });
+fn meet(score: f32, node: u32, is_allowed: bool, beam: &mut Beam, open: &mut BinaryHeap<Scored>) {
+    if score > beam.threshold() {
+        open.push(Scored { score, node: if is_allowed { node } else { node | REJECTED } });
         if is_allowed {
-            scratch.beam.insert(score, node);
+            beam.insert(score, node);
         }
     }
 }
 
-/// Empties the working memory and puts all entry nodes into `scratch.open`.
+/// Empties the working memory and asks for the codes of the nodes a walk may start from.
 fn start(view: &IndexView<'_>, ef: usize, scratch: &mut Scratch) {
     scratch.visited.reset(view.len());
     if let Some(node) = scratch.hidden {
         scratch.visited.insert(node);
     }
     scratch.beam.reset(ef);
-    scratch.open.clear();
     view.meta.entries.iter().for_each(|&entry| view.prefetch_code(entry));
-    for &node in &view.meta.entries {
-        if scratch.visited.insert(node) {
-            scratch.open.push(Scored { score: view.estimate(&scratch.query, node), node });
-        }
-    }
     scratch.counts.estimates += view.meta.entries.len() as u64;
-    if let Some(best) = scratch.open.peek() {
-        view.prefetch_row(best.node);
-    }
 }
 
-/// Collects into `scratch.fresh` the neighbours of `node` that were not seen yet and may enter the beam.
+/// Hands over the links of a node, 32 at a time, and which of them may lead to something better than `threshold`.
 ///
 /// In the fast profile the codes beside the links decide; a neighbour they turn down stays unseen and may be
 /// proposed again by another node.
 #[inline(always)]
-fn propose(view: &IndexView<'_>, node: u32, score: f32, scratch: &mut Scratch) {
-    scratch.counts.hops += 1;
-    scratch.fresh.clear();
+fn recommended(
+    view: &IndexView<'_>,
+    query: &Query,
+    (score, node): (f32, u32),
+    threshold: f32,
+    mut each: impl FnMut(&[[u8; 4]], u32),
+) {
     let row = view.row(node);
-    if !view.layout.with_signs {
-        for next in view.links(node) {
-            propose_one(view, next, scratch);
-        }
-        return;
-    }
-    let threshold = scratch.beam.threshold();
     let mut estimates = [0.0f32; BATCH];
     for block in 0..view.layout.degree / BATCH {
         let links = row[4 * BATCH * block..4 * BATCH * (block + 1)].as_chunks::<4>().0;
-        let beside = (&row[view.layout.signs(block)], &row[view.layout.factors(block)]);
-        let query = &scratch.query.table;
-        let mut mask =
-            query.scan(view.kernels, beside, score, view.meta.factor_scale, threshold, &mut estimates);
+        let mask = if view.layout.with_signs {
+            let beside = (&row[view.layout.signs(block)], &row[view.layout.factors(block)]);
+            query.table.scan(view.kernels, beside, score, view.meta.factor_scale, threshold, &mut estimates)
+        } else {
+            u32::MAX
+        };
+        each(links, mask);
+    }
+}
+
+/// Collects into `scratch.fresh` the neighbours of a node that were not seen yet and may enter the beam.
+#[inline(always)]
+fn propose(view: &IndexView<'_>, node: u32, score: f32, threshold: f32, scratch: &mut Scratch) {
+    let Scratch { query, fresh, visited, counts, .. } = scratch;
+    counts.hops += 1;
+    fresh.clear();
+    recommended(view, query, (score, node), threshold, |links, mut mask| {
         while mask != 0 {
-            let link = links[mask.trailing_zeros() as usize];
+            let next = u32::from_le_bytes(links[mask.trailing_zeros() as usize]);
             mask &= mask - 1;
-            propose_one(view, u32::from_le_bytes(link), scratch);
+            // A damaged link leads nowhere.
+            if (next as usize) < view.meta.n && !visited.contains(next) {
+                fresh.push(next);
+            }
         }
-    }
+    });
 }
 
-/// Takes a link up unless its node was seen before, or the link is damaged and leads nowhere.
-#[inline(always)]
-fn propose_one(view: &IndexView<'_>, node: u32, scratch: &mut Scratch) {
-    if (node as usize) < view.meta.n && !scratch.visited.contains(node) {
-        scratch.fresh.push(node);
-    }
-}
-
-/// Marks what was proposed as seen and asks for its codes.
-#[inline(always)]
-fn see_all(view: &IndexView<'_>, scratch: &mut Scratch) {
-    let Scratch { fresh, visited, counts, .. } = scratch;
-    // A damaged row may name a node twice.
-    fresh.retain(|&node| visited.insert(node));
-    fresh.iter().for_each(|&node| view.prefetch_code(node));
-    counts.estimates += fresh.len() as u64;
-}
-
-/// The same under a filter: drops what may only be walked through where no bridge is wanted, and marks the rest.
+/// Drops what may only be walked through where no bridge is wanted, marks the rest as seen and asks for its codes.
 #[inline(always)]
 fn see_some(
     view: &IndexView<'_>,

@@ -93,6 +93,7 @@ impl Inner {
             warn!(%error, "events still wait for tracks that are there; it is tried again");
         }
         self.persist_users()?;
+        self.caches.recall.check(&self.caches)?;
         if self.peers.is_some() {
             if !self.tracks.group.leads() {
                 return self.follow_checkpoint();

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use super::listener::ListenerCache;
 use super::prior::PriorCache;
 use super::recipe::RecipeBook;
-use super::retrieve::{IndexHeads, Searchers};
+use super::retrieve::{IndexHeads, LiveRecall, Searchers};
 use super::sources::trending::TrendCache;
 use super::sources::{ReleaseCache, ShelfCache};
 use super::statistics::{Statistics, StatisticsCache};
@@ -26,6 +26,8 @@ pub struct Caches {
     pub rules: RuleCache,
     /// Opened indexes.
     pub heads: IndexHeads,
+    /// Searches to be checked for recall.
+    pub recall: LiveRecall,
     /// What was derived of active listeners.
     pub listeners: ListenerCache,
     /// Mean vectors of listeners by region and age band.

@@ -167,7 +167,7 @@ pub struct SearchRequest {
     pub text: Option<String>,
     /// How many.
     pub k: u32,
-    /// Breadth of the graph search; chosen from `k` when absent.
+    /// Effort of the graph search: nodes it follows on average; chosen from `k` when absent.
     pub ef: Option<u32>,
     /// Conditions.
     pub filter: TrackFilter,

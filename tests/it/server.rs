@@ -141,6 +141,20 @@ fn every_command_works_against_a_server_and_prints_what_scripts_rely_on() {
     {
         assert!(metrics.contains(name), "{metrics}");
     }
+    // The worker has checked at least one of those searches exactly.
+    let counted = |name: &str| -> f64 {
+        let page = server.get("/metrics");
+        let lines = page.lines().filter(|line| line.starts_with(name) && line.contains("space=\""));
+        lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+    };
+    let start = std::time::Instant::now();
+    while counted("segue_search_checks_total{") < 1.0 {
+        assert!(start.elapsed().as_secs() < 60, "no search was checked");
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    let (found, wanted) =
+        (counted("segue_search_checked_found_total{"), counted("segue_search_checked_results_total{"));
+    assert!(wanted >= 1.0 && found >= 0.95 * wanted && found <= wanted, "{found} of {wanted}");
     server.terminate();
     let (status, log) = server.wait();
     assert!(status.success(), "{status}: {log}");

@@ -2,6 +2,8 @@
 
 /// Marks an entry whose links were followed.
 const EXPANDED: u64 = 1;
+/// Room for nodes that are added together.
+const BATCH: usize = 128;
 /// Largest node number.
 const NODE_MAX: u32 = (1 << 31) - 1;
 
@@ -19,9 +21,9 @@ pub struct Beam {
     threshold: f32,
 }
 
-/// The number of a node that is not expanded.
+/// The entry of a node that is not expanded.
 #[inline(always)]
-fn pack(score: f32, node: u32) -> u64 {
+pub fn pack(score: f32, node: u32) -> u64 {
     debug_assert!(node <= NODE_MAX);
     let bits = score.to_bits();
     let monotone = if bits >> 31 == 1 { !bits } else { bits | 1 << 31 };
@@ -39,7 +41,7 @@ impl Beam {
     /// Empties the beam and sets how many nodes it keeps (at least one).
     pub fn reset(&mut self, capacity: usize) {
         self.entries.clear();
-        self.entries.reserve(capacity + 1);
+        self.entries.reserve(capacity + BATCH);
         self.capacity = capacity.max(1);
         self.cursor = 0;
         self.threshold = f32::NEG_INFINITY;
@@ -49,6 +51,12 @@ impl Beam {
     #[inline(always)]
     pub fn threshold(&self) -> f32 {
         self.threshold
+    }
+
+    /// Returns the score of the entry at `place`.
+    #[inline(always)]
+    pub fn score(&self, place: usize) -> Option<f32> {
+        self.entries.get(place).map(|&entry| unpack(entry).0)
     }
 
     /// Adds a node that is not in the beam, unless it is worse than all of a full beam. Cost: up to `capacity` moves.
@@ -65,6 +73,32 @@ impl Beam {
         }
         self.entries.insert(at, entry);
         self.cursor = self.cursor.min(at);
+        if self.entries.len() == self.capacity {
+            self.threshold = unpack(self.entries[self.capacity - 1]).0;
+        }
+    }
+
+    /// Adds nodes that are not in the beam, as entries in any order, as far as they are better than the last of a full beam.
+    ///
+    /// Cost: one search each, and one pass over what has to move.
+    #[inline]
+    pub fn insert_all(&mut self, new: &mut [u64]) {
+        new.sort_unstable_by(|a, b| b.cmp(a));
+        let new = &new[..new.len().min(self.capacity)];
+        let Some(&best) = new.first() else { return };
+        let mut old = self.entries.len();
+        let mut end = old + new.len();
+        self.entries.resize(end, 0);
+        for &entry in new.iter().rev() {
+            let at = self.entries[..old].partition_point(|&other| other > entry);
+            self.entries.copy_within(at..old, end - (old - at));
+            end -= old - at + 1;
+            self.entries[end] = entry;
+            old = at;
+        }
+        debug_assert!(self.entries[old] == best);
+        self.cursor = self.cursor.min(old);
+        self.entries.truncate(self.capacity);
         if self.entries.len() == self.capacity {
             self.threshold = unpack(self.entries[self.capacity - 1]).0;
         }
@@ -117,8 +151,17 @@ mod tests {
             let mut beam = Beam::default();
             beam.reset(capacity);
             let mut popped = Vec::new();
-            for &(score, node) in &all {
-                beam.insert(score, node);
+            let mut rest = all.as_slice();
+            while let Some((&(score, node), others)) = rest.split_first() {
+                if random.below(2) == 0 {
+                    beam.insert(score, node);
+                    rest = others;
+                } else {
+                    let (some, others) = rest.split_at(rest.len().min(random.below(9) as usize));
+                    let mut entries: Vec<u64> = some.iter().map(|&(score, node)| pack(score, node)).collect();
+                    beam.insert_all(&mut entries);
+                    rest = others;
+                }
                 if random.below(3) == 0 {
                     popped.extend(beam.pop());
                 }

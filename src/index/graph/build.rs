@@ -7,7 +7,7 @@
 
 use rayon::prelude::*;
 
-use super::beam::Beam;
+use super::beam::{Beam, pack};
 use super::geometry::Geometry;
 use super::links::Links;
 use super::prune::{Candidate, choose, order};
@@ -16,6 +16,9 @@ use crate::index::error::IndexError;
 use crate::index::kernels::prefetch;
 use crate::index::progress::Progress;
 use crate::types::SplitMix64;
+
+/// The second pass searches with a beam so many times narrower: it finds its way in a whole graph.
+const SECOND: usize = 2;
 
 /// Shape of the graph.
 #[derive(Clone, Debug)]
@@ -34,6 +37,7 @@ struct Worker {
     visited: Visited,
     beam: Beam,
     fresh: Vec<u32>,
+    entries: Vec<u64>,
     candidates: Vec<Candidate>,
     chosen: Vec<u32>,
 }
@@ -60,8 +64,9 @@ pub fn build(
         done += size;
         progress.report(done, 2 * n)?;
     }
+    let second = GraphParams { ef: params.ef.div_ceil(SECOND), ..params.clone() };
     for (i, batch) in sequence.chunks(largest).enumerate() {
-        insert_batch(geometry, &mut links, entry, batch, params);
+        insert_batch(geometry, &mut links, entry, batch, &second);
         progress.report(n + (i * largest + batch.len()), 2 * n)?;
     }
     Ok(links)
@@ -115,7 +120,7 @@ fn insert_batch(geometry: &Geometry, links: &mut Links, entry: u32, batch: &[u32
 
 /// Walks towards `node` and leaves every node whose links were followed, and the final beam, in `worker.candidates`.
 fn search(geometry: &Geometry, links: &Links, entry: u32, node: u32, ef: usize, worker: &mut Worker) {
-    let Worker { visited, beam, fresh, candidates, .. } = worker;
+    let Worker { visited, beam, fresh, entries, candidates, .. } = worker;
     visited.reset(geometry.len());
     beam.reset(ef);
     candidates.clear();
@@ -125,12 +130,14 @@ fn search(geometry: &Geometry, links: &Links, entry: u32, node: u32, ef: usize, 
     // As in searches (see `walk`): what was asked for is looked at one hop later.
     loop {
         let popped = beam.pop();
-        for next in fresh.drain(..) {
-            let score = -geometry.distance(node, next);
-            if score > beam.threshold() {
-                beam.insert(score, next);
+        entries.clear();
+        geometry.distances(node, fresh, |distance, next| {
+            if -distance > beam.threshold() {
+                entries.push(pack(-distance, next));
             }
-        }
+        });
+        beam.insert_all(entries);
+        fresh.clear();
         if let Some(next) = beam.peek() {
             prefetch(links.of(next));
         }
@@ -141,13 +148,11 @@ fn search(geometry: &Geometry, links: &Links, entry: u32, node: u32, ef: usize, 
             continue;
         };
         candidates.push((-score, at));
-        for &next in links.of(at) {
-            if visited.insert(next) {
-                prefetch(geometry.bytes(next));
-                fresh.push(next);
-            }
-        }
+        visited.insert_all(links.of(at), fresh);
+        fresh.iter().for_each(|&next| prefetch(geometry.bytes(next)));
     }
+    // Those still in the beam come from there.
+    candidates.retain(|&(distance, _)| -distance < beam.threshold());
     candidates.extend(beam.iter().map(|(score, v)| (-score, v)));
 }
 

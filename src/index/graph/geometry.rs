@@ -6,7 +6,7 @@
 
 use rayon::prelude::*;
 
-use crate::index::kernels::Kernels;
+use crate::index::kernels::{Kernels, as_raw};
 use crate::index::quantize::codes::encode_bytes;
 
 /// What makes two stored vectors near each other.
@@ -29,6 +29,8 @@ pub struct Geometry {
     factors: Vec<f32>,
     /// Size of one step of each vector.
     steps: Vec<f32>,
+    /// Sum of the bytes of each vector, for the kernels.
+    sums: Vec<i32>,
     /// Squared length of each rounded vector.
     squares: Vec<f32>,
     /// One over the length of each rounded vector, 0 for zero vectors; for products only.
@@ -58,7 +60,9 @@ impl Geometry {
             Comparison::Product => squares.iter().map(inverse).collect(),
             Comparison::Euclidean => Vec::new(),
         };
-        Self { kernels, comparison, padded_dim, bytes, factors, steps, squares, inverse_lengths }
+        let sum = |code: &[i8]| code.iter().map(|&b| i32::from(b)).sum();
+        let sums = bytes.par_chunks(padded_dim).map(sum).collect();
+        Self { kernels, comparison, padded_dim, bytes, factors, steps, sums, squares, inverse_lengths }
     }
 
     /// Number of vectors.
@@ -86,8 +90,30 @@ impl Geometry {
     /// Compares two vectors: smaller is nearer.
     #[inline(always)]
     pub fn distance(&self, a: u32, b: u32) -> f32 {
-        let product = self.kernels.dot_i8(self.bytes(a), self.bytes(b)) as f32;
-        let dot = product * (self.steps[a as usize] * self.steps[b as usize]);
+        self.distance_of(a, b, self.kernels.dot_i8(self.bytes(a), self.bytes(b)))
+    }
+
+    /// Compares one vector with others and hands over what each is away, in order.
+    #[inline(always)]
+    pub fn distances(&self, a: u32, others: &[u32], mut each: impl FnMut(f32, u32)) {
+        for four in others.chunks(4) {
+            let products = self.products(a, four);
+            for (&b, product) in four.iter().zip(products) {
+                each(self.distance_of(a, b, product), b);
+            }
+        }
+    }
+
+    /// Integer products of one vector with up to four; where fewer are given the last one is repeated.
+    #[inline(always)]
+    fn products(&self, a: u32, others: &[u32]) -> [i32; 4] {
+        let codes = std::array::from_fn(|i| as_raw(self.bytes(others[i.min(others.len() - 1)])));
+        self.kernels.dot_i8_four(self.bytes(a), self.sums[a as usize], codes)
+    }
+
+    #[inline(always)]
+    fn distance_of(&self, a: u32, b: u32, product: i32) -> f32 {
+        let dot = product as f32 * (self.steps[a as usize] * self.steps[b as usize]);
         match self.comparison {
             Comparison::Product => -dot,
             Comparison::Euclidean => {
@@ -96,21 +122,24 @@ impl Geometry {
         }
     }
 
-    /// Whether a link from `node` to `candidate`, `direct` away, is needless beside one to `other`: that lies nearer to the
-    /// candidate than the node does.
+    /// Whether a link from `node` to `candidate`, `direct` away, is needless beside those to `others`: one of them lies nearer to
+    /// the candidate than the node does.
     ///
     /// For products nearer is meant by angle. By product, long vectors would be near to everything and a row would hold
     /// little else.
     #[inline(always)]
-    pub fn shadows(&self, other: u32, candidate: u32, node: u32, direct: f32) -> bool {
-        let detour = self.distance(other, candidate);
-        match self.comparison {
+    pub fn shadowed(&self, others: &[u32], candidate: u32, node: u32, direct: f32) -> bool {
+        let shadows = |other: u32, detour: f32| match self.comparison {
             Comparison::Euclidean => detour < direct,
             Comparison::Product => {
                 let inverse = |v: u32| self.inverse_lengths[v as usize];
                 detour * inverse(other) < direct * inverse(node)
             }
-        }
+        };
+        others.chunks(4).any(|four| {
+            let products = self.products(candidate, four);
+            four.iter().zip(products).any(|(&o, product)| shadows(o, self.distance_of(o, candidate, product)))
+        })
     }
 
     /// Writes one vector back as floats.

@@ -10,7 +10,8 @@ pub type Candidate = (f32, u32);
 
 /// Sorts by distance, ties by number, and removes repeats and `node` itself.
 pub fn order(node: u32, candidates: &mut Vec<Candidate>) {
-    candidates.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+    // Most come in order already, which a stable sort makes use of.
+    candidates.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
     candidates.dedup_by_key(|c| c.1);
     candidates.retain(|c| c.1 != node);
 }
@@ -32,7 +33,7 @@ pub fn choose(
         if chosen.len() == degree {
             return;
         }
-        if chosen.iter().any(|&other| geometry.shadows(other, candidate, node, direct)) {
+        if geometry.shadowed(chosen, candidate, node, direct) {
             left.push(candidate);
         } else {
             chosen.push(candidate);

@@ -1,17 +1,18 @@
-//! Which nodes a walk has seen: one bit a node, cleared by the list of words that were touched.
+//! Which nodes a walk has seen: one bit a node, cleared by the list of those nodes.
 
 /// A set of node numbers with a cheap clear.
 #[derive(Clone, Debug, Default)]
 pub struct Visited {
     words: Vec<u64>,
-    touched: Vec<u32>,
+    /// Every node of the set.
+    nodes: Vec<u32>,
 }
 
 impl Visited {
-    /// Empties the set and makes room for nodes `0..n`. Cost: the words touched since the last call.
+    /// Empties the set and makes room for nodes `0..n`. Cost: the nodes added since the last call.
     pub fn reset(&mut self, n: usize) {
-        for word in self.touched.drain(..) {
-            self.words[word as usize] = 0;
+        for node in self.nodes.drain(..) {
+            self.words[(node / 64) as usize] = 0;
         }
         let words = n.div_ceil(64);
         if self.words.len() < words {
@@ -28,15 +29,51 @@ impl Visited {
     /// Adds `node`; returns whether it is new.
     #[inline(always)]
     pub fn insert(&mut self, node: u32) -> bool {
-        let at = (node / 64) as usize;
-        let (word, bit) = (&mut self.words[at], 1u64 << (node % 64));
-        if *word & bit != 0 {
-            return false;
-        }
-        if *word == 0 {
-            self.touched.push(at as u32);
-        }
+        let (word, bit) = (&mut self.words[(node / 64) as usize], 1u64 << (node % 64));
+        let is_new = *word & bit == 0;
         *word |= bit;
-        true
+        if is_new {
+            self.nodes.push(node);
+        }
+        is_new
+    }
+
+    /// Adds the links whose bits are set in `mask` and appends the new ones to `fresh`; see [`Visited::insert_all`]. Links that
+    /// lead to no node below `n` are passed over.
+    #[inline(always)]
+    pub fn insert_links(&mut self, links: &[[u8; 4]], mut mask: u32, n: usize, fresh: &mut Vec<u32>) {
+        let next = || {
+            if mask == 0 {
+                return None;
+            }
+            let link = links[mask.trailing_zeros() as usize];
+            mask &= mask - 1;
+            Some(u32::from_le_bytes(link))
+        };
+        self.extend(std::iter::from_fn(next).filter(|&node| (node as usize) < n), links.len(), fresh);
+    }
+
+    /// Adds `nodes` and appends the new ones to `fresh`.
+    ///
+    /// Whether a node is new decides no branch: most of those a walk comes upon were seen before, in no order that could
+    /// be guessed.
+    #[inline(always)]
+    pub fn insert_all(&mut self, nodes: &[u32], fresh: &mut Vec<u32>) {
+        self.extend(nodes.iter().copied(), nodes.len(), fresh);
+    }
+
+    /// As above, for at most `most` nodes.
+    #[inline(always)]
+    fn extend(&mut self, nodes: impl Iterator<Item = u32>, most: usize, fresh: &mut Vec<u32>) {
+        let (start, mut count) = (fresh.len(), 0);
+        fresh.resize(start + most, 0);
+        for node in nodes {
+            let (word, bit) = (&mut self.words[(node / 64) as usize], 1u64 << (node % 64));
+            fresh[start + count] = node;
+            count += usize::from(*word & bit == 0);
+            *word |= bit;
+        }
+        fresh.truncate(start + count);
+        self.nodes.extend_from_slice(&fresh[start..]);
     }
 }

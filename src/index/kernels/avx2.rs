@@ -6,6 +6,7 @@
 
 use std::arch::x86_64::*;
 
+use super::prefetch::as_signed;
 use super::scalar::{finish_block, fold_lanes};
 use super::{BATCH, BlockScale, InstructionSet, Kernels};
 
@@ -23,6 +24,8 @@ pub(super) fn kernels() -> Option<Kernels> {
         dot_u4: |low, high, code| unsafe { dot_u4(low, high, code) },
         // SAFETY: as above; lengths are equal multiples of 64.
         dot_i8: |a, b| unsafe { dot_i8(a, b) },
+        // SAFETY: as above; all four codes are as long as the query.
+        dot_i8_four: |a, _sum, codes| codes.map(|code| unsafe { dot_i8(a, as_signed(code)) }),
         // SAFETY: as above; `codes` and `table` are equal multiples of 64 bytes.
         scan_block: |codes, table, factors, scale, threshold, out| unsafe {
             scan_block(codes, table, factors, scale, threshold, out)

@@ -25,6 +25,8 @@ pub(super) fn kernels() -> Option<Kernels> {
         dot_u4: |low, high, code| unsafe { dot_u4(low, high, code) },
         // SAFETY: as above; lengths are equal multiples of 64.
         dot_i8: |a, b| unsafe { dot_i8(a, b) },
+        // SAFETY: as above; all four codes are as long as the query.
+        dot_i8_four: |a, sum, codes| unsafe { dot_i8_four(a, sum, codes) },
         // SAFETY: as above; `codes` and `table` are equal multiples of 64 bytes and `factors` has 128.
         scan_block: |codes, table, factors, scale, threshold, out| unsafe {
             scan_block(codes, table, factors, scale, threshold, out)
@@ -136,6 +138,38 @@ unsafe fn dot_i8(a: &[i8], b: &[i8]) -> i32 {
         sum = _mm512_dpbusd_epi32(sum, flip, y);
     }
     _mm512_reduce_add_epi32(_mm512_sub_epi32(acc, sum))
+}
+
+/// Four codes against one query. The instruction multiplies unsigned by signed: code + 128 is used, and 128·Σa taken off again.
+///
+/// # Safety
+/// The features are present; all lengths are equal multiples of 64; `sum` is Σa.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+unsafe fn dot_i8_four(a: &[i8], sum: i32, codes: [&[u8]; 4]) -> [i32; 4] {
+    let flip = _mm512_set1_epi8(-128);
+    let mut acc = [_mm512_setzero_si512(); 4];
+    for at in (0..a.len()).step_by(64) {
+        // SAFETY: `at + 64 <= len` of the query and of every code.
+        unsafe {
+            let query = _mm512_loadu_si512(a.as_ptr().add(at).cast());
+            for (acc, code) in acc.iter_mut().zip(codes) {
+                let code = _mm512_loadu_si512(code.as_ptr().add(at).cast());
+                *acc = _mm512_dpbusd_epi32(*acc, _mm512_xor_si512(code, flip), query);
+            }
+        }
+    }
+    // Transposed sums: pairs of accumulators are folded together until one lane each is left.
+    let fold =
+        |x: __m512i, y: __m512i| _mm512_add_epi32(_mm512_unpacklo_epi32(x, y), _mm512_unpackhi_epi32(x, y));
+    let (ab, cd) = (fold(acc[0], acc[1]), fold(acc[2], acc[3]));
+    let all = _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
+    let half = _mm256_add_epi32(_mm512_castsi512_si256(all), _mm512_extracti64x4_epi64::<1>(all));
+    let four = _mm_add_epi32(_mm256_castsi256_si128(half), _mm256_extracti128_si256::<1>(half));
+    let four = _mm_sub_epi32(four, _mm_set1_epi32(sum * 128));
+    let mut out = [0; 4];
+    // SAFETY: `out` has room for four numbers.
+    unsafe { _mm_storeu_si128(out.as_mut_ptr().cast(), four) };
+    out
 }
 
 /// Adds the four 128-bit parts of a register of 16-bit sums: 8 sums, as 32-bit values.

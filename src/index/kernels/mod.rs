@@ -23,7 +23,7 @@ mod tests;
 
 use std::sync::OnceLock;
 
-pub use prefetch::prefetch;
+pub use prefetch::{as_raw, prefetch};
 
 /// Neighbours estimated together by [`Kernels::scan_block`]; the degree of a graph is a multiple of it.
 pub const BATCH: usize = 32;
@@ -55,6 +55,7 @@ pub struct BlockScale {
 type DotF32 = fn(&[f32], &[f32]) -> f32;
 type DotCodes = fn(&[i8], &[i8], &[u8]) -> i32;
 type DotBytes = fn(&[i8], &[i8]) -> i32;
+type DotFour = fn(&[i8], i32, [&[u8]; 4]) -> [i32; 4];
 type ScanBlock = fn(&[u8], &[u8], &[u8], &BlockScale, f32, &mut [f32; BATCH]) -> u32;
 
 /// One table of kernels, all for the same instruction set.
@@ -66,6 +67,7 @@ pub struct Kernels {
     l2_f32: DotF32,
     dot_u4: DotCodes,
     dot_i8: DotBytes,
+    dot_i8_four: DotFour,
     scan_block: ScanBlock,
 }
 
@@ -107,6 +109,7 @@ impl Kernels {
             l2_f32: scalar::l2_f32,
             dot_u4: scalar::dot_u4,
             dot_i8: scalar::dot_i8,
+            dot_i8_four: scalar::dot_i8_four,
             scan_block: scalar::scan_block,
         }
     }
@@ -141,11 +144,13 @@ impl Kernels {
         (self.dot_i8)(a, b)
     }
 
-    /// Same as [`Kernels::dot_i8`], with the second vector as raw bytes.
+    /// Same as [`Kernels::dot_i8`] for four codes as raw bytes.
+    ///
+    /// * `sum`: the sum of `a`, which some instruction sets need.
     #[inline]
-    pub fn dot_i8_code(&self, a: &[i8], b: &[u8]) -> i32 {
-        assert!(a.len() == b.len() && a.len().is_multiple_of(64));
-        (self.dot_i8)(a, prefetch::as_signed(b))
+    pub fn dot_i8_four(&self, a: &[i8], sum: i32, codes: [&[u8]; 4]) -> [i32; 4] {
+        assert!(a.len().is_multiple_of(64) && codes.iter().all(|code| code.len() == a.len()));
+        (self.dot_i8_four)(a, sum, codes)
     }
 
     /// Estimates the scores of the 32 neighbours of one block and returns which exceed `threshold`.

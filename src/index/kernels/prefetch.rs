@@ -27,3 +27,10 @@ pub fn as_signed(bytes: &[u8]) -> &[i8] {
     // SAFETY: u8 and i8 have the same size, alignment and valid values; the borrow is passed on.
     unsafe { std::slice::from_raw_parts(bytes.as_ptr().cast(), bytes.len()) }
 }
+
+/// The same bytes, as unsigned numbers.
+#[inline(always)]
+pub fn as_raw(bytes: &[i8]) -> &[u8] {
+    // SAFETY: as above.
+    unsafe { std::slice::from_raw_parts(bytes.as_ptr().cast(), bytes.len()) }
+}

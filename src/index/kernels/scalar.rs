@@ -1,5 +1,6 @@
 //! Portable kernels: the definition the other instruction sets are tested against.
 
+use super::prefetch::as_signed;
 use super::{BATCH, BlockScale};
 
 /// Lanes of the fixed summation order.
@@ -52,6 +53,10 @@ pub(super) fn dot_u4(low: &[i8], high: &[i8], code: &[u8]) -> i32 {
 
 pub(super) fn dot_i8(a: &[i8], b: &[i8]) -> i32 {
     a.iter().zip(b).map(|(x, y)| i32::from(*x) * i32::from(*y)).sum()
+}
+
+pub(super) fn dot_i8_four(a: &[i8], _sum: i32, codes: [&[u8]; 4]) -> [i32; 4] {
+    codes.map(|code| dot_i8(a, as_signed(code)))
 }
 
 /// Turns the 32 integer sums of a block into scores and the mask of those above `threshold`.

@@ -3,7 +3,7 @@
 
 use proptest::prelude::*;
 
-use super::{BATCH, BlockScale, InstructionSet, Kernels};
+use super::{BATCH, BlockScale, InstructionSet, Kernels, as_raw};
 use crate::types::SplitMix64;
 
 fn tables() -> Vec<Kernels> {
@@ -70,6 +70,10 @@ proptest! {
         let expected: i64 = a.iter().zip(&b).map(|(x, y)| i64::from(*x) * i64::from(*y)).sum();
         for table in tables().into_iter().chain(Kernels::of(InstructionSet::Scalar)) {
             prop_assert_eq!(i64::from(table.dot_i8(&a, &b)), expected);
+            let (sum, zero) = (a.iter().map(|&x| i32::from(x)).sum(), vec![0; a.len()]);
+            let four = table.dot_i8_four(&a, sum, [as_raw(&b), &zero, as_raw(&a), as_raw(&b)]);
+            let square: i64 = a.iter().map(|x| i64::from(*x).pow(2)).sum();
+            prop_assert_eq!(four.map(i64::from), [expected, 0, square, expected]);
         }
     }
 

@@ -73,8 +73,8 @@ pub struct CodeQuery {
     low: Vec<i8>,
     high: Vec<i8>,
     plain: Vec<i8>,
-    /// `15 · Σ q`, taken off twice the integer product to centre the codes.
-    centre: i32,
+    /// `Σ q`; 15 times that is taken off twice the product with nibbles to centre them.
+    sum: i32,
     /// Half the size of one query step.
     half_step: f32,
 }
@@ -91,16 +91,23 @@ impl CodeQuery {
         self.high.clear();
         self.low.extend(self.plain.iter().step_by(2));
         self.high.extend(self.plain.iter().skip(1).step_by(2));
-        self.centre = 15 * self.plain.iter().map(|&x| i32::from(x)).sum::<i32>();
+        self.sum = self.plain.iter().map(|&x| i32::from(x)).sum();
     }
 
-    /// Estimates `<q, x>` from a code and its factor.
+    /// Size of one step of the rounded query.
+    pub fn step(&self) -> f32 {
+        2.0 * self.half_step
+    }
+
+    /// Estimates `<q, x>` for four vectors from their codes and factors.
     #[inline(always)]
-    pub fn estimate(&self, kernels: &Kernels, code: &[u8], factor: f32) -> f32 {
-        if code.len() == self.plain.len() {
-            return kernels.dot_i8_code(&self.plain, code) as f32 * (2.0 * self.half_step) * factor;
-        }
-        let product = 2 * kernels.dot_u4(&self.low, &self.high, code) - self.centre;
-        product as f32 * self.half_step * factor
+    pub fn estimate(&self, kernels: &Kernels, codes: [&[u8]; 4], factors: [f32; 4]) -> [f32; 4] {
+        let (products, step) = if codes[0].len() == self.plain.len() {
+            (kernels.dot_i8_four(&self.plain, self.sum, codes), 2.0 * self.half_step)
+        } else {
+            let one = |code| 2 * kernels.dot_u4(&self.low, &self.high, code) - 15 * self.sum;
+            (codes.map(one), self.half_step)
+        };
+        std::array::from_fn(|i| products[i] as f32 * step * factors[i])
     }
 }

@@ -5,10 +5,12 @@
 
 mod allowed;
 mod heads;
+mod live;
 mod nearest;
 mod searchers;
 
 pub use allowed::AllowedTracks;
 pub use heads::IndexHeads;
+pub use live::{Checked, LiveRecall};
 pub use nearest::{Effort, Found, Search};
 pub use searchers::Searchers;

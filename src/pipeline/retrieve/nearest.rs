@@ -22,7 +22,7 @@ thread_local! {
 pub struct Effort {
     /// Results wanted.
     pub k: usize,
-    /// Nodes a walk keeps; chosen from `k` when absent.
+    /// Nodes a walk follows on average; chosen from `k` when absent.
     pub ef: Option<usize>,
     /// Look at every allowed row instead of walking the graph.
     pub exact: bool,

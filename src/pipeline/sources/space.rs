@@ -45,6 +45,7 @@ pub fn ask(
             allowed,
         };
         let found = search.nearest(asked.queries, asked.effort)?;
+        reader.caches.recall.offer(&search, asked.queries, asked.effort, &found);
         let place = |ordinal| TrackRef { shard: view.shard, ordinal: TrackOrdinal(ordinal) };
         for (answer, found) in answers.iter_mut().zip(found) {
             answer.extend(found.hits.iter().map(|&(ordinal, score)| (place(ordinal), f64::from(score))));
