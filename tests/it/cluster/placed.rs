@@ -14,9 +14,7 @@ use segue::pipeline::portrait::Portrait;
 use segue::pipeline::request::{
     RecommendRequest, Recommendation, RequestContext, SimilarUser, SimilarUsersRequest,
 };
-use segue::types::{
-    Action, FeedbackEvent, SpaceName, Surface, TrackId, User, UserId, shard_of_slot, slot_of,
-};
+use segue::types::{Action, FeedbackEvent, Surface, TrackId, User, UserId, shard_of_slot, slot_of};
 
 use super::servers::{Node, address, node_of, request, tracks, until};
 use super::writers::{Writers, all_are_known};
@@ -63,7 +61,7 @@ struct Ask<'a> {
     portrait: &'a dyn Fn(&UserId) -> Portrait,
     similar: &'a dyn Fn(SimilarUsersRequest) -> Vec<SimilarUser>,
     page: &'a dyn Fn(Option<UserId>, usize) -> Page<User, UserId>,
-    vectors: &'a dyn Fn(&SpaceName, Option<&str>) -> Page<String, String>,
+    vectors: &'a dyn Fn(Option<String>) -> Page<String, String>,
 }
 
 impl Ask<'_> {
@@ -92,7 +90,7 @@ impl Ask<'_> {
         }
         let (mut vectors, mut page) = (Vec::new(), None);
         loop {
-            let (rows, next) = (self.vectors)(&space("user_cf"), page.as_deref());
+            let (rows, next) = (self.vectors)(page);
             vectors.extend(rows);
             page = next;
             if page.is_none() {
@@ -115,8 +113,8 @@ fn of_engine(engine: &Segue, world: &World) -> Answers {
         portrait: &|user| engine.portrait(user, AS_OF, &RequestContext::default()).unwrap(),
         similar: &|request| engine.similar_users(request).unwrap_or_default(),
         page: &|cursor, limit| engine.list_users(cursor, limit).unwrap(),
-        vectors: &|space, page| {
-            let (rows, next) = engine.list_vectors(space, None, page, 17).unwrap();
+        vectors: &|page| {
+            let (rows, next) = engine.list_vectors(&space("user_cf"), None, page.as_deref(), 17).unwrap();
             (rows.into_iter().map(|row| row.id).collect(), next)
         },
     }
@@ -129,8 +127,8 @@ fn of_node(client: &Client, world: &World) -> Answers {
         portrait: &|user| client.portrait(user, AS_OF, &RequestContext::default()).unwrap(),
         similar: &|request| client.similar_users(request).unwrap_or_default(),
         page: &|cursor, limit| client.list_users(cursor, u32::try_from(limit).unwrap()).unwrap(),
-        vectors: &|space, page| {
-            let (rows, next) = client.list_vectors(space, None, page, 17).unwrap();
+        vectors: &|page| {
+            let (rows, next) = client.list_vectors(&space("user_cf"), None, page.as_deref(), 17).unwrap();
             (rows.into_iter().map(|row| row.id).collect(), next)
         },
     }
