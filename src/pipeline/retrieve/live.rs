@@ -1,6 +1,6 @@
 //! Live recall: now and then what a search found is compared with an exact search of the same version, in the background.
 //!
-//! A request hands over at most one of its searches in a few hundred, and only while none waits; that costs it a copy of the query.
+//! One search in 64 is handed over, and only while none waits; that costs its request a copy of the query.
 //! The node's worker answers it exactly and counts, per space and by how many tracks the filter allows. Nothing here
 //! changes an answer. Absent on purpose: threads, and a clock beyond resting after a check.
 
