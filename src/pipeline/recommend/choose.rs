@@ -175,7 +175,12 @@ fn by_diversity(
         Diversity::Dpp => dpp(&ranking.candidates, &similarity, &set.rows(), &params),
     };
     set.picks.extend(selection.picks);
-    set.relaxed.extend(selection.relaxed);
+    // The set is filled in steps, and each says what it has relaxed so far.
+    for words in selection.relaxed {
+        if !set.relaxed.contains(&words) {
+            set.relaxed.push(words);
+        }
+    }
     set.left_out = selection.left_out;
 }
 
