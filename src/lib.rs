@@ -53,7 +53,6 @@ pub mod error;
 pub mod eval;
 pub mod filter;
 pub mod generate;
-pub mod index;
 pub mod ingest;
 pub mod maintenance;
 pub mod node;

@@ -9,7 +9,6 @@ use crate::api::{Batch, Client, Loader, push_batch, stamp_events, stamp_recommen
 use crate::config;
 use crate::error::{Error, Result};
 use crate::node::{LoadKind, LoadProgress};
-use crate::pipeline::funnel::Funnel;
 use crate::pipeline::portrait::Portrait;
 use crate::pipeline::recipe::Recipe;
 use crate::pipeline::request::{
@@ -81,23 +80,6 @@ impl Backend {
         match self {
             Self::Local(engine) => engine.recommend(stamp_recommend(request)),
             Self::Remote(client) => client.recommend(request),
-        }
-    }
-
-    /// A list with what each stage let through; a server does not tell the latter.
-    ///
-    /// # Errors
-    /// As above.
-    pub fn recommend_with_funnel(
-        &self,
-        request: RecommendRequest,
-    ) -> Result<(Recommendation, Option<Funnel>)> {
-        match self {
-            Self::Local(engine) => {
-                let (list, funnel) = engine.recommend_with_funnel(stamp_recommend(request))?;
-                Ok((list, Some(funnel)))
-            }
-            Self::Remote(client) => Ok((client.recommend(request)?, None)),
         }
     }
 

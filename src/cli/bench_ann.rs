@@ -7,13 +7,13 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use segue_storage_format::ResidentBytes;
-use serde::Serialize;
-
-use crate::index::{
+use segue_index::{
     Allowed, Block, BuildParams, IndexError, IndexHead, IndexSlices, IndexView, Profile, Progress, Rows,
     Scratch, SearchParams, build, exact,
 };
+use segue_storage_format::ResidentBytes;
+use serde::Serialize;
+
 use crate::ingest::npy::{NpyArray, NpyError, read_floats, read_integers};
 use crate::types::Metric;
 

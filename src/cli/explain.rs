@@ -48,8 +48,8 @@ impl ExplainArgs {
         let Some(track_id) = self.track else {
             let path = self.html.unwrap_or_else(|| PathBuf::from("list.html"));
             let request = RecommendRequest { explain: true, ..self.request.into() };
-            let (list, funnel) = backend.recommend_with_funnel(request)?;
-            write_atomically(&path, page(&list, funnel.as_ref()).as_bytes())?;
+            let list = backend.recommend(request)?;
+            write_atomically(&path, page(&list).as_bytes())?;
             note(&format!("wrote {}", path.display()));
             return backend.close();
         };

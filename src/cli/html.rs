@@ -16,7 +16,7 @@ small,.quiet{color:#999}.tag{background:#5c4a12}}";
 
 /// The page. Needs nothing from anywhere: no script, no font, no picture.
 #[must_use]
-pub fn page(list: &Recommendation, funnel: Option<&Funnel>) -> String {
+pub fn page(list: &Recommendation) -> String {
     let user = list.user_id.as_ref().map_or_else(String::new, ToString::to_string);
     let mut html = format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{0}: {1}</title>\
@@ -35,7 +35,7 @@ pub fn page(list: &Recommendation, funnel: Option<&Funnel>) -> String {
             push(&mut html, format_args!("<p><b>{name}:</b> {}</p>\n", words.join("; ")));
         }
     }
-    if let Some(funnel) = funnel {
+    if let Some(funnel) = &list.funnel {
         write_funnel(&mut html, funnel);
     }
     html.push_str("<h2>The list</h2>\n<table>\n");

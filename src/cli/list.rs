@@ -109,6 +109,7 @@ mod tests {
                 explanation: None,
             }],
             offers: Vec::new(),
+            funnel: None,
         }
     }
 

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use segue_index::{Block, BuildParams, IndexError, IndexParts, Profile, Progress, Rows};
 use segue_storage_format::{
     BlockFileWriter, FileEntry, FormatError, IndexPart, SegmentEntry, VectorFile, Verify,
     manifest::segment_folder,
@@ -10,7 +11,6 @@ use segue_storage_format::{
 
 use super::ProgressFn;
 use crate::error::{Error, Result};
-use crate::index::{self, Block, BuildParams, IndexError, IndexParts, Profile, Progress, Rows};
 use crate::storage::error::damaged;
 use crate::storage::track_shard::command::VectorSetSpec;
 use crate::storage::track_shard::vectors::{VECTORS, codes_file, graph_file, write_vectors};
@@ -76,7 +76,7 @@ pub fn write_vector_segment<'a>(
             progress((at as f64 + done as f64 / total.max(1) as f64) / metrics);
         };
         let params = BuildParams::new(metric, choice.profile);
-        let build = || index::build(&rows, &params, &Progress::new(&report));
+        let build = || segue_index::build(&rows, &params, &Progress::new(&report));
         let parts = match &choice.threads {
             Some(threads) => threads.install(build),
             None => build(),

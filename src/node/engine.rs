@@ -24,7 +24,6 @@ use super::worker::Worker;
 use crate::config::Settings;
 use crate::error::{Error, Result};
 use crate::maintenance::IndexChoice;
-use crate::pipeline::funnel::Funnel;
 use crate::pipeline::judge::{EvalRequest, JudgedList};
 use crate::pipeline::portrait::Portrait;
 use crate::pipeline::reader::Caches;
@@ -312,14 +311,6 @@ impl Segue {
             return inner.recommend_elsewhere(request);
         }
         self.current()?.recommend(request)
-    }
-
-    /// A finished list, and how many tracks each stage let through.
-    ///
-    /// # Errors
-    /// As [`Segue::recommend`].
-    pub fn recommend_with_funnel(&self, request: RecommendRequest) -> Result<(Recommendation, Funnel)> {
-        self.current()?.recommend_with_funnel(request)
     }
 
     /// What is known of a listener at a moment.

@@ -8,7 +8,6 @@ use segue_cluster::{Pending, ReadPoint};
 use super::engine::Inner;
 use super::group::{Group, refused};
 use crate::error::{Error, Result};
-use crate::pipeline::funnel::Funnel;
 use crate::pipeline::portrait::{Portrait, portrait};
 use crate::pipeline::reader::Reader;
 use crate::pipeline::request::{
@@ -132,18 +131,6 @@ impl Inner {
         self.complete(&mut request);
         let reader = self.reader_for(request.generation, request.min_token.as_ref(), request.deadline)?;
         recommend::recommend(&reader, &request)
-    }
-
-    pub(super) fn recommend_with_funnel(
-        &self,
-        mut request: RecommendRequest,
-    ) -> Result<(Recommendation, Funnel)> {
-        request.validate(&self.settings.limits)?;
-        self.complete(&mut request);
-        let reader = self.reader_for(request.generation, request.min_token.as_ref(), request.deadline)?;
-        let outcome = recommend::run(&reader, &request, true)?;
-        let funnel = outcome.funnel();
-        Ok((outcome.reply, funnel))
     }
 
     pub(super) fn portrait(

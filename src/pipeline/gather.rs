@@ -1,9 +1,10 @@
 //! Facts of tracks for the stages, read from a shard's version in one pass over its columns.
 
+use segue_index::kernels::prefetch;
+
 use super::facts::TrackFacts;
 use super::reader::Reader;
 use crate::error::{Error, Result};
-use crate::index::kernels::prefetch;
 use crate::storage::track_shard::TrackView;
 use crate::storage::track_shard::columns::{SealedColumns, TrackColumns};
 use crate::types::{AlbumKey, AudioFeatures, Date, TrackOrdinal, TrackRef};

@@ -54,6 +54,7 @@ pub fn reply_of(reader: &Reader<'_>, as_of: Timestamp, generation: Option<Genera
         impression: String::new(),
         tracks: Vec::new(),
         offers: Vec::new(),
+        funnel: None,
     }
 }
 

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::filter::TrackFilter;
 
+use super::funnel::Funnel;
 use super::recipe::RecipePatch;
 use crate::types::{Deadline, GenerationId, Metric, SpaceName, Surface, Timestamp, TrackId, UserId};
 
@@ -37,7 +38,7 @@ pub struct RecommendRequest {
     pub seeds: Vec<TrackId>,
     /// What the listener is doing and where, for context.
     pub context: RequestContext,
-    /// Whether each track carries its scores.
+    /// Whether each track carries its scores, and the list its funnel.
     pub explain: bool,
     /// Search exactly instead of through the graph.
     pub exact: bool,
@@ -234,6 +235,9 @@ pub struct Recommendation {
     /// What each source offered, in the recipe's order, when asked for.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub offers: Vec<SourceOffer>,
+    /// How many tracks each stage let through, when explanations were asked for.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub funnel: Option<Funnel>,
 }
 
 /// What one source offered before the lists were blended.

@@ -2,7 +2,7 @@
 //!
 //! Sums are added in one fixed order, so that every processor gives the same result.
 
-use crate::index::kernels::Kernels;
+use segue_index::kernels::Kernels;
 
 /// A vector where it lies, and what scales it to unit length.
 #[derive(Debug, Clone, Copy, PartialEq)]

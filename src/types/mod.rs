@@ -5,9 +5,7 @@ mod deadline;
 mod event;
 mod hash;
 mod ids;
-mod metric;
 mod placement;
-mod rng;
 mod space;
 mod time;
 mod track;
@@ -20,11 +18,8 @@ pub use hash::{AlbumKey, ArtistKey, GenreKey, key_of, slot_of};
 pub use ids::{
     AlbumId, ArtistId, EventId, GenerationId, InvalidId, RecordingId, SpaceName, Surface, TrackId, UserId,
 };
-pub use metric::Metric;
-pub use placement::{
-    SLOTS, SegmentOffset, ShardId, Slot, TrackOrdinal, TrackRef, USER_SHARDS_MAX, shard_of_slot,
-};
-pub use rng::SplitMix64;
+pub use placement::{SLOTS, ShardId, Slot, TrackOrdinal, TrackRef, USER_SHARDS_MAX, shard_of_slot};
+pub use segue_index::{Metric, SplitMix64};
 pub use space::{Entity, SpaceSpec, VectorRow};
 pub use time::{DAY_MS, Date, HOUR_MS, InvalidTime, Timestamp};
 pub use track::{Artist, AudioFeatures, GenreTag, Region, RegionSet, Track};

@@ -44,10 +44,6 @@ number!(
     /// A track's number in its shard: given when it is first added, never reused.
     TrackOrdinal(u32)
 );
-number!(
-    /// A row's position in one segment.
-    SegmentOffset(u32)
-);
 
 /// A track anywhere in the database: its shard and its ordinal there.
 #[derive(

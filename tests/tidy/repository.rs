@@ -15,7 +15,7 @@ pub struct Source {
 }
 
 impl Source {
-    /// The folder (or file) of `src/` it belongs to, `None` outside the root package: `src/index/walk.rs` → `index`.
+    /// The folder (or file) of `src/` it belongs to, `None` outside the root package: `src/filter/bits.rs` → `filter`.
     pub fn layer(&self) -> Option<&str> {
         let rest = self.path.strip_prefix("src/")?;
         Some(rest.split('/').next().unwrap_or(rest).trim_end_matches(".rs"))
@@ -27,6 +27,7 @@ impl Source {
         self.path.contains("/tests/")
             || ["tests/", "examples/", "benches/"].iter().any(|folder| self.path.starts_with(folder))
             || self.path.contains("/examples/")
+            || self.path.contains("/benches/")
             || name == "tests.rs"
             || name.ends_with("_tests.rs")
     }
@@ -51,7 +52,7 @@ impl Repository {
     /// Reads every `.rs` file of the workspace.
     pub fn read() -> Self {
         let mut paths = Vec::new();
-        for folder in ["src", "proto", "storage-format", "cluster", "tests", "benches", "examples"] {
+        for folder in ["src", "proto", "storage-format", "index", "cluster", "tests", "benches", "examples"] {
             walk(&root().join(folder), &mut paths);
         }
         paths.sort();

@@ -3,6 +3,7 @@
 use super::common::{applied, applied_to_proto};
 use crate::api::proto as pb;
 use crate::error::{Error, Result};
+use crate::pipeline::funnel::{Funnel, FunnelSource};
 use crate::pipeline::request::{
     Explanation, Recommendation, RecommendedTrack, SearchReport, SimilarUser, SourceOffer, SourceScore,
     TrackExplanation,
@@ -26,6 +27,7 @@ impl From<Recommendation> for pb::Recommendation {
             impression: reply.impression,
             tracks: reply.tracks.into_iter().map(Into::into).collect(),
             offers: reply.offers.into_iter().map(Into::into).collect(),
+            funnel: reply.funnel.map(Into::into),
         }
     }
 }
@@ -48,7 +50,48 @@ impl TryFrom<pb::Recommendation> for Recommendation {
             impression: proto.impression,
             tracks: proto.tracks.into_iter().map(TryInto::try_into).collect::<Result<_>>()?,
             offers: proto.offers.into_iter().map(TryInto::try_into).collect::<Result<_>>()?,
+            funnel: proto.funnel.map(Into::into),
         })
+    }
+}
+
+impl From<Funnel> for pb::Funnel {
+    fn from(funnel: Funnel) -> Self {
+        let source = |FunnelSource { source, depth, offered, listed }| pb::FunnelSource {
+            source,
+            depth,
+            offered,
+            listed,
+        };
+        let Funnel { sources, candidates, filled, capped, listed, explored } = funnel;
+        Self {
+            sources: sources.into_iter().map(source).collect(),
+            candidates,
+            filled,
+            capped,
+            listed,
+            explored,
+        }
+    }
+}
+
+impl From<pb::Funnel> for Funnel {
+    fn from(proto: pb::Funnel) -> Self {
+        let source = |pb::FunnelSource { source, depth, offered, listed }| FunnelSource {
+            source,
+            depth,
+            offered,
+            listed,
+        };
+        let pb::Funnel { sources, candidates, filled, capped, listed, explored } = proto;
+        Self {
+            sources: sources.into_iter().map(source).collect(),
+            candidates,
+            filled,
+            capped,
+            listed,
+            explored,
+        }
     }
 }
 

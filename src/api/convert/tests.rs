@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::api::proto as pb;
 use crate::error::{Error, Result};
+use crate::pipeline::funnel::{Funnel, FunnelSource};
 use crate::pipeline::recipe::{
     Diversity, EditorialRule, EnergyArc, ExplorationPolicy, HeardWindow, Normalization, Recipe, RecipePatch,
     RuleCondition, RuleEffect, RuleTracks, Source, SourceSpec,
@@ -442,6 +443,14 @@ fn finished_lists_round_trip() {
             source: "audio".into(),
             tracks: vec![(TrackId::new("t").expect("valid"), 0.5)],
         }],
+        funnel: Some(Funnel {
+            sources: vec![FunnelSource { source: "audio".into(), depth: 9, offered: 8, listed: 2 }],
+            candidates: 7,
+            filled: 1,
+            capped: 3,
+            listed: 5,
+            explored: 2,
+        }),
     };
     assert_eq!(Recommendation::try_from(pb::Recommendation::from(list.clone())).expect("valid"), list);
 }

@@ -1,10 +1,10 @@
 //! The sizes: from the layouts where they follow from layouts, measured on an ordinary catalogue where they follow from
 //! data. `.ci/real-data` compares the sums with real files and a real process.
 
+use segue_index::{BuildParams, IndexRowBytes, Profile};
 use serde::Serialize;
 
 use super::Size;
-use crate::index::{BuildParams, IndexRowBytes, Profile};
 use crate::storage::track_shard::row::TrackHot;
 use crate::types::Metric;
 

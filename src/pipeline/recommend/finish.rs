@@ -78,6 +78,7 @@ pub(super) fn finish(
         impression: super::token::token(reader, request, plan, ranking, set, &slots),
         tracks,
         offers: if request.offers { offers(reader, retrieved)? } else { Vec::new() },
+        funnel: None,
         ..reply_of(reader, plan.as_of, reader.generation)
     };
     Ok((reply, listed))

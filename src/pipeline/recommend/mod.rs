@@ -67,7 +67,9 @@ pub struct Ranked {
 /// `NotFound` for an unknown user, recipe or seed; `InvalidField`; `Timeout` at the first stage or segment that begins
 /// after the deadline; damaged files.
 pub fn recommend(reader: &Reader<'_>, request: &RecommendRequest) -> Result<Recommendation> {
-    run(reader, request, false).map(|outcome| outcome.reply)
+    let outcome = run(reader, request, request.explain)?;
+    let funnel = request.explain.then(|| outcome.funnel());
+    Ok(Recommendation { funnel, ..outcome.reply })
 }
 
 /// As [`recommend`], with everything that explains the list if `traced`.

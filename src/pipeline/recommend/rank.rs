@@ -1,7 +1,8 @@
 //! From lists to one ranking: facts, blend, session.
 
+use segue_index::kernels::prefetch;
+
 use super::plan::Plan;
-use crate::index::kernels::prefetch;
 use crate::pipeline::blend::{Blended, blend, weights_at};
 use crate::pipeline::candidate::Candidate;
 use crate::pipeline::editorial::{holding, weigh};

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
+use segue_index::{IndexHead, IndexSlices, IndexView, Rows};
 
 use crate::error::{Error, Result};
-use crate::index::{IndexHead, IndexSlices, IndexView, Rows};
 use crate::storage::track_shard::TrackView;
 use crate::storage::track_shard::vectors::{IndexFiles, SealedVectors, VectorBody};
 use crate::types::{Metric, ShardId};
@@ -97,6 +97,6 @@ pub(super) fn rows_of(sealed: &SealedVectors) -> Result<Rows<'_>> {
         .map_err(|error| damaged(sealed, &error))
 }
 
-fn damaged(sealed: &SealedVectors, error: &crate::index::IndexError) -> Error {
+fn damaged(sealed: &SealedVectors, error: &segue_index::IndexError) -> Error {
     Error::Corrupt(format!("the index of a segment cannot be used. segment=`{}`: {error}", sealed.entry.id))
 }

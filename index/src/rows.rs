@@ -2,6 +2,10 @@
 
 use super::error::IndexError;
 
+/// A row's position among those of one index or scan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SegmentOffset(pub u32);
+
 /// Rows of f32 with a stride.
 #[derive(Clone, Copy, Debug)]
 pub struct Rows<'a> {

@@ -8,8 +8,8 @@
 
 use half::f16;
 
-use crate::index::kernels::{BATCH, BlockScale, Kernels};
-use crate::types::Metric;
+use crate::Metric;
+use crate::kernels::{BATCH, BlockScale, Kernels};
 
 /// Slope and constant of one neighbour, before they are scaled and halved.
 pub fn factors(metric: Metric, node: &[f32], neighbor: &[f32]) -> (f32, f32) {

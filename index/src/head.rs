@@ -8,7 +8,7 @@ use super::parts::IndexSlices;
 use super::quantize::rotation::Rotation;
 use super::rows::Rows;
 use super::view::IndexView;
-use crate::types::Metric;
+use crate::Metric;
 
 /// An opened index without its arrays: made once, used for every view.
 #[derive(Clone, Debug)]

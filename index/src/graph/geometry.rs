@@ -6,8 +6,8 @@
 
 use rayon::prelude::*;
 
-use crate::index::kernels::{Kernels, as_raw};
-use crate::index::quantize::codes::encode_bytes;
+use crate::kernels::{Kernels, as_raw};
+use crate::quantize::codes::encode_bytes;
 
 /// What makes two stored vectors near each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

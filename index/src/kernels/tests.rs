@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 
 use super::{BATCH, BlockScale, InstructionSet, Kernels, as_raw};
-use crate::types::SplitMix64;
+use crate::SplitMix64;
 
 fn tables() -> Vec<Kernels> {
     [InstructionSet::Avx2, InstructionSet::Avx512].into_iter().filter_map(Kernels::of).collect()

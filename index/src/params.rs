@@ -2,7 +2,7 @@
 
 use super::error::IndexError;
 use super::kernels::BATCH;
-use crate::types::Metric;
+use crate::Metric;
 
 /// What is stored beside the links of a graph, and so speed against memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

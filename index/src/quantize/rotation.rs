@@ -6,7 +6,7 @@
 //! dimension is no power of two, rounds alternate between the first and the last power-of-two block.
 //! The rotation is orthonormal, so dot products and distances stay what they were.
 
-use crate::types::SplitMix64;
+use crate::SplitMix64;
 
 /// Rounds of signs and transform.
 const ROUNDS: usize = 4;

@@ -19,7 +19,7 @@ use super::reach::{self, Margins};
 use super::rows::Rows;
 use super::scratch::Scratch;
 use super::view::IndexView;
-use crate::types::{Metric, SplitMix64};
+use crate::{Metric, SplitMix64};
 
 /// Numbers of results the effort is measured for.
 pub(super) const RESULTS: [usize; 3] = [10, 100, 500];
@@ -33,9 +33,10 @@ const GAIN_MIN: f64 = 0.003;
 const QUERIES: usize = 160;
 /// Queries that one pass over the rows answers.
 const TOGETHER: usize = 16;
-/// Least width beyond the number of results, for queries unlike all that were drawn.
-const WIDTH_MIN: usize = 54;
-/// Widths tried: that, then 96, 128, 192, 256, ... until one is at least this, and four times the number of results more.
+/// Least width beyond half the number of results, for queries unlike all that were drawn. Walks stop by a margin below the
+/// k-th best: what they find last is never followed.
+const WIDTH_MIN: usize = 32;
+/// Widths tried: that, then the next of 64, 96, 128, 192, 256, ... until one is at least this, and four times the number of results more.
 const TRIED_MAX: usize = 1024;
 
 /// Beam widths for [`RESULTS`].
@@ -46,7 +47,8 @@ impl Efforts {
     /// What indexes got before effort was measured.
     pub const GUESSED: Self = Self([138, 228, 1000]);
 
-    /// Returns the beam width for `k` results: on straight lines between what was measured, and in proportion beyond.
+    /// Returns the beam width for `k` results: on straight lines between what was measured, and in proportion beyond;
+    /// at least half of `k`.
     pub fn width(self, k: usize) -> usize {
         let at = |i: usize| (RESULTS[i], self.0[i] as usize);
         let last = RESULTS.len() - 1;
@@ -58,7 +60,7 @@ impl Efforts {
             }
             None => at(last).1 * k / RESULTS[last],
         };
-        width.max(k)
+        width.max(k / 2)
     }
 }
 
@@ -112,7 +114,7 @@ impl Cases {
         let mut efforts = Efforts::GUESSED;
         let mut least = 0;
         for (effort, k) in efforts.0.iter_mut().zip(RESULTS) {
-            least = smallest_width(view, vectors, &self.0, k, least.max(k + WIDTH_MIN))?;
+            least = smallest_width(view, vectors, &self.0, k, least.max(k / 2 + WIDTH_MIN))?;
             *effort = least as u32;
         }
         Ok(efforts)
@@ -180,10 +182,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn widths_lie_on_lines_between_what_was_measured_and_never_below_k() {
+    fn widths_lie_on_lines_between_what_was_measured_and_never_below_half_of_k() {
         let efforts = Efforts([40, 130, 930]);
         assert_eq!([1, 10, 55, 100, 300, 500].map(|k| efforts.width(k)), [40, 40, 85, 130, 530, 930]);
         assert_eq!(efforts.width(1000), 1860);
-        assert_eq!(Efforts([1, 1, 1]).width(200), 200);
+        assert_eq!(Efforts([1, 1, 1]).width(200), 100);
     }
 }

@@ -138,7 +138,7 @@ impl Beam {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::SplitMix64;
+    use crate::SplitMix64;
 
     #[test]
     fn a_beam_keeps_what_sorting_would_and_pops_each_node_once() {

@@ -6,7 +6,7 @@
 //! byte: `2j` in the low nibble, `2j + 1` in the high one. The query is rounded to signed bytes, whose error
 //! is a tenth of the code's own. Eight bits: signed bytes of the vector itself, nothing clipped.
 
-use crate::index::kernels::Kernels;
+use crate::kernels::Kernels;
 
 /// Steps tried for each vector, as fractions of the step that clips nothing.
 const STEP_FRACTIONS: [f32; 12] = [0.30, 0.36, 0.42, 0.48, 0.54, 0.60, 0.66, 0.72, 0.78, 0.84, 0.92, 1.0];

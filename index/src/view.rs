@@ -9,7 +9,7 @@ use super::plan::Sizes;
 use super::quantize::rotation::Rotation;
 use super::query::Query;
 use super::rows::Rows;
-use crate::types::Metric;
+use crate::Metric;
 
 /// The bits of a number that name a node.
 const NODE_BITS: u32 = (1 << 31) - 1;

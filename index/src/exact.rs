@@ -9,7 +9,7 @@ use super::rows::Rows;
 use super::scratch::Scratch;
 use super::top::Top;
 use super::view;
-use crate::types::{Metric, SegmentOffset};
+use crate::{Metric, SegmentOffset};
 
 /// Returns the `k` allowed rows with the largest scores, best first, ties by offset.
 ///

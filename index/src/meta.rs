@@ -13,7 +13,7 @@ use super::effort::{Efforts, RESULTS};
 use super::error::IndexError;
 use super::params::{Profile, WIDTH_MAX};
 use super::reach::{EFFORTS, Margins};
-use crate::types::Metric;
+use crate::Metric;
 
 const MAGIC: [u8; 4] = *b"SGIX";
 const VERSION: u16 = 3;

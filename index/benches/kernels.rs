@@ -6,8 +6,8 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use segue::index::kernels::{BATCH, BlockScale, InstructionSet, Kernels};
-use segue::types::SplitMix64;
+use segue_index::SplitMix64;
+use segue_index::kernels::{BATCH, BlockScale, InstructionSet, Kernels};
 
 const DIMS: [usize; 3] = [64, 128, 256];
 

@@ -3,7 +3,7 @@
 use super::layout::RowLayout;
 use super::params::BuildParams;
 use super::quantize::rotation::padded_dim;
-use crate::types::Metric;
+use crate::Metric;
 
 /// Bytes that one indexed vector takes in each file of its index, headers and checksums left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,7 +30,7 @@ impl IndexRowBytes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::index::{IndexHead, Profile, Progress, Rows, build};
+    use crate::{IndexHead, Profile, Progress, Rows, build};
 
     #[test]
     fn the_sizes_are_those_of_a_real_index() {

@@ -7,7 +7,7 @@ use super::params::Profile;
 use super::quantize::codes::CodeQuery;
 use super::quantize::neighbors::TableQuery;
 use super::quantize::rotation::Rotation;
-use crate::types::Metric;
+use crate::Metric;
 
 /// One query in the scale of a walk.
 ///

@@ -18,7 +18,7 @@ use super::quantize::{codes, neighbors, rotation::Rotation};
 use super::reach::Margins;
 use super::rows::Rows;
 use super::view::IndexView;
-use crate::types::{Metric, SplitMix64};
+use crate::{Metric, SplitMix64};
 
 /// Nodes a walk may start from.
 const ENTRIES: usize = 64;

@@ -12,10 +12,10 @@ use super::geometry::Geometry;
 use super::links::Links;
 use super::prune::{Candidate, choose, order};
 use super::visited::Visited;
-use crate::index::error::IndexError;
-use crate::index::kernels::prefetch;
-use crate::index::progress::Progress;
-use crate::types::SplitMix64;
+use crate::SplitMix64;
+use crate::error::IndexError;
+use crate::kernels::prefetch;
+use crate::progress::Progress;
 
 /// The second pass searches with a beam so many times narrower: it finds its way in a whole graph.
 const SECOND: usize = 2;

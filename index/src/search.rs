@@ -11,7 +11,7 @@ use super::scratch::{Counts, Scratch};
 use super::top::Scored;
 use super::view::IndexView;
 use super::walk;
-use crate::types::SegmentOffset;
+use crate::SegmentOffset;
 
 /// Allowed rows up to which all are scored exactly: making a query ready for codes costs as much.
 const SCORED_ROWS: usize = 200;

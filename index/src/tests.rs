@@ -5,7 +5,7 @@ use roaring::RoaringBitmap;
 
 use super::kernels::{InstructionSet, Kernels};
 use super::*;
-use crate::types::{Metric, SegmentOffset, SplitMix64};
+use crate::{Metric, SegmentOffset, SplitMix64};
 
 /// Clustered vectors whose lengths vary tenfold, as those of matrix factorisation do.
 fn clustered(n: usize, dim: usize, seed: u64) -> Vec<f32> {
