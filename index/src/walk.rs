@@ -81,7 +81,7 @@ pub(super) fn plain(view: &IndexView<'_>, reach: &Reach, scratch: &mut Scratch) 
 /// that may not be returned. Bridges are walked in the order of their scores. After a few dozen of them they are only
 /// one node long, and none is built around nodes whose own neighbours are mostly allowed: a filter far from the query
 /// would otherwise have the walk visit everything nearer than the first allowed node. How many hops are enough depends on
-/// how many of the nodes it meets are allowed.
+/// how many of the nodes it meets are allowed. Three nodes are under way at a time, as in [`plain`].
 pub(super) fn filtered(
     view: &IndexView<'_>,
     reach: &Reach,
@@ -90,58 +90,55 @@ pub(super) fn filtered(
     scratch: &mut Scratch,
 ) -> bool {
     start(view, reach.keep, scratch);
-    let Scratch { query, visited, beam, open, .. } = scratch;
+    let Scratch { query, visited, beam, open, pending, .. } = scratch;
     open.clear();
+    pending.clear();
     view.estimate(query, &view.meta.entries, |score, node| {
         if visited.insert(node) {
             meet(score, node, allowed.contains(node), beam, open);
         }
     });
-    if let Some(best) = open.peek() {
-        view.prefetch_row(best.node & !REJECTED);
-    }
-    scratch.fresh.clear();
     // Hops through rejected nodes that may lead to further rejected ones: what a listener has heard lies around the
     // query, and the best of the rest inside and just behind it.
     let mut detours = DETOURS;
     let mut met = Met::default();
+    let mut read: Option<Scored> = None;
     loop {
         let bounds = reach.bounds(&scratch.beam, &scratch.query, scratch.counts.hops);
-        let popped = scratch.open.pop().filter(|best| best.score >= bounds.follow);
-        let pending = std::mem::take(&mut scratch.fresh);
-        let Scratch { query, beam, open, .. } = scratch;
-        view.estimate(query, &pending, |score, next| {
+        let asked = scratch.open.pop().filter(|best| best.score >= bounds.follow);
+        if let Some(best) = asked {
+            view.prefetch_row(best.node & !REJECTED);
+        }
+        scratch.fresh.clear();
+        if let Some(Scored { score, node }) = read {
+            // A detour is none of the hops that are meant for finding allowed nodes.
+            let done = scratch.counts.hops - (DETOURS - detours);
+            let far = met.share() < FAR_SHARE * hops.share;
+            let enough = if far { hops.enough_far } else { Some(hops.enough) };
+            if enough.is_some_and(|enough| done >= enough) && scratch.beam.threshold() > f32::NEG_INFINITY {
+                return true;
+            }
+            if scratch.counts.hops >= hops.max || (enough.is_none() && done >= HOPS_TO_KNOW) {
+                return false;
+            }
+            propose(view, node & !REJECTED, score, bounds.look, scratch);
+            let is_bridge = node & REJECTED != 0;
+            if is_bridge && detours > 0 {
+                detours -= 1;
+            }
+            see_some(view, allowed, (is_bridge, detours > 0), &mut met, scratch);
+        }
+        let Scratch { query, beam, open, fresh, pending, .. } = scratch;
+        view.estimate(query, pending, |score, next| {
             if score > bounds.follow {
                 meet(score, next & !REJECTED, next & REJECTED == 0, beam, open);
             }
         });
-        scratch.fresh = pending;
-        if let Some(next) = scratch.open.peek() {
-            view.prefetch_row(next.node & !REJECTED);
-        }
-        let Some(Scored { score, node }) = popped else {
-            if scratch.open.peek().is_none_or(|best| best.score < bounds.follow) {
-                return true;
-            }
-            scratch.fresh.clear();
-            continue;
-        };
-        // A detour is none of the hops that are meant for finding allowed nodes.
-        let done = scratch.counts.hops - (DETOURS - detours);
-        let far = met.share() < FAR_SHARE * hops.share;
-        let enough = if far { hops.enough_far } else { Some(hops.enough) };
-        if enough.is_some_and(|enough| done >= enough) && scratch.beam.threshold() > f32::NEG_INFINITY {
+        std::mem::swap(fresh, pending);
+        read = asked;
+        if read.is_none() && pending.is_empty() {
             return true;
         }
-        if scratch.counts.hops >= hops.max || (enough.is_none() && done >= HOPS_TO_KNOW) {
-            return false;
-        }
-        propose(view, node & !REJECTED, score, bounds.look, scratch);
-        let is_bridge = node & REJECTED != 0;
-        if is_bridge && detours > 0 {
-            detours -= 1;
-        }
-        see_some(view, allowed, (is_bridge, detours > 0), &mut met, scratch);
     }
 }
 

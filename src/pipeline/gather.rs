@@ -1,16 +1,18 @@
 //! Facts of tracks for the stages, read from a shard's version in one pass over its columns.
 
+use std::slice;
+
 use segue_index::kernels::prefetch;
 
 use super::facts::TrackFacts;
 use super::reader::Reader;
 use crate::error::{Error, Result};
 use crate::storage::track_shard::TrackView;
-use crate::storage::track_shard::columns::{SealedColumns, TrackColumns};
+use crate::storage::track_shard::columns::TrackColumns;
 use crate::types::{AlbumKey, AudioFeatures, Date, TrackOrdinal, TrackRef};
 
-/// Rows whose columns are asked of memory before they are read: each lies in eight places of the files.
-const AHEAD: usize = 4;
+/// Tracks whose records are asked of memory before they are read; and twice as many, what is kept in memory of them.
+const AHEAD: usize = 6;
 
 /// Facts of several tracks, by track.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -39,24 +41,27 @@ impl Reader<'_> {
             place.map(|place| (&*self.tracks[place], &columns[place]))
         };
         let tracks: Vec<TrackRef> = tracks.into_iter().collect();
-        let ahead = |place: usize, by: usize, ask: fn(&SealedColumns<'_>, usize)| {
-            let Some((track, (view, columns))) = tracks.get(place + by).and_then(|t| Some((t, shard(t)?)))
-            else {
-                return;
-            };
-            let hot = view.hot(track.ordinal.0);
-            if let Some(sealed) = columns.sealed(&hot) {
-                ask(sealed, hot.offset as usize);
-            }
-        };
+        let ahead = |by: usize| tracks.get(by).and_then(|track| Some((track.ordinal.0, shard(track)?)));
         let facts = tracks.iter().enumerate().map(|(place, track)| {
-            ahead(place, 2 * AHEAD, ask_bounds);
-            ahead(place, AHEAD, ask_elements);
+            if let Some((ordinal, (view, _))) = ahead(place + 2 * AHEAD) {
+                view.hot_place(ordinal).inspect(|hot| prefetch(slice::from_ref(*hot)));
+            }
+            if let Some((ordinal, (view, columns))) = ahead(place + AHEAD) {
+                view.hot_place(ordinal)
+                    .and_then(|hot| columns.record(hot))
+                    .inspect(|record| prefetch(*record));
+            }
             let (view, columns) = shard(track)
                 .ok_or_else(|| Error::Internal(format!("no such track shard. shard=`{}`", track.shard)))?;
             facts_of(view, columns, track.ordinal.0)
         });
         facts.collect()
+    }
+
+    /// Asks memory for what is kept there of a track, and will be asked for soon.
+    pub fn expect_hot(&self, track: TrackRef) {
+        let view = self.tracks.iter().find(|view| view.shard == track.shard);
+        view.and_then(|view| view.hot_place(track.ordinal.0)).inspect(|hot| prefetch(slice::from_ref(*hot)));
     }
 
     /// Facts of several tracks, some perhaps named twice, by track.
@@ -69,22 +74,6 @@ impl Reader<'_> {
         tracks.dedup();
         Ok(FactTable { facts: self.facts(tracks)? })
     }
-}
-
-/// Asks memory for where a row's elements begin.
-fn ask_bounds(columns: &SealedColumns<'_>, row: usize) {
-    prefetch(columns.artists.bounds(row));
-    prefetch(columns.genres.bounds(row));
-    prefetch(columns.confidences.bounds(row));
-    prefetch(columns.features.bounds(row));
-}
-
-/// Asks memory for a row's elements.
-fn ask_elements(columns: &SealedColumns<'_>, row: usize) {
-    prefetch(columns.artists.get(row).unwrap_or_default());
-    prefetch(columns.genres.get(row).unwrap_or_default());
-    prefetch(columns.confidences.get(row).unwrap_or_default());
-    prefetch(columns.features.get(row).unwrap_or_default());
 }
 
 /// What the stages need to know of a track.

@@ -14,6 +14,8 @@ use crate::types::{AudioFeatures, GenerationId, Metric, TrackRef};
 
 /// How many times the depth is fetched, since features rule some out.
 const OVER_FETCH: usize = 3;
+/// Tracks whose tempo and energy are asked of memory before they are read.
+const AHEAD: usize = 8;
 
 /// Up to `depth` tracks, best first by cosine to the nearest point of taste; nothing without favourites or seeds.
 pub(super) fn audio(
@@ -39,7 +41,10 @@ pub(super) fn audio(
     for (point, hits) in points.iter().zip(&mut answers) {
         let reference = tempo_and_energy(reader, point.track)?;
         let mut fits = Vec::with_capacity(hits.len());
-        for (track, _) in hits.iter() {
+        for (place, (track, _)) in hits.iter().enumerate() {
+            if let Some((next, _)) = hits.get(place + AHEAD) {
+                reader.expect_hot(*next);
+            }
             fits.push(compatible(&tempo_and_energy(reader, *track)?, &reference));
         }
         let mut fits = fits.into_iter();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use segue_storage_format::columns::Lists;
 
 use super::cow::CowVec;
+use super::record::{self, Record};
 use super::row::{TrackHot, TrackRow};
 use super::segment::{TrackBody, out_of_rows, unpack_features};
 use super::view::TrackView;
@@ -35,14 +36,16 @@ enum SegmentColumns<'a> {
 
 /// Columns of a sealed segment, row by row.
 pub struct SealedColumns<'a> {
+    /// All of it, side by side; none in segments of before.
+    pub(super) records: &'a [Record],
     /// Keys of the artists.
-    pub artists: Lists<'a, u64>,
+    pub(super) artists: Lists<'a, u64>,
     /// Keys of the genres.
-    pub genres: Lists<'a, u64>,
+    pub(super) genres: Lists<'a, u64>,
     /// The genres' confidences, as bits.
-    pub confidences: Lists<'a, u32>,
+    pub(super) confidences: Lists<'a, u32>,
     /// How it sounds, as bits.
-    pub features: Lists<'a, u32>,
+    pub(super) features: Lists<'a, u32>,
 }
 
 impl TrackView {
@@ -87,11 +90,11 @@ impl TrackColumns<'_> {
 }
 
 impl<'a> TrackColumns<'a> {
-    /// The columns of the segment that `hot` points into; `None` when its rows are in memory.
-    pub fn sealed(&self, hot: &TrackHot) -> Option<&SealedColumns<'a>> {
+    /// Where [`TrackColumns::row`] will read: what to ask memory for. `None` when it reads in several places.
+    pub(crate) fn record(&self, hot: &TrackHot) -> Option<&'a Record> {
         let at = self.segments.binary_search_by_key(&hot.segment, |(id, _)| *id).ok()?;
         match &self.segments[at].1 {
-            SegmentColumns::Sealed(columns) => Some(columns),
+            SegmentColumns::Sealed(columns) => columns.records.get(hot.offset as usize),
             SegmentColumns::Memory(_) => None,
         }
     }
@@ -100,6 +103,9 @@ impl<'a> TrackColumns<'a> {
 impl SealedColumns<'_> {
     fn row(&self, offset: u32) -> Result<RowFacts> {
         let (at, missing) = (offset as usize, || out_of_rows(offset));
+        if let Some(facts) = self.records.get(at).and_then(record::decode) {
+            return Ok(facts);
+        }
         let artists = self.artists.get(at).ok_or_else(missing)?;
         let genres = self.genres.get(at).ok_or_else(missing)?;
         let confidences = self.confidences.get(at).ok_or_else(missing)?;

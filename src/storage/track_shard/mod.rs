@@ -7,7 +7,7 @@
 //! | applying them, the only place that changes state | `apply` |
 //! | what readers hold: an immutable version | [`view`] |
 //! | catalogue rows and their postings | [`segment`], [`row`] |
-//! | the columns that stages read | [`columns`] |
+//! | the columns that stages read, and all of them side by side | [`columns`], `record` |
 //! | vectors, one set a space and generation | [`vectors`] |
 //! | the state at a `Seal` entry as files | `checkpoint` |
 //! | files in the making, and the moment they take their place | `workshop` |
@@ -28,6 +28,7 @@ pub mod command;
 mod cow;
 mod digest;
 mod ids;
+mod record;
 mod recover;
 pub mod row;
 pub mod segment;

@@ -11,6 +11,7 @@ use segue_storage_format::{
 
 use super::columns::SealedColumns;
 use super::cow::CowVec;
+use super::record;
 use super::row::{TrackHot, TrackRow};
 use crate::error::{Error, Result};
 use crate::storage::error::damaged;
@@ -206,7 +207,9 @@ impl SealedTracks {
     /// The columns that the stages read.
     pub(super) fn stage_columns(&self) -> Result<SealedColumns<'_>> {
         let columns = &self.columns;
+        let records = columns.has("facts").then(|| columns.payload("facts")).transpose().map_err(damaged)?;
         Ok(SealedColumns {
+            records: records.and_then(|records| records.uniform()).unwrap_or_default(),
             artists: columns.lists("artists").map_err(damaged)?,
             genres: columns.lists("genres").map_err(damaged)?,
             confidences: columns.lists("genre_confidences").map_err(damaged)?,
@@ -263,7 +266,7 @@ impl SealedTracks {
 }
 
 /// The features as eleven words; NaN and `u32::MAX` stand for unknown.
-fn pack_features(audio: &AudioFeatures) -> [u32; 11] {
+pub(super) fn pack_features(audio: &AudioFeatures) -> [u32; 11] {
     let real = |value: Option<f32>| value.unwrap_or(f32::NAN).to_bits();
     let whole = |value: Option<u8>| value.map_or(u32::MAX, u32::from);
     [
@@ -387,6 +390,8 @@ fn write_columns(folder: &Path, rows: &[Arc<TrackRow>]) -> Result<FileEntry> {
             rows.iter().map(|row| row.genres.iter().map(|(_, c)| c.to_bits()).collect()).collect();
         file.lists("genre_confidences", &confidences)?;
         file.lists("features", rows.iter().map(|row| pack_features(&row.track.audio)))?;
+        let records = rows.iter().map(|row| record::encode(&row.artists, &row.genres, &row.track.audio));
+        file.payload("facts", records)?;
         file.payload("track", &payload)?;
         file.finish()
     };

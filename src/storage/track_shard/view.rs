@@ -109,6 +109,11 @@ impl TrackView {
         self.hot.get(ordinal as usize).copied().unwrap_or(TrackHot::ABSENT)
     }
 
+    /// Where [`TrackView::hot`] reads: what to ask memory for before.
+    pub fn hot_place(&self, ordinal: u32) -> Option<&TrackHot> {
+        self.hot.get(ordinal as usize)
+    }
+
     /// The facts of every ordinal, in order.
     pub fn all_hot(&self) -> impl Iterator<Item = &TrackHot> {
         self.hot.iter()

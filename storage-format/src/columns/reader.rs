@@ -203,6 +203,13 @@ impl<'a, T> Lists<'a, T> {
         self.offsets.get(row..row.saturating_add(2)).unwrap_or_default()
     }
 
+    /// The rows when all of them have `N` elements, read without their offsets; `None` when there are not `N` a row. Only
+    /// for columns whose writer gives every row the same number.
+    pub fn uniform<const N: usize>(&self) -> Option<&'a [[T; N]]> {
+        let (rows, rest) = self.values.as_chunks::<N>();
+        (rest.is_empty() && rows.len() == self.len()).then_some(rows)
+    }
+
     /// Every row, in order.
     pub fn iter(&self) -> impl Iterator<Item = &'a [T]> + use<'a, T> {
         let values = self.values;
