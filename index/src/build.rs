@@ -45,8 +45,9 @@ pub fn build(
     check_finite(vectors)?;
     let rotation = Rotation::new(vectors.dim(), params.seed);
     let layout = RowLayout::new(params.profile, params.degree, rotation.padded_dim());
+    let kernels = Kernels::get();
     let rotated = |i: usize, out: &mut [f32]| {
-        rotation.apply(vectors.row(i), out);
+        rotation.apply(kernels, vectors.row(i), out);
         if params.metric == Metric::Cosine {
             normalise(out);
         }

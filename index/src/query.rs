@@ -56,9 +56,9 @@ impl Query {
             Metric::L2 => (1.0, self.length * self.length),
         };
         self.rotated.resize(rotation.padded_dim(), 0.0);
-        rotation.apply(vector, &mut self.rotated);
+        rotation.apply(kernels, vector, &mut self.rotated);
         self.rotated.iter_mut().for_each(|x| *x *= scale);
-        self.code.set(&self.rotated);
+        self.code.set(kernels, &self.rotated);
         // A number rounded to steps errs by a twelfth of a step squared, and the estimate by that times the other's length; an
         // estimate for L2 counts the product twice.
         let other = if meta.metric == Metric::Cosine { 1.0 } else { meta.typical_length };
@@ -67,7 +67,7 @@ impl Query {
         let rounded = twice * other * self.code.step();
         self.errors = (part * wanted * wanted, part * rounded * rounded);
         if meta.profile == Profile::Fast {
-            self.table.set(&self.rotated);
+            self.table.set(kernels, &self.rotated);
         }
     }
 }

@@ -6,9 +6,8 @@
 
 use std::arch::x86_64::*;
 
-use super::prefetch::as_signed;
-use super::scalar::{finish_block, fold_lanes};
-use super::{BATCH, BlockScale, InstructionSet, Kernels};
+use super::scalar::fold_lanes;
+use super::{BATCH, BlockScale, InstructionSet, Kernels, prepare};
 
 /// Returns the table when this machine has the instructions.
 pub(super) fn kernels() -> Option<Kernels> {
@@ -25,12 +24,33 @@ pub(super) fn kernels() -> Option<Kernels> {
         // SAFETY: as above; lengths are equal multiples of 64.
         dot_i8: |a, b| unsafe { dot_i8(a, b) },
         // SAFETY: as above; all four codes are as long as the query.
-        dot_i8_four: |a, _sum, codes| codes.map(|code| unsafe { dot_i8(a, as_signed(code)) }),
+        dot_i8_four: |a, _sum, codes| unsafe { dot_i8_four(a, codes) },
         // SAFETY: as above; `codes` and `table` are equal multiples of 64 bytes.
         scan_block: |codes, table, factors, scale, threshold, out| unsafe {
             scan_block(codes, table, factors, scale, threshold, out)
         },
+        // SAFETY (these three): AVX2 was detected.
+        hadamard: |numbers| unsafe { hadamard(numbers) },
+        // SAFETY: as above.
+        round_bytes: |numbers, out| unsafe { round_bytes(numbers, out) },
+        // SAFETY: as above.
+        sign_table: |numbers, table| unsafe { sign_table(numbers, table) },
     })
+}
+
+#[target_feature(enable = "avx2")]
+fn hadamard(numbers: &mut [f32]) {
+    prepare::hadamard(numbers);
+}
+
+#[target_feature(enable = "avx2")]
+fn round_bytes(numbers: &[f32], out: &mut [i8]) -> f32 {
+    prepare::round_bytes(numbers, out)
+}
+
+#[target_feature(enable = "avx2")]
+fn sign_table(numbers: &[f32], table: &mut [u8]) -> f32 {
+    prepare::sign_table(numbers, table)
 }
 
 /// Sums 32 lanes of `term` over whole chunks, then the tail, then folds in the fixed order.
@@ -126,8 +146,41 @@ unsafe fn dot_i8(a: &[i8], b: &[i8]) -> i32 {
     sum_i32(acc)
 }
 
+/// Four codes against one query, whose bytes are widened once; the four sums are folded together.
+///
 /// # Safety
-/// AVX2 and F16C are present; `codes` and `table` are equal multiples of 64 bytes.
+/// AVX2 is present; all lengths are equal multiples of 64.
+#[target_feature(enable = "avx2")]
+unsafe fn dot_i8_four(a: &[i8], codes: [&[u8]; 4]) -> [i32; 4] {
+    let mut acc = [_mm256_setzero_si256(); 4];
+    for at in (0..a.len()).step_by(16) {
+        // SAFETY: `at + 16 <= len` of the query and of every code.
+        unsafe {
+            let query = _mm256_cvtepi8_epi16(_mm_loadu_si128(a.as_ptr().add(at).cast()));
+            for (acc, code) in acc.iter_mut().zip(codes) {
+                let code = _mm256_cvtepi8_epi16(_mm_loadu_si128(code.as_ptr().add(at).cast()));
+                *acc = _mm256_add_epi32(*acc, _mm256_madd_epi16(code, query));
+            }
+        }
+    }
+    let pairs = (_mm256_hadd_epi32(acc[0], acc[1]), _mm256_hadd_epi32(acc[2], acc[3]));
+    let all = _mm256_hadd_epi32(pairs.0, pairs.1);
+    let four = _mm_add_epi32(_mm256_castsi256_si128(all), _mm256_extracti128_si256::<1>(all));
+    let mut out = [0; 4];
+    // SAFETY: `out` has room for four numbers.
+    unsafe { _mm_storeu_si128(out.as_mut_ptr().cast(), four) };
+    out
+}
+
+/// Adds the halves of a register of 16-bit sums.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn fold_words(v: __m256i) -> __m128i {
+    _mm_add_epi16(_mm256_castsi256_si128(v), _mm256_extracti128_si256::<1>(v))
+}
+
+/// # Safety
+/// AVX2 and F16C are present; `codes` and `table` are equal multiples of 64 bytes, `factors` has 128.
 #[target_feature(enable = "avx2,f16c")]
 unsafe fn scan_block(
     codes: &[u8],
@@ -138,11 +191,13 @@ unsafe fn scan_block(
     out: &mut [f32; BATCH],
 ) -> u32 {
     let mask = _mm256_set1_epi8(15);
-    let mut sums = [0u32; BATCH];
-    // 128 groups of at most 255 stay below 65,536, so 16-bit sums are exact inside one stretch.
-    for (codes, table) in codes.chunks(16 * 128).zip(table.chunks(16 * 128)) {
-        // Even bytes (neighbours 0, 2, …) and odd bytes of the low and of the high nibbles.
-        let mut acc = [_mm256_setzero_si256(); 4];
+    // Eight neighbours each.
+    let mut sums = [_mm256_setzero_si256(); 4];
+    // 256 groups of at most 255 stay below 65,536 even when both halves are added.
+    for (codes, table) in codes.chunks(16 * 256).zip(table.chunks(16 * 256)) {
+        // Of the low and of the high nibbles: sums of whole words, where those of odd bytes are added to the upper half and
+        // whatever overflows is lost, and sums of odd bytes alone.
+        let (mut all, mut odd) = ([_mm256_setzero_si256(); 2], [_mm256_setzero_si256(); 2]);
         for at in (0..codes.len()).step_by(32) {
             // SAFETY: `at + 32 <= len` of both slices, whose lengths are equal multiples of 64.
             let (c, t) = unsafe {
@@ -153,20 +208,38 @@ unsafe fn scan_block(
             };
             let low = _mm256_shuffle_epi8(t, _mm256_and_si256(c, mask));
             let high = _mm256_shuffle_epi8(t, _mm256_and_si256(_mm256_srli_epi16::<4>(c), mask));
-            let bytes = _mm256_set1_epi16(0xff);
-            acc[0] = _mm256_add_epi16(acc[0], _mm256_and_si256(low, bytes));
-            acc[1] = _mm256_add_epi16(acc[1], _mm256_srli_epi16::<8>(low));
-            acc[2] = _mm256_add_epi16(acc[2], _mm256_and_si256(high, bytes));
-            acc[3] = _mm256_add_epi16(acc[3], _mm256_srli_epi16::<8>(high));
+            all = [_mm256_add_epi16(all[0], low), _mm256_add_epi16(all[1], high)];
+            odd = [
+                _mm256_add_epi16(odd[0], _mm256_srli_epi16::<8>(low)),
+                _mm256_add_epi16(odd[1], _mm256_srli_epi16::<8>(high)),
+            ];
         }
-        for (part, acc) in acc.into_iter().enumerate() {
-            let mut words = [0u16; 16];
-            // SAFETY: `words` holds exactly 32 bytes.
-            unsafe { _mm256_storeu_si256(words.as_mut_ptr().cast(), acc) };
-            for i in 0..8 {
-                sums[16 * (part / 2) + 2 * i + part % 2] += u32::from(words[i]) + u32::from(words[i + 8]);
+        for half in 0..2 {
+            let even = _mm256_sub_epi16(all[half], _mm256_slli_epi16::<8>(odd[half]));
+            let (even, odd) = (fold_words(even), fold_words(odd[half]));
+            let eights = [_mm_unpacklo_epi16(even, odd), _mm_unpackhi_epi16(even, odd)];
+            for (sum, eight) in sums[2 * half..].iter_mut().zip(eights) {
+                *sum = _mm256_add_epi32(*sum, _mm256_cvtepu16_epi32(eight));
             }
         }
     }
-    finish_block(&sums, factors, scale, threshold, out)
+    let (step, offset) = (_mm256_set1_ps(scale.step), _mm256_set1_ps(scale.offset));
+    let (base, factor_scale) = (_mm256_set1_ps(scale.base), _mm256_set1_ps(scale.factor_scale));
+    let threshold = _mm256_set1_ps(threshold);
+    let mut mask = 0;
+    for (eight, sum) in sums.into_iter().enumerate() {
+        // SAFETY: `factors` has 128 bytes: eight times eight halves; `out` has 32 floats.
+        unsafe {
+            let halves = |at: usize| {
+                let halves = _mm_loadu_si128(factors.as_ptr().add(at + 16 * eight).cast());
+                _mm256_mul_ps(_mm256_cvtph_ps(halves), factor_scale)
+            };
+            let product = _mm256_add_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(sum), step), offset);
+            let score = _mm256_add_ps(_mm256_mul_ps(product, halves(0)), _mm256_add_ps(halves(64), base));
+            _mm256_storeu_ps(out.as_mut_ptr().add(8 * eight), score);
+            let above = _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_GT_OQ>(score, threshold));
+            mask |= (above as u32) << (8 * eight);
+        }
+    }
+    mask
 }

@@ -15,7 +15,9 @@ pub(super) fn kernels() -> Option<Kernels> {
         && is_x86_feature_detected!("avx512vl")
         && is_x86_feature_detected!("avx512dq")
         && is_x86_feature_detected!("avx512vnni");
-    present.then_some(Kernels {
+    // Every such processor has AVX2, whose loops for making a query ready are as good.
+    let avx2 = super::avx2::kernels().filter(|_| present)?;
+    Some(Kernels {
         instruction_set: InstructionSet::Avx512,
         // SAFETY: the features were detected; `Kernels` checked that the lengths are equal.
         dot_f32: |a, b| unsafe { dot_f32(a, b) },
@@ -31,6 +33,7 @@ pub(super) fn kernels() -> Option<Kernels> {
         scan_block: |codes, table, factors, scale, threshold, out| unsafe {
             scan_block(codes, table, factors, scale, threshold, out)
         },
+        ..avx2
     })
 }
 

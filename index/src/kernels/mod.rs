@@ -17,6 +17,7 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod prefetch;
+mod prepare;
 
 #[cfg(test)]
 mod tests;
@@ -56,6 +57,9 @@ type DotF32 = fn(&[f32], &[f32]) -> f32;
 type DotCodes = fn(&[i8], &[i8], &[u8]) -> i32;
 type DotBytes = fn(&[i8], &[i8]) -> i32;
 type DotFour = fn(&[i8], i32, [&[u8]; 4]) -> [i32; 4];
+type Transform = fn(&mut [f32]);
+type RoundBytes = fn(&[f32], &mut [i8]) -> f32;
+type SignTable = fn(&[f32], &mut [u8]) -> f32;
 type ScanBlock = fn(&[u8], &[u8], &[u8], &BlockScale, f32, &mut [f32; BATCH]) -> u32;
 
 /// One table of kernels, all for the same instruction set.
@@ -69,6 +73,9 @@ pub struct Kernels {
     dot_i8: DotBytes,
     dot_i8_four: DotFour,
     scan_block: ScanBlock,
+    hadamard: Transform,
+    round_bytes: RoundBytes,
+    sign_table: SignTable,
 }
 
 impl std::fmt::Debug for Kernels {
@@ -111,6 +118,9 @@ impl Kernels {
             dot_i8: scalar::dot_i8,
             dot_i8_four: scalar::dot_i8_four,
             scan_block: scalar::scan_block,
+            hadamard: prepare::hadamard,
+            round_bytes: prepare::round_bytes,
+            sign_table: prepare::sign_table,
         }
     }
 
@@ -180,5 +190,30 @@ impl Kernels {
                 && factors.len() == 128
         );
         (self.scan_block)(codes, table, factors, scale, threshold, out)
+    }
+
+    /// Applies the orthonormal fast Walsh-Hadamard transform. The length is a power of two, at least 64.
+    #[inline]
+    pub fn hadamard(&self, numbers: &mut [f32]) {
+        assert!(numbers.len().is_power_of_two() && numbers.len() >= 64);
+        (self.hadamard)(numbers);
+    }
+
+    /// Rounds finite numbers to signed bytes so that the largest in size becomes 127, and returns its size. Lengths are
+    /// equal multiples of 64.
+    #[inline]
+    pub fn round_bytes(&self, numbers: &[f32], out: &mut [i8]) -> f32 {
+        assert!(numbers.len() == out.len() && numbers.len().is_multiple_of(64));
+        (self.round_bytes)(numbers, out)
+    }
+
+    /// Writes for each four of some finite numbers the sixteen sums with every choice of signs, from minus to plus the largest
+    /// sum as 0 to 255, and returns that largest sum. Bit `i` of an entry's place is set where number `i` is added.
+    ///
+    /// * `table`: four times as long as `numbers`, which is a multiple of 64.
+    #[inline]
+    pub fn sign_table(&self, numbers: &[f32], table: &mut [u8]) -> f32 {
+        assert!(table.len() == 4 * numbers.len() && numbers.len().is_multiple_of(64));
+        (self.sign_table)(numbers, table)
     }
 }

@@ -47,6 +47,38 @@ fn unaligned_slices_give_the_same_bits() {
     }
 }
 
+#[test]
+fn queries_are_made_ready_to_the_same_bits() {
+    let scalar = Kernels::of(InstructionSet::Scalar).unwrap();
+    let mut random = SplitMix64::new(5);
+    for n in [64, 128, 192, 256, 1024, 4096] {
+        let numbers = if n == 192 { vec![0.0; n] } else { floats(&mut random, n) };
+        let (mut rounded, mut sums) = (vec![0i8; n], vec![0u8; 4 * n]);
+        let largest = scalar.round_bytes(&numbers, &mut rounded);
+        let largest_sum = scalar.sign_table(&numbers, &mut sums);
+        assert_eq!(largest, numbers.iter().fold(0.0f32, |m, x| m.max(x.abs())));
+        assert!(n == 192 || rounded.iter().any(|byte| byte.unsigned_abs() == 127));
+        for (at, entry) in sums.iter().enumerate() {
+            let four = &numbers[at / 16 * 4..at / 16 * 4 + 4];
+            let sum: f32 = (0..4).map(|i| if at % 16 >> i & 1 == 1 { four[i] } else { -four[i] }).sum();
+            let step = 2.0 * largest_sum / 255.0;
+            assert!((f32::from(*entry) * step - largest_sum - sum).abs() <= 0.51 * step, "n={n} at={at}");
+        }
+        for table in tables() {
+            let (mut bytes, mut entries) = (vec![0i8; n], vec![0u8; 4 * n]);
+            assert_eq!(table.round_bytes(&numbers, &mut bytes).to_bits(), largest.to_bits());
+            assert_eq!(table.sign_table(&numbers, &mut entries).to_bits(), largest_sum.to_bits());
+            assert!(bytes == rounded && entries == sums, "{table:?} n={n}");
+            if n.is_power_of_two() {
+                let (mut one, mut other) = (numbers.clone(), numbers.clone());
+                scalar.hadamard(&mut one);
+                table.hadamard(&mut other);
+                assert!(one.iter().zip(&other).all(|(x, y)| x.to_bits() == y.to_bits()), "{table:?} n={n}");
+            }
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 

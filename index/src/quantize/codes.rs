@@ -81,12 +81,10 @@ pub struct CodeQuery {
 
 impl CodeQuery {
     /// Takes over a rotated query of `[padded_dim]`.
-    pub fn set(&mut self, rotated: &[f32]) {
-        let largest = rotated.iter().fold(0.0f32, |m, x| m.max(x.abs()));
-        let inverse = if largest > 0.0 { 127.0 / largest } else { 0.0 };
+    pub fn set(&mut self, kernels: &Kernels, rotated: &[f32]) {
+        self.plain.resize(rotated.len(), 0);
+        let largest = kernels.round_bytes(rotated, &mut self.plain);
         self.half_step = largest / 254.0;
-        self.plain.clear();
-        self.plain.extend(rotated.iter().map(|x| nearest(x * inverse) as i8));
         self.low.clear();
         self.high.clear();
         self.low.extend(self.plain.iter().step_by(2));

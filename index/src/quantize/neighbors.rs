@@ -44,19 +44,6 @@ pub fn write_factors(factors: &mut [u8], slot: usize, (slope, constant): (f32, f
     factors[2 * (BATCH + slot)..2 * (BATCH + slot) + 2].copy_from_slice(&half(constant));
 }
 
-/// The sign that each bit of a nibble stands for.
-const SIGNS: [[f32; 16]; 4] = {
-    let mut signs = [[-1.0; 16]; 4];
-    let mut at = 0;
-    while at < 64 {
-        if (at % 16) >> (at / 16) & 1 == 1 {
-            signs[at / 16][at % 16] = 1.0;
-        }
-        at += 1;
-    }
-    signs
-};
-
 /// A query as a look-up table: for each four dimensions the sixteen signed sums, as bytes.
 #[derive(Clone, Debug, Default)]
 pub struct TableQuery {
@@ -67,21 +54,11 @@ pub struct TableQuery {
 
 impl TableQuery {
     /// Takes over a rotated query of `[padded_dim]`.
-    pub fn set(&mut self, rotated: &[f32]) {
-        let largest =
-            rotated.chunks_exact(4).map(|g| g.iter().map(|x| x.abs()).sum::<f32>()).fold(0.0f32, f32::max);
-        let inverse = if largest > 0.0 { 255.0 / (2.0 * largest) } else { 0.0 };
+    pub fn set(&mut self, kernels: &Kernels, rotated: &[f32]) {
+        self.table.resize(4 * rotated.len(), 0);
+        let largest = kernels.sign_table(rotated, &mut self.table);
         self.step = 2.0 * largest / 255.0;
         self.offset = -largest * (rotated.len() / 4) as f32;
-        self.table.resize(4 * rotated.len(), 0);
-        for (g, entries) in rotated.chunks_exact(4).zip(self.table.as_chunks_mut::<16>().0) {
-            // Sixteen sums side by side, which the compiler makes one of.
-            let signed = |i: usize, nibble: usize| SIGNS[i][nibble] * g[i];
-            let sums: [f32; 16] =
-                std::array::from_fn(|n| (signed(0, n) + signed(1, n)) + (signed(2, n) + signed(3, n)));
-            // Not negative, so this rounds; `round` is a call on processors of the base line.
-            *entries = sums.map(|sum| ((sum + largest) * inverse + 0.5) as i32 as u8);
-        }
     }
 
     /// Estimates the scores of a block of 32 neighbours of a node that scores `base`; see [`Kernels::scan_block`].

@@ -7,6 +7,7 @@
 //! The rotation is orthonormal, so dot products and distances stay what they were.
 
 use crate::SplitMix64;
+use crate::kernels::Kernels;
 
 /// Rounds of signs and transform.
 const ROUNDS: usize = 4;
@@ -41,7 +42,7 @@ impl Rotation {
     }
 
     /// Rotates `[dim]` into `[padded_dim]`.
-    pub fn apply(&self, vector: &[f32], out: &mut [f32]) {
+    pub fn apply(&self, kernels: &Kernels, vector: &[f32], out: &mut [f32]) {
         out[..self.dim].copy_from_slice(vector);
         out[self.dim..].fill(0.0);
         let block = 1usize << self.padded_dim.ilog2();
@@ -50,29 +51,7 @@ impl Rotation {
                 *x *= sign;
             }
             let start = if round % 2 == 0 { 0 } else { self.padded_dim - block };
-            hadamard(&mut out[start..start + block]);
+            kernels.hadamard(&mut out[start..start + block]);
         }
     }
-}
-
-/// Orthonormal fast Walsh-Hadamard transform of a power-of-two length of at least 64.
-fn hadamard(x: &mut [f32]) {
-    // The first two stages in one: pairs, then pairs of pairs.
-    for quad in x.as_chunks_mut::<4>().0 {
-        let [a, b, c, d] = *quad;
-        let (e, f, g, h) = (a + b, a - b, c + d, c - d);
-        *quad = [e + g, f + h, e - g, f - h];
-    }
-    let mut half = 4;
-    while half < x.len() {
-        for pair in x.chunks_exact_mut(2 * half) {
-            let (low, high) = pair.split_at_mut(half);
-            for (a, b) in low.iter_mut().zip(high) {
-                (*a, *b) = (*a + *b, *a - *b);
-            }
-        }
-        half *= 2;
-    }
-    let scale = 1.0 / (x.len() as f32).sqrt();
-    x.iter_mut().for_each(|v| *v *= scale);
 }
