@@ -18,10 +18,11 @@ use super::quantize::{codes, neighbors, rotation::Rotation};
 use super::reach::Margins;
 use super::rows::Rows;
 use super::view::IndexView;
-use crate::{Metric, SplitMix64};
+use crate::Metric;
 
-/// Nodes a walk may start from.
-const ENTRIES: usize = 64;
+/// Nodes a walk may start from: one for so many, within bounds.
+const NODES_AN_ENTRY: usize = 512;
+const ENTRIES: (usize, usize) = (64, 256);
 /// Incoming links every node gets where there is room: in Euclidean graphs, and in graphs for inner product.
 const INCOMING: (usize, usize) = (8, 1);
 
@@ -54,7 +55,7 @@ pub fn build(
     };
     let comparison = if params.metric == Metric::Ip { Comparison::Product } else { Comparison::Euclidean };
     let geometry = Geometry::new(n, layout.padded_dim, comparison, rotated);
-    let entries = choose_entries(n, params.seed);
+    let entries = choose_entries(n);
     let links = build_links(&geometry, &entries, params, progress)?;
     let typical_length = typical_length(&geometry);
     let factor_scale = if typical_length > 0.0 { typical_length * typical_length } else { 1.0 };
@@ -111,11 +112,11 @@ fn normalise(vector: &mut [f32]) {
     }
 }
 
-/// Draws the nodes that walks start from.
-fn choose_entries(n: usize, seed: u64) -> Vec<u32> {
-    let mut order = graph::permutation(n, &mut SplitMix64::new(seed ^ 0xE47E_1E50));
-    order.truncate(ENTRIES);
-    order
+/// Chooses the nodes that walks start from: as many rows apart, which leaves no region out where rows are in an order of
+/// their own ([`crate::locality_order`]).
+fn choose_entries(n: usize) -> Vec<u32> {
+    let count = (n / NODES_AN_ENTRY).clamp(ENTRIES.0, ENTRIES.1).min(n);
+    (0..count).map(|i| ((2 * i + 1) * n / (2 * count)) as u32).collect()
 }
 
 /// Builds, fills and connects the graph.

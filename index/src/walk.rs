@@ -38,8 +38,11 @@ pub(super) fn plain(view: &IndexView<'_>, reach: &Reach, scratch: &mut Scratch) 
             entries.push(pack(score, node));
         }
     });
-    entries.sort_unstable_by(|a, b| b.cmp(a));
-    entries.truncate((reach.keep / 8).clamp(2, 16));
+    let best = (reach.keep / 8).clamp(2, 16);
+    if entries.len() > best {
+        entries.select_nth_unstable_by(best, |a, b| b.cmp(a));
+        entries.truncate(best);
+    }
     beam.insert_all(entries);
     pending.clear();
     let mut read: Option<(f32, u32)> = None;
