@@ -18,6 +18,7 @@ const ENOUGH: usize = 64;
 #[derive(Clone, Debug, Default)]
 pub struct Allowed<'a> {
     ordinals: Option<&'a [u32]>,
+    places: Option<&'a [u32]>,
     live: Option<&'a [u64]>,
     base: Option<&'a [u64]>,
     required: Vec<&'a RoaringBitmap>,
@@ -35,6 +36,14 @@ impl<'a> Allowed<'a> {
     #[must_use]
     pub fn with_ordinals(mut self, ordinals: &'a [u32]) -> Self {
         self.ordinals = Some(ordinals);
+        self
+    }
+
+    /// Sets the column back, `ordinal -> offset`, beside [`Allowed::with_ordinals`]: then the words of the base lead to the few
+    /// rows they allow, and not every row has to be asked. A place beyond the rows stands for an ordinal that has none.
+    #[must_use]
+    pub fn with_places(mut self, places: &'a [u32]) -> Self {
+        self.places = Some(places);
         self
     }
 
@@ -78,11 +87,32 @@ impl<'a> Allowed<'a> {
     pub(super) fn asking(&self) -> Asking {
         if self.is_all() {
             Asking::Nothing
-        } else if self.base.is_some() && self.ordinals.is_none() && self.live.is_none() {
+        } else if self.base.is_some() && self.leads_to_offsets() {
             Asking::Words
         } else {
             Asking::Rows
         }
+    }
+
+    /// Whether the offset of an ordinal is known.
+    fn leads_to_offsets(&self) -> bool {
+        self.ordinals.is_none() || self.places.is_some()
+    }
+
+    /// The row of an ordinal, where [`Allowed::leads_to_offsets`]; none of the rows when it has none.
+    #[inline(always)]
+    fn place(&self, ordinal: u32) -> u32 {
+        match self.places.filter(|_| self.ordinals.is_some()) {
+            Some(places) => places.get(ordinal as usize).copied().unwrap_or(u32::MAX),
+            None => ordinal,
+        }
+    }
+
+    /// Whether the sets, other than the base, allow an ordinal.
+    #[inline(always)]
+    fn sets_allow(&self, ordinal: u32) -> bool {
+        self.required.iter().all(|set| set.contains(ordinal))
+            && !self.excluded.iter().any(|set| set.contains(ordinal))
     }
 
     /// Whether a row may be returned.
@@ -99,9 +129,7 @@ impl<'a> Allowed<'a> {
                 None => return false,
             },
         };
-        self.base.is_none_or(|bits| bit(bits, ordinal))
-            && self.required.iter().all(|set| set.contains(ordinal))
-            && !self.excluded.iter().any(|set| set.contains(ordinal))
+        self.base.is_none_or(|bits| bit(bits, ordinal)) && self.sets_allow(ordinal)
     }
 
     /// Estimates how many of rows `0..n` are allowed: exact for small segments and plain bitsets, else from an even sample.
@@ -110,8 +138,10 @@ impl<'a> Allowed<'a> {
         if self.is_all() {
             return n;
         }
-        if let (Some(bits), None, None, true, true) =
-            (self.base, self.ordinals, self.live, self.required.is_empty(), self.excluded.is_empty())
+        // Every ordinal below `n` has a row.
+        let complete = self.ordinals.is_none() || self.places.is_some_and(|places| places.len() == n);
+        if let (Some(bits), None, true, true, true) =
+            (self.base, self.live, complete, self.required.is_empty(), self.excluded.is_empty())
         {
             return count_bits(bits, n);
         }
@@ -130,24 +160,28 @@ impl<'a> Allowed<'a> {
         (found * n / SAMPLED_ROWS[1]).max(1)
     }
 
-    /// Calls `visit` with every allowed row below `n`, in order.
+    /// Calls `visit` with every allowed row below `n`, once, in the order of ordinals where they lead to rows, else of rows.
     pub(super) fn for_each(&self, n: usize, mut visit: impl FnMut(u32)) {
-        if let (Some(bits), None, None) = (self.base, self.ordinals, self.live) {
-            let rest = Self { base: None, ..self.clone() };
-            let plain = rest.is_all();
-            for (word, &bits) in bits.iter().enumerate().take(n.div_ceil(64)) {
-                let mut bits = bits;
-                while bits != 0 {
-                    let offset = 64 * word as u32 + bits.trailing_zeros();
-                    bits &= bits - 1;
-                    if (offset as usize) < n && (plain || rest.contains(offset)) {
-                        visit(offset);
-                    }
+        let Some(bits) = self.base.filter(|_| self.leads_to_offsets()) else {
+            (0..n as u32).filter(|&offset| self.contains(offset)).for_each(visit);
+            return;
+        };
+        let plain = self.required.is_empty() && self.excluded.is_empty();
+        let end = self.places.filter(|_| self.ordinals.is_some()).map_or(n, <[u32]>::len);
+        for (word, &bits) in bits.iter().enumerate().take(end.div_ceil(64)) {
+            let mut bits = bits;
+            while bits != 0 {
+                let ordinal = 64 * word as u32 + bits.trailing_zeros();
+                bits &= bits - 1;
+                let offset = self.place(ordinal);
+                if (offset as usize) < n
+                    && self.live.is_none_or(|live| bit(live, offset))
+                    && (plain || self.sets_allow(ordinal))
+                {
+                    visit(offset);
                 }
             }
-            return;
         }
-        (0..n as u32).filter(|&offset| self.contains(offset)).for_each(visit);
     }
 }
 
@@ -162,4 +196,48 @@ fn count_bits(bits: &[u64], n: usize) -> usize {
     let whole = (n / 64).min(bits.len());
     let tail = bits.get(whole).map_or(0, |word| (word & ((1u64 << (n % 64)) - 1)).count_ones());
     bits[..whole].iter().map(|word| word.count_ones() as usize).sum::<usize>() + tail as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::SplitMix64;
+
+    #[test]
+    fn rows_found_through_places_are_those_found_by_asking_each() {
+        let seed = 3;
+        let mut random = SplitMix64::new(seed);
+        for (rows, gap) in [(1000u32, 1), (777, 2)] {
+            let mut ordinals: Vec<u32> = (0..rows).map(|at| gap * at).collect();
+            for i in (1..rows as usize).rev() {
+                ordinals.swap(i, random.below(i as u64 + 1) as usize);
+            }
+            let mut places = vec![u32::MAX; (gap * (rows - 1) + 1) as usize];
+            (0..).zip(&ordinals).for_each(|(offset, &ordinal)| places[ordinal as usize] = offset);
+            let mut bits = |words: usize| -> Vec<u64> {
+                (0..words).map(|_| random.next_u64() & random.next_u64()).collect()
+            };
+            // Longer and shorter than the ordinals.
+            let (base, live) = (bits(if gap == 1 { 40 } else { 9 }), bits(16));
+            let heard: RoaringBitmap = (0..500).filter(|ordinal| ordinal % 3 == 0).collect();
+            for by in [
+                Allowed::all().with_ordinals(&ordinals).with_base(&base),
+                Allowed::all().with_ordinals(&ordinals).with_base(&base).with_live(&live),
+                Allowed::all().with_ordinals(&ordinals).with_base(&base).with_excluded(&heard),
+            ] {
+                let all = |allowed: &Allowed<'_>| {
+                    let mut found = Vec::new();
+                    allowed.for_each(rows as usize, |offset| found.push(offset));
+                    found.sort_unstable();
+                    found
+                };
+                let with = by.clone().with_places(&places);
+                let expected: Vec<u32> = (0..rows).filter(|&offset| by.contains(offset)).collect();
+                assert!(expected.len() > 10, "seed {seed}");
+                assert_eq!(all(&with), expected, "seed {seed}");
+                assert_eq!(all(&by), expected);
+                assert_eq!(with.estimated_count(rows as usize), expected.len());
+            }
+        }
+    }
 }

@@ -12,6 +12,7 @@
 //! | [`quantize`] | rotation, codes of vectors, codes of neighbours |
 //! | [`graph`] | building the graph |
 //! | [`build`], [`effort`], [`reach`] | all of it: vectors to [`IndexParts`], how hard searches must try, where walks stop |
+//! | [`order`] | an order of rows that searches and builds are faster in |
 //! | [`head`], [`view`] | opening those arrays again, checked |
 //! | [`allowed`], [`plan`] | filters, and which way of searching suits them |
 //! | [`walk`], [`scan`], [`search`] | walking the graph, scanning codes, and putting both together |
@@ -37,6 +38,7 @@ pub mod kernels;
 mod layout;
 mod meta;
 mod metric;
+mod order;
 mod params;
 mod parts;
 mod plan;
@@ -62,6 +64,7 @@ pub use build::build;
 pub use error::IndexError;
 pub use head::IndexHead;
 pub use metric::Metric;
+pub use order::locality_order;
 pub use params::{BuildParams, K_MAX, Profile, SearchParams};
 pub use parts::{Block, IndexParts, IndexSlices};
 pub use progress::Progress;

@@ -6,7 +6,7 @@
 /// Bytes of a cache line.
 const LINE_BYTES: usize = 64;
 /// Fetching one line that was asked for early, among many.
-const LINE_NS: f64 = 3.5;
+const LINE_NS: f64 = 5.0;
 /// Fetching one line of a graph row, which is known only shortly before it is needed.
 const ROW_LINE_NS: f64 = 15.0;
 /// The rest of scanning a row, of asking whether a row is allowed (one by one, or 64 of them by one word), and of a hop.

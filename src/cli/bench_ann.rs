@@ -1,19 +1,20 @@
 //! `segue bench ann`: recall against speed of the index on vectors from `.npy` files.
 //!
-//! The index is built, put into its arrays and opened again as a sealed segment is, then searched for all queries at
-//! each `ef`. A hit counts when its exact score is within 1e-5 of the k-th best, once. Each point is the median of five
-//! passes of at least `--seconds`; rates at a given recall are interpolated in log space.
+//! Rows are ordered, the index is built, put into its arrays and opened again as a sealed segment is, then searched for all
+//! queries at each `ef`. The time of the build includes ordering. A hit counts when its exact score is within 1e-5 of the
+//! k-th best, once. Each point is the median of five passes of at least `--seconds`; rates at a given recall are
+//! interpolated in log space.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use segue_index::{
     Allowed, Block, BuildParams, IndexError, IndexHead, IndexSlices, IndexView, Profile, Progress, Rows,
-    Scratch, SearchParams, build, exact,
+    Scratch, SearchParams, build, exact, locality_order,
 };
 use segue_storage_format::ResidentBytes;
-use serde::Serialize;
 
+use super::bench_ann_report::{BenchAnnReport, Bytes, Point, rate_at, round};
 use crate::ingest::npy::{NpyArray, NpyError, read_floats, read_integers};
 use crate::types::Metric;
 
@@ -90,67 +91,6 @@ pub enum BenchAnnError {
     System(#[from] std::io::Error),
 }
 
-/// Bytes of the parts of an index.
-#[derive(Debug, Clone, Serialize)]
-pub struct Bytes {
-    /// Codes of vectors and their factors.
-    pub codes: usize,
-    /// Links and what is beside them.
-    pub graph: usize,
-    /// Full-precision vectors.
-    pub vectors: usize,
-    /// Everything else.
-    pub other: usize,
-}
-
-/// One point of the curve.
-#[derive(Debug, Clone, Serialize)]
-pub struct Point {
-    /// Search effort.
-    pub ef: usize,
-    /// Share of the exact results found.
-    pub recall: f64,
-    /// Queries per second of all threads.
-    pub qps: f64,
-    /// Median time of a query in microseconds.
-    pub p50_us: f64,
-    /// 99th percentile of the time of a query in microseconds.
-    pub p99_us: f64,
-}
-
-/// What was measured.
-#[derive(Debug, Clone, Serialize)]
-pub struct BenchAnnReport {
-    /// Vectors.
-    pub n: usize,
-    /// Dimension.
-    pub d: usize,
-    /// Results of each query.
-    pub k: usize,
-    /// How vectors are compared.
-    pub metric: &'static str,
-    /// Layout of the index.
-    pub profile: &'static str,
-    /// Seconds the build took.
-    pub build_s: f64,
-    /// Threads it ran on.
-    pub build_threads: usize,
-    /// Size of the index.
-    pub bytes: Bytes,
-    /// Memory of the process.
-    pub rss_mb: f64,
-    /// Way most searches went at the last point.
-    pub path: &'static str,
-    /// The points.
-    pub curve: Vec<Point>,
-    /// Queries per second at recall 0.90.
-    pub qps_r90: Option<f64>,
-    /// Queries per second at recall 0.95.
-    pub qps_r95: Option<f64>,
-    /// Queries per second at recall 0.99.
-    pub qps_r99: Option<f64>,
-}
-
 /// Everything the measurements need.
 struct Bench<'a> {
     view: IndexView<'a>,
@@ -174,13 +114,16 @@ pub fn run(args: &BenchAnnArgs) -> Result<BenchAnnReport, BenchAnnError> {
     if queries.columns != base.columns || queries.rows == 0 {
         return mismatch(&args.query, format!("expected at least one query of {} numbers", base.columns));
     }
+    let start = Instant::now();
+    let (base, ordinals) = ordered(base);
+    let places = places(&ordinals);
     let rows = Rows::new(&base.data, base.rows, base.columns, base.columns)?;
     let bits = args.allow.as_deref().map(|path| allow_bits(path, base.rows)).transpose()?;
-    let allowed = bits.as_ref().map_or_else(Allowed::all, |bits| Allowed::all().with_base(bits));
+    let by_ordinal = Allowed::all().with_ordinals(&ordinals).with_places(&places);
+    let allowed = bits.as_ref().map_or_else(Allowed::all, |bits| by_ordinal.with_base(bits));
     let mut params = BuildParams::new(args.metric, args.profile);
     params.ef_construction = args.ef_construction.unwrap_or(params.ef_construction);
     params.degree = args.degree.unwrap_or(params.degree);
-    let start = Instant::now();
     let parts = build(&rows, &params, &Progress::default())?;
     let build_s = start.elapsed().as_secs_f64();
     let bytes = Bytes {
@@ -196,7 +139,7 @@ pub fn run(args: &BenchAnnArgs) -> Result<BenchAnnReport, BenchAnnError> {
     drop(parts);
     let view = head.view(slices, rows)?;
     view.check()?;
-    let kth = kth_scores(args, &rows, &queries, &allowed)?;
+    let kth = kth_scores(args, (&rows, &places), &queries, &allowed)?;
     let wanted = args.k.min(allowed.estimated_count(base.rows));
     let bench = Bench { view, rows, queries: &queries, allowed, kth, wanted, args };
     let (curve, path) = bench.sweep()?;
@@ -223,6 +166,21 @@ fn mismatch<T>(path: &Path, reason: String) -> Result<T, BenchAnnError> {
     Err(BenchAnnError::Mismatch { path: path.to_owned(), reason })
 }
 
+/// Brings rows into the order that segments are written in, and returns which row each was.
+fn ordered(base: NpyArray<f32>) -> (NpyArray<f32>, Vec<u32>) {
+    let rows: Vec<&[f32]> = base.data.chunks_exact(base.columns.max(1)).collect();
+    let order = locality_order(&rows, 1);
+    let data = order.iter().flat_map(|&at| rows[at as usize].iter().copied()).collect();
+    (NpyArray { data, ..base }, order)
+}
+
+/// The places of rows in an order.
+fn places(order: &[u32]) -> Vec<u32> {
+    let mut places = vec![0; order.len()];
+    (0..).zip(order).for_each(|(place, &row)| places[row as usize] = place);
+    places
+}
+
 /// Reads permitted rows as a bitset.
 fn allow_bits(path: &Path, n: usize) -> Result<Vec<u64>, BenchAnnError> {
     let mut bits = vec![0u64; n.div_ceil(64)];
@@ -238,7 +196,7 @@ fn allow_bits(path: &Path, n: usize) -> Result<Vec<u64>, BenchAnnError> {
 /// Returns the score of the k-th best allowed row of each query, from the truth file or by exact search.
 fn kth_scores(
     args: &BenchAnnArgs,
-    rows: &Rows<'_>,
+    (rows, places): (&Rows<'_>, &[u32]),
     queries: &NpyArray<f32>,
     allowed: &Allowed<'_>,
 ) -> Result<Vec<f32>, BenchAnnError> {
@@ -260,7 +218,7 @@ fn kth_scores(
     }
     let kth = each.zip(truth.data.par_chunks_exact(truth.columns)).map(|(query, truth)| {
         let known = truth.iter().take(args.k).filter_map(|&row| usize::try_from(row).ok());
-        let scores = known.map(|row| exact::score(args.metric, query, rows.row(row)));
+        let scores = known.map(|row| exact::score(args.metric, query, rows.row(places[row] as usize)));
         scores.fold(f32::INFINITY, f32::min)
     });
     Ok(kth.collect())
@@ -336,65 +294,9 @@ impl Bench<'_> {
     }
 }
 
-/// Interpolates queries per second at a recall, in log space; `None` when it is never reached.
-fn rate_at(curve: &[Point], recall: f64) -> Option<f64> {
-    let mut points: Vec<(f64, f64)> = curve.iter().map(|point| (point.recall, point.qps)).collect();
-    points.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)));
-    let first = points.iter().position(|point| point.0 >= recall)?;
-    let high = points[first];
-    let Some(low) = first.checked_sub(1).map(|i| points[i]) else {
-        return Some(high.1);
-    };
-    let weight = (recall - low.0) / (high.0 - low.0);
-    Some(round((low.1.ln() * (1.0 - weight) + high.1.ln() * weight).exp(), 1))
-}
-
 /// Resident memory of this process, 0 where the system does not say.
 fn rss_mb() -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok()).unwrap_or(0.0) / 1024.0
-}
-
-fn round(value: f64, digits: i32) -> f64 {
-    let scale = 10f64.powi(digits);
-    (value * scale).round() / scale
-}
-
-impl BenchAnnReport {
-    /// The report for people: one line a point.
-    #[must_use]
-    pub fn table(&self) -> String {
-        let mut out = format!(
-            "{} vectors of {}, {}, {}: built in {} s on {} threads, {} bytes a vector\n    ef  recall       q/s   p50 us   p99 us\n",
-            self.n,
-            self.d,
-            self.metric,
-            self.profile,
-            self.build_s,
-            self.build_threads,
-            (self.bytes.codes + self.bytes.graph) / self.n.max(1)
-        );
-        for point in &self.curve {
-            out += &format!(
-                "{:6}  {:.4}  {:8.0}  {:7.1}  {:7.1}\n",
-                point.ef, point.recall, point.qps, point.p50_us, point.p99_us
-            );
-        }
-        out
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rates_are_interpolated_in_log_space() {
-        let point = |recall, qps| Point { ef: 0, recall, qps, p50_us: 0.0, p99_us: 0.0 };
-        let curve = [point(0.8, 1000.0), point(1.0, 10.0)];
-        assert_eq!(rate_at(&curve, 0.9), Some(100.0));
-        assert_eq!(rate_at(&curve, 0.7), Some(1000.0));
-        assert_eq!(rate_at(&curve[..1], 0.9), None);
-    }
 }

@@ -48,12 +48,40 @@ impl Default for IndexChoice {
     }
 }
 
-/// Writes the files of a vector segment and returns its entry for the manifest. `rows` are `(ordinal, vector)`. The index
+/// Seed of the order that rows are written in.
+const ORDER_SEED: u64 = 1;
+
+/// Writes the files of a new vector segment and returns its entry for the manifest. `rows` are `(ordinal, vector)`. The index
 /// is built from the mapped file, so the vectors are in memory once at most.
+///
+/// Rows of an indexed segment are written in an order in which near vectors lie near each other, since searches and builds
+/// are faster then; rows of others in the order they come.
 ///
 /// # Errors
 /// Disk errors; a vector that is not finite.
 pub fn write_vector_segment<'a>(
+    shard_folder: &Path,
+    id: u64,
+    set: &VectorSetSpec,
+    rows: impl Iterator<Item = (u32, &'a [f32])>,
+    choice: &IndexChoice,
+    progress: &ProgressFn<'_>,
+) -> Result<SegmentEntry> {
+    let (ordinals, rows): (Vec<u32>, Vec<&[f32]>) = rows.unzip();
+    let order = if rows.len() < choice.rows_min {
+        (0_u32..).take(rows.len()).collect()
+    } else {
+        install(choice, || segue_index::locality_order(&rows, ORDER_SEED))
+    };
+    let ordered = order.iter().map(|&at| (ordinals[at as usize], rows[at as usize]));
+    write_rows_as_given(shard_folder, id, set, ordered, choice, progress)
+}
+
+/// The same for a segment whose rows are known by their offsets: they are written in the order they come.
+///
+/// # Errors
+/// As [`write_vector_segment`].
+pub(super) fn write_rows_as_given<'a>(
     shard_folder: &Path,
     id: u64,
     set: &VectorSetSpec,
@@ -76,16 +104,20 @@ pub fn write_vector_segment<'a>(
             progress((at as f64 + done as f64 / total.max(1) as f64) / metrics);
         };
         let params = BuildParams::new(metric, choice.profile);
-        let build = || segue_index::build(&rows, &params, &Progress::new(&report));
-        let parts = match &choice.threads {
-            Some(threads) => threads.install(build),
-            None => build(),
-        };
+        let parts = install(choice, || segue_index::build(&rows, &params, &Progress::new(&report)));
         let parts = parts.map_err(index_error)?;
         entry.files.extend(write_index(&folder, metric, &parts).map_err(damaged)?);
     }
     entry.profile = choice.profile.as_str().to_owned();
     Ok(entry)
+}
+
+/// Runs `work` on the threads that build.
+fn install<T: Send>(choice: &IndexChoice, work: impl FnOnce() -> T + Send) -> T {
+    match &choice.threads {
+        Some(threads) => threads.install(work),
+        None => work(),
+    }
 }
 
 fn write_index(

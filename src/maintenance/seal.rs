@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::build::{IndexChoice, write_vector_segment};
+use super::build::{IndexChoice, write_rows_as_given};
 use super::{ProgressFn, Propose};
 use crate::error::{Error, Result};
 use crate::storage::track_shard::command::{NewSegment, SegmentOrigin, TrackCommand, TrackReply};
@@ -121,7 +121,8 @@ fn build_files(
                 let (start, share) = (done / total, rows.rows() as f64 / total);
                 let part = |fraction: f64| progress(start + share * fraction);
                 let id = u64::from(segment.id);
-                let entry = write_vector_segment(folder, id, &set.spec, rows.iter(), choice, &part)?;
+                // Offsets stay: dead rows are known by them.
+                let entry = write_rows_as_given(folder, id, &set.spec, rows.iter(), choice, &part)?;
                 built.push(NewSegment { entry, set: Some(set.spec.as_ref().clone()) });
                 done += rows.rows() as f64;
             }

@@ -136,7 +136,7 @@ fn track_parts(size: &Size) -> Vec<Part> {
     ]
 }
 
-/// Vectors of tracks: rows, an index a metric, and where each track's vector is.
+/// Vectors of tracks: rows, an index a metric, and where each track's vector is: for all, and once more for each segment.
 fn space_parts(name: &str, tracks: f64, rows: f64, dim: u32, metrics: &[Metric]) -> Vec<Part> {
     let mut parts = vec![stored(&format!("{name} vectors"), rows, vector_row(dim), Held::Mapped)];
     parts.extend(
@@ -144,7 +144,7 @@ fn space_parts(name: &str, tracks: f64, rows: f64, dim: u32, metrics: &[Metric])
             stored(&format!("{name} graph, {metric}"), rows, index_row(metric, dim), Held::Hot)
         }),
     );
-    parts.push(in_memory(&format!("{name} places"), tracks, tracks * 8.0));
+    parts.push(in_memory(&format!("{name} places"), tracks, tracks * 8.0 + rows * 4.0));
     parts
 }
 

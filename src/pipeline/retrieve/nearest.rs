@@ -153,6 +153,9 @@ impl SegmentSearch<'_> {
         if !sealed.is_in_order() {
             allowed = allowed.with_ordinals(ordinals);
         }
+        if let Some(places) = sealed.places() {
+            allowed = allowed.with_places(places);
+        }
         if let Some(live) = &live {
             allowed = allowed.with_live(live);
         }

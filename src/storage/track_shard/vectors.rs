@@ -154,6 +154,7 @@ pub struct SealedVectors {
     pub indexes: Vec<IndexFiles>,
     rows: ColumnFile,
     in_order: bool,
+    places: Option<Vec<u32>>,
 }
 
 /// The two files of one metric's index.
@@ -164,6 +165,26 @@ pub struct IndexFiles {
     pub codes: BlockFile,
     /// Links.
     pub graph: BlockFile,
+}
+
+/// Ordinals a row, at most, for which [`SealedVectors::places`] are kept.
+const PLACES_MAX: usize = 2;
+
+/// The column `ordinal -> offset`, unless it would mostly be holes or an ordinal has several rows.
+fn places(ordinals: &[u32]) -> Option<Vec<u32>> {
+    let end = ordinals.iter().max().map_or(0, |&last| last as usize + 1);
+    if end > PLACES_MAX * ordinals.len() {
+        return None;
+    }
+    let mut places = vec![u32::MAX; end];
+    for (offset, &ordinal) in (0_u32..).zip(ordinals) {
+        let place = &mut places[ordinal as usize];
+        if *place != u32::MAX {
+            return None;
+        }
+        *place = offset;
+    }
+    Some(places)
 }
 
 impl SealedVectors {
@@ -188,8 +209,9 @@ impl SealedVectors {
             let graph = open(graph_file(metric), IndexPart::Graph).map_err(damaged)?;
             indexes.push(IndexFiles { metric, codes, graph });
         }
-        let mut sealed = Self { entry: entry.clone(), vectors, indexes, rows, in_order: false };
+        let mut sealed = Self { entry: entry.clone(), vectors, indexes, rows, in_order: false, places: None };
         sealed.in_order = (0_u32..).zip(sealed.ordinals()?).all(|(offset, &ordinal)| offset == ordinal);
+        sealed.places = if sealed.in_order { None } else { places(sealed.ordinals()?) };
         let counts = [sealed.vectors.rows() as u64, sealed.ordinals()?.len() as u64];
         if counts != [entry.rows; 2] || sealed.vectors.dim() != set.dim as usize {
             return Err(Error::Corrupt(format!(
@@ -205,10 +227,15 @@ impl SealedVectors {
         Ok(sealed)
     }
 
-    /// Whether row `i` belongs to ordinal `i`, as after a bulk load of the whole catalogue: then nothing needs to be
-    /// looked up.
+    /// Whether row `i` belongs to ordinal `i`: then nothing needs to be looked up.
     pub fn is_in_order(&self) -> bool {
         self.in_order
+    }
+
+    /// The row of each ordinal, `u32::MAX` for those without one; absent where rows are in order, or few beside the ordinals
+    /// they are of.
+    pub fn places(&self) -> Option<&[u32]> {
+        self.places.as_deref()
     }
 
     /// Owner of each row.
