@@ -133,6 +133,12 @@ impl<T> Ticket<T> {
     }
 }
 
+impl<T> std::fmt::Debug for Ticket<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Ticket({})", self.shared.id)
+    }
+}
+
 impl<T> Drop for Ticket<T> {
     fn drop(&mut self) {
         if self.slot.is_some() {

@@ -21,8 +21,8 @@ use crate::status::Role;
 
 /// Pause before a group without a leader is asked again.
 const NO_LEADER_PAUSE: Duration = Duration::from_millis(20);
-/// How often a replica is asked whether it has applied what its leader has acknowledged.
-const APPLIED_PAUSE: Duration = Duration::from_micros(200);
+/// How often somebody who waits for an entry to be applied here looks whether it still will be.
+const APPLIED_LOOK: Duration = Duration::from_millis(100);
 
 /// A call to the program on another node.
 #[derive(Clone, Debug)]
@@ -80,17 +80,14 @@ impl Shared {
         let handle = self.handle(group).ok_or(ClusterError::Stopped { group })?;
         let applied = self.propose_until(&handle, data, deadline)?;
         while handle.applied() < applied.index {
-            if self.given_up.lock().contains(&group) {
+            match handle.when_applied(applied.index).wait_timeout(APPLIED_LOOK) {
+                Ok(()) => break,
                 // Its leader has applied it, and nobody reads it here any more.
-                return Ok(applied);
+                Err(_) if self.given_up.lock().contains(&group) => break,
+                Err(ClusterError::Timeout { .. })
+                    if Instant::now() < deadline && !self.closing.load(Ordering::Acquire) => {}
+                Err(error) => return Err(error),
             }
-            if let Some(reason) = handle.down() {
-                return Err(reason);
-            }
-            if Instant::now() >= deadline || self.closing.load(Ordering::Acquire) {
-                return Err(ClusterError::Timeout { group });
-            }
-            thread::sleep(APPLIED_PAUSE);
         }
         Ok(applied)
     }

@@ -26,10 +26,8 @@ pub(crate) enum Request {
         data: Bytes,
         ticket: Ticket<Applied>,
     },
-    Read {
-        group: GroupId,
-        ticket: Ticket<ReadPoint>,
-    },
+    /// Read points, of several groups in the same turn, so that their messages travel together.
+    Reads(Vec<(GroupId, Ticket<ReadPoint>)>),
     Add(Box<NewGroup>),
     Remove {
         group: GroupId,

@@ -47,14 +47,26 @@ impl RaftThread {
         }
     }
 
-    /// Sends what the groups have for other nodes, and begins to fetch what they were offered.
-    pub(super) fn send_out(&mut self) {
-        for what in self.links.send_all(&mut self.state.outbox) {
+    /// Sends what the groups have for other nodes. What could not be sent is kept for [`Self::report_undelivered`]: a
+    /// replica is left alone while a write of it is under way.
+    pub(super) fn send_messages(&mut self) {
+        if !self.state.outbox.is_empty() {
+            self.state.undelivered.extend(self.links.send_all(&mut self.state.outbox));
+        }
+    }
+
+    /// Tells groups what was not sent.
+    pub(super) fn report_undelivered(&mut self) {
+        for what in std::mem::take(&mut self.state.undelivered) {
             Metrics::add(&self.writer.metrics.messages_undelivered, 1);
             if matches!(what.packet, Packet::Raft(_)) {
                 self.with_core(what.group, |core| core.unreachable(what.to));
             }
         }
+    }
+
+    /// Begins to fetch the files that groups were offered.
+    pub(super) fn begin_fetches(&mut self) {
         let groups: Vec<GroupId> = self.state.stagings.keys().copied().collect();
         for group in groups {
             let Some(Some(order)) = self.with_core(group, GroupCore::take_fetch) else {

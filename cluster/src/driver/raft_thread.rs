@@ -66,6 +66,8 @@ pub(crate) struct State {
     pub(super) dirty: BTreeSet<GroupId>,
     pub(super) next_tick: Duration,
     pub(super) outbox: Outbox,
+    /// What could not be sent in this turn.
+    pub(super) undelivered: Outbox,
     /// Set by an orderly stop: when to stop at the latest.
     pub(super) drain_until: Option<Duration>,
     pub(super) stopped: bool,
@@ -93,9 +95,11 @@ impl RaftThread {
         if let Err(error) = self.persist(&dirty) {
             self.fail(&error);
         }
+        self.send_messages();
+        self.report_undelivered();
         self.dispatch(&dirty);
         self.publish(&dirty);
-        self.send_out();
+        self.begin_fetches();
         self.check_drained();
     }
 
@@ -177,9 +181,11 @@ impl RaftThread {
                 // For a group that is gone the ticket is dropped, which answers it.
                 self.touch(group, |core| core.propose(kind, data, ticket));
             }
-            Request::Read { group, ticket } => {
-                Metrics::add(&self.writer.metrics.reads, 1);
-                self.touch(group, |core| core.read(ticket));
+            Request::Reads(reads) => {
+                Metrics::add(&self.writer.metrics.reads, reads.len());
+                for (group, ticket) in reads {
+                    self.touch(group, |core| core.read(ticket));
+                }
             }
             Request::Add(new) => self.add(*new),
             Request::With { group, action } => {
@@ -249,6 +255,8 @@ impl RaftThread {
             concerned.extend(write.is_some().then_some(*group));
             batch.extend(write.filter(|write| !write.is_empty()));
         }
+        // A leader's entries are on their way to the others while its own disk is at work (Raft thesis, 10.2.1).
+        self.send_messages();
         if !batch.is_empty() {
             self.write(&batch)?;
         }

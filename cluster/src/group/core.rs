@@ -20,21 +20,20 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use bytes::Bytes;
 use protobuf::Message as _;
-use raft::eraftpb::{Entry, Message, MessageType};
+use raft::eraftpb::{Entry, Message};
 use raft::{RawNode, Ready, StateRole};
 
 use super::apply::{ApplyDone, ApplyFailure, ApplyJob, Work};
-use super::entry::{EntryKind, is_change};
-use super::handle::{Applied, ReadPoint};
+use super::entry::is_change;
+use super::handle::ReadPoint;
 use super::lost_leader::LostLeader;
 use super::proposals::Proposals;
+use super::propose::Proposed;
 use super::reads::Reads;
-use super::settings::{APPLY_BACKLOG_BYTES_MAX, APPLY_BACKLOG_ENTRIES_MAX, ELECTION_TICKS, raft_config};
+use super::settings::{ELECTION_TICKS, raft_config};
 use super::shared::GroupShared;
 use super::snapshots::Snapshots;
-use crate::error::ClusterError;
 use crate::ids::{GroupId, PeerId, StoreId};
 use crate::log::group_log::GroupLog;
 use crate::log::recover::Recovered;
@@ -78,7 +77,11 @@ pub(crate) struct GroupCore {
     pub(super) lost_leader: Option<LostLeader>,
     pub(super) snapshots: Snapshots,
     pub(super) proposals: Proposals,
+    /// Came in this turn, not yet given to Raft.
+    pub(super) proposed: Vec<Proposed>,
     pub(super) reads: Reads,
+    /// Answers to reads of other replicas, to be sent in this turn.
+    pub(super) replies: Vec<Message>,
     /// Given out by Raft as committed, not yet handed to the machine.
     pub(super) committed: VecDeque<Entry>,
     pub(super) committed_bytes: u64,
@@ -131,7 +134,9 @@ impl GroupCore {
             lost_leader: None,
             snapshots: Snapshots::new(life),
             proposals: Proposals::default(),
+            proposed: Vec::new(),
             reads: Reads::new(peer, life),
+            replies: Vec::new(),
             committed: VecDeque::new(),
             committed_bytes: 0,
             machine: Some(machine),
@@ -177,44 +182,6 @@ impl GroupCore {
         self.raw.raft.set_randomized_election_timeout(ticks);
     }
 
-    /// Proposes an entry; `ticket` is answered once it is applied, or cannot be any more.
-    pub fn propose(&mut self, kind: EntryKind, data: Bytes, ticket: Ticket<Applied>) {
-        let entry = Entry { data, context: kind.context(), ..Entry::default() };
-        self.propose_entry(kind, entry, ticket);
-    }
-
-    pub(super) fn propose_entry(&mut self, kind: EntryKind, entry: Entry, ticket: Ticket<Applied>) {
-        match self.append(entry) {
-            Ok(()) => {
-                let (index, term) = (self.raw.raft.raft_log.last_index(), self.raw.raft.term);
-                self.proposals.push(self.shared.id, kind, (index, term), ticket);
-            }
-            Err(error) => ticket.resolve(Err(error)),
-        }
-    }
-
-    fn append(&mut self, entry: Entry) -> Result<(), ClusterError> {
-        if self.raw.raft.state != StateRole::Leader {
-            return Err(self.not_leader());
-        }
-        let backlog = self.committed.len();
-        if backlog >= APPLY_BACKLOG_ENTRIES_MAX || self.committed_bytes >= APPLY_BACKLOG_BYTES_MAX {
-            return Err(self.shared.busy("the state machine is far behind"));
-        }
-        let mut message = Message::default();
-        message.set_msg_type(MessageType::MsgPropose);
-        message.from = self.peer.0;
-        message.set_entries(vec![entry].into());
-        self.raw.raft.step(message).map_err(|error| match error {
-            raft::Error::ProposalDropped => self.shared.busy("too much is proposed and not yet committed"),
-            _ => self.not_leader(),
-        })
-    }
-
-    pub(super) fn not_leader(&self) -> ClusterError {
-        ClusterError::NotLeader { group: self.shared.id, hint: self.leader() }
-    }
-
     /// Gives up on proposals of a leader that is none any more: their entries may be gone, and nothing may ever
     /// come in their place.
     fn tick_proposals(&mut self) {
@@ -233,6 +200,9 @@ impl GroupCore {
     /// Takes out what must become durable before this replica may go on; an empty write when nothing
     /// must. Messages that need not wait for it go to `out`.
     pub fn take_write(&mut self, out: &mut Outbox) -> GroupWrite {
+        self.append_proposed();
+        let replies = std::mem::take(&mut self.replies);
+        self.address(replies, out);
         if let Some(write) = self.install_write() {
             return write;
         }
@@ -369,6 +339,6 @@ impl GroupCore {
     }
 }
 
-fn entry_bytes(entry: &Entry) -> u64 {
+pub(super) fn entry_bytes(entry: &Entry) -> u64 {
     u64::from(entry.compute_size())
 }

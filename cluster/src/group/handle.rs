@@ -96,13 +96,39 @@ impl GroupHandle {
     /// `Timeout`, when no leader answered for ten ticks.
     pub fn read_index(&self) -> Result<Pending<ReadPoint>, ClusterError> {
         let (ticket, answer) = pending(self.shared.clone(), 0);
-        self.send(Request::Read { group: self.shared.id, ticket })?;
+        self.send(Request::Reads(vec![(self.shared.id, ticket)]))?;
         Ok(answer)
+    }
+
+    /// [`GroupHandle::read_index`] of several groups of one node, in the same order. Their rounds share messages.
+    pub fn read_indexes(groups: &[&Self]) -> Vec<Result<Pending<ReadPoint>, ClusterError>> {
+        let Some(first) = groups.first() else { return Vec::new() };
+        let mut reads = Vec::with_capacity(groups.len());
+        let mut answers = Vec::with_capacity(groups.len());
+        for group in groups {
+            answers.push(match group.shared.down() {
+                Some(reason) => Err(reason),
+                None => {
+                    let (ticket, answer) = pending(group.shared.clone(), 0);
+                    reads.push((group.shared.id, ticket));
+                    Ok(answer)
+                }
+            });
+        }
+        match first.post(Request::Reads(reads)) {
+            Ok(()) => answers,
+            Err(error) => answers.into_iter().map(|answer| answer.and(Err(error.clone()))).collect(),
+        }
     }
 
     /// Returns the last entry the state machine has applied here.
     pub fn applied(&self) -> u64 {
         self.shared.applied()
+    }
+
+    /// Returns what is answered once the state machine has applied the entry `index` here.
+    pub(crate) fn when_applied(&self, index: u64) -> Pending<()> {
+        self.shared.when_applied(index)
     }
 
     /// Returns the bytes of the snapshot that the replica is fetching; `None` when it fetches none. Waits for the Raft thread.
@@ -153,6 +179,10 @@ impl GroupHandle {
         if let Some(reason) = self.shared.down() {
             return Err(reason);
         }
+        self.post(request)
+    }
+
+    fn post(&self, request: Request) -> Result<(), ClusterError> {
         // A request that is not sent is dropped here, and its ticket gives the bytes back.
         self.mailbox.try_send(request).map_err(|error| match error {
             TrySendError::Full(_) => self.shared.busy("too many requests are waiting"),

@@ -1,5 +1,6 @@
 //! Messages of a replica: what comes in is checked against its log, what goes out gets a store.
 
+use raft::StateRole;
 use raft::eraftpb::{Entry, Message, MessageType};
 
 use super::core::{GroupCore, Outbox};
@@ -18,11 +19,33 @@ impl GroupCore {
         }
         self.seen_stores.insert(message.from, from_store);
         self.heard.insert(message.from, self.ticks);
-        if message.get_msg_type() == MessageType::MsgSnapshot {
-            self.receive_snapshot(message, from_store);
-        } else {
-            self.step(message);
+        match message.get_msg_type() {
+            MessageType::MsgSnapshot => self.receive_snapshot(message, from_store),
+            MessageType::MsgReadIndex => self.receive_read(message),
+            _ => self.step(message),
         }
+    }
+
+    /// Takes another replica's read. Its request says which term it is in, and so is itself what a round of heartbeats would
+    /// ask it for: a voter that was still in this term after the read was asked for. Where this leader and that voter are a
+    /// majority, no later leader can have been elected before, and the answer is known (Raft thesis, 6.4).
+    fn receive_read(&mut self, mut message: Message) {
+        // Raft takes a read for a local message.
+        let term = std::mem::take(&mut message.term);
+        let raft = &self.raw.raft;
+        let confirms = raft.state == StateRole::Leader
+            && raft.term == term
+            && raft.commit_to_current_term()
+            && raft.prs().has_quorum(&[raft.id, message.from].into_iter().collect());
+        if !confirms {
+            return self.step(message);
+        }
+        let mut reply = Message::default();
+        reply.set_msg_type(MessageType::MsgReadIndexResp);
+        (reply.from, reply.to) = (message.to, message.from);
+        (reply.term, reply.index) = (term, raft.raft_log.committed);
+        reply.set_entries(message.take_entries());
+        self.replies.push(reply);
     }
 
     pub(super) fn step(&mut self, message: Message) {
@@ -77,11 +100,15 @@ impl GroupCore {
     /// Puts Raft's messages into the outbox with the stores they go to. One for a replica nobody has
     /// heard of is dropped, as the network might; Raft repeats it.
     pub(super) fn address(&mut self, messages: Vec<Message>, out: &mut Outbox) {
-        for message in messages {
+        for mut message in messages {
             // Raft passes another replica's read on to a newer leader, perhaps to the very one that asked. It asks
             // again by itself, and no node speaks for another.
             if message.from != self.peer.0 {
                 continue;
+            }
+            if message.get_msg_type() == MessageType::MsgReadIndex {
+                // See `receive_read`.
+                message.term = self.raw.raft.term;
             }
             let to = PeerId(message.to);
             self.note_sent(&message);

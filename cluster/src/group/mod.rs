@@ -5,7 +5,7 @@
 //!   `take_write` gives what must become durable, `written` continues after it is, `next_apply` gives a
 //!   batch for the state machine, `applied` takes its outcome.
 //! * [`compaction`]: when and how far the log is cut.
-//! * [`proposals`] and [`reads`]: who waits for what.
+//! * [`propose`]: how proposals come to Raft. [`proposals`] and [`reads`]: who waits for what.
 //! * [`apply`]: one batch on its way through the state machine.
 //! * [`entry`]: what is inside an entry.
 //! * [`handle`]: what callers hold. [`shared`]: what handle and node share.
@@ -25,6 +25,7 @@ mod lost_leader;
 mod membership;
 mod messages;
 pub(crate) mod proposals;
+mod propose;
 pub(crate) mod reads;
 mod settings;
 pub(crate) mod shared;

@@ -9,6 +9,9 @@ pub(super) const APPLY_BACKLOG_BYTES_MAX: u64 = 256 << 20;
 /// The same in entries.
 pub(super) const APPLY_BACKLOG_ENTRIES_MAX: usize = 50_000;
 
+/// Bytes of entries in one message.
+pub(super) const MESSAGE_BYTES: u64 = 1 << 20;
+
 /// Ticks without a leader before an election; Raft draws one to two times as many.
 pub(crate) const ELECTION_TICKS: usize = 10;
 /// Ticks between two heartbeats of a leader.
@@ -21,7 +24,7 @@ pub(super) fn raft_config(peer: PeerId, applied: u64, apply_batch_bytes_max: u64
         election_tick: ELECTION_TICKS,
         heartbeat_tick: HEARTBEAT_TICKS,
         applied,
-        max_size_per_msg: 1 << 20,
+        max_size_per_msg: MESSAGE_BYTES,
         max_inflight_msgs: 64,
         check_quorum: true,
         pre_vote: true,

@@ -1,5 +1,6 @@
 //! What a group's handles, the Raft thread and the apply threads share.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -8,6 +9,7 @@ use parking_lot::Mutex;
 use crate::error::ClusterError;
 use crate::ids::{GroupId, PeerId};
 use crate::status::{GroupStatus, Role};
+use crate::wait::{Pending, Ticket, pending};
 
 /// The shared part of one group on one node.
 #[derive(Debug)]
@@ -15,6 +17,8 @@ pub(crate) struct GroupShared {
     pub id: GroupId,
     /// Last applied entry; set before the callers of the entries are answered.
     applied: AtomicU64,
+    /// Who waits for an entry to be applied here, by its index.
+    waiting: Mutex<BTreeMap<u64, Vec<Ticket<()>>>>,
     inflight_bytes: AtomicUsize,
     inflight_bytes_max: usize,
     /// Set once, when the group goes out of service.
@@ -46,6 +50,7 @@ impl GroupShared {
         Arc::new(Self {
             id,
             applied: AtomicU64::new(0),
+            waiting: Mutex::default(),
             inflight_bytes: AtomicUsize::new(0),
             inflight_bytes_max,
             down: OnceLock::new(),
@@ -82,7 +87,10 @@ impl GroupShared {
             ClusterError::Stopped { .. } => None,
             failure => Some(failure.to_string()),
         };
-        if self.down.set(reason).is_ok() && failure.is_some() {
+        let is_first = self.down.set(reason).is_ok();
+        // Dropped, a ticket says why the group is gone.
+        drop(std::mem::take(&mut *self.waiting.lock()));
+        if is_first && failure.is_some() {
             let mut status = self.status.lock();
             status.role = Role::Quarantined;
             status.leader = None;
@@ -107,6 +115,22 @@ impl GroupShared {
 
     pub fn set_applied(&self, index: u64) {
         self.applied.store(index, Ordering::Release);
+        let mut waiting = self.waiting.lock();
+        while let Some(first) = waiting.first_entry().filter(|first| *first.key() <= index) {
+            first.remove().into_iter().for_each(|ticket| ticket.resolve(Ok(())));
+        }
+    }
+
+    /// Returns what is answered once the entry `index` is applied here.
+    pub fn when_applied(self: &Arc<Self>, index: u64) -> Pending<()> {
+        let (ticket, answer) = pending(self.clone(), 0);
+        let mut waiting = self.waiting.lock();
+        if self.applied() >= index {
+            ticket.resolve(Ok(()));
+        } else if self.down.get().is_none() {
+            waiting.entry(index).or_default().push(ticket);
+        }
+        answer
     }
 
     pub fn set_status(&self, status: GroupStatus) {

@@ -17,6 +17,7 @@ impl GroupCore {
         self.machine.is_some()
             && self.committed.is_empty()
             && self.proposals.len() == 0
+            && self.proposed.is_empty()
             && !self.raw.has_ready()
             && !self.members_unwritten
     }

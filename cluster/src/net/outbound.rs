@@ -1,11 +1,13 @@
 //! One outgoing stream: connects, sends what is queued, and after a failure pauses and connects again.
 
-use std::sync::Weak;
+use std::pin::Pin;
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
-use tonic::Status;
+use tokio_stream::{Stream, StreamExt as _};
 
 use super::calls::connect;
 use super::links::Links;
@@ -34,17 +36,17 @@ pub(crate) enum Frame {
 }
 
 /// Runs a stream until its queue is closed.
-pub(super) async fn run(links: Weak<Links>, store: StoreId, class: Class, mut queue: mpsc::Receiver<Frame>) {
+pub(super) async fn run(links: Weak<Links>, store: StoreId, class: Class, queue: mpsc::Receiver<Frame>) {
+    let queue = Arc::new(Mutex::new(Queue { stream: 0, frames: queue }));
     let mut pause = PAUSE;
-    while let Some(first) = queue.recv().await {
+    while let Some(first) = std::future::poll_fn(|context| queue.lock().frames.poll_recv(context)).await {
         let start = Instant::now();
-        let outcome = exchange(&links, store, class, first, &mut queue).await;
+        let outcome = exchange(&links, store, class, first, &queue).await;
         let Err(reason) = outcome else {
             return;
         };
         tracing::debug!(%store, ?class, reason, "a stream to another node ended");
-        // What waited is stale by the time there is a stream again; Raft repeats what matters.
-        while queue.try_recv().is_ok() {}
+        queue.lock().end_stream();
         let Some(links) = links.upgrade() else {
             return;
         };
@@ -66,7 +68,7 @@ async fn exchange(
     store: StoreId,
     class: Class,
     first: Frame,
-    queue: &mut mpsc::Receiver<Frame>,
+    queue: &Arc<Mutex<Queue>>,
 ) -> Result<(), String> {
     let known = links.upgrade();
     let address = known.as_ref().and_then(|links| links.directory.address(store));
@@ -74,54 +76,61 @@ async fn exchange(
     let tls = known.as_ref().and_then(|links| links.wires()).and_then(|wires| wires.tls.clone());
     drop(known);
     let mut client = connect(&address, tls.as_ref()).await?;
-    match class {
+    let frames = Frames { stream: queue.lock().stream, first: Some(first), queue: queue.clone() };
+    let ended = match class {
         Class::Raft => {
-            let (sender, frames) = mpsc::channel(1);
-            let call = client.raft(ReceiverStream::new(frames));
-            pump(call, sender, first, queue, |frame| match frame {
+            let frames = frames.filter_map(|frame| match frame {
                 Frame::Raft(frame) => Some(frame),
                 Frame::Files(_) => None,
-            })
-            .await
+            });
+            client.raft(frames).await
         }
         Class::Files => {
-            let (sender, frames) = mpsc::channel(1);
-            let call = client.files(ReceiverStream::new(frames));
-            pump(call, sender, first, queue, |frame| match frame {
+            let frames = frames.filter_map(|frame| match frame {
                 Frame::Files(frame) => Some(frame),
                 Frame::Raft(_) => None,
-            })
-            .await
+            });
+            client.files(frames).await
         }
+    };
+    match ended {
+        Ok(_) if queue.lock().frames.is_closed() => Ok(()),
+        Ok(_) => Err("the other node ended it".to_owned()),
+        Err(status) => Err(status.message().to_owned()),
     }
 }
 
-async fn pump<T, R>(
-    call: impl Future<Output = Result<R, Status>>,
-    sender: mpsc::Sender<T>,
-    first: Frame,
-    queue: &mut mpsc::Receiver<Frame>,
-    own: impl Fn(Frame) -> Option<T>,
-) -> Result<(), String> {
-    let mut call = std::pin::pin!(call);
-    let ended = |outcome: Result<R, Status>| match outcome {
-        Ok(_) => Err("the other node ended it".to_owned()),
-        Err(status) => Err(status.message().to_owned()),
-    };
-    let mut next = own(first);
-    loop {
-        if let Some(frame) = next.take() {
-            tokio::select! {
-                outcome = &mut call => return ended(outcome),
-                sent = sender.send(frame) => sent.map_err(|_| "the stream is closed".to_owned())?,
-            }
+/// What waits for a stream. The connection's own task takes it: a frame wakes nobody in between.
+struct Queue {
+    /// Number of the stream that may take from it.
+    stream: u64,
+    frames: mpsc::Receiver<Frame>,
+}
+
+impl Queue {
+    /// Ends a stream: what is left of it takes nothing more. What waited is stale by the time there is a stream again; Raft
+    /// repeats what matters.
+    fn end_stream(&mut self) {
+        self.stream += 1;
+        while self.frames.try_recv().is_ok() {}
+    }
+}
+
+/// The frames of one stream, until the queue is closed or another stream takes over.
+struct Frames {
+    stream: u64,
+    first: Option<Frame>,
+    queue: Arc<Mutex<Queue>>,
+}
+
+impl Stream for Frames {
+    type Item = Frame;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Frame>> {
+        if let Some(first) = self.first.take() {
+            return Poll::Ready(Some(first));
         }
-        tokio::select! {
-            outcome = &mut call => return ended(outcome),
-            frame = queue.recv() => match frame {
-                Some(frame) => next = own(frame),
-                None => return Ok(()),
-            },
-        }
+        let mut queue = self.queue.lock();
+        if queue.stream == self.stream { queue.frames.poll_recv(context) } else { Poll::Ready(None) }
     }
 }
