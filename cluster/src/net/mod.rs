@@ -22,6 +22,8 @@ pub(crate) mod network;
 mod outbound;
 mod proto;
 mod server;
+#[cfg(test)]
+mod tests;
 mod tls;
 
 pub use network::{CallHandler, NetworkConfig, NetworkError, cluster_of};
