@@ -5,7 +5,7 @@
 //! them per group (`Raft::set_randomized_election_timeout`).
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
@@ -40,6 +40,21 @@ pub trait Disk: Send + Sync {
     /// The outcome's.
     fn synced(&self, outcome: io::Result<()>) -> io::Result<()> {
         outcome
+    }
+}
+
+/// How much room the log's disk has, and how much it shall keep.
+#[derive(Clone)]
+pub(crate) struct Room {
+    pub disk: Arc<dyn Disk>,
+    pub dir: PathBuf,
+    pub reserve_bytes: u64,
+}
+
+impl Room {
+    /// Whether proposals are refused for want of room. What cannot be told is no reason.
+    pub fn is_short(&self) -> bool {
+        self.disk.free_bytes(&self.dir).is_ok_and(|free| free < self.reserve_bytes)
     }
 }
 

@@ -25,7 +25,7 @@ use crate::driver::mailbox::{Event, FromPeers, Mailbox, MailboxEnds, NewGroup, R
 use crate::driver::raft_thread::{RaftThread, State};
 use crate::driver::transfer_thread::{TransferJob, TransferThread};
 use crate::driver::writer::Writer;
-use crate::env::{self, Env};
+use crate::env::{self, Env, Room};
 use crate::error::{GroupError, OpenError};
 use crate::files::{self, DirLock};
 use crate::group::core::GroupLimits;
@@ -312,6 +312,11 @@ impl ClusterNode {
             transfers: self.transfers.clone(),
             groups: self.handles.clone(),
             metrics: self.metrics.clone(),
+            room: Room {
+                disk: self.env.disk.clone(),
+                dir: self.dir.clone(),
+                reserve_bytes: self.config.disk_reserve_bytes,
+            },
         }
     }
 

@@ -24,6 +24,8 @@ use crate::status::{GroupStatus, MemberStatus, Role};
 const PERIOD: Duration = Duration::from_millis(100);
 /// Steps of one group in one look: a joint membership shall not last.
 const STEPS_MAX: u32 = 8;
+/// Pause after leaderships were given away for want of room on the disk.
+const HANDED_OVER_PAUSE: Duration = Duration::from_secs(5);
 /// How long one change of members may take before the next look.
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a change of the map may take.
@@ -40,6 +42,7 @@ pub(super) fn start(shared: &Arc<Shared>) -> io::Result<JoinHandle<()>> {
 
 fn run(weak: &Weak<Shared>) {
     let mut silence = Silence::default();
+    let mut handed_over = None;
     loop {
         let Some(shared) = weak.upgrade() else {
             return;
@@ -51,12 +54,16 @@ fn run(weak: &Weak<Shared>) {
         shared.fill_directory(&map);
         keep_own_record(&shared, &map);
         let groups: Vec<GroupHandle> = shared.groups.lock().values().cloned().collect();
+        let gives_away = gives_leaderships_away(&shared, &mut handed_over);
         for handle in groups {
             let status = handle.status();
             let longest = shared.replace_after.unwrap_or(Duration::MAX);
             let silent = silence.of(&status, Instant::now(), longest);
             if handle.id() == MAP_GROUP && status.role == Role::Leader {
                 place_elsewhere(&shared, &map, &status, &silent);
+            }
+            if gives_away {
+                hand_over(&handle, &status);
             }
             let mut steps = if status.role == Role::Leader { STEPS_MAX } else { 0 };
             while steps > 0 && step(&handle, &map, &silent) {
@@ -65,6 +72,30 @@ fn run(weak: &Weak<Shared>) {
         }
         drop(shared);
         thread::sleep(PERIOD);
+    }
+}
+
+/// Whether this node's disk is too full to lead: it refuses what is proposed, while others may have room. Not again soon, for
+/// they may have none.
+fn gives_leaderships_away(shared: &Shared, handed_over: &mut Option<Instant>) -> bool {
+    let lately = handed_over.is_some_and(|at: Instant| at.elapsed() < HANDED_OVER_PAUSE);
+    let gives = !lately && shared.room.is_short();
+    if gives {
+        *handed_over = Some(Instant::now());
+    }
+    gives
+}
+
+/// Hands the leadership of a group to the voter that has most of its log.
+fn hand_over(handle: &GroupHandle, status: &GroupStatus) {
+    let may_lead =
+        |member: &&MemberStatus| member.votes && member.is_heard == Some(true) && member.peer != status.peer;
+    let next = status.members.iter().filter(may_lead).max_by_key(|member| member.matched);
+    let Some(peer) = next.filter(|_| status.role == Role::Leader).map(|member| member.peer) else { return };
+    tracing::warn!(group = %handle.id(), %peer, "the disk is nearly full, another node shall lead");
+    let outcome = handle.with(move |core: &mut GroupCore| core.transfer_leader(peer));
+    if let Some(Err(error)) = outcome {
+        tracing::debug!(group = %handle.id(), %error, "leadership was not handed over");
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
+use crate::env::Room;
 use crate::error::{ClusterError, ErrorKind};
 use crate::group::{Applied, GroupHandle};
 use crate::ids::{GroupId, StoreId};
@@ -47,6 +48,7 @@ pub(crate) struct Shared {
     pub local: Local,
     pub groups: Arc<Mutex<BTreeMap<GroupId, GroupHandle>>>,
     pub links: Arc<Links>,
+    pub room: Room,
     pub map: MapReader,
     pub network: OnceLock<Network>,
     /// `HOST:PORT` of the public port.

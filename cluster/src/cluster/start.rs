@@ -119,6 +119,7 @@ impl Cluster {
             local: reach.local,
             groups: reach.groups.clone(),
             links: reach.links.clone(),
+            room: reach.room.clone(),
             map: machine.reader(),
             network: OnceLock::new(),
             api: options.api,

@@ -21,6 +21,7 @@ use super::server::Service;
 use super::tls::{Tls, TlsFiles, sources};
 use crate::driver::mailbox::FromPeers;
 use crate::driver::transfer_thread::TransferJob;
+use crate::env::Room;
 use crate::group::GroupHandle;
 use crate::ids::{ClusterId, GroupId, StoreId};
 use crate::metrics::Metrics;
@@ -101,6 +102,7 @@ pub(crate) struct Reach {
     pub transfers: Sender<TransferJob>,
     pub groups: Arc<Mutex<BTreeMap<GroupId, GroupHandle>>>,
     pub metrics: Arc<Metrics>,
+    pub room: Room,
 }
 
 /// The running network.
@@ -135,7 +137,7 @@ impl Network {
             runtime.block_on(TcpListener::bind(config.listen)).map_err(error("bind the cluster port"))?;
         let bound = listener.local_addr().map_err(error("read the cluster port"))?;
         let address = config.advertise.clone().unwrap_or_else(|| bound.to_string());
-        let Reach { local, links, peers, transfers, groups, metrics } = reach;
+        let Reach { local, links, peers, transfers, groups, metrics, room: _ } = reach;
         let wires = Wires::new(local, runtime.handle().clone(), peers.clone(), tls.clone());
         links.open(wires);
         let service = Service { local, links: links.clone(), peers, transfers, groups, handlers, metrics };
