@@ -102,6 +102,13 @@ impl Inner {
         Ok(VectorSetSpec { space: space.name.clone(), generation, dim, metrics: space.metrics.clone() })
     }
 
+    /// Whether vectors of a space may be written without a look at what other nodes have acknowledged: definitions of spaces
+    /// never change, and the track shard checks the rest when it applies them.
+    pub(super) fn is_settled(&self, space: &SpaceName) -> bool {
+        let state = self.meta.shard.state();
+        state.space(space).is_some_and(|space| space.entity == Entity::Track && !space.generational)
+    }
+
     pub(super) fn upsert_vectors(
         &self,
         space: &SpaceName,

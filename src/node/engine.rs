@@ -252,7 +252,11 @@ impl Segue {
         generation: GenerationId,
         rows: Vec<VectorRow>,
     ) -> Result<WriteToken> {
-        self.current()?.upsert_vectors(space, generation, rows)
+        let inner = self.serving()?;
+        if !inner.is_settled(space) {
+            inner.catch_up()?;
+        }
+        inner.upsert_vectors(space, generation, rows)
     }
 
     /// Removes vectors by id; counts those there were.

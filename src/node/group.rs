@@ -130,6 +130,21 @@ impl Group {
     }
 }
 
+/// [`Group::read_point`] of several groups, all at the same time: they share messages.
+pub(super) fn read_points(groups: Vec<&Group>) -> Vec<(&Group, Result<Pending<ReadPoint>>)> {
+    let replicas: Vec<_> = groups.iter().map(|group| group.replica()).collect();
+    let here: Vec<&GroupHandle> = replicas.iter().flatten().map(AsRef::as_ref).collect();
+    let mut points = GroupHandle::read_indexes(&here).into_iter();
+    let asked = groups.into_iter().zip(&replicas).filter_map(|(group, replica)| {
+        let point = match replica {
+            Ok(_) => points.next()?.map_err(refused),
+            Err(reason) => Err(Error::Unavailable(reason.to_string())),
+        };
+        Some((group, point))
+    });
+    asked.collect()
+}
+
 /// Proposes a command to each of several groups, all at the same time, so that those led here share an fsync; the outcomes in
 /// the same order. Cost: in a cluster, a thread for each command but one.
 pub(super) fn propose_all(proposals: Vec<(&Group, Vec<u8>)>) -> Vec<Result<Applied>> {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use segue_cluster::{Pending, ReadPoint};
 
 use super::engine::Inner;
-use super::group::{Group, refused};
+use super::group::{Group, read_points, refused};
 use crate::error::{Error, Result};
 use crate::pipeline::portrait::{Portrait, portrait};
 use crate::pipeline::reader::Reader;
@@ -66,10 +66,10 @@ impl Inner {
         if self.peers.is_none() {
             return Ok(());
         }
-        let groups = [&self.meta.group, &self.tracks.group].into_iter().chain(self.users.here());
-        let asked: Vec<_> = groups.map(|group| (group, group.read_point())).collect();
+        let groups: Vec<&Group> =
+            [&self.meta.group, &self.tracks.group].into_iter().chain(self.users.here()).collect();
         let start = Instant::now();
-        for (group, asked) in asked {
+        for (group, asked) in read_points(groups) {
             if let Err(error) = caught_up(group, asked, start)
                 && group.is_here()
             {
