@@ -213,6 +213,15 @@ pub const FIELDS: &[Field] = &[
         "Memory for user state that is read again and again. Enough for the active listeners saves a disk read a request.",
     ),
     whole(
+        "storage.log_entries_max",
+        "entries",
+        16,
+        100_000_000,
+        "Entries a group's log may hold before it is cut behind what is in files. A node that was away for less is brought \
+         up to date by the log, one that was away for more by files; for one that is still heard of, the log grows to four \
+         times as much.",
+    ),
+    whole(
         "storage.background_threads",
         "threads",
         0,

@@ -119,6 +119,8 @@ pub struct Storage {
     pub user_shards: u16,
     /// Memory for user state read again and again, in bytes.
     pub user_cache_bytes: u64,
+    /// Entries a group's log may hold before it is cut behind what is in files.
+    pub log_entries_max: u64,
     /// Threads that seal, index and merge in the background; 0 = one a processor.
     pub background_threads: u32,
 }
@@ -132,6 +134,7 @@ impl Default for Storage {
             index_in_memory: true,
             user_shards: 0,
             user_cache_bytes: 256 << 20,
+            log_entries_max: 50_000,
             background_threads: 0,
         }
     }

@@ -49,6 +49,7 @@ const REPLAY_TIMEOUT: Duration = Duration::from_secs(600);
 pub(super) fn open(dir: &Path, settings: Settings, membership: Membership) -> Result<(Inner, OpenReport)> {
     let config = NodeConfig {
         disk_reserve_bytes: settings.storage.disk_reserve_bytes,
+        log_entries_max: settings.storage.log_entries_max,
         cluster_id: cluster_to_join(dir, &membership)?,
         ..NodeConfig::default()
     };
