@@ -105,7 +105,7 @@ fn kill_while_recovering(victim: &Victim, moment: Duration) {
 }
 
 /// The child's lines as they come; ends when it does.
-fn lines_of(process: &mut Child) -> Receiver<String> {
+pub fn lines_of(process: &mut Child) -> Receiver<String> {
     let output = process.stdout.take().expect("its output is piped");
     let (sender, lines) = channel();
     std::thread::spawn(move || {
@@ -118,7 +118,7 @@ fn lines_of(process: &mut Child) -> Receiver<String> {
     lines
 }
 
-fn wait_for(lines: &Receiver<String>, start: &str, process: &mut Child) {
+pub fn wait_for(lines: &Receiver<String>, start: &str, process: &mut Child) {
     match lines.recv_timeout(OPEN_LIMIT) {
         Ok(line) if line.starts_with(start) => {}
         other => {

@@ -1,4 +1,4 @@
-//! Kill, damage and a full disk, against the engine as a real process.
+//! Kill, damage, a full disk and power cuts, against the engine as a real process.
 //!
 //! This binary has no test harness of its own: it starts itself again as the process that is killed or that opens
 //! damaged files. `cargo test --test crash [FILTER]`; the long forms are in docs/TESTING.md.
@@ -13,19 +13,21 @@ mod damage;
 mod damage_child;
 mod disk;
 mod kill;
+mod power;
 mod script;
 
 /// A test's name and body; the body says what it did.
 type Case = (&'static str, fn() -> String);
 
 /// Each test, in order.
-const CASES: [Case; 3] = [
+const CASES: [Case; 4] = [
     ("kill::no_acknowledged_write_is_lost", kill::no_acknowledged_write_is_lost),
     ("damage::no_damaged_byte_goes_unnoticed", damage::no_damaged_byte_goes_unnoticed),
     (
         "disk::a_full_disk_refuses_writes_and_keeps_reading",
         disk::a_full_disk_refuses_writes_and_keeps_reading,
     ),
+    ("power::a_power_cut_loses_nothing_acknowledged", power::a_power_cut_loses_nothing_acknowledged),
 ];
 
 fn main() {

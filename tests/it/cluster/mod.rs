@@ -4,7 +4,11 @@
 //! long a leader stands still; 3000) make them long.
 
 mod basics;
+mod behind;
+mod disks;
+mod five;
 mod history;
+mod joining;
 mod kills;
 mod lost;
 mod partitions;

@@ -23,10 +23,10 @@ fn free_port() -> u16 {
     tries.take(10_000).find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).unwrap()
 }
 
-/// Three servers that reach each other through proxies.
-fn three_with_wires() -> (Vec<Node>, Arc<Wires>) {
+/// Servers that reach each other through proxies, the proxies, and the settings each server was started with.
+pub(super) fn with_wires(count: usize) -> (Vec<Node>, Arc<Wires>, Vec<Vec<String>>) {
     let wires = Arc::new(Wires::default());
-    let ports = [(); 3].map(|()| free_port());
+    let ports: Vec<u16> = (0..count).map(|_| free_port()).collect();
     let settings: Vec<Vec<String>> = ports
         .iter()
         .enumerate()
@@ -42,12 +42,12 @@ fn three_with_wires() -> (Vec<Node>, Arc<Wires>) {
     let report = nodes[0].client().cluster_status().unwrap();
     let name = |node: &Node| u64::from_str_radix(&node_of(&report, node), 16).unwrap();
     wires.name(nodes.iter().map(name).collect());
-    (nodes, wires)
+    (nodes, wires, settings)
 }
 
 #[test]
 fn what_clients_see_is_linearizable_while_wires_are_cut_and_lose_segments() {
-    let (nodes, wires) = three_with_wires();
+    let (nodes, wires, _) = with_wires(3);
     let endpoints: Vec<String> = nodes.iter().map(|node| node.running().endpoint.clone()).collect();
     let clients = Clients::start(&endpoints);
     thread::sleep(Duration::from_millis(500));

@@ -28,6 +28,11 @@ impl Node {
         Self { dir: tempfile::tempdir().unwrap(), running: None }
     }
 
+    /// One whose directory is on the disk of `folder`.
+    pub(super) fn on(folder: &Path) -> Self {
+        Self { dir: tempfile::tempdir_in(folder).unwrap(), running: None }
+    }
+
     pub(super) fn launch(&mut self, flags: &[&str]) {
         self.launch_with(&[], flags);
     }
@@ -99,7 +104,11 @@ pub(super) fn three() -> (Vec<Node>, World) {
 
 /// As many servers as there are lists of settings, in one cluster, made of a database that was alone.
 pub(super) fn several(settings: &[Vec<String>]) -> (Vec<Node>, World) {
-    let mut nodes: Vec<Node> = settings.iter().map(|_| Node::new()).collect();
+    assemble(settings.iter().map(|_| Node::new()).collect(), settings)
+}
+
+/// The same on given directories.
+pub(super) fn assemble(mut nodes: Vec<Node>, settings: &[Vec<String>]) -> (Vec<Node>, World) {
     let world = load(nodes[0].dir.path());
     let mut seed = String::new();
     for (node, settings) in nodes.iter_mut().zip(settings) {
