@@ -83,9 +83,7 @@ pub fn a_power_cut_loses_nothing_acknowledged() -> String {
         while let Ok(line) = lines.recv_timeout(Duration::from_millis(30)) {
             acknowledged.note(&line);
         }
-        // Another file: the kernel may still hold the one of the cut before.
-        let _ = std::fs::remove_file(&copy);
-        assert!(runs(Command::new("cp").arg("--sparse=always").arg(&live).arg(&copy)), "the disk is copied");
+        copy_of_one_moment(&live, &copy);
         let cut_disk = LoopDisk::mount(&copy, folder.path(), "copy").expect("a cut disk can be mounted");
         signal(&writer, "-CONT");
         let (engine, report) = opened(&cut_disk.at.join("data"), USER_SHARDS);
@@ -99,6 +97,20 @@ pub fn a_power_cut_loses_nothing_acknowledged() -> String {
     let written = acknowledged.total();
     assert!(written > cuts * 20, "the child hardly wrote: {written} operations before {cuts} cuts");
     format!("{cuts} cuts, {written} acknowledged operations")
+}
+
+/// Copies the disk, again while the kernel wrote back to it meanwhile: parts of two moments are what no power cut leaves.
+fn copy_of_one_moment(live: &Path, copy: &Path) {
+    let start = Instant::now();
+    loop {
+        // Another file: the kernel may still hold the one of the cut before.
+        let _ = std::fs::remove_file(copy);
+        assert!(runs(Command::new("cp").arg("--sparse=always").arg(live).arg(copy)), "the disk is copied");
+        if runs(Command::new("cmp").arg("-s").arg(live).arg(copy)) {
+            return;
+        }
+        assert!(start.elapsed() < Duration::from_secs(120), "the disk does not stand still");
+    }
 }
 
 /// Waits until no thread of a stopped process is in the kernel any more: an fsync that was under way ends first. A copy made

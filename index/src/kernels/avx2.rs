@@ -29,7 +29,7 @@ pub(super) fn kernels() -> Option<Kernels> {
         scan_block: |codes, table, factors, scale, threshold, out| unsafe {
             scan_block(codes, table, factors, scale, threshold, out)
         },
-        // SAFETY (these three): AVX2 was detected.
+        // SAFETY: AVX2 was detected, here and for the next two.
         hadamard: |numbers| unsafe { hadamard(numbers) },
         // SAFETY: as above.
         round_bytes: |numbers, out| unsafe { round_bytes(numbers, out) },
