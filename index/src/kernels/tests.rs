@@ -60,7 +60,7 @@ fn queries_are_made_ready_to_the_same_bits() {
         assert!(n == 192 || rounded.iter().any(|byte| byte.unsigned_abs() == 127));
         for (at, entry) in sums.iter().enumerate() {
             let four = &numbers[at / 16 * 4..at / 16 * 4 + 4];
-            let sum: f32 = (0..4).map(|i| if at % 16 >> i & 1 == 1 { four[i] } else { -four[i] }).sum();
+            let sum: f32 = (0..4).map(|i| if ((at % 16) >> i) & 1 == 1 { four[i] } else { -four[i] }).sum();
             let step = 2.0 * largest_sum / 255.0;
             assert!((f32::from(*entry) * step - largest_sum - sum).abs() <= 0.51 * step, "n={n} at={at}");
         }
