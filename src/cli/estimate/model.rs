@@ -5,6 +5,7 @@ use segue_index::{BuildParams, IndexRowBytes, Profile};
 use serde::Serialize;
 
 use super::Size;
+use crate::storage::track_shard::RECORD_BYTES;
 use crate::storage::track_shard::row::TrackHot;
 use crate::types::Metric;
 
@@ -34,8 +35,8 @@ mod measured {
 const FIXED_COLUMNS: f64 = 55.0;
 /// Features of a track row, eleven words.
 const FEATURES: f64 = 44.0;
-/// The offset a list or payload column keeps for each row; there are five such columns.
-const OFFSETS: f64 = 5.0 * 8.0;
+/// The offset a list or payload column keeps for each row; there are six such columns.
+const OFFSETS: f64 = 6.0 * 8.0;
 /// Size of the log's files at which those no longer needed are removed (`log_disk_bytes` of the cluster crate).
 const LOG_BYTES_MAX: f64 = 256.0 * 1024.0 * 1024.0;
 /// Listeners whose taste a node keeps, at most.
@@ -126,7 +127,7 @@ fn id_map(ids: f64) -> f64 {
 
 fn track_parts(size: &Size) -> Vec<Part> {
     let tracks = size.tracks as f64;
-    let columns = FIXED_COLUMNS + OFFSETS + FEATURES + measured::TRACK_RECORD;
+    let columns = FIXED_COLUMNS + OFFSETS + FEATURES + RECORD_BYTES as f64 + measured::TRACK_RECORD;
     // Two maps: of tracks and of recordings, which are nearly as many; and a number for each recording.
     let facts = tracks * (size_of::<TrackHot>() as f64 + 4.0) + 2.0 * id_map(tracks);
     vec![

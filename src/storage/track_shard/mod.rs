@@ -39,6 +39,7 @@ pub mod view;
 mod workshop;
 
 pub use apply::OpenedSegment;
+pub use record::RECORD_BYTES;
 pub use shard::{FetchSegment, Opening, TrackShard, TrackStateMachine, decode_reply, encode};
 pub use view::TrackView;
 pub use workshop::Workshop;
