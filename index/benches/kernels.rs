@@ -1,6 +1,6 @@
 //! The loops a search spends its time in, per instruction set and dimension.
 //!
-//! `cargo bench --bench kernels`; ids are `kernel/instruction set/dimension`. Inputs are random by a fixed seed and fit into
+//! `cargo bench -p segue-index`; ids are `kernel/instruction set/dimension`. Inputs are random by a fixed seed and fit into
 //! the first cache, so these are times of computing, not of fetching.
 
 use std::hint::black_box;
