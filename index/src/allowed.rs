@@ -160,11 +160,15 @@ impl<'a> Allowed<'a> {
         (found * n / SAMPLED_ROWS[1]).max(1)
     }
 
-    /// Calls `visit` with every allowed row below `n`, once, in the order of ordinals where they lead to rows, else of rows.
-    pub(super) fn for_each(&self, n: usize, mut visit: impl FnMut(u32)) {
+    /// Calls `visit` with every allowed row below `n`, once, in the order of ordinals where they lead to rows, else of rows; many
+    /// at a time.
+    pub(super) fn for_each_stretch(&self, n: usize, mut visit: impl FnMut(&[u32])) {
+        let mut stretch = Stretch::default();
         let Some(bits) = self.base.filter(|_| self.leads_to_offsets()) else {
-            (0..n as u32).filter(|&offset| self.contains(offset)).for_each(visit);
-            return;
+            for offset in 0..n as u32 {
+                stretch.put(offset, self.contains(offset), &mut visit);
+            }
+            return stretch.end(&mut visit);
         };
         let plain = self.required.is_empty() && self.excluded.is_empty();
         let end = self.places.filter(|_| self.ordinals.is_some()).map_or(n, <[u32]>::len);
@@ -174,13 +178,41 @@ impl<'a> Allowed<'a> {
                 let ordinal = 64 * word as u32 + bits.trailing_zeros();
                 bits &= bits - 1;
                 let offset = self.place(ordinal);
-                if (offset as usize) < n
+                let allowed = (offset as usize) < n
                     && self.live.is_none_or(|live| bit(live, offset))
-                    && (plain || self.sets_allow(ordinal))
-                {
-                    visit(offset);
-                }
+                    && (plain || self.sets_allow(ordinal));
+                stretch.put(offset, allowed, &mut visit);
             }
+        }
+        stretch.end(&mut visit);
+    }
+}
+
+/// Rows that are handed over together.
+pub(super) const STRETCH: usize = 32;
+
+/// Rows on their way to whoever looks at many at a time.
+#[derive(Default)]
+struct Stretch {
+    rows: [u32; STRETCH],
+    len: usize,
+}
+
+impl Stretch {
+    /// Takes a row if it is allowed, without a branch that depends on it.
+    #[inline(always)]
+    fn put(&mut self, row: u32, allowed: bool, visit: &mut impl FnMut(&[u32])) {
+        self.rows[self.len] = row;
+        self.len += usize::from(allowed);
+        if self.len == STRETCH {
+            visit(&self.rows);
+            self.len = 0;
+        }
+    }
+
+    fn end(&self, visit: &mut impl FnMut(&[u32])) {
+        if self.len > 0 {
+            visit(&self.rows[..self.len]);
         }
     }
 }
@@ -227,7 +259,7 @@ mod tests {
             ] {
                 let all = |allowed: &Allowed<'_>| {
                     let mut found = Vec::new();
-                    allowed.for_each(rows as usize, |offset| found.push(offset));
+                    allowed.for_each_stretch(rows as usize, |offsets| found.extend_from_slice(offsets));
                     found.sort_unstable();
                     found
                 };

@@ -10,19 +10,19 @@ use super::graph::links::Links;
 use super::graph::{fill, repair};
 use super::kernels::{BATCH, Kernels};
 use super::layout::RowLayout;
-use super::meta::Meta;
+use super::meta::{EntrySigns, Meta};
 use super::params::{BuildParams, Profile};
 use super::parts::{Block, IndexParts, IndexSlices};
 use super::progress::Progress;
-use super::quantize::{codes, neighbors, rotation::Rotation};
+use super::quantize::{codes, neighbors, rotation::Rotation, signs};
 use super::reach::Margins;
 use super::rows::Rows;
 use super::view::IndexView;
 use crate::Metric;
 
 /// Nodes a walk may start from: one for so many, within bounds.
-const NODES_AN_ENTRY: usize = 512;
-const ENTRIES: (usize, usize) = (64, 256);
+const NODES_AN_ENTRY: usize = 128;
+const ENTRIES: (usize, usize) = (64, 1024);
 /// Incoming links every node gets where there is room: in Euclidean graphs, and in graphs for inner product.
 const INCOMING: (usize, usize) = (8, 1);
 
@@ -60,6 +60,7 @@ pub fn build(
     let typical_length = typical_length(&geometry);
     let factor_scale = if typical_length > 0.0 { typical_length * typical_length } else { 1.0 };
     let rows = encode_rows(&geometry, &links, &layout, params.metric, factor_scale);
+    let entry_signs = encode_entries(&geometry, &entries, params.metric);
     let (code_bytes, factors) = encode_codes(geometry, params, rotated);
     let meta = Meta {
         metric: params.metric,
@@ -73,6 +74,7 @@ pub fn build(
         entries,
         efforts: Efforts::GUESSED,
         margins: Margins::UNBOUNDED,
+        entry_signs: Some(entry_signs),
     };
     let slices = IndexSlices { codes: &code_bytes, factors: &factors, rows: &rows };
     let view = IndexView::new(&meta, &rotation, layout, slices, *vectors);
@@ -179,6 +181,23 @@ fn encode_rows(
         },
     );
     out
+}
+
+/// Makes the one-bit codes of the entries, relative to their mean.
+fn encode_entries(geometry: &Geometry, entries: &[u32], metric: Metric) -> EntrySigns {
+    let dim = geometry.padded_dim();
+    let (mut center, mut vector) = (vec![0.0f32; dim], vec![0.0f32; dim]);
+    for &entry in entries {
+        geometry.decode(entry, &mut vector);
+        center.iter_mut().zip(&vector).for_each(|(mean, x)| *mean += x / entries.len() as f32);
+    }
+    let stride = signs::record_bytes(dim);
+    let mut records = vec![0u8; entries.len() * stride];
+    for (&entry, record) in entries.iter().zip(records.chunks_exact_mut(stride)) {
+        geometry.decode(entry, &mut vector);
+        signs::encode(metric, &center, &vector, record);
+    }
+    EntrySigns { center, records }
 }
 
 /// Writes the vectors' own codes and their factors.

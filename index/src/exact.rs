@@ -33,8 +33,10 @@ pub fn search(
     let length = kernels.dot_f32(query, query).sqrt();
     let Scratch { top, found, .. } = scratch;
     top.reset(k);
-    allowed.for_each(rows.len(), |node| {
-        top.push(view::score(kernels, metric, query, length, rows.row(node as usize)), node)
+    allowed.for_each_stretch(rows.len(), |nodes| {
+        for &node in nodes {
+            top.push(view::score(kernels, metric, query, length, rows.row(node as usize)), node);
+        }
     });
     top.drain_into(found);
     Ok(found.iter().map(|entry| (SegmentOffset(entry.node), entry.score)).collect())

@@ -4,19 +4,21 @@
 //! magic "SGIX" | version u16 | metric u8 | profile u8 | n u64 | dim u32 | degree u32 | seed u64
 //! factor_scale f32 | typical_length f32 | entry count u32 | entries u32 each
 //! efforts for 10, 100 and 500 results, u32 each
-//! margins for those results and the efforts of `reach`, f32 each             all little-endian
+//! margins for those results and the efforts of `reach`, f32 each
+//! one-bit codes of the entries: their centre, `padded_dim` f32, then a record each (`quantize::signs`)      all little-endian
 //! ```
 //!
-//! Version 1 ends after the entries, version 2 after the efforts.
+//! Version 1 ends after the entries, version 2 after the efforts, version 3 after the margins.
 
 use super::effort::{Efforts, RESULTS};
 use super::error::IndexError;
 use super::params::{Profile, WIDTH_MAX};
+use super::quantize::{rotation::padded_dim, signs};
 use super::reach::{EFFORTS, Margins};
 use crate::Metric;
 
 const MAGIC: [u8; 4] = *b"SGIX";
-const VERSION: u16 = 3;
+const VERSION: u16 = 4;
 const FIXED_BYTES: usize = 44 + 4 * RESULTS.len() * (1 + EFFORTS.len());
 
 /// Most nodes a walk may start from.
@@ -47,6 +49,17 @@ pub struct Meta {
     pub efforts: Efforts,
     /// Where walks stop.
     pub margins: Margins,
+    /// One-bit codes of the entries; none before version 4.
+    pub entry_signs: Option<EntrySigns>,
+}
+
+/// One-bit codes of the entries, in their order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EntrySigns {
+    /// What they are relative to, `[padded_dim]`.
+    pub center: Vec<f32>,
+    /// A record an entry; see [`signs`].
+    pub records: Vec<u8>,
 }
 
 impl Meta {
@@ -54,7 +67,9 @@ impl Meta {
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(FIXED_BYTES + 4 * self.entries.len());
         out.extend(MAGIC);
-        out.extend(VERSION.to_le_bytes());
+        // One without one-bit codes is written as it was read.
+        let version = if self.entry_signs.is_some() { VERSION } else { VERSION - 1 };
+        out.extend(version.to_le_bytes());
         out.push(match self.metric {
             Metric::Ip => 0,
             Metric::Cosine => 1,
@@ -73,6 +88,10 @@ impl Meta {
         out.extend((self.entries.len() as u32).to_le_bytes());
         self.entries.iter().chain(&self.efforts.0).for_each(|e| out.extend(e.to_le_bytes()));
         self.margins.0.iter().flatten().for_each(|margin| out.extend(margin.to_le_bytes()));
+        if let Some(signs) = &self.entry_signs {
+            signs.center.iter().for_each(|x| out.extend(x.to_le_bytes()));
+            out.extend(&signs.records);
+        }
         out
     }
 
@@ -120,6 +139,7 @@ impl Meta {
         let entries = reader.entries(count, n)?;
         let efforts = if version == 1 { Efforts::GUESSED } else { reader.efforts()? };
         let margins = if version < 3 { Margins::UNBOUNDED } else { reader.margins()? };
+        let entry_signs = if version < 4 { None } else { Some(reader.entry_signs(padded_dim(dim), count)?) };
         if !reader.0.is_empty() {
             return Err(bad("too long"));
         }
@@ -136,6 +156,7 @@ impl Meta {
             entries,
             efforts,
             margins,
+            entry_signs,
         })
     }
 }
@@ -184,6 +205,20 @@ impl Reader<'_> {
         }
         Ok(margins)
     }
+
+    fn entry_signs(&mut self, padded_dim: usize, count: usize) -> Result<EntrySigns, IndexError> {
+        let center: Vec<f32> =
+            (0..padded_dim).map(|_| self.take().map(f32::from_le_bytes)).collect::<Result<_, _>>()?;
+        if center.iter().any(|x| !x.is_finite()) {
+            return Err(IndexError::damaged("meta", "centre is not finite"));
+        }
+        let (records, rest) = self
+            .0
+            .split_at_checked(count * signs::record_bytes(padded_dim))
+            .ok_or_else(|| IndexError::damaged("meta", "too short"))?;
+        self.0 = rest;
+        Ok(EntrySigns { center, records: records.to_vec() })
+    }
 }
 
 #[cfg(test)]
@@ -222,6 +257,27 @@ mod tests {
         let mut margins = Margins::UNBOUNDED;
         margins.0[1][2] = 0.25;
         let again = Meta { efforts: Efforts([20, 130, 600]), margins, ..meta };
-        assert_eq!(Meta::decode(&again.encode()).expect("it reads what it writes"), again);
+        let version_3 = again.encode();
+        assert_eq!(version_3[4], 3, "without one-bit codes it is what programs before them read");
+        assert_eq!(Meta::decode(&version_3).expect("it reads what it writes"), again);
+    }
+
+    #[test]
+    fn one_bit_codes_of_the_entries_are_read_back_whole_or_refused() {
+        let old = Meta::decode(&version_1()).expect("an old meta opens");
+        let signs = EntrySigns {
+            center: (0..64).map(|at| at as f32).collect(),
+            records: vec![7; old.entries.len() * signs::record_bytes(64)],
+        };
+        let meta = Meta { entry_signs: Some(signs), ..old };
+        let bytes = meta.encode();
+        assert_eq!((bytes[4], Meta::decode(&bytes).expect("it reads what it writes")), (4, meta.clone()));
+        for wrong in [&bytes[..bytes.len() - 1], &[bytes.as_slice(), &[0]].concat()] {
+            assert!(Meta::decode(wrong).is_err(), "{} bytes", wrong.len());
+        }
+        let mut damaged = bytes.clone();
+        let center = bytes.len() - meta.entries.len() * signs::record_bytes(64) - 4 * 64;
+        damaged[center..center + 4].copy_from_slice(&f32::INFINITY.to_le_bytes());
+        assert!(Meta::decode(&damaged).is_err(), "the centre is finite");
     }
 }

@@ -7,6 +7,7 @@ use super::params::Profile;
 use super::quantize::codes::CodeQuery;
 use super::quantize::neighbors::TableQuery;
 use super::quantize::rotation::Rotation;
+use super::quantize::signs::SignQuery;
 use crate::Metric;
 
 /// One query in the scale of a walk.
@@ -20,6 +21,8 @@ pub(super) struct Query {
     pub(super) code: CodeQuery,
     /// For estimates from the codes beside the links.
     pub(super) table: TableQuery,
+    /// For estimates from the one-bit codes of the entries.
+    pub(super) signs: SignQuery,
     /// Euclidean length of the query as given.
     pub(super) length: f32,
     /// See [`Query::spread`]: what is constant, and what each unit of the score takes off.
@@ -68,6 +71,9 @@ impl Query {
         self.errors = (part * wanted * wanted, part * rounded * rounded);
         if meta.profile == Profile::Fast {
             self.table.set(kernels, &self.rotated);
+        }
+        if let Some(signs) = &meta.entry_signs {
+            self.signs.set(kernels, meta.metric, &self.rotated, &signs.center);
         }
     }
 }

@@ -20,6 +20,10 @@ pub struct Scratch {
     pub(super) pending: Vec<u32>,
     /// Nodes about to enter the beam.
     pub(super) entries: Vec<u64>,
+    /// Estimates of the entries from their one-bit codes.
+    pub(super) rough: Vec<f32>,
+    /// Nodes to start from that may not be returned.
+    pub(super) others: Vec<u64>,
     pub(super) top: Top,
     pub(super) found: Vec<Scored>,
     pub(super) counts: Counts,

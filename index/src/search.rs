@@ -123,10 +123,10 @@ impl IndexView<'_> {
     fn few_allowed(&self, allowed: &Allowed<'_>, scratch: &mut Scratch) -> bool {
         let found = &mut scratch.found;
         found.clear();
-        allowed.for_each(self.len(), |node| {
-            // One more than enough says that there are too many.
+        allowed.for_each_stretch(self.len(), |nodes| {
+            // More than enough says that there are too many.
             if found.len() <= 4 * SCORED_ROWS {
-                found.push(Scored { score: 0.0, node });
+                found.extend(nodes.iter().map(|&node| Scored { score: 0.0, node }));
             }
         });
         found.len() <= 4 * SCORED_ROWS

@@ -4,6 +4,7 @@
 use roaring::RoaringBitmap;
 
 use super::kernels::{InstructionSet, Kernels};
+use super::meta::Meta;
 use super::*;
 use crate::{Metric, SegmentOffset, SplitMix64};
 
@@ -83,6 +84,16 @@ fn recall_is_high_at_the_default_effort_for_every_metric_and_profile() {
             }
         }
     }
+}
+
+#[test]
+fn an_index_of_before_the_one_bit_codes_of_entries_searches_as_well() {
+    let mut fixture = Fixture::new(clustered(6000, 48, 1), 48, Metric::Cosine, Profile::Fast);
+    let with = fixture.recall(SearchParams::new(10), &Allowed::all());
+    let meta = Meta { entry_signs: None, ..Meta::decode(&fixture.parts.meta).unwrap() };
+    fixture.head = IndexHead::open(&meta.encode()).unwrap();
+    let without = fixture.recall(SearchParams::new(10), &Allowed::all());
+    assert!(with >= 0.97 && without >= 0.97, "with={with} without={without}");
 }
 
 #[test]

@@ -179,8 +179,9 @@ pub(super) fn score(kernels: &Kernels, metric: Metric, query: &[f32], length: f3
         Metric::Ip => kernels.dot_f32(query, vector),
         Metric::L2 => -kernels.l2_f32(query, vector),
         Metric::Cosine => {
-            let product = length * kernels.dot_f32(vector, vector).sqrt();
-            if product > 0.0 { kernels.dot_f32(query, vector) / product } else { 0.0 }
+            let (product, square) = kernels.dot_and_square(query, vector);
+            let lengths = length * square.sqrt();
+            if lengths > 0.0 { product / lengths } else { 0.0 }
         }
     }
 }

@@ -6,7 +6,7 @@
 use std::collections::BinaryHeap;
 
 use super::allowed::Allowed;
-use super::graph::beam::{Beam, pack};
+use super::graph::beam::{Beam, pack, unpack};
 use super::kernels::BATCH;
 use super::plan::Hops;
 use super::query::Query;
@@ -22,6 +22,8 @@ const DETOURS: u64 = 32;
 /// Where less than this part of what the filter allows elsewhere is allowed among the nodes a walk meets, it is far from
 /// what is allowed.
 const FAR_SHARE: f64 = 0.5;
+/// Nodes a walk under a filter starts from, of the allowed and of the others.
+const STARTS_FILTERED: (usize, usize) = (64, 16);
 /// Hops after which a walk knows where it is.
 const HOPS_TO_KNOW: u64 = 64;
 
@@ -31,18 +33,16 @@ const HOPS_TO_KNOW: u64 = 64;
 /// one whose neighbours' codes are there and are looked at.
 pub(super) fn plain(view: &IndexView<'_>, reach: &Reach, scratch: &mut Scratch) {
     start(view, reach.keep, scratch);
-    let Scratch { query, visited, beam, entries, pending, .. } = scratch;
+    let best = (reach.keep / 8).clamp(2, 16);
+    starts(view, (3 * best, 0), |_| true, scratch);
+    let Scratch { query, visited, beam, entries, fresh, pending, .. } = scratch;
     entries.clear();
-    view.estimate(query, &view.meta.entries, |score, node| {
+    view.estimate(query, fresh, |score, node| {
         if visited.insert(node) {
             entries.push(pack(score, node));
         }
     });
-    let best = (reach.keep / 8).clamp(2, 16);
-    if entries.len() > best {
-        entries.select_nth_unstable_by(best, |a, b| b.cmp(a));
-        entries.truncate(best);
-    }
+    keep_best(entries, best);
     beam.insert_all(entries);
     pending.clear();
     let mut read: Option<(f32, u32)> = None;
@@ -77,6 +77,43 @@ pub(super) fn plain(view: &IndexView<'_>, reach: &Reach, scratch: &mut Scratch) 
     }
 }
 
+/// Leaves in `scratch.fresh` the nodes a walk starts from, and asks for their codes: of those `wanted` and of the others the
+/// most promising few by their one-bit codes, or all where there are no such codes.
+fn starts(
+    view: &IndexView<'_>,
+    (wanted_count, other_count): (usize, usize),
+    wanted: impl Fn(u32) -> bool,
+    scratch: &mut Scratch,
+) {
+    let Scratch { query, entries, others, fresh, rough, counts, .. } = scratch;
+    let nodes = &view.meta.entries;
+    fresh.clear();
+    if let Some(signs) = &view.meta.entry_signs {
+        rough.resize(nodes.len(), 0.0);
+        query.signs.estimate(view.kernels, &signs.records, rough);
+        entries.clear();
+        others.clear();
+        for (&score, &node) in rough.iter().zip(nodes) {
+            if wanted(node) { entries.push(pack(score, node)) } else { others.push(pack(score, node)) }
+        }
+        keep_best(entries, wanted_count);
+        keep_best(others, other_count);
+        fresh.extend(entries.iter().chain(others.iter()).map(|&entry| unpack(entry).1));
+    } else {
+        fresh.extend(nodes);
+    }
+    fresh.iter().for_each(|&node| view.prefetch_code(node));
+    counts.estimates += fresh.len() as u64;
+}
+
+/// Leaves the best few, in any order.
+fn keep_best(entries: &mut Vec<u64>, count: usize) {
+    if entries.len() > count {
+        entries.select_nth_unstable_by(count, |a, b| b.cmp(a));
+        entries.truncate(count);
+    }
+}
+
 /// Walks through allowed nodes and one step through others; `scratch.beam` keeps allowed ones. Stops after enough
 /// hops if the beam is full by then; returns false when it gave up after the most.
 ///
@@ -93,10 +130,12 @@ pub(super) fn filtered(
     scratch: &mut Scratch,
 ) -> bool {
     start(view, reach.keep, scratch);
-    let Scratch { query, visited, beam, open, pending, .. } = scratch;
+    // The nearest may not be allowed, and what is allowed may lie far away.
+    starts(view, STARTS_FILTERED, |node| allowed.contains(node), scratch);
+    let Scratch { query, visited, beam, open, fresh, pending, .. } = scratch;
     open.clear();
     pending.clear();
-    view.estimate(query, &view.meta.entries, |score, node| {
+    view.estimate(query, fresh, |score, node| {
         if visited.insert(node) {
             meet(score, node, allowed.contains(node), beam, open);
         }
@@ -170,15 +209,13 @@ fn meet(score: f32, node: u32, is_allowed: bool, beam: &mut Beam, open: &mut Bin
     }
 }
 
-/// Empties the working memory and asks for the codes of the nodes a walk may start from.
+/// Empties the working memory.
 fn start(view: &IndexView<'_>, ef: usize, scratch: &mut Scratch) {
     scratch.visited.reset(view.len());
     if let Some(node) = scratch.hidden {
         scratch.visited.insert(node);
     }
     scratch.beam.reset(ef);
-    view.meta.entries.iter().for_each(|&entry| view.prefetch_code(entry));
-    scratch.counts.estimates += view.meta.entries.len() as u64;
 }
 
 /// Hands over the links of a node, 32 at a time, and which of them may lead to something better than `threshold`.

@@ -30,8 +30,9 @@ pub fn pack(score: f32, node: u32) -> u64 {
     u64::from(monotone) << 32 | u64::from(NODE_MAX - node) << 1
 }
 
+/// Score and node of an entry.
 #[inline(always)]
-fn unpack(entry: u64) -> (f32, u32) {
+pub fn unpack(entry: u64) -> (f32, u32) {
     let monotone = (entry >> 32) as u32;
     let bits = if monotone >> 31 == 1 { monotone & !(1 << 31) } else { !monotone };
     (f32::from_bits(bits), NODE_MAX - (entry as u32 >> 1))

@@ -7,11 +7,13 @@
 use std::arch::x86_64::*;
 
 use super::scalar::fold_lanes;
-use super::{BATCH, BlockScale, InstructionSet, Kernels, prepare};
+use super::{BATCH, BlockScale, InstructionSet, Kernels, SignScale, prepare, signs};
 
 /// Returns the table when this machine has the instructions.
 pub(super) fn kernels() -> Option<Kernels> {
-    let present = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("f16c");
+    let present = is_x86_feature_detected!("avx2")
+        && is_x86_feature_detected!("f16c")
+        && is_x86_feature_detected!("popcnt");
     // SAFETY (each closure below): this table is only handed out when the features were detected just above.
     present.then_some(Kernels {
         instruction_set: InstructionSet::Avx2,
@@ -19,6 +21,8 @@ pub(super) fn kernels() -> Option<Kernels> {
         dot_f32: |a, b| unsafe { dot_f32(a, b) },
         // SAFETY: as above.
         l2_f32: |a, b| unsafe { l2_f32(a, b) },
+        // SAFETY: as above.
+        dot_and_square: |a, b| unsafe { dot_and_square(a, b) },
         // SAFETY: as above; lengths are equal multiples of 32.
         dot_u4: |low, high, code| unsafe { dot_u4(low, high, code) },
         // SAFETY: as above; lengths are equal multiples of 64.
@@ -35,6 +39,8 @@ pub(super) fn kernels() -> Option<Kernels> {
         round_bytes: |numbers, out| unsafe { round_bytes(numbers, out) },
         // SAFETY: as above.
         sign_table: |numbers, table| unsafe { sign_table(numbers, table) },
+        // SAFETY: POPCNT was detected.
+        sign_scores: |planes, records, scale, out| unsafe { sign_scores(planes, records, scale, out) },
     })
 }
 
@@ -51,6 +57,12 @@ fn round_bytes(numbers: &[f32], out: &mut [i8]) -> f32 {
 #[target_feature(enable = "avx2")]
 fn sign_table(numbers: &[f32], table: &mut [u8]) -> f32 {
     prepare::sign_table(numbers, table)
+}
+
+/// Without AVX2: counting bits in its registers takes more instructions than POPCNT does.
+#[target_feature(enable = "popcnt")]
+fn sign_scores(planes: &[u64], records: &[u8], scale: &SignScale, out: &mut [f32]) {
+    signs::sign_scores(planes, records, scale, out);
 }
 
 /// Sums 32 lanes of `term` over whole chunks, then the tail, then folds in the fixed order.
@@ -82,6 +94,44 @@ unsafe fn sum_terms(a: &[f32], b: &[f32], difference: bool) -> f32 {
     }
     for (lane, (x, y)) in lanes.iter_mut().zip(a[whole..].iter().zip(&b[whole..])) {
         *lane += if difference { (x - y) * (x - y) } else { x * y };
+    }
+    fold_lanes(lanes)
+}
+
+/// # Safety
+/// AVX2 is present and the slices are equally long.
+#[target_feature(enable = "avx2")]
+unsafe fn dot_and_square(a: &[f32], b: &[f32]) -> (f32, f32) {
+    let (mut dots, mut squares) = ([_mm256_setzero_ps(); 4], [_mm256_setzero_ps(); 4]);
+    let whole = a.len() / 32 * 32;
+    for at in (0..whole).step_by(32) {
+        for lane in 0..4 {
+            // SAFETY: `at + 32 <= len` of both slices.
+            let (x, y) = unsafe {
+                (
+                    _mm256_loadu_ps(a.as_ptr().add(at + 8 * lane)),
+                    _mm256_loadu_ps(b.as_ptr().add(at + 8 * lane)),
+                )
+            };
+            dots[lane] = _mm256_add_ps(dots[lane], _mm256_mul_ps(x, y));
+            squares[lane] = _mm256_add_ps(squares[lane], _mm256_mul_ps(y, y));
+        }
+    }
+    let (a, b) = (&a[whole..], &b[whole..]);
+    (fold(&dots, a, b), fold(&squares, b, b))
+}
+
+/// Adds the products of a tail shorter than 32 to the lanes, and folds in the fixed order.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn fold(acc: &[__m256; 4], a: &[f32], b: &[f32]) -> f32 {
+    let mut lanes = [0.0f32; 32];
+    for (lane, acc) in acc.iter().enumerate() {
+        // SAFETY: `lanes` has room for four times eight floats.
+        unsafe { _mm256_storeu_ps(lanes.as_mut_ptr().add(8 * lane), *acc) };
+    }
+    for (lane, (x, y)) in lanes.iter_mut().zip(a.iter().zip(b)) {
+        *lane += x * y;
     }
     fold_lanes(lanes)
 }

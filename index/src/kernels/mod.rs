@@ -18,6 +18,7 @@ mod avx2;
 mod avx512;
 mod prefetch;
 mod prepare;
+mod signs;
 
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,7 @@ mod tests;
 use std::sync::OnceLock;
 
 pub use prefetch::{as_raw, prefetch};
+pub use signs::{SIGN_HEAD_BYTES, SignScale};
 
 /// Neighbours estimated together by [`Kernels::scan_block`]; the degree of a graph is a multiple of it.
 pub const BATCH: usize = 32;
@@ -60,6 +62,8 @@ type DotFour = fn(&[i8], i32, [&[u8]; 4]) -> [i32; 4];
 type Transform = fn(&mut [f32]);
 type RoundBytes = fn(&[f32], &mut [i8]) -> f32;
 type SignTable = fn(&[f32], &mut [u8]) -> f32;
+type DotSquare = fn(&[f32], &[f32]) -> (f32, f32);
+type SignScores = fn(&[u64], &[u8], &SignScale, &mut [f32]);
 type ScanBlock = fn(&[u8], &[u8], &[u8], &BlockScale, f32, &mut [f32; BATCH]) -> u32;
 
 /// One table of kernels, all for the same instruction set.
@@ -69,6 +73,7 @@ pub struct Kernels {
     pub instruction_set: InstructionSet,
     dot_f32: DotF32,
     l2_f32: DotF32,
+    dot_and_square: DotSquare,
     dot_u4: DotCodes,
     dot_i8: DotBytes,
     dot_i8_four: DotFour,
@@ -76,6 +81,7 @@ pub struct Kernels {
     hadamard: Transform,
     round_bytes: RoundBytes,
     sign_table: SignTable,
+    sign_scores: SignScores,
 }
 
 impl std::fmt::Debug for Kernels {
@@ -114,6 +120,7 @@ impl Kernels {
             instruction_set: InstructionSet::Scalar,
             dot_f32: scalar::dot_f32,
             l2_f32: scalar::l2_f32,
+            dot_and_square: scalar::dot_and_square,
             dot_u4: scalar::dot_u4,
             dot_i8: scalar::dot_i8,
             dot_i8_four: scalar::dot_i8_four,
@@ -121,6 +128,7 @@ impl Kernels {
             hadamard: prepare::hadamard,
             round_bytes: prepare::round_bytes,
             sign_table: prepare::sign_table,
+            sign_scores: signs::sign_scores,
         }
     }
 
@@ -136,6 +144,14 @@ impl Kernels {
     pub fn l2_f32(&self, a: &[f32], b: &[f32]) -> f32 {
         assert_eq!(a.len(), b.len(), "distance of vectors of different length");
         (self.l2_f32)(a, b)
+    }
+
+    /// Returns the dot product of two equally long vectors and that of the second with itself: the bits of two calls of
+    /// [`Kernels::dot_f32`], for little more than one.
+    #[inline]
+    pub fn dot_and_square(&self, a: &[f32], b: &[f32]) -> (f32, f32) {
+        assert_eq!(a.len(), b.len(), "dot product of vectors of different length");
+        (self.dot_and_square)(a, b)
     }
 
     /// Returns `Σ low[j]·(code[j] & 15) + high[j]·(code[j] >> 4)`, exact.
@@ -215,5 +231,17 @@ impl Kernels {
     pub fn sign_table(&self, numbers: &[f32], table: &mut [u8]) -> f32 {
         assert!(table.len() == 4 * numbers.len() && numbers.len().is_multiple_of(64));
         (self.sign_table)(numbers, table)
+    }
+
+    /// Estimates scores from one-bit codes, one record after the other: `(sum·step + offset)·slope + (constant + base)`, where `sum` adds the
+    /// numbers of the query whose bits are set.
+    ///
+    /// * `planes`: four times as many words as the bits of a record take: the bits of numbers from -8 to 7.
+    /// * `records`: as many as `out`; each a slope and a constant (f32, little-endian), then its bits, in words.
+    #[inline]
+    pub fn sign_scores(&self, planes: &[u64], records: &[u8], scale: &SignScale, out: &mut [f32]) {
+        let stride = SIGN_HEAD_BYTES + 2 * planes.len();
+        assert!(planes.len().is_multiple_of(4) && records.len() == out.len() * stride);
+        (self.sign_scores)(planes, records, scale, out);
     }
 }

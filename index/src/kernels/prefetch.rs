@@ -10,11 +10,15 @@ pub fn prefetch<T>(slice: &[T]) {
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        let mut at = 0;
-        while at < size_of_val(slice) {
-            // SAFETY: `at` is inside the slice, and a prefetch of any address is allowed to be dropped but never faults.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(slice.as_ptr().cast::<i8>().add(at)) };
-            at += 64;
+        const LINE: usize = 64;
+        let start = slice.as_ptr().cast::<i8>();
+        let end = start.wrapping_add(size_of_val(slice));
+        // From the start of the first line, so that a short slice across two lines is asked for whole.
+        let mut line = start.wrapping_sub(start.addr() % LINE);
+        while line < end {
+            // SAFETY: a prefetch of any address is allowed to be dropped but never faults.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(line) };
+            line = line.wrapping_add(LINE);
         }
     }
     #[cfg(not(target_arch = "x86_64"))]

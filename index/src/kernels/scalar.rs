@@ -39,6 +39,10 @@ pub(super) fn dot_f32(a: &[f32], b: &[f32]) -> f32 {
     sum_terms(a, b, |x, y| x * y)
 }
 
+pub(super) fn dot_and_square(a: &[f32], b: &[f32]) -> (f32, f32) {
+    (dot_f32(a, b), dot_f32(b, b))
+}
+
 pub(super) fn l2_f32(a: &[f32], b: &[f32]) -> f32 {
     sum_terms(a, b, |x, y| (x - y) * (x - y))
 }

@@ -3,7 +3,7 @@
 
 use proptest::prelude::*;
 
-use super::{BATCH, BlockScale, InstructionSet, Kernels, as_raw};
+use super::{BATCH, BlockScale, InstructionSet, Kernels, SignScale, as_raw};
 use crate::SplitMix64;
 
 fn tables() -> Vec<Kernels> {
@@ -30,6 +30,9 @@ fn float_kernels_give_the_same_bits_for_every_length() {
         for table in tables() {
             assert_eq!(table.dot_f32(&a, &b).to_bits(), scalar.dot_f32(&a, &b).to_bits(), "{table:?} n={n}");
             assert_eq!(table.l2_f32(&a, &b).to_bits(), scalar.l2_f32(&a, &b).to_bits(), "{table:?} n={n}");
+            let (dot, square) = table.dot_and_square(&a, &b);
+            let both = (scalar.dot_f32(&a, &b).to_bits(), scalar.dot_f32(&b, &b).to_bits());
+            assert_eq!((dot.to_bits(), square.to_bits()), both, "{table:?} n={n}");
         }
     }
 }
@@ -106,6 +109,37 @@ proptest! {
             let four = table.dot_i8_four(&a, sum, [as_raw(&b), &zero, as_raw(&a), as_raw(&b)]);
             let square: i64 = a.iter().map(|x| i64::from(*x).pow(2)).sum();
             prop_assert_eq!(four.map(i64::from), [expected, 0, square, expected]);
+        }
+    }
+
+    #[test]
+    fn records_are_scored_to_the_same_bits_and_as_their_definition_says(words in 1usize..=64, count in 0usize..9, seed: u64) {
+        let mut random = SplitMix64::new(seed);
+        let query: Vec<i64> = (0..64 * words).map(|_| random.below(16) as i64 - 8).collect();
+        let plane = |bit: usize, word: usize| {
+            (0..64).fold(0u64, |bits, at| bits | ((query[64 * word + at] as u64 >> bit) & 1) << at)
+        };
+        let planes: Vec<u64> = (0..4 * words).map(|at| plane(at / words, at % words)).collect();
+        let records: Vec<u8> = (0..count)
+            .flat_map(|_| {
+                let head = [random.normal() as f32, random.normal() as f32];
+                let head: Vec<u8> = head.iter().flat_map(|x| x.to_le_bytes()).collect();
+                [head, bytes(&mut random, 8 * words)].concat()
+            })
+            .collect();
+        let scale = SignScale { step: 0.25, offset: -1.5, base: 0.3 };
+        let mut expected = vec![0.0; count];
+        Kernels::of(InstructionSet::Scalar).unwrap().sign_scores(&planes, &records, &scale, &mut expected);
+        for (score, record) in expected.iter().zip(records.chunks(8 + 8 * words)) {
+            let number = |at: usize| f32::from_le_bytes(record[at..at + 4].try_into().unwrap());
+            let set = |at: &usize| record[8 + at / 8] >> (at % 8) & 1 == 1;
+            let sum: i64 = (0..64 * words).filter(set).map(|at| query[at]).sum();
+            prop_assert_eq!(*score, (sum as f32 * 0.25 - 1.5) * number(0) + (number(4) + 0.3));
+        }
+        for table in tables() {
+            let mut got = vec![0.0; count];
+            table.sign_scores(&planes, &records, &scale, &mut got);
+            prop_assert!(got.iter().zip(&expected).all(|(x, y)| x.to_bits() == y.to_bits()));
         }
     }
 
