@@ -18,8 +18,8 @@ use crate::types::{GenerationId, SpaceName, TrackRef};
 
 /// How many points a listener's taste is asked with, at most.
 const POINTS_MAX: usize = 8;
-/// How much wider than its list the walk for one of several points is.
-const SPARE_WIDTH: usize = 4;
+/// How wide the walk for one of several points is beside half of its list.
+const SPARE_WIDTH: usize = 16;
 /// Spaces and generations kept of a listener; the oldest goes first.
 const KEPT_MAX: usize = 4;
 
@@ -131,8 +131,8 @@ pub(super) fn share_of(depth: usize, points: usize, factor: usize) -> usize {
 }
 
 /// How hard one of several points is searched for. Its list is asked for two or three times what it gives to the joint
-/// one, so its last ranks hardly count, and a walk little wider than the list suffices: on the real catalogue the joint
-/// lists keep a recall of 1.000 against exact search (`segue bench recommend`), at the default width as at this one.
+/// one, so its last ranks hardly count, and a walk narrower than the list suffices: neighbours of what it follows are found
+/// without being followed.
 pub(super) fn effort_of_share(k: usize, exact: bool) -> Effort {
-    Effort { k, ef: Some(k + SPARE_WIDTH), exact }
+    Effort { k, ef: Some(k / 2 + SPARE_WIDTH), exact }
 }
