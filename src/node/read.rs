@@ -130,7 +130,9 @@ impl Inner {
         request.validate(&self.settings.limits)?;
         self.complete(&mut request);
         let reader = self.reader_for(request.generation, request.min_token.as_ref(), request.deadline)?;
-        recommend::recommend(&reader, &request)
+        let list = recommend::recommend(&reader, &request)?;
+        self.note_served(&reader.recipes, &request, &list);
+        Ok(list)
     }
 
     pub(super) fn portrait(

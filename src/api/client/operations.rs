@@ -55,6 +55,7 @@ impl Client {
     service!(catalog_stub, catalog_client, CatalogClient);
     service!(loads_stub, loads_client, LoadsClient);
     service!(recipes_stub, recipes_client, RecipesClient);
+    service!(experiments_stub, experiments_client, ExperimentsClient);
     service!(generations_stub, generations_client, GenerationsClient);
     service!(cluster_stub, cluster_client, ClusterClient);
 

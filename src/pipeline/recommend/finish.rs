@@ -69,6 +69,7 @@ pub(super) fn finish(
     let reply = Recommendation {
         user_id: Some(request.user_id.clone()),
         recipe: plan.recipe.reference(),
+        experiment: plan.assignment.clone(),
         request_id: plan.request_id.clone(),
         seed: plan.seed,
         cold_start: vector.step.as_str().to_owned(),

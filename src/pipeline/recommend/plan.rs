@@ -7,6 +7,7 @@ use roaring::RoaringBitmap;
 
 use crate::error::{Error, Result};
 use crate::filter::{DenseBits, RuleClass, TrackFilter, compile};
+use crate::pipeline::experiment::Assignment;
 use crate::pipeline::explain::{HardRule, Verdict};
 use crate::pipeline::listener::Listener;
 use crate::pipeline::reader::Reader;
@@ -32,6 +33,8 @@ pub enum Windows {
 pub struct Plan {
     /// The recipe with the call's overrides.
     pub recipe: Recipe,
+    /// The arm of the listener that chose it, if one did.
+    pub assignment: Option<Assignment>,
     /// List length.
     pub n: usize,
     /// The time.
@@ -73,7 +76,8 @@ impl Plan {
         let (Some(as_of), Some(request_id)) = (request.as_of, request.request_id.clone()) else {
             return Err(Error::Internal("as_of and request_id are filled in at the border".to_owned()));
         };
-        let recipe = reader.recipes.resolve(&request.surface, request.recipe.as_deref())?;
+        let asked = request.recipe.as_deref();
+        let (recipe, assignment) = reader.recipes.assigned(&request.surface, asked, &request.user_id)?;
         let recipe = recipe.patched(&request.overrides, request.n)?;
         let recipe = if reader.rules { recipe } else { recipe.without_rules() };
         clock.end("recipe");
@@ -110,6 +114,7 @@ impl Plan {
             class,
             seeds,
             recipe,
+            assignment,
             shards,
         })
     }
