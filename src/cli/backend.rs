@@ -18,7 +18,7 @@ use crate::pipeline::request::{
 };
 use crate::storage::meta::{GenerationInfo, GramData};
 use crate::types::{
-    FeedbackEvent, GenerationId, SpaceName, Surface, Timestamp, Track, User, UserId, VectorRow,
+    FeedbackEvent, GenerationId, Part, SpaceName, Surface, Timestamp, Track, User, UserId, VectorRow,
 };
 
 /// The variable that names the server when no flag names a database.
@@ -150,6 +150,22 @@ impl Backend {
         match self {
             Self::Local(engine) => engine.list_users(cursor, limit as usize),
             Self::Remote(client) => client.list_users(cursor, limit),
+        }
+    }
+
+    /// See [`Segue::list_users_in`].
+    ///
+    /// # Errors
+    /// As above.
+    pub fn list_users_in(
+        &self,
+        part: Part,
+        cursor: Option<UserId>,
+        limit: u32,
+    ) -> Result<(Vec<User>, Option<UserId>)> {
+        match self {
+            Self::Local(engine) => engine.list_users_in(part, cursor, limit as usize),
+            Self::Remote(client) => client.list_users_in(part, cursor, limit),
         }
     }
 

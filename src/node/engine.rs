@@ -40,7 +40,8 @@ use crate::pipeline::statistics::outcomes::Outcome;
 use crate::storage::meta::{GenerationInfo, GramData, MetaStore};
 use crate::storage::track_shard::TrackShard;
 use crate::types::{
-    FeedbackEvent, GenerationId, Play, SpaceName, Surface, Timestamp, Track, TrackId, User, UserId, VectorRow,
+    FeedbackEvent, GenerationId, Part, Play, SpaceName, Surface, Timestamp, Track, TrackId, User, UserId,
+    VectorRow,
 };
 
 /// What a bulk load brings.
@@ -247,6 +248,19 @@ impl Segue {
     /// Damaged files.
     pub fn list_users(&self, cursor: Option<UserId>, limit: usize) -> Result<(Vec<User>, Option<UserId>)> {
         self.current()?.list_users(cursor, limit)
+    }
+
+    /// [`Segue::list_users`] of one part of all listeners: together the parts have everyone once.
+    ///
+    /// # Errors
+    /// `InvalidField` for a cursor that is not in the part; damaged files.
+    pub fn list_users_in(
+        &self,
+        part: Part,
+        cursor: Option<UserId>,
+        limit: usize,
+    ) -> Result<(Vec<User>, Option<UserId>)> {
+        self.current()?.list_users_in(part, cursor, limit)
     }
 
     /// Adds or replaces vectors of a space in a generation (`STATIC` for spaces without generations); all rows of the batch or

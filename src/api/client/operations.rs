@@ -3,6 +3,7 @@
 use tonic::transport::Channel;
 
 use super::connection::{Again, Client};
+use super::whole::in_part;
 use crate::api::border::{stamp_events, stamp_recommend, stamp_similar};
 use crate::api::convert::{node_state_to_proto, placing_to_proto};
 use crate::api::proto as pb;
@@ -16,7 +17,7 @@ use crate::pipeline::request::{
 };
 use crate::storage::meta::{GenerationInfo, GramData};
 use crate::types::{
-    Deadline, FeedbackEvent, GenerationId, SpaceName, Timestamp, Track, TrackId, User, UserId,
+    Deadline, FeedbackEvent, GenerationId, Part, SpaceName, Timestamp, Track, TrackId, User, UserId,
 };
 
 /// The largest reply accepted.
@@ -194,9 +195,25 @@ impl Client {
     /// # Errors
     /// As above.
     pub fn list_users(&self, cursor: Option<UserId>, limit: u32) -> Result<(Vec<User>, Option<UserId>)> {
-        let message = pb::ListUsersRequest { page: cursor.map(String::from).unwrap_or_default(), limit };
+        self.list_users_in(Part::WHOLE, cursor, limit)
+    }
+
+    /// See [`crate::Segue::list_users_in`].
+    ///
+    /// # Errors
+    /// As above.
+    pub fn list_users_in(
+        &self,
+        part: Part,
+        cursor: Option<UserId>,
+        limit: u32,
+    ) -> Result<(Vec<User>, Option<UserId>)> {
+        let page = cursor.map(String::from).unwrap_or_default();
+        let (asked, part, parts) = (part, part.number().into(), part.of().into());
+        let message = pb::ListUsersRequest { page, limit, part, parts };
         let reply = call!(self, Again::Yes, catalog_stub.list_users(message))?;
-        let users = reply.users.into_iter().map(TryInto::try_into).collect::<Result<_>>()?;
+        let users: Vec<User> = reply.users.into_iter().map(TryInto::try_into).collect::<Result<_>>()?;
+        in_part(asked, users.iter().map(|user| &user.user_id))?;
         let next = if reply.next_page.is_empty() { None } else { Some(UserId::new(reply.next_page)?) };
         Ok((users, next))
     }
