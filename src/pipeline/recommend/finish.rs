@@ -55,6 +55,7 @@ pub(super) fn finish(
         .filter(|list| list.hits.is_empty() && plan.is_asked(list.source))
         .map(|list| format!("source had nothing to offer: {}", list.source.as_str()))
         .collect();
+    degraded.extend(plan.unknown_seeds.iter().map(|id| format!("seed not found: {id}")));
     if reader.statistics_unreadable {
         degraded.push(
             "statistics cannot be read and are derived again: sources that ask them had nothing to offer"

@@ -16,7 +16,7 @@ use crate::pipeline::request::{RecommendRequest, RequestContext};
 use crate::pipeline::retrieve::AllowedTracks;
 use crate::storage::track_shard::TrackView;
 use crate::telemetry::StageClock;
-use crate::types::{Date, Timestamp, TrackOrdinal, TrackRef};
+use crate::types::{Date, Timestamp, TrackId, TrackOrdinal, TrackRef};
 
 /// Which soft windows hold. Hard rules always do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,6 +51,8 @@ pub struct Plan {
     pub class: RuleClass,
     /// Seeds that exist.
     pub seeds: Vec<TrackRef>,
+    /// Seeds that do not.
+    pub unknown_seeds: Vec<TrackId>,
     shards: Vec<ShardRules>,
 }
 
@@ -84,8 +86,14 @@ impl Plan {
         let listener = Listener::load(reader, &request.user_id, as_of, &request.context)?;
         clock.end("listener");
         let class = if recipe.rules { listener.rule_class() } else { RuleClass::Live };
-        let seeds: Vec<TrackRef> = request.seeds.iter().filter_map(|id| reader.find(id)).collect();
-        if let (true, Some(missing)) = (seeds.is_empty(), request.seeds.first()) {
+        let (mut seeds, mut unknown_seeds) = (Vec::new(), Vec::new());
+        for id in &request.seeds {
+            match reader.find(id) {
+                Some(track) => seeds.push(track),
+                None => unknown_seeds.push(id.clone()),
+            }
+        }
+        if let (true, Some(missing)) = (seeds.is_empty(), unknown_seeds.first()) {
             return Err(Error::not_found("track", missing));
         }
         let filter = with_release_window(&request.filter, &recipe, as_of);
@@ -113,6 +121,7 @@ impl Plan {
             context: request.context.clone(),
             class,
             seeds,
+            unknown_seeds,
             recipe,
             assignment,
             shards,
