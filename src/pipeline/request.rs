@@ -145,6 +145,16 @@ pub struct SimilarUsersRequest {
     pub k: u32,
     /// The generation to use; the active one when absent.
     pub generation: Option<GenerationId>,
+    /// Until when the caller waits.
+    pub deadline: Deadline,
+}
+
+impl SimilarUsersRequest {
+    /// A request with every other option at its default.
+    #[must_use]
+    pub fn new(user_id: UserId, k: u32) -> Self {
+        Self { user_id, k, generation: None, deadline: Deadline::NEVER }
+    }
 }
 
 /// A listener like another one.

@@ -85,8 +85,9 @@ impl Client {
     /// # Errors
     /// As above.
     pub fn similar_users(&self, request: SimilarUsersRequest) -> Result<Vec<SimilarUser>> {
+        let deadline = request.deadline;
         let message = pb::SimilarUsersRequest::from(request);
-        let reply = call!(self, Again::Yes, recommender_stub.similar_users(message))?;
+        let reply = call!(self, Again::Yes, deadline, recommender_stub.similar_users(message))?;
         reply.users.into_iter().map(TryInto::try_into).collect()
     }
 

@@ -124,7 +124,8 @@ impl TryFrom<pb::SimilarUsersRequest> for SimilarUsersRequest {
     type Error = Error;
     fn try_from(proto: pb::SimilarUsersRequest) -> Result<Self> {
         let generation = proto.generation.map(GenerationId);
-        Ok(Self { user_id: UserId::new(proto.user_id)?, k: proto.k, generation })
+        let user_id = UserId::new(proto.user_id)?;
+        Ok(Self { user_id, k: proto.k, generation, deadline: Deadline::NEVER })
     }
 }
 

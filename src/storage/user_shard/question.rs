@@ -15,7 +15,7 @@ use super::shard::UserShard;
 use super::view::{PlayRecord, UserView};
 use crate::storage::codec;
 use crate::types::{
-    GenerationId, Region, Slot, SpaceName, Timestamp, TrackId, TrackRef, User, UserId,
+    Deadline, GenerationId, Region, Slot, SpaceName, Timestamp, TrackId, TrackRef, User, UserId,
 };
 
 const VERSION: u16 = 1;
