@@ -3,13 +3,14 @@
 use std::error::Error;
 use std::path::PathBuf;
 
-const FILES: [&str; 8] = [
+const FILES: [&str; 9] = [
     "segue/v1/types.proto",
     "segue/v1/recommender.proto",
     "segue/v1/feedback.proto",
     "segue/v1/catalog.proto",
     "segue/v1/loads.proto",
     "segue/v1/recipes.proto",
+    "segue/v1/experiments.proto",
     "segue/v1/generations.proto",
     "segue/v1/cluster.proto",
 ];

@@ -14,6 +14,9 @@ use crate::error::{Error, Result};
 const LATENCY_BOUNDS_SECONDS: [f64; 16] =
     [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
+/// Bounds of histograms of shares, 0 to 1.
+const RATIO_BOUNDS: [f64; 11] = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0];
+
 /// Sends logs to standard error in the configured form. Standard output stays free for answers.
 ///
 /// # Errors
@@ -40,6 +43,9 @@ pub fn metrics() -> Result<PrometheusHandle> {
         .get_or_init(|| {
             PrometheusBuilder::new()
                 .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &LATENCY_BOUNDS_SECONDS)
+                .and_then(|builder| {
+                    builder.set_buckets_for_metric(Matcher::Suffix("_ratio".to_owned()), &RATIO_BOUNDS)
+                })
                 .and_then(PrometheusBuilder::install_recorder)
                 .map_err(|error| error.to_string())
         })

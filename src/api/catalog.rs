@@ -149,9 +149,10 @@ impl pb::catalog_server::Catalog for CatalogService {
     async fn list_users(&self, request: Request<pb::ListUsersRequest>) -> Reply<pb::ListUsersReply> {
         let deadline = self.0.deadline(request.metadata());
         let work = |core: &Core| {
-            let pb::ListUsersRequest { page, limit } = request.into_inner();
+            let pb::ListUsersRequest { page, limit, part, parts } = request.into_inner();
             let limit = convert::page_size(limit, core.limits().k_max)?;
-            let (users, next) = core.engine()?.list_users(convert::page_of_users(page)?, limit)?;
+            let (part, page) = (convert::part(part, parts)?, convert::page_of_users(page)?);
+            let (users, next) = core.engine()?.list_users_in(part, page, limit)?;
             let next_page = next.map(String::from).unwrap_or_default();
             Ok(pb::ListUsersReply { users: users.into_iter().map(Into::into).collect(), next_page })
         };

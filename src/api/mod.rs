@@ -13,6 +13,7 @@ mod cluster;
 mod convert;
 mod core;
 mod deadline;
+mod experiments;
 mod feedback;
 mod generations;
 mod http;

@@ -15,7 +15,7 @@ use super::streams::Replies;
 use crate::error::{Error, Result};
 use crate::pipeline::batch::BatchRequest;
 use crate::pipeline::request::{RecommendRequest, Recommendation};
-use crate::types::{Deadline, User, UserId};
+use crate::types::{Deadline, Part, User, UserId};
 
 /// Listeners read at a time.
 const PAGE: usize = 256;
@@ -58,7 +58,7 @@ async fn send_all(
     replies: &Sender<std::result::Result<pb::Recommendation, Status>>,
 ) -> Result<()> {
     loop {
-        let (users, next) = page(core, after).await?;
+        let (users, next) = page(core, request.part, after).await?;
         for some in users.chunks(AT_ONCE) {
             let lists: Vec<_> = some
                 .iter()
@@ -82,10 +82,10 @@ async fn send_all(
     }
 }
 
-async fn page(core: &Core, after: Option<UserId>) -> Result<(Vec<User>, Option<UserId>)> {
+async fn page(core: &Core, part: Part, after: Option<UserId>) -> Result<(Vec<User>, Option<UserId>)> {
     loop {
         let from = after.clone();
-        let work = move |core: &Core| core.engine()?.list_users(from, PAGE);
+        let work = move |core: &Core| core.engine()?.list_users_in(part, from, PAGE);
         match core.run(Lane::Query, Deadline::NEVER, work).await {
             Err(Error::Exhausted(_)) => tokio::time::sleep(PAUSE).await,
             result => return result,

@@ -47,7 +47,7 @@ impl pb::recommender_server::Recommender for RecommenderService {
     async fn similar_users(&self, request: Request<pb::SimilarUsersRequest>) -> Reply<pb::SimilarUsersReply> {
         let deadline = self.0.deadline(request.metadata());
         let work = move |core: &Core| {
-            let request = SimilarUsersRequest::try_from(request.into_inner())?;
+            let request = SimilarUsersRequest { deadline, ..request.into_inner().try_into()? };
             request.validate(core.limits())?;
             let users = core.engine()?.similar_users(request)?;
             Ok(pb::SimilarUsersReply { users: users.into_iter().map(Into::into).collect() })

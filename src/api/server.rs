@@ -17,6 +17,7 @@ use tracing::{info, warn};
 use super::catalog::CatalogService;
 use super::cluster::ClusterService;
 use super::core::Core;
+use super::experiments::ExperimentsService;
 use super::feedback::FeedbackService;
 use super::generations::GenerationsService;
 use super::loads::LoadsService;
@@ -44,13 +45,14 @@ const UPKEEP: Duration = Duration::from_secs(5);
 const FLUSH: Duration = Duration::from_millis(100);
 
 /// The services whose health is reported; the empty name stands for all.
-const HEALTH_NAMES: [&str; 8] = [
+const HEALTH_NAMES: [&str; 9] = [
     "",
     pb::recommender_server::RecommenderServer::<RecommenderService>::NAME,
     pb::feedback_server::FeedbackServer::<FeedbackService>::NAME,
     pb::catalog_server::CatalogServer::<CatalogService>::NAME,
     pb::loads_server::LoadsServer::<LoadsService>::NAME,
     pb::recipes_server::RecipesServer::<RecipesService>::NAME,
+    pb::experiments_server::ExperimentsServer::<ExperimentsService>::NAME,
     pb::generations_server::GenerationsServer::<GenerationsService>::NAME,
     pb::cluster_server::ClusterServer::<ClusterService>::NAME,
 ];
@@ -243,6 +245,7 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + '
 pub(super) fn routes(core: &Core) -> Result<(HealthReporter, Routes)> {
     use pb::catalog_server::CatalogServer;
     use pb::cluster_server::ClusterServer;
+    use pb::experiments_server::ExperimentsServer;
     use pb::feedback_server::FeedbackServer;
     use pb::generations_server::GenerationsServer;
     use pb::loads_server::LoadsServer;
@@ -257,6 +260,7 @@ pub(super) fn routes(core: &Core) -> Result<(HealthReporter, Routes)> {
     let catalog = CatalogServer::new(CatalogService(core.clone()));
     let loads = LoadsServer::new(LoadsService(core.clone()));
     let recipes = RecipesServer::new(RecipesService(core.clone()));
+    let experiments = ExperimentsServer::new(ExperimentsService(core.clone()));
     let generations = GenerationsServer::new(GenerationsService(core.clone()));
     let cluster = ClusterServer::new(ClusterService(core.clone()));
     // Compressed requests are bounded by the same limit after they are expanded.
@@ -269,6 +273,7 @@ pub(super) fn routes(core: &Core) -> Result<(HealthReporter, Routes)> {
         .add_service(catalog.max_decoding_message_size(max).accept_compressed(Gzip))
         .add_service(loads.max_decoding_message_size(max).accept_compressed(Gzip))
         .add_service(recipes.max_decoding_message_size(max).accept_compressed(Gzip))
+        .add_service(experiments.max_decoding_message_size(max).accept_compressed(Gzip))
         .add_service(generations.max_decoding_message_size(max).accept_compressed(Gzip))
         .add_service(cluster.max_decoding_message_size(max).accept_compressed(Gzip));
     Ok((health, routes))

@@ -7,8 +7,8 @@ use clap::{Parser, Subcommand};
 
 use super::output::print_error;
 use super::{
-    batch, bench, cluster, contents, demo, estimate, eval, explain, feedback, generate, generation, inspect,
-    load, recipe, recommend, search, serve, similar, train, user, verify,
+    batch, bench, cluster, contents, demo, estimate, eval, experiment, explain, feedback, generate,
+    generation, inspect, load, recipe, recommend, search, serve, similar, train, user, verify,
 };
 use crate::error::Result;
 
@@ -76,6 +76,8 @@ pub enum Command {
     User(user::UserArgs),
     /// List, show, compare, store and activate recipes
     Recipe(recipe::RecipeArgs),
+    /// Try recipes on parts of a surface's listeners, and in the shadow of what is served
+    Experiment(experiment::ExperimentArgs),
 }
 
 impl App {
@@ -106,6 +108,7 @@ impl App {
             Command::Generation(args) => args.run(),
             Command::User(args) => args.run(),
             Command::Recipe(args) => args.run(),
+            Command::Experiment(args) => args.run(),
         }
     }
 }

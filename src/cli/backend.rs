@@ -9,6 +9,7 @@ use crate::api::{Batch, Client, Loader, push_batch, stamp_events, stamp_recommen
 use crate::config;
 use crate::error::{Error, Result};
 use crate::node::{LoadKind, LoadProgress};
+use crate::pipeline::experiment::{Experiment, ExperimentReport};
 use crate::pipeline::portrait::Portrait;
 use crate::pipeline::recipe::Recipe;
 use crate::pipeline::request::{
@@ -16,7 +17,9 @@ use crate::pipeline::request::{
     SimilarRequest, WriteToken,
 };
 use crate::storage::meta::{GenerationInfo, GramData};
-use crate::types::{FeedbackEvent, GenerationId, SpaceName, Timestamp, Track, User, UserId, VectorRow};
+use crate::types::{
+    FeedbackEvent, GenerationId, Part, SpaceName, Surface, Timestamp, Track, User, UserId, VectorRow,
+};
 
 /// The variable that names the server when no flag names a database.
 const ENDPOINT: &str = "SEGUE_ENDPOINT";
@@ -147,6 +150,22 @@ impl Backend {
         match self {
             Self::Local(engine) => engine.list_users(cursor, limit as usize),
             Self::Remote(client) => client.list_users(cursor, limit),
+        }
+    }
+
+    /// See [`Segue::list_users_in`].
+    ///
+    /// # Errors
+    /// As above.
+    pub fn list_users_in(
+        &self,
+        part: Part,
+        cursor: Option<UserId>,
+        limit: u32,
+    ) -> Result<(Vec<User>, Option<UserId>)> {
+        match self {
+            Self::Local(engine) => engine.list_users_in(part, cursor, limit as usize),
+            Self::Remote(client) => client.list_users_in(part, cursor, limit),
         }
     }
 
@@ -288,6 +307,50 @@ impl Backend {
         match self {
             Self::Local(engine) => engine.activate_recipe(name, version),
             Self::Remote(client) => client.activate_recipe(name, version),
+        }
+    }
+
+    /// See [`Segue::put_experiment`].
+    ///
+    /// # Errors
+    /// As above.
+    pub fn put_experiment(&self, experiment: Experiment) -> Result<Experiment> {
+        match self {
+            Self::Local(engine) => engine.put_experiment(experiment),
+            Self::Remote(client) => client.put_experiment(experiment),
+        }
+    }
+
+    /// See [`Segue::experiments`].
+    ///
+    /// # Errors
+    /// As above.
+    pub fn experiments(&self) -> Result<Vec<(Experiment, bool)>> {
+        match self {
+            Self::Local(engine) => engine.experiments(),
+            Self::Remote(client) => client.experiments(),
+        }
+    }
+
+    /// See [`Segue::experiment_report`].
+    ///
+    /// # Errors
+    /// As above.
+    pub fn experiment_report(&self, surface: &Surface) -> Result<ExperimentReport> {
+        match self {
+            Self::Local(engine) => engine.experiment_report(surface),
+            Self::Remote(client) => client.experiment_report(surface),
+        }
+    }
+
+    /// See [`Segue::stop_experiment`].
+    ///
+    /// # Errors
+    /// As above.
+    pub fn stop_experiment(&self, surface: &Surface) -> Result<Experiment> {
+        match self {
+            Self::Local(engine) => engine.stop_experiment(surface),
+            Self::Remote(client) => client.stop_experiment(surface),
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::ingest::{ListRow, ListTable, TableWriter, remove_half_written, write_atomically};
 use crate::pipeline::batch::BatchRequest;
 use crate::pipeline::request::{Recommendation, RecommendedTrack};
-use crate::types::{SLOTS, Surface, Timestamp, User, UserId, slot_of};
+use crate::types::{Part, SLOTS, Surface, Timestamp, User};
 
 const EXAMPLES: &str = "\
 Listeners are split by the hash of their id. Each partition becomes one Parquet file, written whole or not at all, and a
@@ -23,7 +23,11 @@ the same request ids, so a list that was made twice is the same list.
 
 Examples:
   segue batch --surface discover_weekly --out ./lists --data ./segue-data
-  segue batch --surface daily_mix --recipe daily_mix@2 --as-of 2026-11-01T00:00:00Z --out ./lists --data ./segue-data";
+  segue batch --surface daily_mix --recipe daily_mix@2 --as-of 2026-11-01T00:00:00Z --out ./lists --data ./segue-data
+
+Several machines share the work by parts of the partitions; together they make every list once, and each goes on by itself:
+  segue batch --surface daily_mix --as-of 2026-11-01T00:00:00Z --part 1/2 --out ./lists-1 --endpoint http://10.0.0.1:7700
+  segue batch --surface daily_mix --as-of 2026-11-01T00:00:00Z --part 2/2 --out ./lists-2 --endpoint http://10.0.0.2:7700";
 
 /// The file that says what a folder of lists is.
 const MANIFEST: &str = "batch.json";
@@ -49,6 +53,9 @@ pub struct BatchArgs {
     /// Files, a power of two up to 4,096
     #[arg(long, value_name = "COUNT", default_value_t = 64)]
     partitions: u16,
+    /// Only part I of N of the partitions, into a folder of its own; all parts have the same time and number of partitions
+    #[arg(long, value_name = "I/N", requires = "as_of")]
+    part: Option<Part>,
     #[command(flatten)]
     output: OutputArgs,
     #[command(flatten)]
@@ -63,6 +70,9 @@ struct Manifest {
     as_of: Timestamp,
     recipe: Option<String>,
     partitions: u16,
+    /// Which part of the partitions, as `I/N`; all when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    part: Option<String>,
 }
 
 /// What a run did.
@@ -90,12 +100,19 @@ impl BatchArgs {
         if !self.partitions.is_power_of_two() || self.partitions > SLOTS {
             return Err(Error::invalid("partitions", format!("must be a power of two up to {SLOTS}")));
         }
+        let part = self.part.unwrap_or(Part::WHOLE);
+        if part.of() > self.partitions {
+            let reason =
+                format!("there are fewer partitions. part=`{part}`, partitions=`{}`", self.partitions);
+            return Err(Error::invalid("part", reason));
+        }
         let backend = Backend::open(&self.backend)?;
         let manifest = self.manifest()?;
         let lists = BatchRequest {
             surface: manifest.surface.clone(),
             as_of: manifest.as_of,
             recipe: manifest.recipe.clone(),
+            part,
         };
         let summary = Run { backend: &backend, folder: &self.out, manifest, lists }.all()?;
         if self.output.json {
@@ -126,6 +143,7 @@ impl BatchArgs {
             as_of,
             recipe: self.recipe.clone(),
             partitions: self.partitions,
+            part: self.part.map(|part| part.to_string()),
         };
         if path.exists() {
             let text = super::args::read_text(&path)?;
@@ -161,45 +179,59 @@ impl Run<'_> {
     fn all(&self) -> Result<Summary> {
         let started = Instant::now();
         remove_half_written(self.folder)?;
-        let partitions = self.manifest.partitions;
+        let mine = self.partitions();
+        let partitions = u16::try_from(mine.len()).unwrap_or(u16::MAX);
         let mut summary = Summary { week: self.manifest.week.clone(), partitions, ..Summary::default() };
-        let mut users = Users { backend: self.backend, cursor: None, read: Vec::new(), ended: false };
         let mut made = 0_u64;
         let progress = Progress::files("batch", partitions);
-        for partition in 0..partitions {
+        for (done, partition) in (1..).zip(mine) {
             let path = self.path(partition);
             let is_there = path.exists();
             summary.partitions_before += u16::from(is_there);
             let mut writer = if is_there { None } else { Some(TableWriter::create(&path, ListTable)?) };
+            let mut after = None;
             loop {
-                let members = users.next(|user| self.partition_of(user) > partition)?;
-                if members.is_empty() {
+                let (members, next) = self.backend.list_users_in(self.part_of(partition)?, after, PAGE)?;
+                match &mut writer {
+                    None => summary.users += members.len() as u64,
+                    Some(writer) => {
+                        let lists: Vec<Recommendation> = members
+                            .par_iter()
+                            .filter_map(|user| self.list(user).transpose())
+                            .collect::<Result<_>>()?;
+                        lists.iter().try_for_each(|list| writer.write(&rows(list)))?;
+                        summary.add(&lists);
+                        made += lists.len() as u64;
+                    }
+                }
+                after = next;
+                if after.is_none() {
                     break;
                 }
-                let Some(writer) = &mut writer else {
-                    summary.users += members.len() as u64;
-                    continue;
-                };
-                let lists: Vec<Recommendation> = members
-                    .par_iter()
-                    .filter_map(|user| self.list(user).transpose())
-                    .collect::<Result<_>>()?;
-                lists.iter().try_for_each(|list| writer.write(&rows(list)))?;
-                summary.add(&lists);
-                made += lists.len() as u64;
             }
             if let Some(writer) = writer {
                 writer.finish()?;
             }
-            progress.at_file(partition + 1);
+            progress.at_file(done);
         }
         summary.seconds = started.elapsed().as_secs_f64();
         summary.users_per_s = made as f64 / summary.seconds.max(1e-9);
         Ok(summary)
     }
 
-    fn partition_of(&self, user: &UserId) -> u16 {
-        slot_of(user.as_str()).0 / (SLOTS / self.manifest.partitions)
+    /// The partitions of this run's part, in order.
+    fn partitions(&self) -> Vec<u16> {
+        let (part, all) = (self.lists.part, u32::from(self.manifest.partitions));
+        let is_mine = |partition: &u16| {
+            u32::from(*partition) * u32::from(part.of()) / all == u32::from(part.number()) - 1
+        };
+        (0..self.manifest.partitions).filter(is_mine).collect()
+    }
+
+    /// The listeners of a partition.
+    fn part_of(&self, partition: u16) -> Result<Part> {
+        Part::new(u32::from(partition) + 1, self.manifest.partitions.into())
+            .map_err(|reason| Error::invalid("partitions", reason))
     }
 
     fn path(&self, partition: u16) -> PathBuf {
@@ -239,27 +271,4 @@ fn rows(list: &Recommendation) -> Vec<ListRow> {
         impression: list.impression.clone(),
     };
     (0..).zip(&list.tracks).map(row).collect()
-}
-
-/// All listeners in order of their slots, page by page.
-struct Users<'a> {
-    backend: &'a Backend,
-    cursor: Option<UserId>,
-    read: Vec<User>,
-    ended: bool,
-}
-
-impl Users<'_> {
-    /// The next listeners, at most a page of them, before the first for whom `beyond` says so; none when that is the next.
-    fn next(&mut self, beyond: impl Fn(&UserId) -> bool) -> Result<Vec<User>> {
-        while self.read.is_empty() && !self.ended {
-            let (users, next) = self.backend.list_users(self.cursor.clone(), PAGE)?;
-            self.ended = next.is_none();
-            self.cursor = next;
-            self.read = users;
-        }
-        let end = self.read.iter().position(|user| beyond(&user.user_id)).unwrap_or(self.read.len());
-        let rest = self.read.split_off(end);
-        Ok(std::mem::replace(&mut self.read, rest))
-    }
 }

@@ -61,10 +61,12 @@ impl ExplainArgs {
                 Some(position) => format!("listed at position {}", position + 1),
                 None => format!("not listed: {}", answer.stage),
             };
+            let arm = answer.experiment.as_ref();
+            let arm = arm.map(|of| format!(", arm {} of {}", of.arm, of.experiment)).unwrap_or_default();
             let numbers = answer.scores.as_ref().map(explanation).unwrap_or_default();
             print(&format!(
-                "{} ({}): {place}\n     {}\n{numbers}",
-                answer.title, answer.track_id, answer.reason
+                "{} ({}): {place} ({}{arm})\n     {}\n{numbers}",
+                answer.title, answer.track_id, answer.recipe, answer.reason
             ))?;
         }
         backend.close()

@@ -29,6 +29,10 @@ pub fn page(list: &Recommendation) -> String {
         list.seed,
         escape(&list.cold_start),
     );
+    if let Some(of) = &list.experiment {
+        let (arm, experiment) = (escape(&of.arm), escape(&of.experiment));
+        push(&mut html, format_args!("<p class=\"quiet\">arm {arm} of the experiment {experiment}</p>\n"));
+    }
     for (name, words) in [("Missing", &list.degraded), ("Relaxed", &list.relaxed)] {
         if !words.is_empty() {
             let words: Vec<String> = words.iter().map(|word| escape(word)).collect();

@@ -36,6 +36,7 @@ fn head(list: &Recommendation) -> String {
     if !list.recipe.is_empty() {
         parts.push(list.recipe.clone());
     }
+    parts.extend(list.experiment.as_ref().map(|of| format!("arm {} of {}", of.arm, of.experiment)));
     parts.extend(list.generation.map(|id| format!("generation {id}")));
     parts.push(format!("as of {}", list.as_of));
     format!("{}\n\n", parts.join(", "))
@@ -88,6 +89,7 @@ mod tests {
         Recommendation {
             user_id: None,
             recipe: "radio@1".into(),
+            experiment: None,
             generation: None,
             as_of: Timestamp(0),
             request_id: "r".into(),

@@ -24,6 +24,7 @@ mod eval;
 mod eval_ope;
 mod eval_rules;
 mod eval_shadow;
+mod experiment;
 mod explain;
 mod feedback;
 mod generate;

@@ -202,6 +202,8 @@ fn ask(engine: &Segue, user: &UserId, recipe: &Recipe, as_of: Timestamp) -> Resu
     engine.recommend(RecommendRequest {
         as_of: Some(as_of),
         request_id: Some(format!("rules/{user}/{}", recipe.name)),
+        // By name: where an experiment runs a listener may get another recipe, and this one is what is checked.
+        recipe: Some(recipe.reference()),
         ..RecommendRequest::new(user.clone(), Surface::new(recipe.name.as_str())?)
     })
 }

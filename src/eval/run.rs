@@ -12,6 +12,7 @@ use super::quality::{ListFacts, Quality, QualitySums};
 use crate::error::{Error, Result};
 use crate::ingest::read_pairs;
 use crate::node::Segue;
+use crate::pipeline::experiment::shared;
 use crate::pipeline::judge::{EvalRequest, JudgedList};
 use crate::types::{TrackId, UserId};
 
@@ -114,16 +115,6 @@ pub fn compare(engine: &Segue, test: &Path, request: &EvalRequest, other: &str) 
         base: base.report,
         other: other.report,
     })
-}
-
-/// Share of the longer list that the other one has too; 1 for two empty lists.
-pub fn shared(a: &[TrackId], b: &[TrackId]) -> f64 {
-    let longer = a.len().max(b.len());
-    if longer == 0 {
-        return 1.0;
-    }
-    let known: HashSet<&TrackId> = a.iter().collect();
-    b.iter().filter(|track| known.contains(track)).count() as f64 / longer as f64
 }
 
 fn held_out(test: &Path) -> Result<HeldOut> {

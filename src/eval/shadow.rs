@@ -3,9 +3,9 @@
 use serde::Serialize;
 
 use super::bootstrap::mean_interval;
-use super::run::shared;
 use crate::error::{Error, Result};
 use crate::node::Segue;
+use crate::pipeline::experiment::shared;
 use crate::pipeline::request::{RecommendRequest, Recommendation};
 use crate::types::{Surface, Timestamp, TrackId, UserId};
 

@@ -10,11 +10,9 @@ use serde::Serialize;
 use super::bootstrap::mean_interval;
 use crate::error::{Error, Result};
 use crate::node::Segue;
-use crate::pipeline::explore::normal_cdf;
+use crate::pipeline::experiment::{RATIO_P_MIN, point, sample_ratio};
 use crate::types::{Surface, UserId};
 
-/// Parts as unequal as theirs are rarer than this by chance: then the split is broken.
-pub const RATIO_P_MIN: f64 = 0.001;
 /// Decides the resamples of intervals.
 const SEED: u64 = 0x5B11_7000;
 
@@ -46,28 +44,10 @@ impl Split {
     /// Whether a listener is in the second part.
     #[must_use]
     pub fn is_second(&self, user: &UserId) -> bool {
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(&(self.salt.len() as u64).to_le_bytes());
-        hasher.update(self.salt.as_bytes());
-        hasher.update(user.as_str().as_bytes());
-        let mut first = [0; 8];
-        first.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
         // 53 bits: every value is a number that a double holds.
-        let uniform = (u64::from_le_bytes(first) >> 11) as f64 / (1_u64 << 53) as f64;
+        let uniform = (point(&self.salt, user.as_str()) >> 11) as f64 / (1_u64 << 53) as f64;
         uniform < self.share
     }
-}
-
-/// Probability of parts at least as unequal by chance: Pearson's chi-square with one degree of freedom.
-#[must_use]
-pub fn sample_ratio(first: u64, second: u64, share: f64) -> f64 {
-    let all = (first + second) as f64;
-    if all == 0.0 {
-        return 1.0;
-    }
-    let off = second as f64 - share * all;
-    let chi = off * off / (all * share * (1.0 - share));
-    2.0 * normal_cdf(-chi.sqrt())
 }
 
 /// One part of the listeners.
@@ -116,7 +96,7 @@ pub fn split(engine: &Segue, split: &Split, surface: Option<&Surface>) -> Result
         part.reward = rewards.iter().fold(0.0, |sum, reward| sum + reward) / rewards.len().max(1) as f64;
         part.reward_interval = mean_interval(rewards, SEED);
     }
-    let ratio_p = sample_ratio(parts[0].shown, parts[1].shown, split.share);
+    let ratio_p = sample_ratio(&[(parts[0].shown, 1.0 - split.share), (parts[1].shown, split.share)]);
     Ok(SplitReport {
         salt: split.salt.clone(),
         share: split.share,
@@ -130,6 +110,7 @@ pub fn split(engine: &Segue, split: &Split, surface: Option<&Surface>) -> Result
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
+    use crate::pipeline::experiment::{Arm, Experiment};
 
     fn users(count: u32) -> Vec<UserId> {
         (0..count).map(|number| UserId::new(format!("u{number}")).unwrap()).collect()
@@ -141,7 +122,10 @@ mod tests {
         for share in [0.5, 0.1] {
             let a = Split::new("radio-test-1", share).unwrap();
             let second = users.iter().filter(|user| a.is_second(user)).count() as u64;
-            assert!(sample_ratio(20_000 - second, second, share) > 0.001, "{second} of 20,000 at {share}");
+            assert!(
+                sample_ratio(&[(20_000 - second, 1.0 - share), (second, share)]) > 0.001,
+                "{second} at {share}"
+            );
         }
         let (a, b) = (Split::new("a", 0.5).unwrap(), Split::new("b", 0.5).unwrap());
         let both = users.iter().filter(|user| a.is_second(user) && b.is_second(user)).count();
@@ -154,12 +138,18 @@ mod tests {
     }
 
     #[test]
-    fn the_ratio_check_sees_a_part_that_loses_listeners_and_nothing_else() {
-        assert!((sample_ratio(5_000, 5_000, 0.5) - 1.0).abs() < 1e-9);
-        // Two standard deviations off: 0.0455.
-        assert!((sample_ratio(5_100, 4_900, 0.5) - 0.0455).abs() < 1e-4);
-        assert!(sample_ratio(5_000, 4_600, 0.5) < RATIO_P_MIN, "four in fifty lost");
-        assert!(sample_ratio(9_000, 1_000, 0.1) > 0.99);
-        assert_eq!(sample_ratio(0, 0, 0.5), 1.0);
+    fn the_second_part_is_the_second_arm_of_an_experiment_with_the_same_salt() {
+        let arm = |name: &str, weight| Arm { name: name.to_owned(), recipe: "radio@1".to_owned(), weight };
+        let experiment = Experiment {
+            surface: Surface::new("radio").unwrap(),
+            name: "arc".to_owned(),
+            version: 1,
+            salt: None,
+            arms: vec![arm("now", 9), arm("new", 1)],
+            shadow: None,
+        };
+        let split = Split::new("arc", 0.1).unwrap();
+        let is_same = |user| split.is_second(user) == (experiment.arm_of(user).unwrap().name == "new");
+        assert!(users(5_000).iter().all(is_same));
     }
 }

@@ -15,8 +15,10 @@ use super::group::Group;
 use super::peers::{Membership, Peers};
 use super::placing::{Placing, PlacingReport};
 use super::report::{ClusterReport, NodeState};
+use super::shadow::Shadows;
 use super::stage::Stage;
 use super::statistics::StatisticsTurn;
+use super::tally::Tallies;
 use super::tend::{Place, Tenders};
 use super::users::UserReplicas;
 use super::waiting::ResolveCursor;
@@ -24,6 +26,7 @@ use super::worker::Worker;
 use crate::config::Settings;
 use crate::error::{Error, Result};
 use crate::maintenance::IndexChoice;
+use crate::pipeline::experiment::{Experiment, ExperimentReport};
 use crate::pipeline::judge::{EvalRequest, JudgedList};
 use crate::pipeline::portrait::Portrait;
 use crate::pipeline::reader::Caches;
@@ -37,7 +40,8 @@ use crate::pipeline::statistics::outcomes::Outcome;
 use crate::storage::meta::{GenerationInfo, GramData, MetaStore};
 use crate::storage::track_shard::TrackShard;
 use crate::types::{
-    FeedbackEvent, GenerationId, Play, SpaceName, Surface, Timestamp, Track, TrackId, User, UserId, VectorRow,
+    FeedbackEvent, GenerationId, Part, Play, SpaceName, Surface, Timestamp, Track, TrackId, User, UserId,
+    VectorRow,
 };
 
 /// What a bulk load brings.
@@ -111,6 +115,10 @@ pub(super) struct Inner {
     pub resolve_due: AtomicBool,
     /// When statistics were and have to be derived.
     pub statistics_turn: StatisticsTurn,
+    /// What waits for the shadow of an experiment.
+    pub shadows: Shadows,
+    /// What was served of experiments.
+    pub tallies: Tallies,
     pub closing: AtomicBool,
 }
 
@@ -150,6 +158,7 @@ impl Segue {
             peers.serve_calls(Arc::downgrade(&inner));
             *inner.tenders.lock() = Some(Tenders::start(&Arc::downgrade(&inner))?);
         }
+        inner.shadows.start(Arc::downgrade(&inner))?;
         *inner.worker.lock() = Some(Worker::start(Arc::downgrade(&inner))?);
         Ok((Self(Arc::new(Handle(inner))), report))
     }
@@ -239,6 +248,19 @@ impl Segue {
     /// Damaged files.
     pub fn list_users(&self, cursor: Option<UserId>, limit: usize) -> Result<(Vec<User>, Option<UserId>)> {
         self.current()?.list_users(cursor, limit)
+    }
+
+    /// [`Segue::list_users`] of one part of all listeners: together the parts have everyone once.
+    ///
+    /// # Errors
+    /// `InvalidField` for a cursor that is not in the part; damaged files.
+    pub fn list_users_in(
+        &self,
+        part: Part,
+        cursor: Option<UserId>,
+        limit: usize,
+    ) -> Result<(Vec<User>, Option<UserId>)> {
+        self.current()?.list_users_in(part, cursor, limit)
     }
 
     /// Adds or replaces vectors of a space in a generation (`STATIC` for spaces without generations); all rows of the batch or
@@ -487,6 +509,39 @@ impl Segue {
         self.current()?.activate_recipe(name, version)
     }
 
+    /// Stores an experiment as the next version of its surface's, and begins it in place of the one that runs there. The
+    /// newest version once more is begun and stays that version, so the call may be made again.
+    ///
+    /// # Errors
+    /// `InvalidField`; `NotFound` for a recipe.
+    pub fn put_experiment(&self, experiment: Experiment) -> Result<Experiment> {
+        self.current()?.put_experiment(experiment)
+    }
+
+    /// All stored versions of all surfaces' experiments, and whether each runs.
+    ///
+    /// # Errors
+    /// `Corrupt` when one cannot be read.
+    pub fn experiments(&self) -> Result<Vec<(Experiment, bool)>> {
+        self.current()?.experiments()
+    }
+
+    /// The experiment of a surface with what this node has counted of it since it began to serve it.
+    ///
+    /// # Errors
+    /// `NotFound` when the surface never had one.
+    pub fn experiment_report(&self, surface: &Surface) -> Result<ExperimentReport> {
+        self.current()?.experiment_report(surface)
+    }
+
+    /// Ends the experiment of a surface: requests get the surface's recipe again. Fine when none runs.
+    ///
+    /// # Errors
+    /// `NotFound` when the surface never had one.
+    pub fn stop_experiment(&self, surface: &Surface) -> Result<Experiment> {
+        self.current()?.stop_experiment(surface)
+    }
+
     /// One listener's list for evaluation, with what it is judged by.
     ///
     /// # Errors
@@ -650,6 +705,7 @@ impl Inner {
         if let Some(worker) = worker {
             worker.stop();
         }
+        self.shadows.stop();
         let tenders = self.tenders.lock().take();
         if let Some(tenders) = tenders {
             tenders.stop();

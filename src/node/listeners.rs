@@ -13,8 +13,8 @@ use crate::storage::user_shard::{
     UserReply, event_key,
 };
 use crate::types::{
-    Action, FeedbackEvent, GenerationId, SpaceName, Surface, Timestamp, TrackId, TrackOrdinal, TrackRef,
-    User, UserId, VectorRow,
+    Action, FeedbackEvent, GenerationId, Part, SpaceName, Surface, Timestamp, TrackId, TrackOrdinal,
+    TrackRef, User, UserId, VectorRow, slot_of,
 };
 
 impl Inner {
@@ -41,6 +41,31 @@ impl Inner {
         limit: usize,
     ) -> Result<(Vec<User>, Option<UserId>)> {
         self.users.shards.list_users(cursor.as_ref(), limit).map_err(user_error)
+    }
+
+    /// [`Inner::list_users`] of one part.
+    pub(super) fn list_users_in(
+        &self,
+        part: Part,
+        cursor: Option<UserId>,
+        limit: usize,
+    ) -> Result<(Vec<User>, Option<UserId>)> {
+        let is_in = |user: &UserId| part.contains(slot_of(user.as_str()));
+        let shards = &self.users.shards;
+        let page = match cursor {
+            Some(cursor) if !is_in(&cursor) => {
+                let reason = format!("is not a listener of the part. user_id=`{cursor}`, part=`{part}`");
+                return Err(Error::invalid("after_user_id", reason));
+            }
+            Some(cursor) => shards.list_users(Some(&cursor), limit),
+            None => shards.list_users_from(part.first(), limit),
+        };
+        let (mut users, mut next) = page.map_err(user_error)?;
+        if let Some(end) = users.iter().position(|user| !is_in(&user.user_id)) {
+            users.truncate(end);
+            next = None;
+        }
+        Ok((users, next))
     }
 
     pub(super) fn upsert_user_vectors(

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::engine::Inner;
+use super::experiments::read;
 use crate::error::{Error, Result};
 use crate::pipeline::reader::MetaRead;
 use crate::pipeline::recipe::{Recipe, RecipeBook};
@@ -158,10 +159,10 @@ impl Inner {
     }
 }
 
-/// Built-in recipes and those a state stores.
+/// Built-in recipes, those a state stores, and the experiments that run on them.
 ///
 /// # Errors
-/// `Corrupt` when one cannot be read; when an active one does not exist.
+/// `Corrupt` when one cannot be read; when one that is active or in an experiment does not exist.
 pub(super) fn recipe_book(state: &MetaState) -> Result<RecipeBook> {
     let mut book = RecipeBook::built_in();
     for (name, version, document) in state.recipes() {
@@ -173,11 +174,14 @@ pub(super) fn recipe_book(state: &MetaState) -> Result<RecipeBook> {
     for (name, version) in state.active_recipes() {
         book.activate(name, version)?;
     }
+    for (surface, version, document, _) in state.experiments().filter(|(.., runs)| *runs) {
+        book.run(read(surface, version, document)?)?;
+    }
     Ok(book)
 }
 
 /// The highest built-in version of a recipe name; 0 if none.
-fn built_in_version(name: &str) -> u32 {
+pub(super) fn built_in_version(name: &str) -> u32 {
     let book = RecipeBook::built_in();
     book.iter().filter(|(recipe, _)| recipe.name == name).map(|(recipe, _)| recipe.version).max().unwrap_or(0)
 }
@@ -189,7 +193,7 @@ fn generation(reply: MetaReply) -> Result<GenerationInfo> {
     }
 }
 
-fn unexpected(reply: &MetaReply) -> Error {
+pub(super) fn unexpected(reply: &MetaReply) -> Error {
     Error::Internal(format!("unexpected reply of the meta group: {reply:?}"))
 }
 

@@ -4,6 +4,7 @@ mod audit;
 mod catalog;
 mod compare;
 mod engine;
+mod experiments;
 mod far;
 #[cfg(test)]
 mod first_start_tests;
@@ -27,8 +28,10 @@ mod replica;
 #[cfg(test)]
 mod replica_tests;
 mod report;
+mod shadow;
 mod stage;
 mod statistics;
+mod tally;
 mod tend;
 #[cfg(test)]
 mod tests;

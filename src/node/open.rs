@@ -25,8 +25,10 @@ use super::group::Group;
 use super::open_users::{OpenedUsers, OpeningUsers, stored_shards};
 use super::peers::{Membership, Peers};
 use super::replica::{MetaReplica, SnapshotFolder, TrackReplica};
+use super::shadow::Shadows;
 use super::stage::Stage;
 use super::statistics::StatisticsTurn;
+use super::tally::Tallies;
 use crate::config::Settings;
 use crate::error::{Error, ErrorKind, Result};
 use crate::maintenance::IndexChoice;
@@ -136,6 +138,8 @@ pub(super) fn open(dir: &Path, settings: Settings, membership: Membership) -> Re
         worker: Mutex::default(),
         resolve_due: false.into(),
         statistics_turn: StatisticsTurn::new(),
+        shadows: Shadows::default(),
+        tallies: Tallies::default(),
         closing: false.into(),
     };
     inner.define_built_in()?;

@@ -130,7 +130,9 @@ impl Inner {
         request.validate(&self.settings.limits)?;
         self.complete(&mut request);
         let reader = self.reader_for(request.generation, request.min_token.as_ref(), request.deadline)?;
-        recommend::recommend(&reader, &request)
+        let list = recommend::recommend(&reader, &request)?;
+        self.note_served(&reader.recipes, &request, &list);
+        Ok(list)
     }
 
     pub(super) fn portrait(
@@ -172,14 +174,15 @@ impl Inner {
 
     pub(super) fn similar_users(&self, request: SimilarUsersRequest) -> Result<Vec<SimilarUser>> {
         request.validate(&self.settings.limits)?;
+        request.deadline.check()?;
         let space = self.space(&spaces::user_cf())?;
         let generation = self.generation_for(&space, request.generation)?;
         self.user(&request.user_id)?;
         let shards = &self.users.shards;
         let own = shards.vector(&space.name, generation, &request.user_id).map_err(Error::from)?;
         let own = own.ok_or_else(|| Error::not_found("vector", &request.user_id))?;
-        let found =
-            shards.similar_users(&space.name, generation, &own, request.k as usize, Some(&request.user_id));
+        let (k, except) = (request.k as usize, Some(&request.user_id));
+        let found = shards.similar_users(&space.name, generation, &own, k, except, request.deadline);
         let found = found.map_err(Error::from)?;
         Ok(found.into_iter().map(|(user_id, score)| SimilarUser { user_id, score }).collect())
     }

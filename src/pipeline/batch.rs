@@ -2,7 +2,7 @@
 
 use super::request::RecommendRequest;
 use crate::error::Result;
-use crate::types::{Surface, Timestamp, UserId};
+use crate::types::{Part, Surface, Timestamp, UserId};
 
 /// Longer ids of requests are refused.
 const REQUEST_ID_BYTES_MAX: usize = 256;
@@ -16,6 +16,8 @@ pub struct BatchRequest {
     pub as_of: Timestamp,
     /// `name` or `name@version` instead of the surface's recipe.
     pub recipe: Option<String>,
+    /// For whom: all listeners, or one of several parts.
+    pub part: Part,
 }
 
 impl BatchRequest {
@@ -56,6 +58,7 @@ mod tests {
                 surface: Surface::new(name("s")).expect("valid"),
                 as_of: Timestamp(1_793_491_200_000),
                 recipe: None,
+                part: Part::WHOLE,
             };
             lists.validate().expect("valid");
             let (a, b) = (UserId::new(name("a")).expect("valid"), UserId::new(name("b")).expect("valid"));

@@ -21,6 +21,8 @@ pub fn explain(reader: &Reader<'_>, request: &ExplainRequest) -> Result<Explanat
         return Ok(Explanation {
             track_id: request.track_id.clone(),
             title,
+            recipe: outcome.reply.recipe.clone(),
+            experiment: outcome.reply.experiment.clone(),
             listed: true,
             position: u32::try_from(position).ok(),
             stage: Verdict::Listed(position).stage().to_owned(),
@@ -32,6 +34,8 @@ pub fn explain(reader: &Reader<'_>, request: &ExplainRequest) -> Result<Explanat
     Ok(Explanation {
         track_id: request.track_id.clone(),
         title,
+        recipe: outcome.reply.recipe.clone(),
+        experiment: outcome.reply.experiment.clone(),
         listed: false,
         position: None,
         stage: verdict.stage().to_owned(),

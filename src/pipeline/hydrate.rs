@@ -42,6 +42,7 @@ pub fn reply_of(reader: &Reader<'_>, as_of: Timestamp, generation: Option<Genera
     Recommendation {
         user_id: None,
         recipe: String::new(),
+        experiment: None,
         generation,
         as_of,
         request_id: String::new(),

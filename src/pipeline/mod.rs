@@ -15,6 +15,7 @@ pub mod compatible;
 pub mod diversify;
 pub mod editorial;
 mod exclusions;
+pub mod experiment;
 pub mod explain;
 pub mod explain_request;
 pub mod explore;

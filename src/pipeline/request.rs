@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::filter::TrackFilter;
 
+use super::experiment::Assignment;
 use super::funnel::Funnel;
 use super::recipe::RecipePatch;
 use crate::types::{Deadline, GenerationId, Metric, SpaceName, Surface, Timestamp, TrackId, UserId};
@@ -144,6 +145,16 @@ pub struct SimilarUsersRequest {
     pub k: u32,
     /// The generation to use; the active one when absent.
     pub generation: Option<GenerationId>,
+    /// Until when the caller waits.
+    pub deadline: Deadline,
+}
+
+impl SimilarUsersRequest {
+    /// A request with every other option at its default.
+    #[must_use]
+    pub fn new(user_id: UserId, k: u32) -> Self {
+        Self { user_id, k, generation: None, deadline: Deadline::NEVER }
+    }
 }
 
 /// A listener like another one.
@@ -210,6 +221,9 @@ pub struct Recommendation {
     pub user_id: Option<UserId>,
     /// `name@version` of the recipe; empty for *similar* and *search*.
     pub recipe: String,
+    /// The experiment and the arm that chose the recipe, if one did.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub experiment: Option<Assignment>,
     /// The embedding generation that was compared in; absent when no generation is active.
     pub generation: Option<GenerationId>,
     /// The time the answer is for.
@@ -336,6 +350,12 @@ pub struct Explanation {
     pub track_id: TrackId,
     /// Its title.
     pub title: String,
+    /// `name@version` of the recipe that the list was made by.
+    #[serde(default)]
+    pub recipe: String,
+    /// The experiment and the arm that chose the recipe, if one did.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub experiment: Option<Assignment>,
     /// Whether the list has it.
     pub listed: bool,
     /// Its 0-based position if so.

@@ -18,7 +18,7 @@ pub use hash::{AlbumKey, ArtistKey, GenreKey, key_of, slot_of};
 pub use ids::{
     AlbumId, ArtistId, EventId, GenerationId, InvalidId, RecordingId, SpaceName, Surface, TrackId, UserId,
 };
-pub use placement::{SLOTS, ShardId, Slot, TrackOrdinal, TrackRef, USER_SHARDS_MAX, shard_of_slot};
+pub use placement::{Part, SLOTS, ShardId, Slot, TrackOrdinal, TrackRef, USER_SHARDS_MAX, shard_of_slot};
 pub use segue_index::{Metric, SplitMix64};
 pub use space::{Entity, SpaceSpec, VectorRow};
 pub use time::{DAY_MS, Date, HOUR_MS, InvalidTime, Timestamp};

@@ -14,6 +14,72 @@ pub fn shard_of_slot(slot: Slot, shards: u16) -> usize {
     usize::from(slot.0) * usize::from(shards) / usize::from(SLOTS)
 }
 
+/// One of several parts of all slots, and so of all listeners: part `number` of `of`. Parts of the same number of parts
+/// have no slot in common and leave none out; each is a contiguous range.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Part {
+    number: u16,
+    of: u16,
+}
+
+impl Part {
+    /// All slots.
+    pub const WHOLE: Self = Self { number: 1, of: 1 };
+
+    /// Part `number` (1 and up) of `of` (1 to 4,096).
+    ///
+    /// # Errors
+    /// What is wrong with the numbers.
+    pub fn new(number: u32, of: u32) -> Result<Self, String> {
+        let narrow = |value| u16::try_from(value).ok().filter(|value| (1..=SLOTS).contains(value));
+        match (narrow(number), narrow(of)) {
+            (Some(number), Some(of)) if number <= of => Ok(Self { number, of }),
+            _ => Err(format!("must be part 1 to n of n, n 1 to {SLOTS}. part=`{number}`, parts=`{of}`")),
+        }
+    }
+
+    /// Which part, from 1.
+    #[must_use]
+    pub fn number(self) -> u16 {
+        self.number
+    }
+
+    /// Of how many.
+    #[must_use]
+    pub fn of(self) -> u16 {
+        self.of
+    }
+
+    /// Its first slot.
+    #[must_use]
+    pub fn first(self) -> Slot {
+        let before = u32::from(self.number - 1) * u32::from(SLOTS);
+        Slot(u16::try_from(before.div_ceil(u32::from(self.of))).expect("below the number of slots"))
+    }
+
+    /// Whether a slot is in it.
+    #[must_use]
+    pub fn contains(self, slot: Slot) -> bool {
+        shard_of_slot(slot, self.of) == usize::from(self.number - 1)
+    }
+}
+
+impl std::fmt::Display for Part {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.number, self.of)
+    }
+}
+
+impl std::str::FromStr for Part {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let numbers =
+            text.split_once('/').and_then(|(number, of)| Some((number.parse().ok()?, of.parse().ok()?)));
+        let (number, of) = numbers.ok_or("expected I/N, such as 1/4")?;
+        Self::new(number, of)
+    }
+}
+
 macro_rules! number {
     ($(#[$doc:meta])* $name:ident($inner:ty)) => {
         $(#[$doc])*
@@ -71,6 +137,28 @@ pub struct TrackRef {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn parts_have_every_slot_once_and_begin_where_they_say() {
+        for of in (1..=70).chain([4_095, 4_096]) {
+            let parts: Vec<Part> = (1..=of).map(|number| Part::new(number, of).expect("valid")).collect();
+            for slot in (0..SLOTS).map(Slot) {
+                assert_eq!(parts.iter().filter(|part| part.contains(slot)).count(), 1, "{slot} of {of}");
+            }
+            for part in parts {
+                let first = part.first();
+                assert!(
+                    part.contains(first) && (first.0 == 0 || !part.contains(Slot(first.0 - 1))),
+                    "{part}"
+                );
+            }
+        }
+        for wrong in ["0/4", "5/4", "1/0", "1/4097", "1", "a/b", "1/70000"] {
+            assert!(wrong.parse::<Part>().is_err(), "{wrong}");
+        }
+        assert_eq!("3/4".parse::<Part>().expect("valid").to_string(), "3/4");
+        assert!(Part::WHOLE.contains(Slot(4_095)) && Part::WHOLE.first() == Slot(0));
+    }
 
     #[test]
     fn every_number_of_shards_divides_the_slots_into_even_ranges_in_order() {

@@ -421,7 +421,7 @@ fn wrong_similar_and_search_requests_name_their_field() {
     );
     missing("unknown space", ask(SearchRequest { space: space("nowhere"), ..search() }), "space");
 
-    let users = |user: &str, k| SimilarUsersRequest { user_id: id(user), k, generation: None };
+    let users = |user: &str, k| SimilarUsersRequest::new(id(user), k);
     refused("k 0", bench.engine.similar_users(users("u1", 0)), "k");
     missing("unknown user", bench.engine.similar_users(users("nobody", 5)), "user");
 }

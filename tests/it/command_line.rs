@@ -66,3 +66,37 @@ fn estimate_prints_one_document() {
     let sum: u64 = parts.iter().filter_map(|part| part["disk_bytes"].as_u64()).sum();
     assert_eq!(document["disk_bytes"].as_u64(), Some(sum));
 }
+
+#[test]
+fn a_demo_that_is_interrupted_leaves_nothing_behind() {
+    use std::time::{Duration, Instant};
+    let folder = tempfile::tempdir().unwrap();
+    let entries = || -> Vec<std::path::PathBuf> {
+        std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()).collect()
+    };
+    let until = |what: &str, found: &dyn Fn() -> bool| {
+        let start = Instant::now();
+        while !found() {
+            assert!(start.elapsed() < Duration::from_secs(120), "{what}: not in time");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    };
+    // At once, and while the database is being loaded.
+    for file in ["", "tracks-0"] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_segue"));
+        command.args(["demo", "--tracks", "20000", "--listeners", "300"]).env("TMPDIR", folder.path());
+        let mut child = command
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        until("the demo works", &|| entries().iter().any(|dir| dir.join(file).exists()));
+        let pid = child.id().to_string();
+        assert!(Command::new("kill").args(["-INT", &pid]).status().expect("kill runs").success());
+        let status = child.wait().expect("a child");
+        let mut said = String::new();
+        std::io::Read::read_to_string(&mut child.stderr.take().expect("piped"), &mut said).expect("text");
+        assert_eq!((status.code(), entries().len()), (Some(130), 0), "{file}: {said}");
+        assert!(!said.contains("error"), "{said}");
+    }
+}

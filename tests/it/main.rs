@@ -12,6 +12,7 @@ mod cluster;
 mod command_line;
 mod discovery;
 mod durability;
+mod experiments;
 mod first_steps;
 mod learning;
 mod reads;

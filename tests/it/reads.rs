@@ -3,7 +3,11 @@
 
 use std::time::Duration;
 
-use segue::pipeline::request::{RecommendRequest, SearchRequest, SimilarRequest, WriteToken};
+use segue::api::Batch;
+use segue::node::LoadProgress;
+use segue::pipeline::request::{
+    RecommendRequest, SearchRequest, SimilarRequest, SimilarUsersRequest, WriteToken,
+};
 use segue::types::{DAY_MS, Date, Deadline, Play, PlayAction, Surface, Timestamp, User};
 use segue::{ErrorKind, Segue};
 
@@ -50,6 +54,8 @@ fn a_query_that_is_out_of_time_says_so_and_gives_no_part_of_an_answer() {
         let similar = SimilarRequest::new(vec![(id("t1"), 1.0)]);
         let error = engine.similar(SimilarRequest { deadline: late, ..similar }).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
+        let users = SimilarUsersRequest { deadline: late, ..SimilarUsersRequest::new(id("u2"), 3) };
+        assert_eq!(engine.similar_users(users).unwrap_err().kind(), ErrorKind::Timeout);
         let search = SearchRequest { deadline: late, ..SearchRequest::new(space("audio")) };
         assert_eq!(engine.search(search).unwrap_err().kind(), ErrorKind::Timeout);
         engine.shutdown().unwrap();
@@ -152,4 +158,61 @@ fn another_version_of_a_heard_recording_fills_a_short_list() {
     shown.sort_unstable();
     assert_eq!(shown, ["t0", "t1", "t2"]);
     assert!(list.relaxed.iter().any(|words| words.starts_with("heard window")), "{:?}", list.relaxed);
+}
+
+/// A seed nobody knows among known ones is said, not dropped in silence; none that is known is an error.
+#[test]
+fn an_unknown_seed_is_named_and_the_list_is_that_of_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let (engine, _) = Segue::open(folder.path(), small_segments()).unwrap();
+    World::generate(15, 400, 4).load(&engine);
+    let ask = |seeds: &[&str]| {
+        engine.recommend(RecommendRequest {
+            seeds: seeds.iter().map(|seed| id(*seed)).collect(),
+            as_of: Some(AS_OF),
+            request_id: Some("seeded".to_owned()),
+            ..RecommendRequest::new(id("u1"), id::<Surface>("radio"))
+        })
+    };
+    let (known, both) = (ask(&["t3"]).unwrap(), ask(&["nope", "t3", "neither"]).unwrap());
+    assert_eq!(known.tracks, both.tracks);
+    let said: Vec<&String> = both.degraded.iter().filter(|words| words.starts_with("seed")).collect();
+    assert_eq!(said, ["seed not found: nope", "seed not found: neither"]);
+    assert_eq!(both.degraded.len(), known.degraded.len() + 2);
+    assert_eq!(ask(&["nope"]).unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+/// A stream whose batches are all answered has ended well, and the metrics say so.
+#[test]
+fn a_load_that_is_through_does_not_count_as_cancelled() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Running::start(folder.path(), &[]);
+    let world = World::generate(16, 300, 4);
+    let mut loader = server.client().loader("some-tracks", LoadProgress::default());
+    for (at, rows) in world.tracks.chunks(50).enumerate() {
+        loader.push(50 * at as u64, Batch::Tracks(rows.to_vec())).unwrap();
+    }
+    assert_eq!(loader.flush().unwrap().rows_done, 300);
+    let start = std::time::Instant::now();
+    loop {
+        let metrics = server.get("/metrics");
+        let ended = metrics.lines().filter(|line| line.starts_with("segue_grpc_requests_total"));
+        let pushed: Vec<&str> = ended.filter(|line| line.contains("method=\"Push\"")).collect();
+        assert!(!pushed.iter().any(|line| line.contains("cancelled")), "{pushed:?}");
+        if pushed.iter().any(|line| line.contains("code=\"ok\"") && line.ends_with(" 1")) {
+            break;
+        }
+        assert!(start.elapsed() < Duration::from_secs(10), "{pushed:?}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    // The loader can be used again.
+    assert_eq!(
+        loader
+            .push(300, Batch::Tracks(vec![track(950, 1)]))
+            .map(drop)
+            .and_then(|()| loader.flush())
+            .unwrap()
+            .rows_done,
+        301
+    );
 }

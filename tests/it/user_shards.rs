@@ -161,7 +161,7 @@ fn ask(engine: &Segue, world: &World, held_out: &Path) -> (Answers, Vec<String>)
     }
     let portrait = |user: &&UserId| engine.portrait(user, AS_OF, &RequestContext::default()).unwrap();
     let similar = |user: &&UserId| {
-        let asked = SimilarUsersRequest { user_id: (*user).clone(), k: 12, generation: None };
+        let asked = SimilarUsersRequest::new((*user).clone(), 12);
         engine.similar_users(asked).ok()
     };
     let judged = EvalRequest { recipe: "default".into(), k: 10, as_of: AS_OF, rules: true, explore: true };

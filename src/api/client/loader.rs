@@ -1,6 +1,7 @@
 //! A bulk load over one stream, a few batches ahead of the acknowledgements.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -16,6 +17,8 @@ use crate::types::Deadline;
 
 /// Batches on the way before the sender waits for an answer.
 const ON_THE_WAY_MAX: usize = 3;
+/// How long the end of a stream is waited for.
+const END_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A bulk load in progress. Batches not yet acknowledged are kept and sent again when the connection breaks.
 pub struct Loader {
@@ -115,7 +118,20 @@ impl Loader {
     /// # Errors
     /// The server's, about any batch.
     pub fn flush(&mut self) -> Result<LoadProgress> {
-        self.drive(None, 0)
+        let done = self.drive(None, 0)?;
+        self.end();
+        Ok(done)
+    }
+
+    /// Ends the stream as its requests end, so that the server counts it as done and not as cancelled. Everything is
+    /// answered: what the server may still say, or that it is gone, changes nothing.
+    fn end(&mut self) {
+        let Some(Stream { requests, mut replies }) = self.stream.take() else { return };
+        drop(requests);
+        let ended = async { while let Ok(Some(_)) = replies.message().await {} };
+        self.client.runtime.block_on(async {
+            let _ = tokio::time::timeout(END_TIMEOUT, ended).await;
+        });
     }
 
     /// Sends `request`, then waits until at most `on_the_way_max` batches are unacknowledged; again after a break.

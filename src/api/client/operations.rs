@@ -3,6 +3,7 @@
 use tonic::transport::Channel;
 
 use super::connection::{Again, Client};
+use super::whole::in_part;
 use crate::api::border::{stamp_events, stamp_recommend, stamp_similar};
 use crate::api::convert::{node_state_to_proto, placing_to_proto};
 use crate::api::proto as pb;
@@ -16,7 +17,7 @@ use crate::pipeline::request::{
 };
 use crate::storage::meta::{GenerationInfo, GramData};
 use crate::types::{
-    Deadline, FeedbackEvent, GenerationId, SpaceName, Timestamp, Track, TrackId, User, UserId,
+    Deadline, FeedbackEvent, GenerationId, Part, SpaceName, Timestamp, Track, TrackId, User, UserId,
 };
 
 /// The largest reply accepted.
@@ -55,6 +56,7 @@ impl Client {
     service!(catalog_stub, catalog_client, CatalogClient);
     service!(loads_stub, loads_client, LoadsClient);
     service!(recipes_stub, recipes_client, RecipesClient);
+    service!(experiments_stub, experiments_client, ExperimentsClient);
     service!(generations_stub, generations_client, GenerationsClient);
     service!(cluster_stub, cluster_client, ClusterClient);
 
@@ -83,8 +85,9 @@ impl Client {
     /// # Errors
     /// As above.
     pub fn similar_users(&self, request: SimilarUsersRequest) -> Result<Vec<SimilarUser>> {
+        let deadline = request.deadline;
         let message = pb::SimilarUsersRequest::from(request);
-        let reply = call!(self, Again::Yes, recommender_stub.similar_users(message))?;
+        let reply = call!(self, Again::Yes, deadline, recommender_stub.similar_users(message))?;
         reply.users.into_iter().map(TryInto::try_into).collect()
     }
 
@@ -193,9 +196,25 @@ impl Client {
     /// # Errors
     /// As above.
     pub fn list_users(&self, cursor: Option<UserId>, limit: u32) -> Result<(Vec<User>, Option<UserId>)> {
-        let message = pb::ListUsersRequest { page: cursor.map(String::from).unwrap_or_default(), limit };
+        self.list_users_in(Part::WHOLE, cursor, limit)
+    }
+
+    /// See [`crate::Segue::list_users_in`].
+    ///
+    /// # Errors
+    /// As above.
+    pub fn list_users_in(
+        &self,
+        part: Part,
+        cursor: Option<UserId>,
+        limit: u32,
+    ) -> Result<(Vec<User>, Option<UserId>)> {
+        let page = cursor.map(String::from).unwrap_or_default();
+        let (asked, part, parts) = (part, part.number().into(), part.of().into());
+        let message = pb::ListUsersRequest { page, limit, part, parts };
         let reply = call!(self, Again::Yes, catalog_stub.list_users(message))?;
-        let users = reply.users.into_iter().map(TryInto::try_into).collect::<Result<_>>()?;
+        let users: Vec<User> = reply.users.into_iter().map(TryInto::try_into).collect::<Result<_>>()?;
+        in_part(asked, users.iter().map(|user| &user.user_id))?;
         let next = if reply.next_page.is_empty() { None } else { Some(UserId::new(reply.next_page)?) };
         Ok((users, next))
     }

@@ -5,17 +5,30 @@ use std::time::Duration;
 use super::connection::Client;
 use crate::api::proto as pb;
 use crate::api::status::from_status;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::node::CheckReport;
 use crate::pipeline::batch::BatchRequest;
 use crate::pipeline::request::Recommendation;
-use crate::types::UserId;
+use crate::types::{Part, UserId, slot_of};
 
 /// How long reading everything on every node may take.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(6 * 3_600);
 
+/// Checks that listeners are of the part that was asked for: a server that does not know parts answers with all.
+///
+/// # Errors
+/// `Conflict` naming the first that is not.
+pub(super) fn in_part<'u>(part: Part, users: impl IntoIterator<Item = &'u UserId>) -> Result<()> {
+    match users.into_iter().find(|user| !part.contains(slot_of(user.as_str()))) {
+        None => Ok(()),
+        Some(user) => Err(Error::Conflict(format!(
+            "the server does not know parts of its listeners: upgrade it. part=`{part}`, user_id=`{user}`"
+        ))),
+    }
+}
+
 impl Client {
-    /// Lists for all listeners after one, in the order of [`crate::Segue::list_users`], until `take` returns false. A broken
+    /// Lists for all listeners of the request's part after one, in the order of [`crate::Segue::list_users`], until `take` returns false. A broken
     /// connection is an error: call again with the last listener whose list was taken.
     ///
     /// # Errors
@@ -31,6 +44,8 @@ impl Client {
             as_of_ms: Some(request.as_of.0),
             recipe: request.recipe.clone(),
             after_user_id: after.map(ToString::to_string),
+            part: request.part.number().into(),
+            parts: request.part.of().into(),
         };
         let mut stub = self.recommender_stub();
         let begun = self.runtime.block_on(stub.recommend_all(message));
@@ -38,7 +53,9 @@ impl Client {
         while let Some(list) =
             self.runtime.block_on(lists.message()).map_err(|status| from_status(&status))?
         {
-            if !take(list.try_into()?)? {
+            let list: Recommendation = list.try_into()?;
+            in_part(request.part, &list.user_id)?;
+            if !take(list)? {
                 break;
             }
         }

@@ -3,7 +3,7 @@
 use crate::api::proto as pb;
 use crate::error::{Error, Result};
 use crate::pipeline::request::WriteToken;
-use crate::types::{Metric, Region, SpaceName, word};
+use crate::types::{Metric, Part, Region, SpaceName, word};
 
 /// The most groups a token may name.
 const TOKEN_GROUPS_MAX: usize = 100_000;
@@ -67,6 +67,14 @@ pub(crate) fn space(name: String) -> Result<SpaceName> {
 /// A part that must be present.
 pub(super) fn required<T>(field: &'static str, part: Option<T>) -> Result<T> {
     part.ok_or_else(|| Error::invalid(field, "must be given"))
+}
+
+/// A part of all listeners; all of them when neither number is given.
+pub(crate) fn part(number: u32, of: u32) -> Result<Part> {
+    if (number, of) == (0, 0) {
+        return Ok(Part::WHOLE);
+    }
+    Part::new(number, of).map_err(|reason| Error::invalid("part", reason))
 }
 
 /// A region code.

@@ -8,6 +8,7 @@ mod catalog;
 mod cluster;
 mod common;
 mod editorial;
+mod experiments;
 mod feedback;
 mod filter;
 mod generations;
@@ -20,7 +21,8 @@ mod replies;
 
 pub(crate) use catalog::{id_batch, page_of_tracks, page_of_users, page_size, vector_rows};
 pub(crate) use cluster::{node_state, node_state_to_proto};
-pub(crate) use common::{rows, space};
+pub(crate) use common::{part, rows, space};
+pub(crate) use experiments::experiment;
 pub(crate) use feedback::events;
 pub(crate) use generations::create_generation;
 pub use loads::Batch;

@@ -1,7 +1,7 @@
 //! Questions. Replies are in `replies`. Deadlines travel beside the messages: the service puts them in.
 
 use super::catalog::ids;
-use super::common::{metric, metric_to_proto, required};
+use super::common::{metric, metric_to_proto, part, required};
 use crate::api::proto as pb;
 use crate::error::{Error, Result};
 use crate::pipeline::batch::BatchRequest;
@@ -45,6 +45,7 @@ impl TryFrom<pb::RecommendAllRequest> for BatchRequest {
             surface: Surface::new(proto.surface)?,
             as_of: proto.as_of_ms.map_or_else(Timestamp::now, Timestamp),
             recipe: proto.recipe,
+            part: part(proto.part, proto.parts)?,
         })
     }
 }
@@ -123,7 +124,8 @@ impl TryFrom<pb::SimilarUsersRequest> for SimilarUsersRequest {
     type Error = Error;
     fn try_from(proto: pb::SimilarUsersRequest) -> Result<Self> {
         let generation = proto.generation.map(GenerationId);
-        Ok(Self { user_id: UserId::new(proto.user_id)?, k: proto.k, generation })
+        let user_id = UserId::new(proto.user_id)?;
+        Ok(Self { user_id, k: proto.k, generation, deadline: Deadline::NEVER })
     }
 }
 

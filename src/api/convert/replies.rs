@@ -3,6 +3,7 @@
 use super::common::{applied, applied_to_proto};
 use crate::api::proto as pb;
 use crate::error::{Error, Result};
+use crate::pipeline::experiment::Assignment;
 use crate::pipeline::funnel::{Funnel, FunnelSource};
 use crate::pipeline::request::{
     Explanation, Recommendation, RecommendedTrack, SearchReport, SimilarUser, SourceOffer, SourceScore,
@@ -15,6 +16,7 @@ impl From<Recommendation> for pb::Recommendation {
         Self {
             user_id: reply.user_id.map(Into::into),
             recipe: reply.recipe,
+            experiment: reply.experiment.map(Into::into),
             generation: reply.generation.map(|id| id.0),
             as_of_ms: reply.as_of.0,
             request_id: reply.request_id,
@@ -38,6 +40,7 @@ impl TryFrom<pb::Recommendation> for Recommendation {
         Ok(Self {
             user_id: proto.user_id.map(UserId::new).transpose()?,
             recipe: proto.recipe,
+            experiment: proto.experiment.map(Into::into),
             generation: proto.generation.map(GenerationId),
             as_of: Timestamp(proto.as_of_ms),
             request_id: proto.request_id,
@@ -52,6 +55,18 @@ impl TryFrom<pb::Recommendation> for Recommendation {
             offers: proto.offers.into_iter().map(TryInto::try_into).collect::<Result<_>>()?,
             funnel: proto.funnel.map(Into::into),
         })
+    }
+}
+
+impl From<Assignment> for pb::Assignment {
+    fn from(Assignment { experiment, arm }: Assignment) -> Self {
+        Self { experiment, arm }
+    }
+}
+
+impl From<pb::Assignment> for Assignment {
+    fn from(pb::Assignment { experiment, arm }: pb::Assignment) -> Self {
+        Self { experiment, arm }
     }
 }
 
@@ -223,6 +238,8 @@ impl From<Explanation> for pb::Explanation {
         Self {
             track_id: reply.track_id.into(),
             title: reply.title,
+            recipe: reply.recipe,
+            experiment: reply.experiment.map(Into::into),
             listed: reply.listed,
             position: reply.position,
             stage: reply.stage,
@@ -238,6 +255,8 @@ impl TryFrom<pb::Explanation> for Explanation {
         Ok(Self {
             track_id: TrackId::new(proto.track_id)?,
             title: proto.title,
+            recipe: proto.recipe,
+            experiment: proto.experiment.map(Into::into),
             listed: proto.listed,
             position: proto.position,
             stage: proto.stage,

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::api::proto as pb;
 use crate::error::{Error, Result};
+use crate::pipeline::experiment::Assignment;
 use crate::pipeline::funnel::{Funnel, FunnelSource};
 use crate::pipeline::recipe::{
     Diversity, EditorialRule, EnergyArc, ExplorationPolicy, HeardWindow, Normalization, Recipe, RecipePatch,
@@ -414,6 +415,7 @@ fn finished_lists_round_trip() {
     let list = Recommendation {
         user_id: Some(UserId::new("u").expect("valid")),
         recipe: "radio@1".into(),
+        experiment: Some(Assignment { experiment: "arc@3".into(), arm: "new".into() }),
         generation: Some(GenerationId(2)),
         as_of: Timestamp(1_000),
         request_id: "r".into(),

@@ -73,18 +73,24 @@ impl DemoArgs {
     /// `InvalidField` for sizes out of range or a directory in use; `Internal` names a promise that was broken; those of the
     /// disk.
     pub fn run(self) -> Result<()> {
-        let start = Instant::now();
         let params = self.params();
         params.validate()?;
         let place = Place::new(self.keep.as_deref())?;
-        print(&show::title(&params))?;
-        let built = build::build(&params, &place)?;
-        let listeners = listener::choose(&built.catalogue);
-        for number in &listeners {
-            session::run(&built, *number)?;
-        }
-        let shown = listeners.first().map(|number| built.user_id(*number)).transpose()?;
-        built.backend.close()?;
-        print(&show::farewell(&place, shown.as_ref(), start.elapsed()))
+        let outcome = demonstrate(&params, &place);
+        place.unless_interrupted();
+        outcome
     }
+}
+
+fn demonstrate(params: &GenerateParams, place: &Place) -> Result<()> {
+    let start = Instant::now();
+    print(&show::title(params))?;
+    let built = build::build(params, place)?;
+    let listeners = listener::choose(&built.catalogue);
+    for number in &listeners {
+        session::run(&built, *number)?;
+    }
+    let shown = listeners.first().map(|number| built.user_id(*number)).transpose()?;
+    built.backend.close()?;
+    print(&show::farewell(place, shown.as_ref(), start.elapsed()))
 }

@@ -5,10 +5,13 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::{Impression, ImpressionSlot, SlotExploration, TOKEN_BYTES_MAX};
 use crate::error::Error;
+use crate::pipeline::experiment::Assignment;
 use crate::pipeline::recipe::Source;
 use crate::types::{GenerationId, ShardId, Timestamp, TrackOrdinal, TrackRef};
 
 const VERSION: u8 = 2;
+/// With an experiment and an arm; what has none is written as before.
+const IN_EXPERIMENT: u8 = 3;
 /// The first format: neither order of draws nor number of open tracks.
 const FIRST: u8 = 1;
 const MAC_BYTES: usize = 16;
@@ -50,13 +53,14 @@ impl From<TokenError> for Error {
 }
 
 pub(super) fn encode(impression: &Impression, key: &[u8; 32]) -> String {
-    let mut bytes = vec![VERSION];
+    let mut bytes = vec![if impression.experiment.is_some() { IN_EXPERIMENT } else { VERSION }];
     bytes.extend(impression.user_key.to_le_bytes());
     bytes.extend(impression.as_of.0.to_le_bytes());
     bytes.extend(impression.seed.to_le_bytes());
     bytes.extend(impression.candidates_hash.to_le_bytes());
     put_varint(&mut bytes, impression.generation.map_or(0, |generation| u64::from(generation.0) + 1));
-    for text in [&impression.request_id, &impression.recipe, &impression.surface] {
+    let arm = impression.experiment.iter().flat_map(|of| [&of.experiment, &of.arm]);
+    for text in [&impression.request_id, &impression.recipe, &impression.surface].into_iter().chain(arm) {
         put_varint(&mut bytes, text.len() as u64);
         bytes.extend(text.as_bytes());
     }
@@ -95,7 +99,7 @@ pub(super) fn decode(token: &str, key: &[u8; 32]) -> Result<Impression, TokenErr
     }
     let mut reader = Reader(body);
     match reader.byte("version")? {
-        version @ (FIRST | VERSION) => read(&mut reader, version),
+        version @ (FIRST | VERSION | IN_EXPERIMENT) => read(&mut reader, version),
         other => Err(TokenError::UnknownVersion(other)),
     }
 }
@@ -112,6 +116,11 @@ fn read(reader: &mut Reader<'_>, version: u8) -> Result<Impression, TokenError> 
     let request_id = reader.text("request_id")?;
     let recipe = reader.text("recipe")?;
     let surface = reader.text("surface")?;
+    let experiment = if version == IN_EXPERIMENT {
+        Some(Assignment { experiment: reader.text("experiment")?, arm: reader.text("arm")? })
+    } else {
+        None
+    };
     let count = reader.varint("slots")?;
     let fits = usize::try_from(count).ok().filter(|count| *count <= reader.0.len() / SLOT_BYTES_MIN);
     let count = fits.ok_or(TokenError::Malformed("slots"))?;
@@ -119,7 +128,18 @@ fn read(reader: &mut Reader<'_>, version: u8) -> Result<Impression, TokenError> 
     if !reader.0.is_empty() {
         return Err(TokenError::Malformed("end"));
     }
-    Ok(Impression { user_key, request_id, recipe, surface, generation, as_of, seed, candidates_hash, slots })
+    Ok(Impression {
+        user_key,
+        request_id,
+        recipe,
+        experiment,
+        surface,
+        generation,
+        as_of,
+        seed,
+        candidates_hash,
+        slots,
+    })
 }
 
 fn read_slot(reader: &mut Reader<'_>, version: u8) -> Result<ImpressionSlot, TokenError> {

@@ -7,10 +7,11 @@
 //! Layout, before base64url without padding:
 //!
 //! ```text
-//! u8 version = 2 (1 had neither order of draws nor number of open tracks; it is read)
+//! u8 version = 2 (1 had neither order of draws nor number of open tracks; it is read), 3 of a list of an experiment
 //! u64 user key | i64 as_of ms | u64 seed | u64 candidate-set hash        little-endian
 //! varint generation + 1 (0 = none)
 //! text request id | text recipe | text surface                           varint length, UTF-8
+//! in version 3: text experiment | text arm
 //! varint slots, then for each:
 //!   varint shard | varint ordinal
 //!   u8 source code | 0x80 if explored | 0x40 if a source is known
@@ -20,6 +21,7 @@
 
 mod codec;
 
+use crate::pipeline::experiment::Assignment;
 use crate::pipeline::recipe::Source;
 use crate::types::{GenerationId, Timestamp, TrackRef};
 
@@ -37,6 +39,8 @@ pub struct Impression {
     pub request_id: String,
     /// `name@version`.
     pub recipe: String,
+    /// The experiment and the arm that chose the recipe, if one did.
+    pub experiment: Option<Assignment>,
     /// The surface.
     pub surface: String,
     /// The generation compared in.

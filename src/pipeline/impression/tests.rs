@@ -22,6 +22,7 @@ fn impression(slots: u32) -> Impression {
         user_key: u64::MAX - 3,
         request_id: "7f3a-ü".to_owned(),
         recipe: "discover_weekly@1".to_owned(),
+        experiment: None,
         surface: "discover_weekly".to_owned(),
         generation: Some(GenerationId(3)),
         as_of: Timestamp(-5),
@@ -44,6 +45,18 @@ fn a_token_comes_back_whole_and_is_compact() {
     let mut none = impression(1);
     none.generation = None;
     assert_eq!(Impression::decode(&none.encode(&KEY), &KEY), Ok(none));
+}
+
+#[test]
+fn a_list_of_an_experiment_says_which_and_others_are_written_as_before() {
+    let assignment = Assignment { experiment: "arc@12".to_owned(), arm: "new".to_owned() };
+    let tried = Impression { experiment: Some(assignment), ..impression(3) };
+    let token = tried.encode(&KEY);
+    assert_eq!(Impression::decode(&token, &KEY), Ok(tried));
+    assert!(token.starts_with("A_") && impression(3).encode(&KEY).starts_with("Av"), "versions 3 and 2");
+    for length in 0..token.len() {
+        assert!(Impression::decode(&token[..length], &KEY).is_err(), "cut at {length}");
+    }
 }
 
 #[test]
@@ -109,10 +122,12 @@ proptest! {
     #[test]
     fn hostile_bytes_never_panic_even_when_authentic(body in prop::collection::vec(any::<u8>(), 0..200)) {
         let _ = Impression::decode(&codec::seal(&body, &KEY), &KEY);
-        let with_version = [&[1_u8][..], &body].concat();
-        if let Ok(read) = Impression::decode(&codec::seal(&with_version, &KEY), &KEY) {
-            let again = read.encode(&KEY);
-            prop_assert_eq!(Impression::decode(&again, &KEY), Ok(read));
+        for version in 1..=3_u8 {
+            let with_version = [&[version][..], &body].concat();
+            if let Ok(read) = Impression::decode(&codec::seal(&with_version, &KEY), &KEY) {
+                let again = read.encode(&KEY);
+                prop_assert_eq!(Impression::decode(&again, &KEY), Ok(read));
+            }
         }
     }
 }

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use super::built_in::{DEFAULT, built_in};
 use super::document::Recipe;
 use crate::error::{Error, Result};
-use crate::types::Surface;
+use crate::pipeline::experiment::{Assignment, Experiment};
+use crate::types::{Surface, UserId};
 
 /// Every version of every recipe and the active version of each name. A name has an active version from the start:
 /// its first.
@@ -13,13 +14,15 @@ use crate::types::Surface;
 pub struct RecipeBook {
     versions: BTreeMap<(String, u32), Recipe>,
     active: BTreeMap<String, u32>,
+    /// What runs, by surface.
+    running: BTreeMap<Surface, Experiment>,
 }
 
 impl RecipeBook {
     /// The built-in recipes only.
     #[must_use]
     pub fn built_in() -> Self {
-        let mut book = Self { versions: BTreeMap::new(), active: BTreeMap::new() };
+        let mut book = Self { versions: BTreeMap::new(), active: BTreeMap::new(), running: BTreeMap::new() };
         for recipe in built_in() {
             book.insert(recipe);
         }
@@ -48,6 +51,43 @@ impl RecipeBook {
         self.version(name, version)?;
         self.active.insert(name.to_owned(), version);
         Ok(())
+    }
+
+    /// Begins an experiment on its surface, in place of the one that runs there.
+    ///
+    /// # Errors
+    /// `NotFound` when one of its recipes does not exist; `InvalidField` when it is not valid.
+    pub fn run(&mut self, experiment: Experiment) -> Result<()> {
+        experiment
+            .recipes()?
+            .into_iter()
+            .try_for_each(|(name, version)| self.version(name, version).map(drop))?;
+        self.running.insert(experiment.surface.clone(), experiment);
+        Ok(())
+    }
+
+    /// The experiment that runs on a surface.
+    #[must_use]
+    pub fn experiment(&self, surface: &Surface) -> Option<&Experiment> {
+        self.running.get(surface)
+    }
+
+    /// The recipe of a listener's request, and the arm it is of: the one the request names, else that of the listener's
+    /// arm where an experiment with arms runs, else as [`RecipeBook::resolve`].
+    ///
+    /// # Errors
+    /// As [`RecipeBook::resolve`].
+    pub fn assigned(
+        &self,
+        surface: &Surface,
+        reference: Option<&str>,
+        user: &UserId,
+    ) -> Result<(&Recipe, Option<Assignment>)> {
+        let experiment = self.experiment(surface).filter(|_| reference.is_none());
+        let arm = experiment.and_then(|experiment| Some((experiment, experiment.arm_of(user)?)));
+        let Some((experiment, arm)) = arm else { return Ok((self.resolve(surface, reference)?, None)) };
+        let assignment = Assignment { experiment: experiment.reference(), arm: arm.name.clone() };
+        Ok((self.resolve(surface, Some(&arm.recipe))?, Some(assignment)))
     }
 
     /// The recipe of a request: the one it names (`name` or `name@version`), else the active one of its surface,
@@ -133,6 +173,33 @@ mod tests {
         assert_eq!(book.resolve(&surface("radio"), None).unwrap().n, 25);
         assert_eq!(book.resolve(&surface("radio"), Some("radio@1")).unwrap().n, 10);
         assert_eq!(book.iter().filter(|(recipe, active)| recipe.name == "radio" && *active).count(), 1);
+    }
+
+    #[test]
+    fn a_running_experiment_gives_each_listener_the_recipe_of_their_arm_unless_the_request_names_one() {
+        let mut book = RecipeBook::built_in();
+        let text = r#"{"surface": "radio", "name": "arc", "version": 4, "arms": [
+            {"name": "now", "recipe": "radio@1"}, {"name": "new", "recipe": "daily_mix@1"}]}"#;
+        let experiment: Experiment = serde_json::from_str(text).unwrap();
+        let mut missing = experiment.clone();
+        missing.arms[1].recipe = "daily_mix@7".to_owned();
+        assert_eq!(book.run(missing).unwrap_err().to_string(), "recipe not found. id=`daily_mix@7`");
+        book.run(experiment.clone()).unwrap();
+        let mut arms = [0, 0];
+        for number in 0..100 {
+            let user = UserId::new(format!("u{number}")).unwrap();
+            let (recipe, assignment) = book.assigned(&surface("radio"), None, &user).unwrap();
+            let assignment = assignment.unwrap();
+            assert_eq!(assignment.experiment, "arc@4");
+            let place = usize::from(assignment.arm == "new");
+            assert_eq!(recipe.reference(), experiment.arms[place].recipe);
+            arms[place] += 1;
+            let named = book.assigned(&surface("radio"), Some("default"), &user).unwrap();
+            assert_eq!((named.0.reference(), named.1), ("default@1".to_owned(), None));
+            let elsewhere = book.assigned(&surface("top_mixes"), None, &user).unwrap();
+            assert_eq!((elsewhere.0.reference(), elsewhere.1), ("top_mixes@1".to_owned(), None));
+        }
+        assert!(arms[0] > 30 && arms[1] > 30, "{arms:?}");
     }
 
     #[test]

@@ -129,7 +129,8 @@ impl Recipe {
     }
 }
 
-fn is_name(name: &str) -> bool {
+/// Whether a name is one of a recipe.
+pub(crate) fn is_name(name: &str) -> bool {
     (1..=RECIPE_NAME_BYTES_MAX).contains(&name.len())
         && name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-'))
 }

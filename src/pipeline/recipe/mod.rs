@@ -14,6 +14,7 @@ mod patch;
 
 pub use book::{RecipeBook, request_seed};
 pub use built_in::{COLLABORATIVE_ONLY, DEFAULT, built_in};
+pub(crate) use check::is_name;
 pub use check::{DEPTH_MAX, InvalidRecipe, LIST_MAX, RECIPE_NAME_BYTES_MAX, RecipeProblem};
 pub use diff::{Change, diff};
 pub use document::{

@@ -55,6 +55,7 @@ pub(super) fn finish(
         .filter(|list| list.hits.is_empty() && plan.is_asked(list.source))
         .map(|list| format!("source had nothing to offer: {}", list.source.as_str()))
         .collect();
+    degraded.extend(plan.unknown_seeds.iter().map(|id| format!("seed not found: {id}")));
     if reader.statistics_unreadable {
         degraded.push(
             "statistics cannot be read and are derived again: sources that ask them had nothing to offer"
@@ -69,6 +70,7 @@ pub(super) fn finish(
     let reply = Recommendation {
         user_id: Some(request.user_id.clone()),
         recipe: plan.recipe.reference(),
+        experiment: plan.assignment.clone(),
         request_id: plan.request_id.clone(),
         seed: plan.seed,
         cold_start: vector.step.as_str().to_owned(),

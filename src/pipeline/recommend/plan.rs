@@ -7,6 +7,7 @@ use roaring::RoaringBitmap;
 
 use crate::error::{Error, Result};
 use crate::filter::{DenseBits, RuleClass, TrackFilter, compile};
+use crate::pipeline::experiment::Assignment;
 use crate::pipeline::explain::{HardRule, Verdict};
 use crate::pipeline::listener::Listener;
 use crate::pipeline::reader::Reader;
@@ -15,7 +16,7 @@ use crate::pipeline::request::{RecommendRequest, RequestContext};
 use crate::pipeline::retrieve::AllowedTracks;
 use crate::storage::track_shard::TrackView;
 use crate::telemetry::StageClock;
-use crate::types::{Date, Timestamp, TrackOrdinal, TrackRef};
+use crate::types::{Date, Timestamp, TrackId, TrackOrdinal, TrackRef};
 
 /// Which soft windows hold. Hard rules always do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,6 +33,8 @@ pub enum Windows {
 pub struct Plan {
     /// The recipe with the call's overrides.
     pub recipe: Recipe,
+    /// The arm of the listener that chose it, if one did.
+    pub assignment: Option<Assignment>,
     /// List length.
     pub n: usize,
     /// The time.
@@ -48,6 +51,8 @@ pub struct Plan {
     pub class: RuleClass,
     /// Seeds that exist.
     pub seeds: Vec<TrackRef>,
+    /// Seeds that do not.
+    pub unknown_seeds: Vec<TrackId>,
     shards: Vec<ShardRules>,
 }
 
@@ -73,15 +78,22 @@ impl Plan {
         let (Some(as_of), Some(request_id)) = (request.as_of, request.request_id.clone()) else {
             return Err(Error::Internal("as_of and request_id are filled in at the border".to_owned()));
         };
-        let recipe = reader.recipes.resolve(&request.surface, request.recipe.as_deref())?;
+        let asked = request.recipe.as_deref();
+        let (recipe, assignment) = reader.recipes.assigned(&request.surface, asked, &request.user_id)?;
         let recipe = recipe.patched(&request.overrides, request.n)?;
         let recipe = if reader.rules { recipe } else { recipe.without_rules() };
         clock.end("recipe");
         let listener = Listener::load(reader, &request.user_id, as_of, &request.context)?;
         clock.end("listener");
         let class = if recipe.rules { listener.rule_class() } else { RuleClass::Live };
-        let seeds: Vec<TrackRef> = request.seeds.iter().filter_map(|id| reader.find(id)).collect();
-        if let (true, Some(missing)) = (seeds.is_empty(), request.seeds.first()) {
+        let (mut seeds, mut unknown_seeds) = (Vec::new(), Vec::new());
+        for id in &request.seeds {
+            match reader.find(id) {
+                Some(track) => seeds.push(track),
+                None => unknown_seeds.push(id.clone()),
+            }
+        }
+        if let (true, Some(missing)) = (seeds.is_empty(), unknown_seeds.first()) {
             return Err(Error::not_found("track", missing));
         }
         let filter = with_release_window(&request.filter, &recipe, as_of);
@@ -109,7 +121,9 @@ impl Plan {
             context: request.context.clone(),
             class,
             seeds,
+            unknown_seeds,
             recipe,
+            assignment,
             shards,
         })
     }

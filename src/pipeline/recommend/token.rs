@@ -33,6 +33,7 @@ pub(super) fn token(
         user_key: key_of(request.user_id.as_str()),
         request_id: plan.request_id.clone(),
         recipe: plan.recipe.reference(),
+        experiment: plan.assignment.clone(),
         surface: request.surface.as_str().to_owned(),
         generation: reader.generation,
         as_of: plan.as_of,

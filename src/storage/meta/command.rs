@@ -9,9 +9,10 @@ use crate::{
     types::{GenerationId, SpaceSpec},
 };
 
-const VERSION: u16 = 2;
-/// Entries that version 1 knows are written as it wrote them.
+const VERSION: u16 = 3;
+/// Entries are written as the first version that knows them wrote them.
 const FIRST_VERSION: u16 = 1;
+const USER_SHARDS_VERSION: u16 = 2;
 
 /// One log entry of the meta group.
 #[derive(Debug, Clone, PartialEq, Archive, RkyvSerialize, RkyvDeserialize)]
@@ -73,6 +74,23 @@ pub enum MetaCommand {
         /// 1 to 64.
         count: u16,
     },
+    /// Stores an experiment as the next version of its surface's and begins it, in place of the one that runs there.
+    /// The newest version once more is begun again and stays that version. Answered by [`MetaReply::Experiment`]. Since
+    /// version 3.
+    PutExperiment {
+        /// The surface.
+        surface: String,
+        /// The validated document, opaque here.
+        document: String,
+        /// Names and versions of the stored recipes that it needs (built-in ones are always there).
+        needs: Vec<(String, u32)>,
+    },
+    /// Ends the experiment that runs on a surface; fine when none does. Answered by [`MetaReply::Experiment`] with the
+    /// newest version. Since version 3.
+    StopExperiment {
+        /// The surface.
+        surface: String,
+    },
 }
 
 /// The answer to a meta command.
@@ -93,7 +111,7 @@ pub enum MetaReply {
     Key(Vec<u8>),
     /// The caller named something that does not exist.
     NotFound {
-        /// `generation` or `recipe`.
+        /// What it was taken for.
         what: Named,
         /// Its id.
         id: String,
@@ -107,6 +125,11 @@ pub enum MetaReply {
     },
     /// The state forbids it.
     Conflict(String),
+    /// Done; this version is begun or ended.
+    Experiment {
+        /// The version, counted by surface.
+        version: u32,
+    },
 }
 
 /// What a caller may name that does not exist.
@@ -116,6 +139,8 @@ pub enum Named {
     Generation,
     /// A recipe.
     Recipe,
+    /// An experiment, by its surface.
+    Experiment,
 }
 
 /// A field of a command.
@@ -133,6 +158,10 @@ pub enum Field {
     Metrics,
     /// The number of user shards.
     UserShards,
+    /// A surface's name.
+    Surface,
+    /// An experiment.
+    Experiment,
 }
 
 impl Field {
@@ -144,6 +173,8 @@ impl Field {
             Self::Key => "key",
             Self::Metrics => "metrics",
             Self::UserShards => "user_shards",
+            Self::Surface => "surface",
+            Self::Experiment => "experiment",
         }
     }
 }
@@ -154,7 +185,11 @@ impl MetaCommand {
     /// # Errors
     /// As [`codec::encode`].
     pub fn encode(&self) -> Result<Vec<u8>> {
-        let version = if matches!(self, Self::SetUserShards { .. }) { VERSION } else { FIRST_VERSION };
+        let version = match self {
+            Self::PutExperiment { .. } | Self::StopExperiment { .. } => VERSION,
+            Self::SetUserShards { .. } => USER_SHARDS_VERSION,
+            _ => FIRST_VERSION,
+        };
         codec::encode(version, self)
     }
 
@@ -192,6 +227,7 @@ impl MetaReply {
         match self {
             Self::NotFound { what: Named::Generation, id } => Err(Error::not_found("generation", id)),
             Self::NotFound { what: Named::Recipe, id } => Err(Error::not_found("recipe", id)),
+            Self::NotFound { what: Named::Experiment, id } => Err(Error::not_found("experiment", id)),
             Self::Invalid { field, reason } => Err(Error::invalid(field.as_str(), reason)),
             Self::Conflict(reason) => Err(Error::Conflict(reason)),
             done => Ok(done),

@@ -50,6 +50,8 @@ impl From<StateFirst> for MetaState {
             active_recipes,
             keys,
             user_shards: None,
+            experiments: BTreeMap::new(),
+            running: BTreeMap::new(),
         }
     }
 }

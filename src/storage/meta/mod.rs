@@ -1,7 +1,8 @@
-//! The meta group's state: spaces, generations, recipes, keys.
+//! The meta group's state: spaces, generations, recipes, experiments, keys.
 //!
 //! Invariants: changed only by log entries, the same on every replica; at most one generation is active, and only a
-//! complete one; generation numbers and recipe versions are never used twice, and stored recipes never change.
+//! complete one; generation numbers and versions of recipes and experiments are never used twice, and stored ones never
+//! change; what an experiment needs is there, since no recipe ever goes.
 //!
 //! Absent on purpose: built-in recipes (they are code; stored ones come after them), what a recipe means (a document
 //! is text here), vectors and their counts (shards know them, and tell them when a generation is to be activated),
@@ -10,9 +11,12 @@
 mod command;
 mod first;
 mod generation;
+mod second;
 mod state;
 mod store;
 
+#[cfg(test)]
+mod golden_tests;
 #[cfg(test)]
 mod tests;
 

@@ -12,6 +12,7 @@ use crate::types::{GenerationId, SpaceName, SpaceSpec, USER_SHARDS_MAX};
 
 const NAME_BYTES_MAX: usize = 256;
 const KEY_BYTES_MAX: usize = 1024;
+const EXPERIMENT_BYTES_MAX: usize = 64 << 10;
 
 /// Everything the meta group knows. Small; read as one immutable value.
 #[derive(Debug, Clone, PartialEq, Archive, RkyvSerialize, RkyvDeserialize)]
@@ -30,6 +31,10 @@ pub struct MetaState {
     pub(super) keys: BTreeMap<String, Vec<u8>>,
     /// `None`: not decided, or decided before this was kept; then there is one.
     pub(super) user_shards: Option<u16>,
+    /// Documents by surface and version.
+    pub(super) experiments: BTreeMap<(String, u32), String>,
+    /// The version that runs, by surface.
+    pub(super) running: BTreeMap<String, u32>,
 }
 
 /// A generation as it is kept.
@@ -53,6 +58,8 @@ impl Default for MetaState {
             active_recipes: BTreeMap::new(),
             keys: BTreeMap::new(),
             user_shards: None,
+            experiments: BTreeMap::new(),
+            running: BTreeMap::new(),
         }
     }
 }
@@ -120,6 +127,14 @@ impl MetaState {
         self.user_shards
     }
 
+    /// Stored experiments by surface and version: their documents, and whether each runs.
+    pub fn experiments(&self) -> impl Iterator<Item = (&str, u32, &str, bool)> {
+        self.experiments.iter().map(|((surface, version), document)| {
+            let runs = self.running.get(surface) == Some(version);
+            (surface.as_str(), *version, document.as_str(), runs)
+        })
+    }
+
     /// Applies a command: the state changes, or the reply says why not.
     pub fn apply(&mut self, command: MetaCommand) -> MetaReply {
         match command {
@@ -134,6 +149,10 @@ impl MetaState {
             }
             MetaCommand::SetKey { name, key, replace } => self.set_key(name, key, replace),
             MetaCommand::SetUserShards { count } => self.set_user_shards(count),
+            MetaCommand::PutExperiment { surface, document, needs } => {
+                self.put_experiment(surface, document, &needs)
+            }
+            MetaCommand::StopExperiment { surface } => self.stop_experiment(surface),
         }
     }
 
@@ -248,6 +267,45 @@ impl MetaState {
         }
         self.active_recipes.insert(name.clone(), version);
         MetaReply::Recipe { name, version }
+    }
+
+    fn put_experiment(&mut self, surface: String, document: String, needs: &[(String, u32)]) -> MetaReply {
+        if surface.is_empty() || surface.len() > NAME_BYTES_MAX {
+            return invalid(Field::Surface, format!("surface must have 1 to {NAME_BYTES_MAX} bytes"));
+        }
+        if document.len() > EXPERIMENT_BYTES_MAX {
+            let bytes = document.len();
+            return invalid(
+                Field::Experiment,
+                format!("must have at most {EXPERIMENT_BYTES_MAX} bytes. bytes=`{bytes}`"),
+            );
+        }
+        if let Some((name, version)) = needs.iter().find(|needed| !self.recipes.contains_key(*needed)) {
+            return MetaReply::NotFound { what: Named::Recipe, id: format!("{name}@{version}") };
+        }
+        let version = match self.newest_experiment(&surface) {
+            Some((newest, same)) if *same == document => newest,
+            Some((u32::MAX, _)) => {
+                return MetaReply::Conflict(format!("versions are used up. surface=`{surface}`"));
+            }
+            newest => newest.map_or(1, |(newest, _)| newest + 1),
+        };
+        self.experiments.insert((surface.clone(), version), document);
+        self.running.insert(surface, version);
+        MetaReply::Experiment { version }
+    }
+
+    fn stop_experiment(&mut self, surface: String) -> MetaReply {
+        let Some((version, _)) = self.newest_experiment(&surface) else {
+            return MetaReply::NotFound { what: Named::Experiment, id: surface };
+        };
+        self.running.remove(&surface);
+        MetaReply::Experiment { version }
+    }
+
+    fn newest_experiment(&self, surface: &str) -> Option<(u32, &String)> {
+        let range = (surface.to_owned(), 0)..=(surface.to_owned(), u32::MAX);
+        self.experiments.range(range).next_back().map(|((_, version), document)| (*version, document))
     }
 
     fn set_key(&mut self, name: String, key: Vec<u8>, replace: bool) -> MetaReply {

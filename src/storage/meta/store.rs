@@ -13,6 +13,7 @@ use segue_storage_format::{BlobFile, Damage, FormatErrorKind, Verify, VerifyRepo
 use super::{
     command::{MetaCommand, MetaReply},
     first::StoredFirst,
+    second::StoredSecond,
     state::MetaState,
 };
 use crate::{
@@ -26,8 +27,8 @@ use crate::{
 
 /// The schema of the file's payload.
 const SCHEMA: u32 = 1;
-/// 1: as in [`super::first`]. 2: with the number of user shards.
-const VERSION: u16 = 2;
+/// 1: as in [`super::first`]. 2: with the number of user shards, [`super::second`]. 3: with experiments.
+const VERSION: u16 = 3;
 /// Written in turns, so the file before the newest one is there too.
 const FILES: [&str; 2] = ["meta-0", "meta-1"];
 
@@ -227,11 +228,17 @@ fn read(dir: &Path, name: &str) -> Result<Option<Stored>> {
 
 /// Reads what any version up to this one has written.
 fn decode(bytes: &[u8]) -> Result<Stored> {
-    if codec::version(bytes)? > 1 {
-        return codec::decode(VERSION, bytes);
+    match codec::version(bytes)? {
+        0 | 1 => {
+            let StoredFirst { index, term, state } = codec::decode(1, bytes)?;
+            Ok(Stored { index, term, state: state.into() })
+        }
+        2 => {
+            let StoredSecond { index, term, state } = codec::decode(2, bytes)?;
+            Ok(Stored { index, term, state: state.into() })
+        }
+        _ => codec::decode(VERSION, bytes),
     }
-    let StoredFirst { index, term, state } = codec::decode(1, bytes)?;
-    Ok(Stored { index, term, state: state.into() })
 }
 
 /// Damage is `Corrupt`; a newer format is not damage and must not be repaired away.

@@ -26,27 +26,32 @@ fn gram() -> GramData {
     }
 }
 
-fn create() -> MetaCommand {
+pub(super) fn create() -> MetaCommand {
     MetaCommand::CreateGeneration { dim: 2, gram: Some(gram()) }
 }
 
-fn activate(id: u32) -> MetaCommand {
+pub(super) fn activate(id: u32) -> MetaCommand {
     MetaCommand::ActivateGeneration { id: GenerationId(id), contents: FULL }
 }
 
-fn set_key(key: &[u8], replace: bool) -> MetaCommand {
+pub(super) fn set_key(key: &[u8], replace: bool) -> MetaCommand {
     MetaCommand::SetKey { name: "impression".to_owned(), key: key.to_vec(), replace }
 }
 
-fn states(state: &MetaState) -> Vec<(u32, GenerationState)> {
+pub(super) fn put_experiment(surface: &str, document: &str, needs: &[(&str, u32)]) -> MetaCommand {
+    let needs = needs.iter().map(|(name, version)| ((*name).to_owned(), *version)).collect();
+    MetaCommand::PutExperiment { surface: surface.to_owned(), document: document.to_owned(), needs }
+}
+
+pub(super) fn states(state: &MetaState) -> Vec<(u32, GenerationState)> {
     state.generations().map(|info| (info.id.0, info.state)).collect()
 }
 
-fn open(dir: &Path) -> MetaStore {
+pub(super) fn open(dir: &Path) -> MetaStore {
     MetaStore::open(dir).unwrap().store
 }
 
-fn run(store: &MetaStore, command: &MetaCommand) -> MetaReply {
+pub(super) fn run(store: &MetaStore, command: &MetaCommand) -> MetaReply {
     let data = command.encode().unwrap();
     let entry = LogEntry { index: store.applied().index + 1, term: 2, data: &data };
     MetaReply::decode(&store.apply(&[entry]).unwrap()[0]).unwrap()
@@ -169,6 +174,52 @@ fn recipe_versions_follow_the_built_in_ones_and_never_change() {
 }
 
 #[test]
+fn experiments_are_versions_of_their_surface_and_commands_may_come_twice() {
+    let mut state = MetaState::default();
+    let begun = |version| MetaReply::Experiment { version };
+    let stop = || MetaCommand::StopExperiment { surface: "radio".to_owned() };
+    let runs = |state: &MetaState| {
+        state
+            .experiments()
+            .filter(|found| found.3)
+            .map(|found| (found.0.to_owned(), found.1))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        state.apply(stop()).into_result().unwrap_err().to_string(),
+        "experiment not found. id=`radio`"
+    );
+    assert_eq!(
+        state.apply(put_experiment("radio", "a", &[("radio", 2)])),
+        MetaReply::NotFound { what: Named::Recipe, id: "radio@2".to_owned() }
+    );
+    let put = MetaCommand::PutRecipe { name: "radio".to_owned(), document: "d".to_owned(), built_in: 1 };
+    state.apply(put);
+    for _ in 0..2 {
+        assert_eq!(state.apply(put_experiment("radio", "a", &[("radio", 2)])), begun(1));
+    }
+    for _ in 0..2 {
+        assert_eq!(state.apply(put_experiment("radio", "b", &[])), begun(2));
+    }
+    assert_eq!(state.apply(put_experiment("home", "a", &[])), begun(1));
+    assert_eq!(runs(&state), [("home".to_owned(), 1), ("radio".to_owned(), 2)]);
+    for _ in 0..2 {
+        assert_eq!(state.apply(stop()), begun(2));
+    }
+    assert_eq!(runs(&state), [("home".to_owned(), 1)]);
+    assert_eq!(state.apply(put_experiment("radio", "b", &[])), begun(2), "begun again");
+    assert_eq!(state.apply(put_experiment("radio", "a", &[])), begun(3), "not the newest: a new version");
+    let before = state.clone();
+    let long = "x".repeat((64 << 10) + 1);
+    for (surface, document, wrong) in [("", "a", Field::Surface), ("radio", long.as_str(), Field::Experiment)]
+    {
+        let reply = state.apply(put_experiment(surface, document, &[]));
+        assert!(matches!(reply, MetaReply::Invalid { field, .. } if field == wrong), "{reply:?}");
+    }
+    assert_eq!(state, before);
+}
+
+#[test]
 fn the_first_key_stays_until_it_is_replaced_on_purpose() {
     let mut state = MetaState::default();
     assert_eq!(state.apply(set_key(b"one", false)), MetaReply::Key(b"one".to_vec()));
@@ -258,65 +309,7 @@ fn the_number_of_user_shards_is_decided_once() {
 #[test]
 fn entries_that_version_1_knows_are_written_as_it_wrote_them() {
     let version = |command: MetaCommand| codec::version(&command.encode().unwrap()).unwrap();
+    let stop = MetaCommand::StopExperiment { surface: "radio".to_owned() };
     assert_eq!((version(create()), version(MetaCommand::SetUserShards { count: 2 })), (1, 2));
-}
-
-/// A folder of golden files.
-fn golden(version: &str) -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("src/storage/meta/golden").join(version)
-}
-
-/// What the golden file of version 2 holds.
-fn golden_store(dir: &Path) -> MetaStore {
-    let store = open(dir);
-    let document = "{\"name\":\"radio\"}".to_owned();
-    let put = MetaCommand::PutRecipe { name: "radio".to_owned(), document, built_in: 1 };
-    let use_it = MetaCommand::ActivateRecipe { name: "radio".to_owned(), version: 2, built_in: 1 };
-    let last = MetaCommand::SetUserShards { count: 5 };
-    for command in [create(), activate(1), set_key(b"key", false), put, use_it, last] {
-        assert!(!matches!(run(&store, &command), MetaReply::Conflict(_)));
-    }
-    store
-}
-
-#[test]
-fn a_state_of_version_1_opens_and_is_of_one_user_shard() {
-    let dir = tempfile::tempdir().unwrap();
-    fs::copy(golden("v1").join("meta-0"), dir.path().join("meta-0")).unwrap();
-    let opened = MetaStore::open(dir.path()).unwrap();
-    let state = opened.store.state();
-    assert_eq!((opened.applied.index, state.spaces().count(), state.user_shards()), (13, 3, None));
-    assert_eq!(states(&state), [(1, GenerationState::Building)]);
-    assert_eq!(state.recipes().map(|(name, version, _)| (name, version)).collect::<Vec<_>>(), [("radio", 2)]);
-    assert_eq!(state.active_recipes().collect::<Vec<_>>(), [("radio", 2)]);
-    assert_eq!(state.key("impression").unwrap().len(), 32);
-    // As a snapshot, too; and it goes on from there in today's version.
-    let file = segue_storage_format::BlobFile::open(
-        &golden("v1").join("meta-0"),
-        segue_storage_format::Verify::Full,
-    );
-    let words = file.unwrap().payload_up_to(1).unwrap().to_vec();
-    let other = tempfile::tempdir().unwrap();
-    let store = open(other.path());
-    store.install(&words, opened.applied).unwrap();
-    assert_eq!(store.state(), state);
-    run(&store, &create());
-    assert_eq!(open(other.path()).state().generations().count(), 2);
-}
-
-/// `SEGUE_WRITE_GOLDEN=1` writes the file anew: only for a new version.
-#[test]
-fn the_golden_state_of_version_2_is_what_todays_writer_writes() {
-    let (path, dir) = (golden("v2").join("meta-0"), tempfile::tempdir().unwrap());
-    let store = golden_store(dir.path());
-    // Six entries, written in turns: the last is in the second file.
-    let written = fs::read(dir.path().join("meta-1")).unwrap();
-    if std::env::var_os("SEGUE_WRITE_GOLDEN").is_some() {
-        fs::write(&path, &written).unwrap();
-    }
-    assert_eq!(fs::read(&path).unwrap(), written);
-    let copy = tempfile::tempdir().unwrap();
-    fs::copy(&path, copy.path().join("meta-0")).unwrap();
-    assert_eq!(*open(copy.path()).state(), *store.state());
-    assert_eq!(store.state().user_shards(), Some(5));
+    assert_eq!((version(put_experiment("radio", "a", &[])), version(stop)), (3, 3));
 }

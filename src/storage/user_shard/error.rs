@@ -58,6 +58,13 @@ pub enum UserShardError {
         #[source]
         source: Box<Error>,
     },
+    /// The caller does not wait any more.
+    #[error("the caller's deadline has passed")]
+    Late {
+        /// [`Error::Timeout`].
+        #[source]
+        source: Box<Error>,
+    },
     /// The operating system refused.
     #[error("{action} failed. path=`{path}`")]
     Io {
@@ -108,7 +115,9 @@ impl From<UserShardError> for Error {
                 Self::DiskFull { path }
             }
             UserShardError::Io { action, path, source } => Self::Io { action: action.into(), path, source },
-            UserShardError::Command { source, .. } | UserShardError::Elsewhere { source } => *source,
+            UserShardError::Command { source, .. }
+            | UserShardError::Elsewhere { source }
+            | UserShardError::Late { source } => *source,
             UserShardError::CorruptValue { .. } | UserShardError::CorruptFiles { .. } => Self::Corrupt(text),
             UserShardError::Locked { .. } | UserShardError::Stalled { .. } => Self::Unavailable(text),
             UserShardError::OutOfOrder { .. } => Self::Internal(text),

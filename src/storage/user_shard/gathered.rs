@@ -13,7 +13,7 @@ use super::{
     vectors::nearest_of,
     view::UserView,
 };
-use crate::types::{GenerationId, Region, SpaceName, TrackId, TrackRef, UserId};
+use crate::types::{Deadline, GenerationId, Region, SpaceName, TrackId, TrackRef, UserId};
 
 impl UserShards {
     /// How many users there are; of shards elsewhere, as of a moment ago.
@@ -179,7 +179,7 @@ impl UserShards {
         Ok(found)
     }
 
-    /// As [`UserShard::similar_users`], over all shards.
+    /// As [`UserShard::similar_users`], over all shards. Shards elsewhere know no deadline: they are waited for for some seconds.
     ///
     /// # Errors
     /// Damage, I/O; the nodes that were asked.
@@ -190,6 +190,7 @@ impl UserShards {
         query: &[f32],
         k: usize,
         except: Option<&UserId>,
+        deadline: Deadline,
     ) -> Result<Vec<(UserId, f32)>> {
         let question = || UserQuestion::Similar {
             space: space.clone(),
@@ -198,7 +199,7 @@ impl UserShards {
             k: u32::try_from(k).unwrap_or(u32::MAX),
             except: except.cloned(),
         };
-        let here = |shard: &UserShard| shard.similar_users(space, generation, query, k, except);
+        let here = |shard: &UserShard| shard.similar_users(space, generation, query, k, except, deadline);
         let found = self.gather(here, question, |answer| match answer {
             UserAnswer::Similar(found) => Ok(found),
             other => Err(unexpected(&other)),

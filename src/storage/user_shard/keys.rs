@@ -20,7 +20,9 @@
 //! 4,096, so a user's first byte is below 0x10, and a slot range is one range of keys (plus one a generation).
 //! Ids hold no control characters, so 0x00 ends them and sorts shorter ids first.
 
-use crate::types::{Region, ShardId, SpaceName, Timestamp, TrackId, TrackOrdinal, TrackRef, UserId, slot_of};
+use crate::types::{
+    Region, ShardId, Slot, SpaceName, Timestamp, TrackId, TrackOrdinal, TrackRef, UserId, slot_of,
+};
 
 pub(super) const RECORD: u8 = 0x01;
 pub(super) const HISTORY: u8 = 0x02;
@@ -49,6 +51,11 @@ fn day_bytes(day: i32) -> [u8; 4] {
 
 fn time_bytes(at: Timestamp) -> [u8; 8] {
     (at.0.cast_unsigned() ^ (1 << 63)).to_be_bytes()
+}
+
+/// Where the users of a slot begin.
+pub(super) fn slot(slot: Slot) -> Vec<u8> {
+    slot.0.to_be_bytes().to_vec()
 }
 
 /// `slot | user id | 00`.

@@ -33,6 +33,7 @@ mod garbage;
 mod gathered;
 mod history;
 mod keys;
+mod list;
 mod options;
 mod question;
 mod rows;

@@ -10,14 +10,17 @@ use rkyv::{Archive, Deserialize as RkyvDeserialize, Serialize as RkyvSerialize};
 
 use super::command::LoadState;
 use super::error::{Result, UserShardError};
+use super::list::{rows_of, users_page};
 use super::shard::UserShard;
 use super::view::{PlayRecord, UserView};
 use crate::storage::codec;
-use crate::types::{GenerationId, Region, SpaceName, Timestamp, TrackId, TrackRef, User, UserId};
+use crate::types::{
+    Deadline, GenerationId, Region, Slot, SpaceName, Timestamp, TrackId, TrackRef, User, UserId,
+};
 
 const VERSION: u16 = 1;
 /// Bytes after which a page is full.
-const PAGE_BYTES: usize = 4 << 20;
+pub(super) const PAGE_BYTES: usize = 4 << 20;
 
 /// A question to one shard.
 #[derive(Debug, Clone, PartialEq, Archive, RkyvSerialize, RkyvDeserialize)]
@@ -111,6 +114,13 @@ pub enum UserQuestion {
         since: Timestamp,
         /// and until this one.
         until: Timestamp,
+    },
+    /// Records in key order, from a slot on; answered as [`UserQuestion::List`] is. Not known to the first programs.
+    ListFrom {
+        /// The first slot.
+        slot: Slot,
+        /// At most so many.
+        limit: u32,
     },
 }
 
@@ -236,7 +246,12 @@ impl UserShard {
                 let vectors = users.iter().map(|user| self.vector(space, *generation, user));
                 UserAnswer::Vectors(vectors.collect::<Result<_>>()?)
             }
-            UserQuestion::List { after, limit } => self.users_page(after.as_ref(), *limit as usize)?,
+            UserQuestion::List { after, limit } => {
+                users_page(self.list_users(after.as_ref(), rows_of(*limit))?)
+            }
+            UserQuestion::ListFrom { slot, limit } => {
+                users_page(self.list_users_from(*slot, rows_of(*limit))?)
+            }
             UserQuestion::Waiting(tracks) => {
                 let waiting = tracks.iter().map(|track| self.is_waited_for(track));
                 UserAnswer::Flags(waiting.collect::<Result<_>>()?)
@@ -251,7 +266,14 @@ impl UserShard {
                 UserAnswer::Sample(self.sample(space, *generation, *skip as usize, *limit as usize)?)
             }
             UserQuestion::Similar { space, generation, query, k, except } => {
-                let found = self.similar_users(space, *generation, query, *k as usize, except.as_ref());
+                let found = self.similar_users(
+                    space,
+                    *generation,
+                    query,
+                    *k as usize,
+                    except.as_ref(),
+                    Deadline::NEVER,
+                );
                 UserAnswer::Similar(found?)
             }
             UserQuestion::Trends { region, from_day, to_day, after } => {
@@ -345,38 +367,10 @@ impl UserShard {
         let has_more = self.for_each_view(after, stride.max(1), &mut visit)?.is_break();
         Ok(UserAnswer::Views(page, last.filter(|_| has_more)))
     }
-
-    fn users_page(&self, after: Option<&UserId>, limit: usize) -> Result<UserAnswer> {
-        let (mut users, mut next) = self.list_users(after, limit.min(LIST_ROWS))?;
-        let mut bytes = 0;
-        let fits = users.iter().take_while(|user| {
-            let is_first = bytes == 0;
-            bytes += record_bytes(user);
-            is_first || bytes < PAGE_BYTES
-        });
-        let fits = fits.count();
-        if fits < users.len() {
-            users.truncate(fits);
-            next = users.last().map(|user| user.user_id.clone());
-        }
-        Ok(UserAnswer::Users(users, next))
-    }
 }
 
 /// Rows of a page of counts.
 const TREND_ROWS: usize = PAGE_BYTES / size_of::<(TrackRef, u64)>();
-/// Rows of a page of records.
-const LIST_ROWS: usize = 1_024;
-
-/// Bytes of a record, roughly.
-fn record_bytes(user: &User) -> usize {
-    let artists = user.blocked_artists.iter().chain(&user.followed_artists).chain(&user.onboarding_artists);
-    let artists: usize = artists.map(|artist| artist.as_str().len() + 16).sum();
-    let tracks: usize = user.blocked_tracks.iter().map(|track| track.as_str().len() + 16).sum();
-    let friends: usize = user.friends.iter().map(|friend| friend.as_str().len() + 16).sum();
-    256 + artists + tracks + friends + user.onboarding_genres.len() * 64
-}
-
 /// An answer of another kind than was asked for.
 pub(super) fn unexpected(answer: &UserAnswer) -> UserShardError {
     let kind = format!("{answer:?}");

@@ -21,7 +21,7 @@ use super::{
     garbage::Garbage,
     keys,
     options::UserShardOptions,
-    rows::{ShardRow, UserRecord, decode_search},
+    rows::{ShardRow, decode_search},
     trends::{DayKey, DayPlays},
     value::{damaged, open_row},
     vectors, view,
@@ -249,35 +249,6 @@ impl UserShard {
             Ok(ControlFlow::Continue(()))
         })?;
         Ok(searches)
-    }
-
-    /// Users in key order (slot, then id) after a cursor, at most `limit`; and the next cursor if there are more.
-    ///
-    /// Cost: one seek a user.
-    ///
-    /// # Errors
-    /// Damage, I/O.
-    pub fn list_users(&self, cursor: Option<&UserId>, limit: usize) -> Result<(Vec<User>, Option<UserId>)> {
-        let inner = self.inner();
-        let snapshot = inner.engine.snapshot();
-        let mut from = cursor.map_or_else(Vec::new, |user| keys::user_end(&keys::user(user)));
-        let mut users = Vec::new();
-        while users.len() <= limit {
-            let mut found = None;
-            snapshot.scan(&from, &keys::USERS_END, |key, value| {
-                found = Some((key.to_vec(), value.to_vec()));
-                Ok(ControlFlow::Break(()))
-            })?;
-            // A user's record is their first row.
-            let Some((key, value)) = found else { break };
-            let record = UserRecord::decode(&value).map_err(|what| damaged(&key, what))?;
-            from = keys::user_end(&keys::user(&record.user.user_id));
-            users.push(record.user);
-        }
-        let has_more = users.len() > limit;
-        users.truncate(limit);
-        let next = users.last().filter(|_| has_more).map(|user| user.user_id.clone());
-        Ok((users, next))
     }
 
     /// How many users there are.

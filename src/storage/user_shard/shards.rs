@@ -15,7 +15,7 @@ use super::{
     shard::UserShard,
     view::UserView,
 };
-use crate::types::{GenerationId, SpaceName, Timestamp, User, UserId, shard_of_slot, slot_of};
+use crate::types::{GenerationId, Slot, SpaceName, Timestamp, User, UserId, shard_of_slot, slot_of};
 
 /// The shards, in the order of the slots they own. Cheap to clone.
 #[derive(Clone)]
@@ -222,13 +222,28 @@ impl UserShards {
     /// # Errors
     /// Damage, I/O; the node that was asked.
     pub fn list_users(&self, cursor: Option<&UserId>, limit: usize) -> Result<(Vec<User>, Option<UserId>)> {
+        self.list(cursor.map_or(Start::Slot(Slot(0)), |user| Start::After(user.clone())), limit)
+    }
+
+    /// As [`UserShard::list_users_from`], over all shards.
+    ///
+    /// # Errors
+    /// Damage, I/O; the node that was asked.
+    pub fn list_users_from(&self, slot: Slot, limit: usize) -> Result<(Vec<User>, Option<UserId>)> {
+        self.list(Start::Slot(slot), limit)
+    }
+
+    fn list(&self, mut start: Start, limit: usize) -> Result<(Vec<User>, Option<UserId>)> {
         let mut users: Vec<User> = Vec::new();
-        let mut cursor = cursor.cloned();
-        for place in cursor.as_ref().map_or(0, |user| self.place_of(user))..self.count() {
+        let first = match &start {
+            Start::After(user) => self.place_of(user),
+            Start::Slot(slot) => shard_of_slot(*slot, u16::try_from(self.count()).unwrap_or(u16::MAX)),
+        };
+        for place in first..self.count() {
             loop {
                 // One more than there is room for tells whether there is more.
                 let room = limit - users.len();
-                let (more, next) = self.list_at(place, cursor.as_ref(), room.max(1))?;
+                let (more, next) = self.list_at(place, &start, room.max(1))?;
                 if room == 0 {
                     if more.is_empty() {
                         break;
@@ -238,29 +253,40 @@ impl UserShards {
                 }
                 users.extend(more);
                 match next {
-                    Some(next) if users.len() < limit => cursor = Some(next),
+                    Some(next) if users.len() < limit => start = Start::After(next),
                     Some(next) => return Ok((users, Some(next))),
                     None => break,
                 }
             }
-            cursor = None;
+            start = Start::Slot(Slot(0));
         }
         Ok((users, None))
     }
 
-    fn list_at(
-        &self,
-        place: usize,
-        after: Option<&UserId>,
-        limit: usize,
-    ) -> Result<(Vec<User>, Option<UserId>)> {
-        let Some(shard) = self.at(place) else {
-            let limit = u32::try_from(limit).unwrap_or(u32::MAX);
-            return match self.ask(place, &UserQuestion::List { after: after.cloned(), limit })? {
-                UserAnswer::Users(users, next) => Ok((users, next)),
-                other => Err(unexpected(&other)),
+    fn list_at(&self, place: usize, start: &Start, limit: usize) -> Result<(Vec<User>, Option<UserId>)> {
+        if let Some(shard) = self.at(place) {
+            return match start {
+                Start::After(user) => shard.list_users(Some(user), limit),
+                Start::Slot(slot) => shard.list_users_from(*slot, limit),
             };
+        }
+        let limit = u32::try_from(limit).unwrap_or(u32::MAX);
+        let question = match start {
+            Start::After(user) => UserQuestion::List { after: Some(user.clone()), limit },
+            Start::Slot(Slot(0)) => UserQuestion::List { after: None, limit },
+            Start::Slot(slot) => UserQuestion::ListFrom { slot: *slot, limit },
         };
-        shard.list_users(after, limit)
+        match self.ask(place, &question)? {
+            UserAnswer::Users(users, next) => Ok((users, next)),
+            other => Err(unexpected(&other)),
+        }
     }
+}
+
+/// Where a page of listeners begins.
+enum Start {
+    /// With the first of a slot.
+    Slot(Slot),
+    /// With the first behind one.
+    After(UserId),
 }

@@ -6,14 +6,17 @@ use super::{
     apply::Entry,
     command::UserReply,
     engine::Snapshot,
-    error::Result,
+    error::{Result, UserShardError},
     garbage::Garbage,
     keys,
     rows::{GenerationRow, decode_vector, encode_vector},
     shard::UserShard,
     value::damaged,
 };
-use crate::types::{GenerationId, SpaceName, UserId};
+use crate::types::{Deadline, GenerationId, SpaceName, UserId};
+
+/// Vectors that are looked at between two looks at the clock.
+const DEADLINE_EVERY: u32 = 1_024;
 
 /// All generations there were ever vectors of.
 pub(super) fn generations(snapshot: &Snapshot<'_>) -> Result<Vec<(SpaceName, u32, GenerationRow)>> {
@@ -201,7 +204,7 @@ impl UserShard {
     /// Exact: reads every vector of the generation, O(n · dim); sums are in `f64` in one fixed order.
     ///
     /// # Errors
-    /// Damage, I/O.
+    /// Damage, I/O; `Late` soon after the deadline has passed.
     pub fn similar_users(
         &self,
         space: &SpaceName,
@@ -209,6 +212,7 @@ impl UserShard {
         query: &[f32],
         k: usize,
         except: Option<&UserId>,
+        deadline: Deadline,
     ) -> Result<Vec<(UserId, f32)>> {
         let inner = self.inner();
         let snapshot = inner.engine.snapshot();
@@ -219,7 +223,12 @@ impl UserShard {
         }
         let prefix = keys::vectors(space, generation.0);
         let mut best = BinaryHeap::new();
+        let mut looked_at = 0_u32;
         snapshot.scan_prefix(&prefix, |key, value| {
+            if looked_at.is_multiple_of(DEADLINE_EVERY) {
+                deadline.check().map_err(|error| UserShardError::Late { source: Box::new(error) })?;
+            }
+            looked_at += 1;
             let vector = decode_vector(value).map_err(|what| damaged(key, what))?;
             let Some(score) = cosine(&query, norm, vector) else { return Ok(ControlFlow::Continue(())) };
             let user = key.get(prefix.len()..).and_then(keys::user_id_of);

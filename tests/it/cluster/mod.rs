@@ -6,6 +6,7 @@
 mod basics;
 mod behind;
 mod disks;
+mod experiments;
 mod five;
 mod history;
 mod joining;

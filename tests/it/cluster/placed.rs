@@ -74,9 +74,7 @@ impl Ask<'_> {
             list.impression.clear();
             list
         };
-        let similar = |user: &UserId| {
-            (self.similar)(SimilarUsersRequest { user_id: user.clone(), k: 9, generation: None })
-        };
+        let similar = |user: &UserId| (self.similar)(SimilarUsersRequest::new(user.clone(), 9));
         // The last listeners of the world have no vector.
         let with_vector = users().take(40);
         let (mut pages, mut cursor) = (Vec::new(), None);

@@ -1,7 +1,7 @@
 //! Vectors of users.
 
 use super::*;
-use crate::types::{GenerationId, SpaceName};
+use crate::types::{Deadline, GenerationId, SpaceName};
 
 const G: GenerationId = GenerationId(1);
 
@@ -43,7 +43,7 @@ fn a_dropped_generation_is_gone_at_once_and_its_rows_soon() {
     let drop = UserOp::DropGeneration { space: space(), generation: G };
     assert_eq!(shard.run(drop.clone()), UserReply::Done(2_000));
     assert_eq!(shard.shard.vector(&space(), G, &user("u1")).unwrap(), None);
-    assert!(shard.shard.similar_users(&space(), G, &[1.0], 3, None).unwrap().is_empty());
+    assert!(shard.shard.similar_users(&space(), G, &[1.0], 3, None, Deadline::NEVER).unwrap().is_empty());
     assert!(matches!(shard.run(upsert(G, &rows[..1])), UserReply::Refused(_)));
     let shard = shard.reopen();
     assert_eq!(shard.run(drop), UserReply::Done(0));
@@ -68,10 +68,16 @@ fn similar_users_are_exact_with_ties_by_id() {
             ("me", &[1.0, 0.0]),
         ],
     ));
-    let found = shard.shard.similar_users(&space(), G, &[4.0, 0.0], 3, Some(&user("me"))).unwrap();
+    let found =
+        shard.shard.similar_users(&space(), G, &[4.0, 0.0], 3, Some(&user("me")), Deadline::NEVER).unwrap();
     let half = std::f32::consts::FRAC_1_SQRT_2;
     assert_eq!(found, [(user("near"), 1.0), (user("tie-a"), half), (user("tie-b"), half)]);
-    let all = shard.shard.similar_users(&space(), G, &[4.0, 0.0], 99, None).unwrap();
+    let all = shard.shard.similar_users(&space(), G, &[4.0, 0.0], 99, None, Deadline::NEVER).unwrap();
     assert_eq!((all.len(), &all[4]), (5, &(user("far"), -1.0)), "a zero vector is like nobody");
-    assert!(shard.shard.similar_users(&space(), G, &[0.0, 0.0], 3, None).unwrap().is_empty());
+    assert!(
+        shard.shard.similar_users(&space(), G, &[0.0, 0.0], 3, None, Deadline::NEVER).unwrap().is_empty()
+    );
+    let late = Deadline::after(std::time::Duration::ZERO);
+    let late = shard.shard.similar_users(&space(), G, &[4.0, 0.0], 3, None, late).unwrap_err();
+    assert!(matches!(crate::Error::from(late), crate::Error::Timeout { ms: 0 }));
 }

@@ -1,0 +1,60 @@
+//! The operations on experiments. Each may be made twice, so each is tried again.
+
+use super::connection::{Again, Client};
+use crate::api::proto as pb;
+use crate::error::Result;
+use crate::pipeline::experiment::{Experiment, ExperimentReport};
+use crate::types::{Deadline, Surface};
+
+impl Client {
+    /// See [`crate::Segue::put_experiment`].
+    ///
+    /// # Errors
+    /// The server's, and `Unavailable` when it cannot be reached; the same holds for all operations.
+    pub fn put_experiment(&self, experiment: Experiment) -> Result<Experiment> {
+        let message = pb::PutExperimentRequest { experiment: Some(experiment.into()) };
+        let reply = self.call(Again::Yes, Deadline::NEVER, message, |message| {
+            let mut service = self.experiments_stub();
+            async move { service.put(message).await }
+        })?;
+        Ok(<(Experiment, bool)>::try_from(reply)?.0)
+    }
+
+    /// See [`crate::Segue::experiments`].
+    ///
+    /// # Errors
+    /// As above.
+    pub fn experiments(&self) -> Result<Vec<(Experiment, bool)>> {
+        let reply = self.call(Again::Yes, Deadline::NEVER, pb::ListExperimentsRequest {}, |message| {
+            let mut service = self.experiments_stub();
+            async move { service.list(message).await }
+        })?;
+        reply.experiments.into_iter().map(TryInto::try_into).collect()
+    }
+
+    /// See [`crate::Segue::experiment_report`].
+    ///
+    /// # Errors
+    /// As above.
+    pub fn experiment_report(&self, surface: &Surface) -> Result<ExperimentReport> {
+        let message = pb::ShowExperimentRequest { surface: surface.to_string() };
+        let reply = self.call(Again::Yes, Deadline::NEVER, message, |message| {
+            let mut service = self.experiments_stub();
+            async move { service.show(message).await }
+        })?;
+        reply.try_into()
+    }
+
+    /// See [`crate::Segue::stop_experiment`].
+    ///
+    /// # Errors
+    /// As above.
+    pub fn stop_experiment(&self, surface: &Surface) -> Result<Experiment> {
+        let message = pb::StopExperimentRequest { surface: surface.to_string() };
+        let reply = self.call(Again::Yes, Deadline::NEVER, message, |message| {
+            let mut service = self.experiments_stub();
+            async move { service.stop(message).await }
+        })?;
+        Ok(<(Experiment, bool)>::try_from(reply)?.0)
+    }
+}

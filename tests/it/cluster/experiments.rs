@@ -1,0 +1,44 @@
+//! An experiment in a cluster: every node gives a listener the same arm and the same list.
+
+use segue::pipeline::experiment::{Arm, Experiment};
+use segue::types::Surface;
+
+use super::servers::{Node, request, settled, three};
+use crate::support::id;
+
+#[test]
+fn every_node_gives_a_listener_the_same_arm_and_list() {
+    let (mut nodes, world) = three();
+    let arm = |name: &str, recipe: &str| Arm { name: name.to_owned(), recipe: recipe.to_owned(), weight: 1 };
+    let experiment = Experiment {
+        surface: id::<Surface>("discover_weekly"),
+        name: "arc".to_owned(),
+        version: 0,
+        salt: None,
+        arms: vec![arm("now", "discover_weekly@1"), arm("new", "daily_mix@1")],
+        shadow: None,
+    };
+    let put = nodes[0].client().put_experiment(experiment).unwrap();
+    settled(&nodes[1].client(), 3);
+    let ask = |node: &Node| -> Vec<String> {
+        let client = node.client();
+        let list = |user: &segue::types::User| {
+            let mut list = client.recommend(request(&user.user_id)).unwrap();
+            // An election moves it.
+            list.applied.clear();
+            assert_eq!(list.experiment.as_ref().unwrap().arm, put.arm_of(&user.user_id).unwrap().name);
+            serde_json::to_string(&list).unwrap()
+        };
+        world.users.iter().take(30).map(list).collect()
+    };
+    // Asked of a follower at once: a read sees what was acknowledged.
+    let lists = ask(&nodes[2]);
+    assert!(ask(&nodes[0]) == lists && ask(&nodes[1]) == lists, "every node says the same");
+    nodes[2].kill();
+    nodes[2].launch(&[]);
+    nodes[2].running().until_ready();
+    assert!(ask(&nodes[2]) == lists, "and after a restart");
+    assert_eq!(nodes[1].client().stop_experiment(&put.surface).unwrap().version, 1);
+    let after = nodes[2].client().recommend(request(&world.users[0].user_id)).unwrap();
+    assert_eq!(after.experiment, None);
+}
