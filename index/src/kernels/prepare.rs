@@ -1,5 +1,34 @@
 //! Making a query ready: loops that every instruction set compiles for itself from the same lines.
 
+use super::Kernels;
+
+impl Kernels {
+    /// Applies the orthonormal fast Walsh-Hadamard transform. The length is a power of two, at least 64.
+    #[inline]
+    pub fn hadamard(&self, numbers: &mut [f32]) {
+        assert!(numbers.len().is_power_of_two() && numbers.len() >= 64);
+        (self.hadamard)(numbers);
+    }
+
+    /// Rounds finite numbers to signed bytes so that the largest in size becomes 127, and returns its size. Lengths are
+    /// equal multiples of 64.
+    #[inline]
+    pub fn round_bytes(&self, numbers: &[f32], out: &mut [i8]) -> f32 {
+        assert!(numbers.len() == out.len() && numbers.len().is_multiple_of(64));
+        (self.round_bytes)(numbers, out)
+    }
+
+    /// Writes for each four of some finite numbers the sixteen sums with every choice of signs, from minus to plus the largest
+    /// sum as 0 to 255, and returns that largest sum. Bit `i` of an entry's place is set where number `i` is added.
+    ///
+    /// * `table`: four times as long as `numbers`, which is a multiple of 64.
+    #[inline]
+    pub fn sign_table(&self, numbers: &[f32], table: &mut [u8]) -> f32 {
+        assert!(table.len() == 4 * numbers.len() && numbers.len().is_multiple_of(64));
+        (self.sign_table)(numbers, table)
+    }
+}
+
 /// Lanes a largest value is looked for in.
 const LANES: usize = 16;
 

@@ -1,6 +1,8 @@
 //! Estimates from one-bit codes of single vectors, one after the other: loops that every instruction set compiles for itself
 //! from the same lines.
 
+use super::Kernels;
+
 /// Bytes of slope and constant at the front of a record.
 pub const SIGN_HEAD_BYTES: usize = 8;
 
@@ -13,6 +15,20 @@ pub struct SignScale {
     pub offset: f32,
     /// Added to each score at the end.
     pub base: f32,
+}
+
+impl Kernels {
+    /// Estimates scores from one-bit codes, one record after the other: `(sum·step + offset)·slope + (constant + base)`, where `sum` adds the
+    /// numbers of the query whose bits are set.
+    ///
+    /// * `planes`: four times as many words as the bits of a record take: the bits of numbers from -8 to 7.
+    /// * `records`: as many as `out`; each a slope and a constant (f32, little-endian), then its bits, in words.
+    #[inline]
+    pub fn sign_scores(&self, planes: &[u64], records: &[u8], scale: &SignScale, out: &mut [f32]) {
+        let stride = SIGN_HEAD_BYTES + 2 * planes.len();
+        assert!(planes.len().is_multiple_of(4) && records.len() == out.len() * stride);
+        (self.sign_scores)(planes, records, scale, out);
+    }
 }
 
 /// See [`super::Kernels::sign_scores`].
