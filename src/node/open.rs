@@ -67,6 +67,7 @@ pub(super) fn open(dir: &Path, settings: Settings, membership: Membership) -> Re
     let opening = Opening {
         verify: if settings.storage.verify_on_open { Verify::Full } else { Verify::Structure },
         index: if settings.storage.index_in_memory { Residence::Memory } else { Residence::Mapped },
+        shards: 1,
     };
     let (machine, found) = TrackStateMachine::open(&dir.join("tracks-0"), ShardId(0), opening)?;
     report.repairs.extend(found);

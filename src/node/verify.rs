@@ -138,7 +138,7 @@ impl DirectoryReport {
             });
         if whole {
             // Opening a track shard writes nothing, nor does applying entries to it.
-            let opening = Opening { verify: Verify::Structure, index: Residence::Mapped };
+            let opening = Opening { verify: Verify::Structure, index: Residence::Mapped, shards: 1 };
             match TrackStateMachine::open(folder, ShardId(0), opening) {
                 Ok((machine, _)) => {
                     machines.tracks = Some(TrackReplica::new(machine, None, Arc::default()));
