@@ -9,9 +9,10 @@ use crate::{
     types::{GenerationId, SpaceSpec},
 };
 
-const VERSION: u16 = 2;
-/// Entries that version 1 knows are written as it wrote them.
+const VERSION: u16 = 3;
+/// Entries that earlier versions know are written as these wrote them.
 const FIRST_VERSION: u16 = 1;
+const SECOND_VERSION: u16 = 2;
 
 /// One log entry of the meta group.
 #[derive(Debug, Clone, PartialEq, Archive, RkyvSerialize, RkyvDeserialize)]
@@ -71,6 +72,12 @@ pub enum MetaCommand {
     /// refused. Since version 2.
     SetUserShards {
         /// 1 to 64.
+        count: u16,
+    },
+    /// The same for track shards, before that for user shards; a database with one track shard has no such entry. Since
+    /// version 3.
+    SetTrackShards {
+        /// 2 to 64.
         count: u16,
     },
 }
@@ -133,6 +140,8 @@ pub enum Field {
     Metrics,
     /// The number of user shards.
     UserShards,
+    /// The number of track shards.
+    TrackShards,
 }
 
 impl Field {
@@ -144,6 +153,7 @@ impl Field {
             Self::Key => "key",
             Self::Metrics => "metrics",
             Self::UserShards => "user_shards",
+            Self::TrackShards => "track_shards",
         }
     }
 }
@@ -154,7 +164,11 @@ impl MetaCommand {
     /// # Errors
     /// As [`codec::encode`].
     pub fn encode(&self) -> Result<Vec<u8>> {
-        let version = if matches!(self, Self::SetUserShards { .. }) { VERSION } else { FIRST_VERSION };
+        let version = match self {
+            Self::SetTrackShards { .. } => VERSION,
+            Self::SetUserShards { .. } => SECOND_VERSION,
+            _ => FIRST_VERSION,
+        };
         codec::encode(version, self)
     }
 
@@ -173,7 +187,7 @@ impl MetaReply {
     /// # Errors
     /// As [`codec::encode`].
     pub fn encode(&self) -> Result<Vec<u8>> {
-        codec::encode(VERSION, self)
+        codec::encode(SECOND_VERSION, self)
     }
 
     /// Reads a reply.

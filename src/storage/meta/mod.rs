@@ -10,6 +10,7 @@
 mod command;
 mod first;
 mod generation;
+mod second;
 mod state;
 mod store;
 

@@ -13,6 +13,7 @@ use segue_storage_format::{BlobFile, Damage, FormatErrorKind, Verify, VerifyRepo
 use super::{
     command::{MetaCommand, MetaReply},
     first::StoredFirst,
+    second::StoredSecond,
     state::MetaState,
 };
 use crate::{
@@ -26,8 +27,10 @@ use crate::{
 
 /// The schema of the file's payload.
 const SCHEMA: u32 = 1;
-/// 1: as in [`super::first`]. 2: with the number of user shards.
-const VERSION: u16 = 2;
+/// 1: as in [`super::first`]. 2: with the number of user shards, as in [`super::second`]. 3: with that of track shards, where
+/// there are several.
+const VERSION: u16 = 3;
+const SECOND_VERSION: u16 = 2;
 /// Written in turns, so the file before the newest one is there too.
 const FILES: [&str; 2] = ["meta-0", "meta-1"];
 
@@ -156,7 +159,7 @@ impl MetaStore {
         }
         if applied.index > files.applied.index {
             let stored = Stored { index: applied.index, term: applied.term, state };
-            let payload = codec::encode(VERSION, &stored)?;
+            let payload = encode(&stored)?;
             write_blob(&self.0.dir, FILES[files.next], SCHEMA, &payload).map_err(damaged)?;
             *files = Files { applied, older: files.applied.index, next: 1 - files.next };
             self.0.state.store(Arc::new(stored.state));
@@ -174,7 +177,7 @@ impl MetaStore {
         let files = self.0.files.lock();
         let state = MetaState::clone(&self.0.state.load());
         let AppliedAt { index, term } = files.applied;
-        Ok((files.applied, codec::encode(VERSION, &Stored { index, term, state })?))
+        Ok((files.applied, encode(&Stored { index, term, state })?))
     }
 
     /// Becomes a snapshot. Both files are written, so that neither is older than the log.
@@ -225,10 +228,23 @@ fn read(dir: &Path, name: &str) -> Result<Option<Stored>> {
     decode(payload).map(Some)
 }
 
+/// Writes a state in the oldest version that holds all of it, of those that know user shards.
+fn encode(stored: &Stored) -> Result<Vec<u8>> {
+    if stored.state.track_shards().is_some() {
+        return codec::encode(VERSION, stored);
+    }
+    let Stored { index, term, state } = stored.clone();
+    codec::encode(SECOND_VERSION, &StoredSecond { index, term, state: state.into() })
+}
+
 /// Reads what any version up to this one has written.
 fn decode(bytes: &[u8]) -> Result<Stored> {
-    if codec::version(bytes)? > 1 {
+    if codec::version(bytes)? > SECOND_VERSION {
         return codec::decode(VERSION, bytes);
+    }
+    if codec::version(bytes)? == SECOND_VERSION {
+        let StoredSecond { index, term, state } = codec::decode(SECOND_VERSION, bytes)?;
+        return Ok(Stored { index, term, state: state.into() });
     }
     let StoredFirst { index, term, state } = codec::decode(1, bytes)?;
     Ok(Stored { index, term, state: state.into() })

@@ -256,9 +256,28 @@ fn the_number_of_user_shards_is_decided_once() {
 }
 
 #[test]
+fn the_number_of_track_shards_is_decided_once_and_first() {
+    let mut state = MetaState::default();
+    let set = |count| MetaCommand::SetTrackShards { count };
+    for wrong in [0, 1, 65, u16::MAX] {
+        let reply = state.apply(set(wrong));
+        assert!(matches!(reply, MetaReply::Invalid { field: Field::TrackShards, .. }), "{reply:?}");
+    }
+    let mut decided_later = state.clone();
+    assert_eq!((state.apply(set(4)), state.apply(set(4))), (MetaReply::Done, MetaReply::Done));
+    assert!(matches!(state.apply(set(3)), MetaReply::Conflict(_)));
+    assert_eq!(state.track_shards(), Some(4));
+    // Who decided about user shards without a word about track shards has one.
+    decided_later.apply(MetaCommand::SetUserShards { count: 2 });
+    assert!(matches!(decided_later.apply(set(2)), MetaReply::Conflict(_)));
+    assert_eq!(decided_later.track_shards(), None);
+}
+
+#[test]
 fn entries_that_version_1_knows_are_written_as_it_wrote_them() {
     let version = |command: MetaCommand| codec::version(&command.encode().unwrap()).unwrap();
-    assert_eq!((version(create()), version(MetaCommand::SetUserShards { count: 2 })), (1, 2));
+    let shards = [MetaCommand::SetUserShards { count: 2 }, MetaCommand::SetTrackShards { count: 2 }];
+    assert_eq!((version(create()), shards.map(version)), (1, [2, 3]));
 }
 
 /// A folder of golden files.
@@ -319,4 +338,27 @@ fn the_golden_state_of_version_2_is_what_todays_writer_writes() {
     fs::copy(&path, copy.path().join("meta-0")).unwrap();
     assert_eq!(*open(copy.path()).state(), *store.state());
     assert_eq!(store.state().user_shards(), Some(5));
+}
+
+/// `SEGUE_WRITE_GOLDEN=1` writes the file anew: only for a new version.
+#[test]
+fn a_state_with_several_track_shards_is_of_version_3_and_its_golden_file_opens() {
+    let (path, dir) = (golden("v3").join("meta-0"), tempfile::tempdir().unwrap());
+    let store = open(dir.path());
+    for command in
+        [MetaCommand::SetTrackShards { count: 3 }, MetaCommand::SetUserShards { count: 5 }, create()]
+    {
+        assert!(!matches!(run(&store, &command), MetaReply::Conflict(_)));
+    }
+    // Three entries, written in turns: the last is in the first file.
+    let written = fs::read(dir.path().join("meta-0")).unwrap();
+    if std::env::var_os("SEGUE_WRITE_GOLDEN").is_some() {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, &written).unwrap();
+    }
+    assert_eq!(fs::read(&path).unwrap(), written);
+    let copy = tempfile::tempdir().unwrap();
+    fs::copy(&path, copy.path().join("meta-0")).unwrap();
+    assert_eq!(*open(copy.path()).state(), *store.state());
+    assert_eq!((store.state().track_shards(), store.state().user_shards()), (Some(3), Some(5)));
 }
