@@ -70,7 +70,7 @@ enum Command {
     Repair(PlaceArgs),
     /// Have another replica lead a group
     TransferLeader {
-        /// meta, tracks-0, users-0 (users-1, ...) or map
+        /// meta, tracks-0 (tracks-1, ...), users-0 (users-1, ...) or map
         #[arg(value_name = "GROUP")]
         group: String,
         /// The node that shall lead

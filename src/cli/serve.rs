@@ -50,6 +50,9 @@ pub struct ServeArgs {
     /// User shards of a new database, 1 to 64 [default: 1]; one that exists keeps its number and refuses another
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     user_shards: Option<u16>,
+    /// Track shards of a new database, 1 to 64 [default: 1]; one that exists keeps its number and refuses another
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    track_shards: Option<u16>,
     /// A TOML file of settings
     #[arg(long, value_name = "FILE", env = "SEGUE_CONFIG")]
     config: Option<PathBuf>,
@@ -76,6 +79,7 @@ impl ServeArgs {
         flag("data", self.data.as_ref().map(|dir| dir.display().to_string()));
         flag("listen", self.listen.map(|address| address.to_string()));
         flag("http", self.http.map(|address| address.to_string()));
+        flag("storage.track_shards", self.track_shards.map(|count| count.to_string()));
         flag("storage.user_shards", self.user_shards.map(|count| count.to_string()));
         flag("cluster.listen", self.cluster_listen.map(|address| address.to_string()));
         overrides

@@ -197,6 +197,15 @@ pub const FIELDS: &[Field] = &[
                 the kernel keeps of them what it has room for. Full-precision vectors are always mapped.",
     },
     whole(
+        "storage.track_shards",
+        "shards",
+        0,
+        crate::types::TRACK_SHARDS_MAX as u64,
+        "Track shards of a new database, each with a log, segments and indexes of its own, for catalogues whose largest segments \
+         would take too long to build or merge. It stays what it is; 0 = one, or what the database has. Another number than it has \
+         is refused. Exact answers do not depend on it. A search walks the graphs of every shard, so more shards cost more time.",
+    ),
+    whole(
         "storage.user_shards",
         "shards",
         0,

@@ -115,6 +115,8 @@ pub struct Storage {
     pub verify_on_open: bool,
     /// Whether codes and graphs are read into memory, on huge pages, instead of mapped.
     pub index_in_memory: bool,
+    /// Track shards of a new database; 0 = one, or what the database has.
+    pub track_shards: u16,
     /// User shards of a new database; 0 = one, or what the database has.
     pub user_shards: u16,
     /// Memory for user state read again and again, in bytes.
@@ -132,6 +134,7 @@ impl Default for Storage {
             disk_reserve_bytes: 512 << 20,
             verify_on_open: true,
             index_in_memory: true,
+            track_shards: 0,
             user_shards: 0,
             user_cache_bytes: 256 << 20,
             log_entries_max: 50_000,

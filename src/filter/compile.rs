@@ -8,18 +8,20 @@ use super::bits::DenseBits;
 use super::expr::TrackFilter;
 use super::rules::{RuleCache, RuleClass};
 use crate::error::Result;
-use crate::storage::track_shard::TrackView;
 use crate::storage::track_shard::row::TrackHot;
 use crate::storage::track_shard::segment::{PostingField, explicit_key};
-use crate::types::{AlbumKey, ArtistKey, GenreKey};
+use crate::storage::track_shard::{TrackView, home, versions_in};
+use crate::types::{AlbumKey, ArtistKey, GenreKey, TrackOrdinal, TrackRef};
 
-/// The tracks of one shard that `class` may hear and that pass `filter`. Without conditions it is the class's cached
+/// The tracks of one shard that `class` may hear and that pass `filter`; `all` are all shards in their order: a track that is
+/// named to be left out, and its versions, may be in any. Without conditions it is the class's cached
 /// bits themselves, not a copy.
 ///
 /// # Errors
 /// Damaged files.
 pub fn compile(
     view: &TrackView,
+    all: &[Arc<TrackView>],
     rules: &RuleCache,
     class: RuleClass,
     filter: &TrackFilter,
@@ -53,8 +55,10 @@ pub fn compile(
     bits.subtract_roaring(&any_of(view, PostingField::Artist, &not_artists)?);
     bits.subtract_roaring(&any_of(view, PostingField::Genre, &not_genres)?);
     for id in &filter.exclude_tracks {
-        for ordinal in view.find(id).into_iter().flat_map(|ordinal| view.versions(ordinal)) {
-            bits.set(ordinal, false);
+        let found = home(all, id.as_str())
+            .and_then(|home| Some(TrackRef { shard: home.shard, ordinal: TrackOrdinal(home.find(id)?) }));
+        if let Some(track) = found {
+            versions_in(view, all, track, |ordinal| bits.set(ordinal, false));
         }
     }
     if has_ranges(filter) {

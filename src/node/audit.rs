@@ -14,15 +14,15 @@ impl Segue {
     /// # Errors
     /// Damaged files.
     pub(crate) fn stored_tracks(&self) -> Result<Vec<(TrackRef, Arc<TrackRow>)>> {
-        let view = self.serving()?.tracks.shard.view();
-        let described =
-            (0..view.ordinals()).filter(|&ordinal| view.hot(ordinal).segment != TrackHot::ABSENT.segment);
-        described
-            .map(|ordinal| {
+        let mut all = Vec::new();
+        for view in self.serving()?.tracks.views() {
+            let is_described = |ordinal: &u32| view.hot(*ordinal).segment != TrackHot::ABSENT.segment;
+            for ordinal in (0..view.ordinals()).filter(is_described) {
                 let place = TrackRef { shard: view.shard, ordinal: TrackOrdinal(ordinal) };
-                Ok((place, view.row(ordinal)?))
-            })
-            .collect()
+                all.push((place, view.row(ordinal)?));
+            }
+        }
+        Ok(all)
     }
 
     /// A listener's record, history and served lists.

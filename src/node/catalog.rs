@@ -1,6 +1,7 @@
 //! Writes and reads of tracks and their vectors.
 
 use super::engine::Inner;
+use super::tracks::{TrackPart, commands};
 use crate::error::{Error, Result};
 use crate::pipeline::request::WriteToken;
 use crate::storage::track_shard::command::{TrackCommand, TrackReply, VectorSetSpec};
@@ -8,22 +9,20 @@ use crate::storage::track_shard::{decode_reply, encode};
 use crate::types::{Entity, GenerationId, Metric, SpaceName, SpaceSpec, Track, TrackId, UserId, VectorRow};
 
 impl Inner {
-    /// Has a majority fetch the files that a command makes live; nothing for a database that is alone.
-    pub(super) fn spread_files(&self, command: &TrackCommand) -> Result<()> {
+    /// Has a majority fetch the files that a command of a track shard makes live; nothing for a database that is alone.
+    pub(super) fn spread_files(&self, part: &TrackPart, command: &TrackCommand) -> Result<()> {
         match (&self.peers, command) {
             (Some(peers), TrackCommand::AddSegments { segments, .. }) => {
-                peers.spread(&self.tracks.group, segments)
+                peers.spread(&part.group, part.shard.shard, segments)
             }
             _ => Ok(()),
         }
     }
 
-    /// Proposes to the track shard; the reply once applied, and the token.
-    pub(super) fn propose_tracks(&self, command: &TrackCommand) -> Result<(TrackReply, WriteToken)> {
-        self.spread_files(command)?;
-        let applied = self.tracks.group.propose(encode(command)?)?;
-        let token = WriteToken { applied: vec![(self.tracks.group.name.clone(), applied.index)] };
-        Ok((decode_reply(&applied.reply)?, token))
+    /// Proposes to one track shard; the reply once applied.
+    pub(super) fn propose_tracks(&self, part: &TrackPart, command: &TrackCommand) -> Result<TrackReply> {
+        self.spread_files(part, command)?;
+        decode_reply(&part.group.propose(encode(command)?)?.reply)
     }
 
     pub(super) fn upsert_tracks(&self, tracks: Vec<Track>) -> Result<WriteToken> {
@@ -31,7 +30,11 @@ impl Inner {
             track.validate().map_err(|error| Error::InvalidRow { row, source: Box::new(error) })?;
         }
         let new = self.new_track_ids(&tracks);
-        let (_, mut token) = self.propose_tracks(&TrackCommand::UpsertTracks { tracks, load: None })?;
+        let parts = self.tracks.split(tracks, |track| &track.track_id);
+        let parts = commands(parts, |tracks| TrackCommand::UpsertTracks { tracks, load: None });
+        // Some shards may have theirs.
+        let proposed = self.tracks.propose(&parts).inspect_err(|_| self.resolve_later());
+        let (_, mut token) = proposed?;
         token.applied.extend(self.resolve_waiting(&new)?.applied);
         self.wake_worker();
         Ok(token)
@@ -39,32 +42,40 @@ impl Inner {
 
     /// Ids among `tracks` that had no ordinal before: events may be waiting for them.
     pub(super) fn new_track_ids(&self, tracks: &[Track]) -> Vec<TrackId> {
-        let view = self.tracks.shard.view();
-        let new = tracks.iter().filter(|track| view.ordinal_of(track.track_id.as_str()).is_none());
+        let views = self.tracks.views();
+        let is_new = |track: &&Track| {
+            let id = track.track_id.as_str();
+            views[self.tracks.place_of(id)].ordinal_of(id).is_none()
+        };
+        let new = tracks.iter().filter(is_new);
         new.map(|track| track.track_id.clone()).collect()
     }
 
     pub(super) fn delete_tracks(&self, ids: &[TrackId]) -> Result<(u64, WriteToken)> {
-        let (reply, token) = self.propose_tracks(&TrackCommand::DeleteTracks { ids: ids.to_vec() })?;
-        Ok((count(&reply)?, token))
+        let parts = self.tracks.split(ids.to_vec(), |id| id);
+        self.tracks.propose_counted(&commands(parts, |ids| TrackCommand::DeleteTracks { ids }))
     }
 
     pub(super) fn track(&self, id: &TrackId) -> Result<Track> {
-        let view = self.tracks.shard.view();
+        let view = self.tracks.view_of(id);
         let ordinal = view.find(id).ok_or_else(|| Error::not_found("track", id))?;
         Ok(view.row(ordinal)?.track.clone())
     }
 
     pub(super) fn list_tracks(&self, cursor: Option<u64>, limit: usize) -> Result<(Vec<Track>, Option<u64>)> {
-        let view = self.tracks.shard.view();
+        // A place is the shard in the upper half, the ordinal in the lower.
         let first = cursor.map_or(0, |cursor| cursor.saturating_add(1));
         let mut tracks = Vec::new();
-        for ordinal in u32::try_from(first).unwrap_or(u32::MAX)..view.ordinals() {
-            if tracks.len() == limit {
-                return Ok((tracks, Some(u64::from(ordinal) - 1)));
-            }
-            if view.hot(ordinal).live {
-                tracks.push(view.row(ordinal)?.track.clone());
+        for (shard, view) in (0_u64..).zip(self.tracks.views()) {
+            let places = shard << 32..(shard << 32) + u64::from(view.ordinals());
+            for place in places.start.max(first)..places.end {
+                if tracks.len() == limit {
+                    return Ok((tracks, Some(place - 1)));
+                }
+                let ordinal = place as u32;
+                if view.hot(ordinal).live {
+                    tracks.push(view.row(ordinal)?.track.clone());
+                }
             }
         }
         Ok((tracks, None))
@@ -84,7 +95,7 @@ impl Inner {
         let expected = if space.generational {
             Some(self.generation_dim(generation)?)
         } else if generation == GenerationId::STATIC {
-            self.tracks.shard.view().set(&space.name, generation).map(|set| set.spec.dim)
+            self.tracks.first().shard.view().set(&space.name, generation).map(|set| set.spec.dim)
         } else {
             return Err(Error::invalid(
                 "generation",
@@ -103,10 +114,11 @@ impl Inner {
     }
 
     /// Whether vectors of a space may be written without a look at what other nodes have acknowledged: definitions of spaces
-    /// never change, and the track shard checks the rest when it applies them.
+    /// never change, and the track shard checks the rest when it applies them. One of several cannot check for the others.
     pub(super) fn is_settled(&self, space: &SpaceName) -> bool {
         let state = self.meta.shard.state();
-        state.space(space).is_some_and(|space| space.entity == Entity::Track && !space.generational)
+        self.tracks.count() == 1
+            && state.space(space).is_some_and(|space| space.entity == Entity::Track && !space.generational)
     }
 
     pub(super) fn upsert_vectors(
@@ -121,32 +133,7 @@ impl Inner {
         let set = self.vector_set(&space, generation, dim)?;
         match space.entity {
             Entity::User => self.upsert_user_vectors(&space.name, generation, rows),
-            Entity::Track => {
-                let mut ids = Vec::with_capacity(rows.len());
-                let mut data = Vec::with_capacity(rows.len() * dim);
-                for (row, VectorRow { id, vector }) in rows.into_iter().enumerate() {
-                    ids.push(track_id(row, id)?);
-                    data.extend(vector);
-                }
-                let names = ids.clone();
-                let (reply, token) =
-                    self.propose_tracks(&TrackCommand::UpsertVectors { set, ids, rows: data })?;
-                match reply {
-                    TrackReply::Done(_) => {
-                        self.wake_worker();
-                        Ok(token)
-                    }
-                    TrackReply::UnknownTrack { row } => {
-                        let row = usize::try_from(row).unwrap_or(usize::MAX);
-                        let id = names.get(row).map_or("", |id| id.as_str());
-                        Err(Error::InvalidRow { row, source: Box::new(Error::not_found("track", id)) })
-                    }
-                    TrackReply::WrongDim { expected } => {
-                        Err(wrong_dim(&space, expected, u32::try_from(dim).unwrap_or(u32::MAX)))
-                    }
-                    TrackReply::Stale => Err(Error::Internal("vectors were refused as stale".to_owned())),
-                }
-            }
+            Entity::Track => self.upsert_track_vectors(&space, &set, rows),
         }
     }
 
@@ -160,9 +147,9 @@ impl Inner {
         match space.entity {
             Entity::Track => {
                 let ids = ids.iter().map(|id| Ok(TrackId::new(id.as_str())?)).collect::<Result<_>>()?;
-                let command = TrackCommand::DeleteVectors { space: space.name, generation, ids };
-                let (reply, token) = self.propose_tracks(&command)?;
-                Ok((count(&reply)?, token))
+                let parts = self.tracks.split(ids, |id| id);
+                let delete = |ids| TrackCommand::DeleteVectors { space: space.name.clone(), generation, ids };
+                self.tracks.propose_counted(&commands(parts, delete))
             }
             Entity::User => {
                 let users = ids.iter().map(|id| Ok(UserId::new(id.as_str())?)).collect::<Result<_>>()?;
@@ -181,8 +168,8 @@ impl Inner {
         let generation = self.generation_for(&space, generation)?;
         let found = match space.entity {
             Entity::Track => {
-                let view = self.tracks.shard.view();
                 let track = TrackId::new(id)?;
+                let view = self.tracks.view_of(&track);
                 let ordinal = view.find(&track).ok_or_else(|| Error::not_found("track", id))?;
                 view.set(&space.name, generation).and_then(|set| set.vector(ordinal)).map(<[f32]>::to_vec)
             }
@@ -250,7 +237,7 @@ impl Inner {
     }
 }
 
-/// A page of tracks is the last ordinal of the page before.
+/// A page of tracks is the last place of the page before: shard and ordinal.
 fn ordinal_page(page: &str) -> Result<u64> {
     page.parse().map_err(|_| {
         let shown: String = page.chars().take(80).collect();
@@ -263,11 +250,11 @@ pub(super) fn user_error(error: crate::storage::user_shard::UserShardError) -> E
     Error::from(error)
 }
 
-fn track_id(row: usize, id: String) -> Result<TrackId> {
+pub(super) fn track_id(row: usize, id: String) -> Result<TrackId> {
     TrackId::new(id).map_err(|error| Error::InvalidRow { row, source: Box::new(error.into()) })
 }
 
-fn wrong_dim(space: &SpaceSpec, expected: u32, dim: u32) -> Error {
+pub(super) fn wrong_dim(space: &SpaceSpec, expected: u32, dim: u32) -> Error {
     Error::invalid(
         "vector",
         format!(
@@ -296,11 +283,4 @@ pub(super) fn check_rows(space: &SpaceSpec, dim: usize, rows: &[VectorRow]) -> R
         return Err(Error::InvalidRow { row, source: Box::new(fault) });
     }
     Ok(())
-}
-
-fn count(reply: &TrackReply) -> Result<u64> {
-    match reply {
-        TrackReply::Done(count) => Ok(*count),
-        other => Err(Error::Internal(format!("unexpected reply of a track shard: {other:?}"))),
-    }
 }

@@ -10,7 +10,7 @@ use segue_cluster::{Call, ClusterStatus, GroupId, MAP_GROUP, StoreId};
 use serde::{Deserialize, Serialize};
 
 use super::engine::Inner;
-use super::open::{META, TRACKS};
+use super::open::META;
 use super::report::group_name;
 use crate::error::{Error, Result};
 use crate::storage::codec;
@@ -186,10 +186,10 @@ impl Inner {
     fn state_index(&self, group: GroupId) -> Result<u64> {
         Ok(match group.0 {
             META => self.meta.shard.applied().index,
-            TRACKS => self.tracks.shard.view().applied_index,
-            _ => match self.user_shard(group) {
-                Some(shard) => shard.applied().index,
-                None => self.map_digest(group)?.index,
+            _ => match (self.tracks.of_group(group), self.user_shard(group)) {
+                (Some(part), _) => part.shard.view().applied_index,
+                (None, Some(shard)) => shard.applied().index,
+                (None, None) => self.map_digest(group)?.index,
             },
         })
     }
@@ -202,10 +202,10 @@ impl Inner {
                 digest.add("meta", Slot(0), &[&bytes]);
                 Ok(digest)
             }
-            TRACKS => self.tracks.shard.view().digest(),
-            _ => match self.user_shard(group) {
-                Some(shard) => shard.digest().map_err(Error::from),
-                None => self.map_digest(group),
+            _ => match (self.tracks.of_group(group), self.user_shard(group)) {
+                (Some(part), _) => part.shard.view().digest(),
+                (None, Some(shard)) => shard.digest().map_err(Error::from),
+                (None, None) => self.map_digest(group),
             },
         }
     }

@@ -20,6 +20,7 @@ use super::stage::Stage;
 use super::statistics::StatisticsTurn;
 use super::tally::Tallies;
 use super::tend::{Place, Tenders};
+use super::tracks::TrackReplicas;
 use super::users::UserReplicas;
 use super::waiting::ResolveCursor;
 use super::worker::Worker;
@@ -38,7 +39,6 @@ use crate::pipeline::request::{
 use crate::pipeline::retrieve::Searchers;
 use crate::pipeline::statistics::outcomes::Outcome;
 use crate::storage::meta::{GenerationInfo, GramData, MetaStore};
-use crate::storage::track_shard::TrackShard;
 use crate::types::{
     FeedbackEvent, GenerationId, Part, Play, SpaceName, Surface, Timestamp, Track, TrackId, User, UserId,
     VectorRow,
@@ -89,10 +89,8 @@ pub(super) struct Inner {
     pub cluster: Mutex<Option<ClusterNode>>,
     /// The other nodes; `None` for a database that is alone.
     pub peers: Option<Arc<Peers>>,
-    /// Another node needs a checkpoint to begin with.
-    pub checkpoint_wanted: Arc<AtomicBool>,
     pub meta: Replica<MetaStore>,
-    pub tracks: Replica<Arc<TrackShard>>,
+    pub tracks: TrackReplicas,
     pub users: UserReplicas,
     /// What is to be done with each user shard; empty for a database that is alone.
     pub places: Mutex<Vec<Place>>,
@@ -183,10 +181,12 @@ impl Segue {
         Ok(inner)
     }
 
-    /// Adds or replaces tracks; all rows of the batch or none.
+    /// Adds or replaces tracks. A batch with a mistake changes nothing. Each track shard takes its rows of the batch whole or
+    /// not at all; with several, readers may see one shard's rows before another's.
     ///
     /// # Errors
-    /// `InvalidRow` naming row and field; retryable refusals.
+    /// `InvalidRow` naming row and field; retryable refusals, after which some of several shards may have their rows: the same
+    /// call again is safe and brings the rest.
     pub fn upsert_tracks(&self, tracks: Vec<Track>) -> Result<WriteToken> {
         self.current()?.upsert_tracks(tracks)
     }
@@ -207,7 +207,8 @@ impl Segue {
         self.current()?.track(id)
     }
 
-    /// Tracks in ordinal order after a cursor (exclusive); at most `limit`; the next cursor if there are more.
+    /// Tracks shard by shard, in each in ordinal order, after a cursor (exclusive); at most `limit`; the next cursor if there are
+    /// more.
     ///
     /// # Errors
     /// Damaged files.
@@ -263,8 +264,8 @@ impl Segue {
         self.current()?.list_users_in(part, cursor, limit)
     }
 
-    /// Adds or replaces vectors of a space in a generation (`STATIC` for spaces without generations); all rows of the batch or
-    /// none, but of listeners as in [`Segue::upsert_users`].
+    /// Adds or replaces vectors of a space in a generation (`STATIC` for spaces without generations). A batch with a mistake
+    /// changes nothing; where there are several shards, as in [`Segue::upsert_tracks`] and [`Segue::upsert_users`].
     ///
     /// # Errors
     /// `InvalidRow` (unknown track, wrong dimension, not finite), `NotFound` space or generation.
@@ -648,7 +649,8 @@ impl Segue {
     /// # Errors
     /// `Unavailable` while shutting down.
     pub fn live_tracks(&self) -> Result<usize> {
-        Ok(usize::try_from(self.current()?.tracks.shard.view().live_tracks()).unwrap_or(usize::MAX))
+        let live: u64 = self.current()?.tracks.views().iter().map(|view| view.live_tracks()).sum();
+        Ok(usize::try_from(live).unwrap_or(usize::MAX))
     }
 
     /// Whether writes and reads are served.
@@ -658,7 +660,7 @@ impl Segue {
     pub fn ready(&self) -> Result<()> {
         let inner = self.serving()?;
         inner.meta.group.ready()?;
-        inner.tracks.group.ready()?;
+        inner.tracks.groups().try_for_each(Group::ready)?;
         inner.users.here().try_for_each(Group::ready)
     }
 

@@ -41,14 +41,13 @@ impl Inner {
         let numbers = look(&reader, &outcome.plan.recipe, last, asked.as_of, &outcome.listed)?;
         let list = outcome.reply;
         let user = self.user(user_id)?;
-        let view = self.tracks.shard.view();
         let mut violations = 0;
         for track in &list.tracks {
-            violations += u64::from(!allowed(&view, &user, &track.track_id)?);
+            violations += u64::from(!allowed(&self.tracks.view_of(&track.track_id), &user, &track.track_id)?);
         }
         let mut allowed_items = Vec::with_capacity(items.len());
         for item in items {
-            if !asked.rules || allowed(&view, &user, item)? {
+            if !asked.rules || allowed(&self.tracks.view_of(item), &user, item)? {
                 allowed_items.push(item.clone());
             }
         }
@@ -66,8 +65,10 @@ impl Inner {
             view.heard.tracks.iter().for_each(|track| *counts.entry(*track).or_default() += 1);
             Ok::<_, Error>(ControlFlow::Continue(()))
         })?;
-        let view = self.tracks.shard.view();
+        let views = self.tracks.views();
         let name = |(track, count): (TrackRef, u64)| -> Result<(TrackId, u64)> {
+            let view = views.get(usize::from(track.shard.0));
+            let view = view.ok_or_else(|| Error::Internal("a play is of no track shard".to_owned()))?;
             Ok((view.row(track.ordinal.0)?.track.track_id.clone(), count))
         };
         counts.into_iter().map(name).collect()

@@ -185,7 +185,7 @@ impl Inner {
 
     /// Where a track is, and how long it lasts; by id when it is not known (yet).
     pub(super) fn event_track(&self, id: &TrackId) -> (EventTrack, Option<u32>) {
-        let view = self.tracks.shard.view();
+        let view = self.tracks.view_of(id);
         match view.ordinal_of(id.as_str()) {
             Some(ordinal) => {
                 let track = TrackRef { shard: view.shard, ordinal: TrackOrdinal(ordinal) };

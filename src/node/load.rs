@@ -1,18 +1,13 @@
 //! Bulk loads: named, resumable, exactly once. Rows of tracks, users and plays go through the log in large entries that
 //! carry the load's progress; vectors of tracks are staged and become one segment.
 
-use std::collections::BTreeMap;
-
 use super::catalog::check_rows;
 use super::engine::{Inner, LoadKind, LoadProgress};
 use super::listeners::user_rows;
 use super::stage::{Stage, StageHeader, StagedRows};
 use crate::error::{Error, Result};
-use crate::maintenance::write_vector_segment;
 use crate::pipeline::request::WriteToken;
-use crate::storage::track_shard::command::{
-    LoadMark, NewSegment, SegmentOrigin, TrackCommand, TrackReply, VectorSetSpec,
-};
+use crate::storage::track_shard::command::VectorSetSpec;
 use crate::storage::user_shard::UserOp;
 use crate::types::{Entity, GenerationId, SpaceName, Track, TrackId, VectorRow};
 
@@ -24,13 +19,15 @@ const ENTRY_VECTOR_BYTES: usize = 4 << 20;
 impl Inner {
     pub(super) fn load_progress(&self, load_id: &str) -> Result<LoadProgress> {
         check_load_id(load_id)?;
-        if let Some(mark) = self.tracks.shard.view().loads.get(load_id) {
-            return Ok(LoadProgress { rows_done: mark.rows_done, finished: mark.finished });
+        let of_tracks = self.track_load_progress(load_id);
+        if let Some(progress) = of_tracks.filter(|progress| progress.finished) {
+            return Ok(progress);
         }
+        // Before what track shards say: a load of vectors that some of them have completed still has its rows here.
         if let Some(rows_done) = self.staged_rows(load_id)? {
             return Ok(LoadProgress { rows_done, finished: false });
         }
-        self.user_load_progress(load_id)
+        of_tracks.map_or_else(|| self.user_load_progress(load_id), Ok)
     }
 
     pub(super) fn load_tracks(
@@ -44,17 +41,8 @@ impl Inner {
             track.validate().map_err(|error| error.at_row(row))?;
         }
         let progress = self.load_progress(load_id)?;
-        let mut tracks = unseen(progress, first_row, tracks)?;
-        let mut rows_done = progress.rows_done;
-        while !tracks.is_empty() {
-            let rest = tracks.split_off(tracks.len().min(ENTRY_ROWS));
-            rows_done += tracks.len() as u64;
-            let new = self.new_track_ids(&tracks);
-            let load = Some(LoadMark { load_id: load_id.to_owned(), rows_done, finished: false });
-            self.propose_tracks(&TrackCommand::UpsertTracks { tracks, load })?;
-            self.resolve_waiting(&new)?;
-            tracks = rest;
-        }
+        let tracks = unseen(progress, first_row, tracks)?;
+        let rows_done = self.load_track_rows(load_id, progress.rows_done, tracks)?;
         self.wake_worker();
         Ok(LoadProgress { rows_done, finished: progress.finished })
     }
@@ -94,11 +82,12 @@ impl Inner {
         set: VectorSetSpec,
         rows: Vec<VectorRow>,
     ) -> Result<LoadProgress> {
-        let view = self.tracks.shard.view();
+        let views = self.tracks.views();
         for (row, VectorRow { id, .. }) in rows.iter().enumerate() {
             let known = TrackId::new(id.as_str())
                 .map_err(Error::from)
-                .and_then(|track| view.find(&track).ok_or_else(|| Error::not_found("track", id)));
+                .map(|track| views[self.tracks.place_of(id)].find(&track))
+                .and_then(|found| found.ok_or_else(|| Error::not_found("track", id)));
             known.map_err(|error| Error::InvalidRow { row, source: Box::new(error) })?;
         }
         self.check_disk()?;
@@ -171,9 +160,7 @@ impl Inner {
         match (kind, staged) {
             (LoadKind::Tracks, _) => {
                 self.seal_now(progress)?;
-                let load =
-                    LoadMark { load_id: load_id.to_owned(), rows_done: done.rows_done, finished: true };
-                self.propose_tracks(&TrackCommand::MarkLoad { load })?;
+                self.finish_track_load(load_id, done.rows_done)?;
             }
             (LoadKind::Vectors, Some(stage)) => {
                 if let Err(error) = self.build_staged(&stage, done, progress) {
@@ -182,6 +169,12 @@ impl Inner {
                 }
                 stage.remove()?;
                 self.seal_now(&|_| {})?;
+            }
+            (LoadKind::Vectors, None) if self.track_load_progress(load_id).is_some() => {
+                return Err(Error::Conflict(format!(
+                    "some track shards have their rows of the load, the others have not, and this node has no staged rows of it: send \
+                     all rows again, then end the load. load_id=`{load_id}`"
+                )));
             }
             (LoadKind::Users | LoadKind::Plays | LoadKind::Vectors, _) => {
                 self.finish_user_load(load_id, done.rows_done)?;
@@ -193,69 +186,6 @@ impl Inner {
         progress(1.0);
         Ok((done, self.token_now()))
     }
-
-    /// Builds one segment from staged rows and makes it live.
-    fn build_staged(&self, stage: &Stage, done: LoadProgress, progress: &(dyn Fn(f64) + Sync)) -> Result<()> {
-        let space = self.space(&stage.header.space)?;
-        let set = self.vector_set(&space, stage.header.generation, stage.header.dim as usize)?;
-        let _turn = self.maintenance.lock();
-        let propose = |command: &TrackCommand| self.propose_tracks(command).map(|(reply, _)| reply);
-        let TrackReply::Done(id) = propose(&TrackCommand::ReserveSegments { count: 1 })? else {
-            return Err(Error::Internal("a segment number was refused".to_owned()));
-        };
-        let rows = self.staged_by_ordinal(stage)?;
-        let dim = set.dim as usize;
-        let shard = &self.tracks.shard;
-        let rows =
-            rows.places.iter().map(|&(ordinal, at)| (ordinal, &rows.vectors[at * dim..(at + 1) * dim]));
-        let entry = write_vector_segment(shard.folder(), id, &set, rows, &self.index_choice, progress)?;
-        let load =
-            LoadMark { load_id: stage.header.load_id.clone(), rows_done: done.rows_done, finished: true };
-        let new = NewSegment { entry, set: Some(set) };
-        shard.stage(&new)?;
-        let command = TrackCommand::AddSegments {
-            segments: vec![new],
-            origin: SegmentOrigin::Loaded,
-            load: Some(load),
-        };
-        let reply = propose(&command);
-        shard.unstage([id], &reply);
-        match reply? {
-            TrackReply::Done(_) => self.open_indexes(),
-            TrackReply::WrongDim { expected } => Err(Error::invalid(
-                "vector",
-                format!("the space has another dimension here. dim=`{dim}`, expected=`{expected}`"),
-            )),
-            other => Err(Error::Internal(format!("a loaded segment was refused: {other:?}"))),
-        }
-    }
-
-    /// All staged rows, newest of each track only, in order of ordinal.
-    fn staged_by_ordinal(&self, stage: &Stage) -> Result<OrderedRows> {
-        let view = self.tracks.shard.view();
-        let mut rows = OrderedRows::default();
-        let mut newest: BTreeMap<u32, usize> = BTreeMap::new();
-        let mut at = 0;
-        stage.for_each(|staged| {
-            for id in &staged.ids {
-                if let Some(ordinal) = view.ordinal_of(id) {
-                    newest.insert(ordinal, at);
-                }
-                at += 1;
-            }
-            rows.vectors.extend_from_slice(&staged.vectors);
-            Ok(())
-        })?;
-        rows.places = newest.into_iter().collect();
-        Ok(rows)
-    }
-}
-
-/// Staged rows in memory: `(ordinal, row)` and the rows.
-#[derive(Default)]
-struct OrderedRows {
-    places: Vec<(u32, usize)>,
-    vectors: Vec<f32>,
 }
 
 fn check_load_id(load_id: &str) -> Result<()> {

@@ -114,9 +114,13 @@ impl Inner {
             .into_iter()
             .find(|(space, generation, _, _)| *space == user_cf && *generation == id)
             .map_or((0, 0), |(_, _, dim, rows)| (dim, rows));
-        let view = self.tracks.shard.view();
-        let (track_dim, tracks) =
-            view.set(&crate::pipeline::spaces::track_cf(), id).map_or((0, 0), |set| (set.spec.dim, set.live));
+        let track_cf = crate::pipeline::spaces::track_cf();
+        let (mut track_dim, mut tracks) = (0, 0);
+        for view in self.tracks.views() {
+            if let Some(set) = view.set(&track_cf, id) {
+                (track_dim, tracks) = (set.spec.dim, tracks + set.live);
+            }
+        }
         Ok(GenerationContents { users, user_dim, tracks, track_dim })
     }
 

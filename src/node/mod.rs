@@ -18,6 +18,7 @@ mod load;
 mod meta;
 mod metrics;
 mod open;
+mod open_tracks;
 mod open_users;
 mod peers;
 mod placing;
@@ -35,6 +36,10 @@ mod tally;
 mod tend;
 #[cfg(test)]
 mod tests;
+mod track_load;
+#[cfg(test)]
+mod track_tests;
+mod tracks;
 mod user_load;
 mod users;
 mod verify;

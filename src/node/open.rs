@@ -4,7 +4,7 @@
 //! DIR/            node identity and lock (cluster crate)
 //! DIR/raft/       the one log
 //! DIR/meta/       spaces, generations, recipes
-//! DIR/tracks-0/   segments and manifest of the track shard
+//! DIR/tracks-0/   segments and manifest of a track shard; with several also tracks-1/, ...
 //! DIR/users-0/    listeners; with several user shards also users-1/, ...
 //! DIR/staging/    vectors of bulk loads under way
 //! ```
@@ -12,19 +12,19 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use segue_cluster::{ClusterId, ClusterNode, GroupHandle, GroupId, NodeConfig, StateMachine, cluster_of};
-use segue_storage_format::{Residence, Verify};
 
 use super::engine::{Inner, OpenReport, Replica};
 use super::forward::Guests;
 use super::group::Group;
+use super::open_tracks::{OpeningTracks, stored_tracks};
 use super::open_users::{OpenedUsers, OpeningUsers, stored_shards};
 use super::peers::{Membership, Peers};
-use super::replica::{MetaReplica, SnapshotFolder, TrackReplica};
+use super::replica::MetaReplica;
 use super::shadow::Shadows;
 use super::stage::Stage;
 use super::statistics::StatisticsTurn;
@@ -36,8 +36,7 @@ use crate::pipeline::reader::Caches;
 use crate::pipeline::retrieve::Searchers;
 use crate::storage::error::describe;
 use crate::storage::meta::MetaStore;
-use crate::storage::track_shard::{Opening, TrackStateMachine};
-use crate::types::ShardId;
+use crate::storage::track_shard::TrackView;
 
 /// Raft groups of a node, by number. Track shards count up from [`TRACKS`], user shards from [`USERS`].
 pub(super) const META: u64 = 1;
@@ -57,8 +56,7 @@ pub(super) fn open(dir: &Path, settings: Settings, membership: Membership) -> Re
     };
     let cluster = ClusterNode::open(dir, config).map_err(open_error)?;
     let peers = Peers::start(&cluster, dir, membership)?;
-    let groups = Groups { node: &cluster, peers: peers.as_deref() };
-    let folder = |shard| peers.is_some().then(|| SnapshotFolder::open(dir, shard)).transpose();
+    let groups = Groups { node: &cluster, peers: peers.as_ref() };
     let mut report = OpenReport { repairs: log_repairs(&cluster) };
 
     let opened = MetaStore::open(&dir.join("meta"))?;
@@ -66,20 +64,16 @@ pub(super) fn open(dir: &Path, settings: Settings, membership: Membership) -> Re
     let meta = opened.store;
     let meta_group = groups.add(META, "meta", Box::new(MetaReplica::new(meta.clone(), opened.applied)))?;
 
-    let opening = Opening {
-        verify: if settings.storage.verify_on_open { Verify::Full } else { Verify::Structure },
-        index: if settings.storage.index_in_memory { Residence::Memory } else { Residence::Mapped },
+    let mut tracks = OpeningTracks {
+        dir,
+        settings: &settings,
+        groups: &groups,
+        meta: &meta,
+        meta_group: &meta_group,
+        stored: stored_tracks(&cluster),
+        opened: BTreeMap::new(),
+        repairs: Vec::new(),
     };
-    let (machine, found) = TrackStateMachine::open(&dir.join("tracks-0"), ShardId(0), opening)?;
-    report.repairs.extend(found);
-    let tracks = machine.shard();
-    if let Some(peers) = &peers {
-        peers.serve_shard(&tracks);
-    }
-    let checkpoint_wanted = Arc::new(AtomicBool::new(false));
-    let replica = TrackReplica::new(machine, folder("tracks-0")?, Arc::clone(&checkpoint_wanted));
-    let track_group = groups.add(TRACKS, "tracks-0", Box::new(replica))?;
-
     let mut users = OpeningUsers {
         dir,
         settings: &settings,
@@ -94,6 +88,7 @@ pub(super) fn open(dir: &Path, settings: Settings, membership: Membership) -> Re
         Some(peers) => peers.cluster()?.is_founding(),
         None => true,
     };
+    tracks.open_first(founds)?;
     users.open_first(founds)?;
     if let Some(peers) = &peers {
         peers.enter()?;
@@ -105,15 +100,19 @@ pub(super) fn open(dir: &Path, settings: Settings, membership: Membership) -> Re
         let map = cluster.map_group().ok_or_else(|| Error::Internal("the map has no group".to_owned()))?;
         wait_until_replayed(&Group::new("map", map, Some(Arc::clone(cluster))), true)?;
     }
-    let OpenedUsers { replicas: users, places, far } = users.open_rest()?;
-    for group in [&track_group].into_iter().chain(users.here()) {
+    let replicas = tracks.open_rest()?;
+    report.repairs.append(&mut tracks.repairs);
+    let (tracks, OpenedUsers { replicas: users, places, far }) = (replicas, users.open_rest()?);
+    for group in tracks.groups().chain(users.here()) {
         wait_until_replayed(group, peers.is_some())?;
     }
     if let Some(far) = &far {
         // What is derived from all listeners is known before the first request.
         far.look_at(users.shards.elsewhere());
     }
-    tracks.remove_garbage()?;
+    for part in tracks.iter() {
+        part.shard.remove_garbage()?;
+    }
     let index_choice = IndexChoice::with_threads(settings.storage.background_threads)?;
     let inner = Inner {
         dir: dir.to_owned(),
@@ -121,9 +120,8 @@ pub(super) fn open(dir: &Path, settings: Settings, membership: Membership) -> Re
         was_closed: cluster.report().closed_orderly,
         cluster: Mutex::new(Some(cluster)),
         peers,
-        checkpoint_wanted,
         meta: Replica { group: meta_group, shard: meta },
-        tracks: Replica { group: track_group, shard: tracks },
+        tracks,
         users,
         places: Mutex::new(places),
         far,
@@ -167,13 +165,13 @@ fn resolve_waiting(inner: &Inner) -> Result<()> {
 /// Where groups are run.
 pub(super) struct Groups<'a> {
     node: &'a ClusterNode,
-    pub(super) peers: Option<&'a Peers>,
+    pub(super) peers: Option<&'a Arc<Peers>>,
 }
 
 impl Groups<'_> {
     /// Runs a group: that of the directory, or a new one.
     pub(super) fn add(&self, id: u64, name: &str, machine: Box<dyn StateMachine>) -> Result<Group> {
-        let cluster = self.peers.map(Peers::cluster).transpose()?;
+        let cluster = self.peers.map(|peers| peers.cluster()).transpose()?;
         Ok(Group::new(name, self.run(id, name, machine)?, cluster.cloned()))
     }
 
@@ -186,7 +184,7 @@ impl Groups<'_> {
 
     /// As [`Groups::add`]; only the handle.
     pub(super) fn run(&self, id: u64, name: &str, machine: Box<dyn StateMachine>) -> Result<GroupHandle> {
-        let cluster = self.peers.map(Peers::cluster).transpose()?;
+        let cluster = self.peers.map(|peers| peers.cluster()).transpose()?;
         let handle = match cluster {
             Some(cluster) => cluster.add_group(self.node, GroupId(id), machine),
             None => self.node.add_group(GroupId(id), machine),
@@ -261,8 +259,10 @@ impl Inner {
     /// Removes what loads have left in the staging folder that needs it no more: rows that are in a segment by now (the
     /// node died between the two), and files that were only begun. Says so of each.
     pub(super) fn clean_stages(&self) -> Result<Vec<String>> {
-        let view = self.tracks.shard.view();
-        let is_done = |load_id: &str| view.loads.get(load_id).is_some_and(|mark| mark.finished);
+        let views = self.tracks.views();
+        let is_finished =
+            |view: &TrackView, load_id: &str| view.loads.get(load_id).is_some_and(|mark| mark.finished);
+        let is_done = |load_id: &str| views.iter().all(|view| is_finished(view, load_id));
         Stage::clean(&self.staging_folder(), is_done)
     }
 }

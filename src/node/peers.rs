@@ -3,6 +3,7 @@
 //! Segment files are built by one node. Before their log entry is proposed, a majority has fetched them; a replica that lacks
 //! them when the entry comes fetches them then, and its applying waits meanwhile.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::net::SocketAddr;
 use std::os::unix::fs::FileExt as _;
@@ -13,7 +14,7 @@ use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use segue_cluster::{
     Call, Cluster, ClusterNode, ClusterOptions, ClusterStartError, Entry, NetworkConfig, StoreId, TlsFiles,
 };
@@ -33,6 +34,7 @@ use crate::storage::error::{damaged, describe};
 use crate::storage::pinned::hash_file;
 use crate::storage::track_shard::command::NewSegment;
 use crate::storage::track_shard::{TrackShard, Workshop};
+use crate::types::ShardId;
 
 /// How a database takes part in a cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,6 +67,9 @@ pub struct Ports {
 /// Calls between nodes.
 const READ_FILE: u32 = 1;
 const STAGE: u32 = 2;
+/// The same of another than the first track shard, whose number comes before.
+const READ_FILE_OF: u32 = 7;
+const STAGE_OF: u32 = 8;
 /// Version of what they carry.
 const VERSION: u16 = 1;
 /// Bytes of a file in one call.
@@ -78,10 +83,14 @@ const ROUND_PAUSE: Duration = Duration::from_millis(200);
 /// What the answer of a node without the file begins with.
 const GONE: &str = "no such file";
 
+/// Segment, offset and name of a file of which a piece is asked for.
+type WantedPiece = (u64, u64, String);
+
 /// The other nodes.
 pub struct Peers {
     cluster: OnceLock<Arc<Cluster>>,
-    shard: OnceLock<Arc<TrackShard>>,
+    /// The track shards whose files are given to others.
+    shards: RwLock<BTreeMap<u16, Arc<TrackShard>>>,
     node: OnceLock<Weak<Inner>>,
     /// Held by whoever compares all replicas: each comparison reads everything on every node.
     pub(super) comparing: Mutex<()>,
@@ -108,7 +117,7 @@ impl Peers {
         };
         let peers = Arc::new(Self {
             cluster: OnceLock::new(),
-            shard: OnceLock::new(),
+            shards: RwLock::default(),
             node: OnceLock::new(),
             comparing: Mutex::new(()),
             stopping: false.into(),
@@ -134,9 +143,9 @@ impl Peers {
         self.cluster.get().ok_or_else(|| Error::Internal("the cluster has not started".to_owned()))
     }
 
-    /// Tells which shard's files are given and fetched.
+    /// Has the files of a shard given and fetched.
     pub(super) fn serve_shard(self: &Arc<Self>, shard: &Arc<TrackShard>) {
-        self.shard.get_or_init(|| Arc::clone(shard));
+        self.shards.write().insert(shard.shard.0, Arc::clone(shard));
         let weak = Arc::downgrade(self);
         shard.set_fetch(Box::new(move |shard, new| match weak.upgrade() {
             Some(peers) => peers.fetch_from_any(shard, new),
@@ -169,17 +178,22 @@ impl Peers {
     ///
     /// # Errors
     /// `Unavailable` when too few have them; it is tried again with the next seal or merge.
-    pub(super) fn spread(&self, group: &Group, segments: &[NewSegment]) -> Result<()> {
+    pub(super) fn spread(&self, group: &Group, shard: ShardId, segments: &[NewSegment]) -> Result<()> {
         let cluster = self.cluster()?;
         let members = group.status()?.members;
         let voters: Vec<StoreId> =
             members.iter().filter(|member| member.votes).filter_map(|member| member.store).collect();
         let have = voters.iter().filter(|store| **store == cluster.store()).count();
         let needed = voters.len() / 2 + 1;
-        let request = Bytes::from(codec::encode(VERSION, &segments.to_vec())?);
+        // Of the first shard as programs say it that know of one.
+        let (topic, request) = match shard.0 {
+            0 => (STAGE, codec::encode(VERSION, &segments.to_vec())?),
+            number => (STAGE_OF, codec::encode(VERSION, &(number, segments.to_vec()))?),
+        };
+        let request = Bytes::from(request);
         let others = cluster.others();
         let ask = |to: StoreId| {
-            let call = Call { to, topic: STAGE, request: request.clone(), timeout: STAGE_TIMEOUT };
+            let call = Call { to, topic, request: request.clone(), timeout: STAGE_TIMEOUT };
             let outcome = cluster.call(call);
             if let Err(reason) = &outcome {
                 tracing::warn!(store = %to, reason, "a node did not take new segment files; it fetches them later");
@@ -205,30 +219,16 @@ impl Peers {
     }
 
     fn answer(&self, from: StoreId, topic: u32, request: &[u8]) -> Result<Bytes> {
-        let shard = self.shard.get();
-        let shard =
-            shard.ok_or_else(|| Error::Unavailable("the data directory is being opened".to_owned()))?;
         match topic {
-            READ_FILE => read_file(shard, request),
-            STAGE => {
-                let segments: Vec<NewSegment> = codec::decode(VERSION, request)?;
-                for new in &segments {
-                    shard.while_fetching(new.entry.id, || {
-                        if shard.is_live(new.entry.id) {
-                            // A late word of a node that leads no more: what is live stays as it is.
-                            return Err(Error::Conflict("the segment is live already".to_owned()));
-                        }
-                        if !shard.holds(new) {
-                            let workshop = shard.workshop()?;
-                            self.fetch((shard, &workshop), new, from)?;
-                            if !shard.place_ahead(&workshop, &new.entry)? {
-                                return Err(Error::Conflict("the segment is live already".to_owned()));
-                            }
-                        }
-                        shard.stage(new)
-                    })?;
-                }
-                Ok(Bytes::new())
+            READ_FILE => read_file(&*self.shard(0)?, codec::decode(VERSION, request)?),
+            READ_FILE_OF => {
+                let (number, wanted): (u16, WantedPiece) = codec::decode(VERSION, request)?;
+                read_file(&*self.shard(number)?, wanted)
+            }
+            STAGE => self.take(0, &codec::decode::<Vec<NewSegment>>(VERSION, request)?, from),
+            STAGE_OF => {
+                let (number, segments): (u16, Vec<NewSegment>) = codec::decode(VERSION, request)?;
+                self.take(number, &segments, from)
             }
             DIGEST => self.node()?.answer_digest(request),
             ASK => self.node()?.answer_question(request),
@@ -236,6 +236,33 @@ impl Peers {
             PLACES => self.node()?.answer_progress(),
             _ => Err(Error::Unavailable(format!("a call this version does not know. topic=`{topic}`"))),
         }
+    }
+
+    fn shard(&self, number: u16) -> Result<Arc<TrackShard>> {
+        let shard = self.shards.read().get(&number).cloned();
+        shard.ok_or_else(|| Error::Unavailable("the data directory is being opened".to_owned()))
+    }
+
+    /// Takes new segments of a shard from the node that has built them.
+    fn take(&self, number: u16, segments: &[NewSegment], from: StoreId) -> Result<Bytes> {
+        let shard = &*self.shard(number)?;
+        for new in segments {
+            shard.while_fetching(new.entry.id, || {
+                if shard.is_live(new.entry.id) {
+                    // A late word of a node that leads no more: what is live stays as it is.
+                    return Err(Error::Conflict("the segment is live already".to_owned()));
+                }
+                if !shard.holds(new) {
+                    let workshop = shard.workshop()?;
+                    self.fetch((shard, &workshop), new, from)?;
+                    if !shard.place_ahead(&workshop, &new.entry)? {
+                        return Err(Error::Conflict("the segment is live already".to_owned()));
+                    }
+                }
+                shard.stage(new)
+            })?;
+        }
+        Ok(Bytes::new())
     }
 
     /// Fetches the files of a segment from whoever has them; waits as long as somebody might.
@@ -295,9 +322,12 @@ impl Peers {
             let mut receiver = FileReceiver::create(&folder, file.clone()).map_err(damaged)?;
             while receiver.received_bytes() < file.len {
                 let (segment, name) = (new.entry.id, file.name.clone());
-                let wanted = (segment, receiver.received_bytes(), name);
-                let request = Bytes::from(codec::encode(VERSION, &wanted)?);
-                let call = Call { to: from, topic: READ_FILE, request, timeout: READ_TIMEOUT };
+                let wanted: WantedPiece = (segment, receiver.received_bytes(), name);
+                let (topic, request) = match shard.shard.0 {
+                    0 => (READ_FILE, codec::encode(VERSION, &wanted)?),
+                    number => (READ_FILE_OF, codec::encode(VERSION, &(number, wanted))?),
+                };
+                let call = Call { to: from, topic, request: request.into(), timeout: READ_TIMEOUT };
                 let piece = cluster.call(call).map_err(|reason| {
                     if reason.contains(GONE) {
                         Error::not_found("segment file", &file.name)
@@ -317,8 +347,7 @@ impl Peers {
 }
 
 /// Reads a piece of a segment's file for another node.
-fn read_file(shard: &TrackShard, request: &[u8]) -> Result<Bytes> {
-    let (segment, offset, name): (u64, u64, String) = codec::decode(VERSION, request)?;
+fn read_file(shard: &TrackShard, (segment, offset, name): WantedPiece) -> Result<Bytes> {
     if !is_file_name(&name) {
         return Err(Error::invalid("name", "is no name of a segment's file"));
     }

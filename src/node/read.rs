@@ -25,21 +25,20 @@ impl Inner {
     /// One version of everything. What was acknowledged before is in it: a write is acknowledged only once it is applied
     /// here, so a node that holds all groups needs no read barrier.
     pub(super) fn reader(&self, generation: Option<GenerationId>) -> Result<Reader<'_>> {
-        let tracks = self.tracks.shard.view();
+        let tracks = self.tracks.views();
         let meta = self.meta.shard.state();
         let generation = match generation {
             Some(id) => Some(meta.generation(id).ok_or_else(|| Error::not_found("generation", id))?.id),
             None => meta.active().map(|info| info.id),
         };
         let read = self.meta_read(&meta)?;
-        let mut applied = vec![
-            (self.meta.group.name.clone(), self.meta.shard.applied().index),
-            (self.tracks.group.name.clone(), tracks.applied_index),
-        ];
+        let mut applied = vec![(self.meta.group.name.clone(), self.meta.shard.applied().index)];
+        let names = self.tracks.groups().map(|group| group.name.clone());
+        applied.extend(names.zip(tracks.iter().map(|view| view.applied_index)));
         applied.extend(self.users.applied());
         let learnt = self.caches.statistics.get(self.users.shards.statistics());
         Ok(Reader {
-            tracks: vec![tracks],
+            tracks,
             users: &self.users.shards,
             missing: Missing::default(),
             recipes: Arc::clone(&read.recipes),
@@ -67,7 +66,7 @@ impl Inner {
             return Ok(());
         }
         let groups: Vec<&Group> =
-            [&self.meta.group, &self.tracks.group].into_iter().chain(self.users.here()).collect();
+            [&self.meta.group].into_iter().chain(self.tracks.groups()).chain(self.users.here()).collect();
         let start = Instant::now();
         for (group, asked) in read_points(groups) {
             if let Err(error) = caught_up(group, asked, start)
@@ -100,8 +99,7 @@ impl Inner {
 
     /// Where every group stands now.
     pub(super) fn token_now(&self) -> WriteToken {
-        let tracks = (self.tracks.group.name.clone(), self.tracks.shard.view().applied_index);
-        WriteToken { applied: std::iter::once(tracks).chain(self.users.applied()).collect() }
+        WriteToken { applied: self.tracks.applied().chain(self.users.applied()).collect() }
     }
 
     fn check_token(&self, reader: &Reader<'_>, token: Option<&WriteToken>) -> Result<()> {

@@ -8,7 +8,7 @@ use super::open::{META, TRACKS, USERS};
 use super::peers::Peers;
 use super::progress::{AllProgress, Progress};
 use crate::error::{Error, Result};
-use crate::types::USER_SHARDS_MAX;
+use crate::types::{TRACK_SHARDS_MAX, USER_SHARDS_MAX};
 
 /// What is wanted of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -141,7 +141,8 @@ impl Inner {
     pub(super) fn transfer_leader(&self, group: &str, node: &str) -> Result<()> {
         let cluster = self.others()?.cluster()?;
         let users = (USERS..).take(self.users.groups.len());
-        let known = [META, TRACKS].into_iter().chain(users).map(GroupId).chain([MAP_GROUP]);
+        let tracks = (TRACKS..).take(self.tracks.count());
+        let known = [META].into_iter().chain(tracks).chain(users).map(GroupId).chain([MAP_GROUP]);
         let found = known.into_iter().find(|id| group_name(*id) == group);
         let id = found.ok_or_else(|| Error::not_found("group", group))?;
         cluster.transfer_leader(id, parse_node(node)?).map_err(Error::Conflict)
@@ -155,7 +156,9 @@ pub(super) fn parse_node(node: &str) -> Result<StoreId> {
 pub(super) fn group_name(group: GroupId) -> String {
     match group.0 {
         META => "meta".to_owned(),
-        TRACKS => "tracks-0".to_owned(),
+        id if (TRACKS..TRACKS + u64::from(TRACK_SHARDS_MAX)).contains(&id) => {
+            format!("tracks-{}", id - TRACKS)
+        }
         id if (USERS..USERS + u64::from(USER_SHARDS_MAX)).contains(&id) => format!("users-{}", id - USERS),
         _ if group == MAP_GROUP => "map".to_owned(),
         other => other.to_string(),

@@ -25,14 +25,19 @@ fn open(folder: &Path) -> (Segue, Vec<String>) {
 }
 
 fn open_with(folder: &Path, user_shards: u16) -> (Segue, Vec<String>) {
-    let mut settings = Settings::default();
-    settings.storage.disk_reserve_bytes = 0;
+    let mut settings = settings_without_reserve();
     settings.storage.user_shards = user_shards;
     let (engine, report) = Segue::open(folder, settings).unwrap();
     (engine, report.repairs)
 }
 
-fn track(number: u64) -> Track {
+pub(super) fn settings_without_reserve() -> Settings {
+    let mut settings = Settings::default();
+    settings.storage.disk_reserve_bytes = 0;
+    settings
+}
+
+pub(super) fn track(number: u64) -> Track {
     let id = format!("t{number}");
     Track {
         track_id: TrackId::new(id.clone()).unwrap(),
@@ -82,7 +87,10 @@ fn a_stop_between_a_track_and_the_plays_that_waited_for_it_is_made_good_at_the_s
     engine.feedback(many.iter().map(|&number| event(number, Action::Play)).collect()).unwrap();
     let known: Vec<Track> = many[1..].iter().map(|&number| track(number)).collect();
     // The tracks' own entry, and then nothing: as if the process died here.
-    engine.inner().propose_tracks(&TrackCommand::UpsertTracks { tracks: known, load: None }).unwrap();
+    let inner = engine.inner();
+    inner
+        .propose_tracks(inner.tracks.first(), &TrackCommand::UpsertTracks { tracks: known, load: None })
+        .unwrap();
     assert_eq!(heard(&engine), 0, "nothing resolves them by itself");
     drop(engine);
     let (engine, repairs) = open(folder.path());

@@ -5,6 +5,8 @@
 //! write, on links and copies in a scratch folder), is given what the log has for it, and the state that comes of it is
 //! checked row by row.
 
+mod state;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,17 +17,17 @@ use segue_cluster::{
 use segue_storage_format::verify::{Damage, VerifyProgress, VerifyReport, verify_shard_with};
 use segue_storage_format::{Residence, Verify, manifest::segment_folder};
 
-use super::meta::recipe_book;
-use super::open::{META, TRACKS, USERS, open_error};
+use super::open::{META, USERS, open_error};
+use super::open_tracks::{group_id, known};
 use super::replica::{MetaReplica, TrackReplica, UserReplica};
 use super::stage::Stage;
 use crate::error::{Error, Result};
 use crate::pipeline::statistics::Statistics;
 use crate::storage::error::describe;
-use crate::storage::meta::{self, GenerationState, MetaState, MetaStore};
+use crate::storage::meta::{self, MetaStore};
 use crate::storage::track_shard::{Opening, TrackStateMachine, TrackView};
 use crate::storage::user_shard::{UserShard, UserShardOptions};
-use crate::types::{Entity, GenerationId, ShardId, Slot, TrackRef, USER_SHARDS_MAX, shard_of_slot};
+use crate::types::{ShardId, Slot, TRACK_SHARDS_MAX, TrackRef, USER_SHARDS_MAX, shard_of_slot};
 
 /// Memory for the user store while it is rehearsed.
 const CACHE_BYTES: usize = 16 << 20;
@@ -42,16 +44,23 @@ pub struct DirectoryReport {
 /// Where the parts of a data directory are.
 struct Parts {
     meta: PathBuf,
-    tracks: PathBuf,
+    /// By number.
+    tracks: BTreeMap<u16, PathBuf>,
     /// By number.
     users: BTreeMap<u16, PathBuf>,
 }
 
 impl Parts {
     fn of(dir: &Path) -> Self {
-        let users = (0..USER_SHARDS_MAX).map(|shard| (shard, dir.join(format!("users-{shard}"))));
-        let users = users.filter(|(_, folder)| folder.exists()).collect();
-        Self { meta: dir.join("meta"), tracks: dir.join("tracks-0"), users }
+        let there = |kind: &str, most: u16| {
+            let folders = (0..most).map(|shard| (shard, dir.join(format!("{kind}-{shard}"))));
+            folders.filter(|(_, folder)| folder.exists()).collect()
+        };
+        Self {
+            meta: dir.join("meta"),
+            tracks: there("tracks", TRACK_SHARDS_MAX),
+            users: there("users", USER_SHARDS_MAX),
+        }
     }
 }
 
@@ -59,12 +68,13 @@ impl Parts {
 #[derive(Default)]
 struct Machines {
     meta: Option<(MetaReplica, MetaStore)>,
-    tracks: Option<TrackReplica>,
+    /// By number.
+    tracks: BTreeMap<u16, TrackReplica>,
     /// By number.
     users: BTreeMap<u16, (UserReplica, UserShard)>,
 }
 
-/// Checks the data directory `dir`; `progress` is told of the files of the track shard, the largest. Cost: reads
+/// Checks the data directory `dir`; `progress` is told of the files of the track shards, the largest. Cost: reads
 /// everything once, the log twice, and decodes every record.
 ///
 /// # Errors
@@ -80,7 +90,14 @@ pub fn verify(dir: &Path, progress: &mut dyn FnMut(VerifyProgress)) -> Result<Di
     let mut report = DirectoryReport::default();
     let mut machines = Machines::default();
     report.meta(&parts.meta, scratch.path(), &mut machines)?;
-    report.tracks(&parts.tracks, &mut machines, progress);
+    let count = machines.meta.as_ref().and_then(|(_, store)| known(&store.state()));
+    // Without a meta state, as many as there are.
+    let count = count.unwrap_or_else(|| parts.tracks.keys().next_back().map_or(1, |last| last + 1));
+    for (&shard, folder) in &parts.tracks {
+        if shard < count {
+            report.tracks((shard, count), folder, &mut machines, progress);
+        }
+    }
     // What is missing must come whole from the log.
     let count = machines.meta.as_ref().map_or(0, |(_, store)| store.state().user_shards().unwrap_or(1));
     for shard in 0..count {
@@ -124,10 +141,13 @@ impl DirectoryReport {
         Ok(())
     }
 
-    fn tracks(&mut self, folder: &Path, machines: &mut Machines, progress: &mut dyn FnMut(VerifyProgress)) {
-        if !folder.exists() {
-            return;
-        }
+    fn tracks(
+        &mut self,
+        (number, shards): (u16, u16),
+        folder: &Path,
+        machines: &mut Machines,
+        progress: &mut dyn FnMut(VerifyProgress),
+    ) {
         let published = has_manifest(folder);
         let whole = !published
             || self.whole(|report| {
@@ -138,10 +158,10 @@ impl DirectoryReport {
             });
         if whole {
             // Opening a track shard writes nothing, nor does applying entries to it.
-            let opening = Opening { verify: Verify::Structure, index: Residence::Mapped };
-            match TrackStateMachine::open(folder, ShardId(0), opening) {
+            let opening = Opening { verify: Verify::Structure, index: Residence::Mapped, shards };
+            match TrackStateMachine::open(folder, ShardId(number), opening) {
                 Ok((machine, _)) => {
-                    machines.tracks = Some(TrackReplica::new(machine, None, Arc::default()));
+                    machines.tracks.insert(number, TrackReplica::new(machine, None, Arc::default()));
                 }
                 Err(error) => self.add(folder, describe(&error)),
             }
@@ -218,8 +238,8 @@ impl DirectoryReport {
         if let Some((machine, _)) = &mut machines.meta {
             running.insert(GroupId(META), machine);
         }
-        if let Some(machine) = &mut machines.tracks {
-            running.insert(GroupId(TRACKS), machine);
+        for (number, machine) in &mut machines.tracks {
+            running.insert(group_id(*number), machine);
         }
         for (number, (machine, _)) in &mut machines.users {
             running.insert(GroupId(USERS + u64::from(*number)), machine);
@@ -255,22 +275,30 @@ impl DirectoryReport {
 
     /// Checks the state that a start would come to.
     fn state(&mut self, parts: &Parts, machines: &Machines) -> Result<()> {
-        let view = machines.tracks.as_ref().map(|replica| replica.shard().view());
-        if let Some(view) = &view {
+        let views: BTreeMap<u16, Arc<TrackView>> =
+            machines.tracks.iter().map(|(number, replica)| (*number, replica.shard().view())).collect();
+        for (number, view) in &views {
+            let own = &parts.tracks[number];
             match view.check() {
                 Ok(problems) => {
                     for (segment, what) in problems {
-                        let folder = segment_folder(&parts.tracks, u64::from(segment));
-                        self.add(if folder.exists() { &folder } else { &parts.tracks }, what);
+                        let folder = segment_folder(own, u64::from(segment));
+                        self.add(if folder.exists() { &folder } else { own }, what);
                     }
                 }
-                Err(error) => self.add(&parts.tracks, describe(&error)),
+                Err(error) => self.add(own, describe(&error)),
             }
         }
-        let exists = |track: TrackRef| {
-            view.as_ref().is_none_or(|view| track.shard == view.shard && track.ordinal.0 < view.ordinals())
-        };
         let state = machines.meta.as_ref().map(|(_, store)| store.state());
+        let track_shards = state.as_ref().map(|state| known(state).unwrap_or(1));
+        if let Some(count) = track_shards {
+            self.track_folders(parts, count);
+        }
+        // Of a shard that is not here at all nobody can tell.
+        let exists = |track: TrackRef| match views.get(&track.shard.0) {
+            Some(view) => track.ordinal.0 < view.ordinals(),
+            None => views.is_empty() || track_shards.is_none_or(|count| track.shard.0 < count),
+        };
         let count = state.as_ref().map(|state| state.user_shards().unwrap_or(1));
         if let Some(count) = count {
             self.user_folders(parts, count);
@@ -289,11 +317,25 @@ impl DirectoryReport {
         }
         if let Some(state) = &state {
             let users: Vec<&UserShard> = machines.users.values().map(|(_, users)| users).collect();
-            for what in meta_problems(state, view.as_deref(), &users)? {
+            let tracks: Vec<&TrackView> = views.values().map(AsRef::as_ref).collect();
+            for what in state::meta_problems(state, &tracks, &users)? {
                 self.add(&parts.meta, what);
             }
         }
         Ok(())
+    }
+
+    /// The track shards there are against how many the database has.
+    fn track_folders(&mut self, parts: &Parts, count: u16) {
+        for (_, folder) in parts.tracks.iter().filter(|(number, _)| **number >= count) {
+            self.add(folder, format!("is no part of the database. track_shards=`{count}`"));
+        }
+        let missing = (0..count).filter(|number| !parts.tracks.contains_key(number)).count();
+        if missing > 0 {
+            self.notes.push(format!(
+                "track shards are missing: the next start makes them. missing=`{missing}`, track_shards=`{count}`"
+            ));
+        }
     }
 
     /// The user shards there are against how many the database has.
@@ -312,60 +354,6 @@ impl DirectoryReport {
             ));
         }
     }
-}
-
-/// Recipes that can be read; spaces and generations against what the shards hold of them.
-fn meta_problems(state: &MetaState, tracks: Option<&TrackView>, users: &[&UserShard]) -> Result<Vec<String>> {
-    let mut problems = Vec::new();
-    if let Err(error) = recipe_book(state) {
-        problems.push(error.to_string());
-    }
-    let mut held: Vec<(Entity, String, GenerationId, u32, u64)> = Vec::new();
-    if let Some(view) = tracks {
-        let sets = view.sets.values();
-        held.extend(sets.map(|set| {
-            let spec = &set.spec;
-            (Entity::Track, spec.space.to_string(), spec.generation, spec.dim, set.live)
-        }));
-    }
-    for users in users {
-        let generations = users.generations()?;
-        held.extend(
-            generations
-                .into_iter()
-                .map(|(space, id, dim, rows)| (Entity::User, space.to_string(), id, dim, rows)),
-        );
-    }
-    for (entity, space, id, dim, rows) in &held {
-        let Some(known) = state.spaces().find(|known| known.name.as_str() == space) else {
-            problems.push(format!("there are vectors of a space that is not defined. space=`{space}`"));
-            continue;
-        };
-        let generation = state.generation(*id);
-        let what = if known.entity != *entity {
-            "vectors of a space belong to something else than it says"
-        } else if known.generational == (*id == GenerationId::STATIC)
-            || known.generational && generation.is_none()
-        {
-            "there are vectors of a generation that there is not"
-        } else if *rows > 0 && generation.is_some_and(|info| info.dim != *dim) {
-            "vectors have another dimension than their generation"
-        } else {
-            continue;
-        };
-        problems.push(format!("{what}. space=`{space}`, generation=`{id}`, dim=`{dim}`"));
-    }
-    for info in state.generations().filter(|info| info.state == GenerationState::Active) {
-        for (entity, seen) in [(Entity::Track, tracks.is_some()), (Entity::User, !users.is_empty())] {
-            if seen && !held.iter().any(|(of, _, id, ..)| *of == entity && *id == info.id) {
-                problems.push(format!(
-                    "the active generation has no vectors. generation=`{}`, of=`{entity:?}`",
-                    info.id
-                ));
-            }
-        }
-    }
-    Ok(problems)
 }
 
 fn has_manifest(folder: &Path) -> bool {

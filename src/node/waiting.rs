@@ -10,7 +10,7 @@ use super::users::commands;
 use crate::error::{ErrorKind, Result};
 use crate::pipeline::request::WriteToken;
 use crate::storage::user_shard::UserOp;
-use crate::types::{TrackId, TrackOrdinal, TrackRef};
+use crate::types::{TrackId, TrackRef};
 
 /// Tracks that are looked up at once among those that events wait for; also bounds the log entry.
 const WAITING_PAGE: usize = 1_024;
@@ -54,11 +54,7 @@ impl Inner {
     }
 
     fn try_resolve_waiting(&self, ids: &[TrackId]) -> Result<WriteToken> {
-        let view = self.tracks.shard.view();
-        let place = |id: &TrackId| {
-            let ordinal = TrackOrdinal(view.ordinal_of(id.as_str())?);
-            Some((id.clone(), TrackRef { shard: view.shard, ordinal }))
-        };
+        let place = |id: &TrackId| Some((id.clone(), self.tracks.find(id)?));
         let (known, places): (Vec<TrackId>, Vec<TrackRef>) = ids.iter().filter_map(place).unzip();
         if known.is_empty() {
             return Ok(WriteToken::default());
@@ -100,7 +96,6 @@ impl Inner {
             return Ok(());
         }
         cursor.last = Some(Instant::now());
-        let view = self.tracks.shard.view();
         let led: Vec<_> =
             self.users.shards.here().filter(|(place, _)| self.users.groups[*place].leads()).collect();
         let mut parts: Vec<Vec<(TrackId, TrackRef)>> = self.users.groups.iter().map(|_| Vec::new()).collect();
@@ -111,8 +106,8 @@ impl Inner {
                 cursor.after.extend(tracks.last().map(|last| (place, last.clone())));
             }
             let known = tracks.into_iter().filter_map(|track| {
-                let ordinal = TrackOrdinal(view.ordinal_of(track.as_str())?);
-                Some((track, TrackRef { shard: view.shard, ordinal }))
+                let place = self.tracks.find(&track)?;
+                Some((track, place))
             });
             parts[place].extend(known);
         }

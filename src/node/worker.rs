@@ -9,6 +9,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use tracing::{info, warn};
 
 use super::engine::Inner;
+use super::tracks::TrackPart;
 use crate::error::{Error, Result};
 use crate::maintenance::{growing_rows, merge, plan_merges, seal};
 use crate::storage::track_shard::command::{TrackCommand, TrackReply};
@@ -94,28 +95,40 @@ impl Inner {
         }
         self.persist_users()?;
         self.caches.recall.check(&self.caches)?;
-        if self.peers.is_some() {
-            if !self.tracks.group.leads() {
-                return self.follow_checkpoint();
-            }
-            if self.checkpoint_wanted.swap(false, Ordering::AcqRel) {
-                self.checkpoint_for_others()?;
-            }
+        // One shard that fails does not keep the others from their turn.
+        let mut outcome = Ok(());
+        for part in self.tracks.iter() {
+            outcome = outcome.and(self.maintain_tracks(part));
         }
-        let view = self.tracks.shard.view();
+        outcome?;
+        if self.leads(self.tracks.first()) { self.refresh_statistics_if_due() } else { Ok(()) }
+    }
+
+    /// Whether a track shard is looked after here.
+    fn leads(&self, part: &TrackPart) -> bool {
+        self.peers.is_none() || part.group.leads()
+    }
+
+    fn maintain_tracks(&self, part: &TrackPart) -> Result<()> {
+        if !self.leads(part) {
+            return self.follow_checkpoint(part);
+        }
+        if self.peers.is_some() && part.checkpoint_wanted.swap(false, Ordering::AcqRel) {
+            self.checkpoint_for_others(part)?;
+        }
+        let view = part.shard.view();
         let grown = growing_rows(&view);
-        let behind = view.applied_index.saturating_sub(self.tracks.shard.durable_index());
+        let behind = view.applied_index.saturating_sub(part.shard.durable_index());
         if grown >= self.settings.storage.seal_rows as usize || behind >= LOG_ENTRIES_MAX {
-            self.seal_now(&|_| {})?;
+            self.seal_part(part, &|_| {})?;
         }
-        self.merge_all()?;
-        self.refresh_statistics_if_due()
+        self.merge_part(part)
     }
 
     /// Publishes the checkpoint whose files the leader has built, once they are all here.
-    fn follow_checkpoint(&self) -> Result<()> {
+    fn follow_checkpoint(&self, part: &TrackPart) -> Result<()> {
         let _turn = self.maintenance.lock();
-        let shard = &self.tracks.shard;
+        let shard = &part.shard;
         let Some(capture) = shard.pending_checkpoint() else { return Ok(()) };
         match shard.publish_checkpoint(&capture) {
             Ok(()) => {
@@ -129,22 +142,22 @@ impl Inner {
     }
 
     /// Waits until what earlier leaders have made live is live here: it must not be built again.
-    fn take_over(&self) -> Result<()> {
-        if self.peers.is_some() { self.tracks.group.read_barrier().map(drop) } else { Ok(()) }
+    fn take_over(&self, part: &TrackPart) -> Result<()> {
+        if self.peers.is_some() { part.group.read_barrier().map(drop) } else { Ok(()) }
     }
 
     /// Proposes a step of a seal or a merge.
-    fn propose_maintenance(&self, command: &TrackCommand) -> Result<TrackReply> {
-        self.spread_files(command)?;
-        let applied = self.tracks.group.propose_as_leader(encode(command)?)?;
+    fn propose_maintenance(&self, part: &TrackPart, command: &TrackCommand) -> Result<TrackReply> {
+        self.spread_files(part, command)?;
+        let applied = part.group.propose_as_leader(encode(command)?)?;
         decode_reply(&applied.reply)
     }
 
     /// Makes a first checkpoint, so that another node has something to begin with.
-    fn checkpoint_for_others(&self) -> Result<()> {
-        let again = || self.checkpoint_wanted.store(true, Ordering::Release);
-        self.propose_maintenance(&TrackCommand::Seal)
-            .and_then(|_| self.seal_now(&|_| {}))
+    fn checkpoint_for_others(&self, part: &TrackPart) -> Result<()> {
+        let again = || part.checkpoint_wanted.store(true, Ordering::Release);
+        self.propose_maintenance(part, &TrackCommand::Seal)
+            .and_then(|_| self.seal_part(part, &|_| {}))
             .inspect_err(|_| again())
     }
 
@@ -166,52 +179,66 @@ impl Inner {
         Ok(())
     }
 
-    /// Seals what has grown and publishes a checkpoint.
+    /// Seals what has grown and publishes a checkpoint, in one track shard after the other.
     pub(super) fn seal_now(&self, progress: &(dyn Fn(f64) + Sync)) -> Result<()> {
-        if self.peers.is_some() && !self.tracks.group.leads() {
+        let shards = self.tracks.count() as f64;
+        for (place, part) in self.tracks.iter().enumerate() {
+            self.seal_part(part, &|fraction| progress((place as f64 + fraction) / shards))?;
+        }
+        Ok(())
+    }
+
+    fn seal_part(&self, part: &TrackPart, progress: &(dyn Fn(f64) + Sync)) -> Result<()> {
+        if !self.leads(part) {
             return Ok(()); // The leader does, when it is due.
         }
         let _turn = self.maintenance.lock();
-        self.take_over()?;
-        let rows = growing_rows(&self.tracks.shard.view());
-        let propose = |command: &TrackCommand| self.propose_maintenance(command);
-        seal(&self.tracks.shard, &propose, &self.index_choice, progress)?;
+        self.take_over(part)?;
+        let rows = growing_rows(&part.shard.view());
+        let propose = |command: &TrackCommand| self.propose_maintenance(part, command);
+        seal(&part.shard, &propose, &self.index_choice, progress)?;
         if rows > 0 {
-            info!(rows, "sealed growing rows");
+            info!(rows, shard = %part.group.name, "sealed growing rows");
         }
         self.open_indexes()
     }
 
     /// Opens the indexes of new segments, so that no request has to.
     pub(super) fn open_indexes(&self) -> Result<()> {
-        self.caches.heads.open_all(&self.tracks.shard.view())
+        self.tracks.views().iter().try_for_each(|view| self.caches.heads.open_all(view))
     }
 
-    /// Merges until nothing is worth merging.
+    /// Merges until nothing is worth merging, in one track shard after the other.
     pub(super) fn merge_all(&self) -> Result<()> {
-        if self.peers.is_some() && !self.tracks.group.leads() {
+        self.tracks.iter().try_for_each(|part| self.merge_part(part))
+    }
+
+    fn merge_part(&self, part: &TrackPart) -> Result<()> {
+        if !self.leads(part) {
             return Ok(());
         }
         let _turn = self.maintenance.lock();
-        self.take_over()?;
-        let propose = |command: &TrackCommand| self.propose_maintenance(command);
+        self.take_over(part)?;
+        let shard = &part.shard;
+        let propose = |command: &TrackCommand| self.propose_maintenance(part, command);
         // A seal that was cut short comes first: a merge would take segments away that its checkpoint names.
-        if self.tracks.shard.pending_checkpoint().is_some() {
-            seal(&self.tracks.shard, &propose, &self.index_choice, &|_| {})?;
+        if shard.pending_checkpoint().is_some() {
+            seal(shard, &propose, &self.index_choice, &|_| {})?;
         }
         let mut merged = false;
-        while let Some(plan) = plan_merges(&self.tracks.shard.view()).into_iter().next() {
+        while let Some(plan) = plan_merges(&shard.view()).into_iter().next() {
             if self.closing.load(Ordering::Acquire) {
                 return Ok(());
             }
-            info!(segments = plan.inputs.len(), vectors = plan.set.is_some(), "merging segments");
-            if !merge(&self.tracks.shard, &plan, &propose, &self.index_choice, &|_| {})? {
+            let (segments, vectors) = (plan.inputs.len(), plan.set.is_some());
+            info!(segments, vectors, shard = %part.group.name, "merging segments");
+            if !merge(shard, &plan, &propose, &self.index_choice, &|_| {})? {
                 break;
             }
             merged = true;
         }
         if merged {
-            seal(&self.tracks.shard, &propose, &self.index_choice, &|_| {})?;
+            seal(shard, &propose, &self.index_choice, &|_| {})?;
             self.open_indexes()?;
         }
         Ok(())

@@ -104,12 +104,17 @@ fn available_weights(lists: &[SourceList], weights: &[(Source, f64)]) -> Vec<f64
     available
 }
 
-/// Joins the lists: every track of any list, best first (ties by source order, then id).
+/// Joins the lists: every track of any list, best first (ties by source order, then `key`, that of the track's id).
 ///
 /// `weights` come from [`weights_at`]; a source without a weight has 0 and only contributes candidates. Cost:
 /// O(tracks · log tracks).
 #[must_use]
-pub fn blend(lists: &[SourceList], weights: &[(Source, f64)], normalization: Normalization) -> Vec<Blended> {
+pub fn blend(
+    lists: &[SourceList],
+    weights: &[(Source, f64)],
+    normalization: Normalization,
+    key: impl Fn(TrackRef) -> u64,
+) -> Vec<Blended> {
     let available = available_weights(lists, weights);
     let mut order: Vec<usize> = (0..lists.len()).collect();
     order.sort_by_key(|&list| lists[list].source);
@@ -132,7 +137,9 @@ pub fn blend(lists: &[SourceList], weights: &[(Source, f64)], normalization: Nor
             Blended { track: of_track[0].0, base, parts }
         })
         .collect();
-    blended.sort_by(|a, b| best_first((a.base, &a.parts, a.track), (b.base, &b.parts, b.track)));
+    blended.sort_by(|a, b| {
+        best_first((a.base, &a.parts), (b.base, &b.parts)).then_with(|| key(a.track).cmp(&key(b.track)))
+    });
     blended
 }
 
@@ -146,6 +153,10 @@ mod tests {
 
     fn list(source: Source, hits: &[(u32, f64)]) -> SourceList {
         SourceList { source, hits: hits.iter().map(|&(track, score)| (track_ref(track), score)).collect() }
+    }
+
+    fn by_ordinal(track: TrackRef) -> u64 {
+        track.ordinal.0.into()
     }
 
     #[test]
@@ -184,7 +195,7 @@ mod tests {
             list(Source::Content, &[(1, 0.9), (2, 0.1)]),
             list(Source::Trending, &[(2, 80.0), (3, 10.0)]),
         ];
-        let blended = blend(&lists, &weights, Normalization::MinMax);
+        let blended = blend(&lists, &weights, Normalization::MinMax, by_ordinal);
         let base: Vec<(u32, f64)> = blended.iter().map(|b| (b.track.ordinal.0, b.base)).collect();
         assert_eq!(base, [(1, 0.6), (2, 0.4), (3, 0.0)], "0.3 and 0.2 become 0.6 and 0.4");
         assert_eq!(blended[1].parts.len(), 2);
@@ -197,6 +208,7 @@ mod tests {
             &[list(Source::Collaborative, &[(1, 2.0), (2, 1.0)])],
             &[(Source::Collaborative, 0.0), (Source::Audio, 1.0)],
             Normalization::MinMax,
+            by_ordinal,
         );
         assert_eq!((blended[0].base, blended[1].base), (1.0, 0.0));
     }
@@ -208,7 +220,7 @@ mod tests {
             list(Source::Audio, &[(1, 2.0), (8, 1.0)]),
             list(Source::Content, &[(7, 2.0), (5, 2.0), (9, 1.0)]),
         ];
-        let order: Vec<u32> = blend(&lists, &weights, Normalization::MinMax)
+        let order: Vec<u32> = blend(&lists, &weights, Normalization::MinMax, by_ordinal)
             .iter()
             .map(|blended| blended.track.ordinal.0)
             .collect();
@@ -230,10 +242,10 @@ mod tests {
                 vec![list(Source::Collaborative, &sorted(a, 1)), list(Source::Audio, &sorted(b, 2))];
             let weights = [(Source::Collaborative, weights.0), (Source::Audio, weights.1)];
             for normalization in [Normalization::MinMax, Normalization::Rrf, Normalization::ZScore] {
-                let forward = blend(&lists, &weights, normalization);
+                let forward = blend(&lists, &weights, normalization, by_ordinal);
                 prop_assert!(forward.iter().all(|track| (0.0..=1.0 + 1e-12).contains(&track.base)));
                 lists.reverse();
-                prop_assert_eq!(blend(&lists, &weights, normalization), forward);
+                prop_assert_eq!(blend(&lists, &weights, normalization, by_ordinal), forward);
             }
         }
     }

@@ -65,11 +65,11 @@ impl<'a> Candidate<'a> {
     }
 }
 
-/// Best first: by score, then by the earliest source that offered the track, then by id. The one order of all
-/// stages.
-pub(crate) fn best_first(a: (f64, &[SourcePart], TrackRef), b: (f64, &[SourcePart], TrackRef)) -> Ordering {
+/// Best first: by score, then by the earliest source that offered the track. The one order of all stages; what is equal in
+/// both goes by the key of the track's id, which callers compare, since it is seldom asked for and may have to be read.
+pub(crate) fn best_first(a: (f64, &[SourcePart]), b: (f64, &[SourcePart])) -> Ordering {
     let source = |parts: &[SourcePart]| {
         parts.iter().map(|part| part.source).min().map_or(u8::MAX, |source| source as u8)
     };
-    b.0.total_cmp(&a.0).then_with(|| source(a.1).cmp(&source(b.1))).then_with(|| a.2.cmp(&b.2))
+    b.0.total_cmp(&a.0).then_with(|| source(a.1).cmp(&source(b.1)))
 }

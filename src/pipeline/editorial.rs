@@ -76,7 +76,9 @@ pub fn weigh(candidates: &mut [Candidate<'_>], rules: &[(usize, &EditorialRule)]
         }
     }
     if changed {
-        candidates.sort_by(|a, b| best_first((a.base, &a.parts, a.track()), (b.base, &b.parts, b.track())));
+        candidates.sort_by(|a, b| {
+            best_first((a.base, &a.parts), (b.base, &b.parts)).then(a.facts.key.cmp(&b.facts.key))
+        });
     }
 }
 
@@ -89,7 +91,7 @@ pub fn pinned(
     taken: &[usize],
     n: usize,
 ) -> Vec<usize> {
-    let recording = |row: usize| candidates[row].facts.recording_key();
+    let recording = |row: usize| candidates[row].facts.recording;
     let mut recordings: BTreeSet<_> = taken.iter().map(|&row| recording(row)).collect();
     let mut rows = Vec::new();
     for (_, rule) in rules.iter().filter(|(_, rule)| rule.effect == RuleEffect::Pin) {

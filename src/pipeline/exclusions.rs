@@ -9,13 +9,14 @@ use parking_lot::Mutex;
 use roaring::RoaringBitmap;
 
 use super::listener::Listener;
+use super::reader::Reader;
 use super::recipe::HeardWindow;
 use crate::error::Result;
-use crate::storage::track_shard::TrackView;
 use crate::storage::track_shard::segment::PostingField;
-use crate::types::{ShardId, Timestamp};
+use crate::storage::track_shard::{TrackView, versions_in};
+use crate::types::{ShardId, Timestamp, TrackRef};
 
-/// Sets kept of a listener; the oldest goes first.
+/// Sets kept of a listener in each shard; the oldest goes first.
 const KEPT_MAX: usize = 8;
 
 /// What a set is of.
@@ -47,8 +48,11 @@ impl ExclusionSets {
         }
         let set = Arc::new(make()?);
         let mut kept = self.kept.lock();
-        if kept.len() >= KEPT_MAX {
-            kept.remove(0);
+        let of_shard = |(of, ..): &(ShardId, Kind, Arc<RoaringBitmap>)| *of == shard;
+        if kept.iter().filter(|set| of_shard(set)).count() >= KEPT_MAX
+            && let Some(oldest) = kept.iter().position(of_shard)
+        {
+            kept.remove(oldest);
         }
         kept.push((shard, kind, Arc::clone(&set)));
         Ok(set)
@@ -61,17 +65,16 @@ impl Listener {
     ///
     /// # Errors
     /// Damaged files.
-    pub fn blocked(&self, view: &TrackView) -> Result<Arc<RoaringBitmap>> {
+    pub fn blocked(&self, reader: &Reader<'_>, view: &TrackView) -> Result<Arc<RoaringBitmap>> {
         self.exclusions.get_or_make(view.shard, Kind::Blocked, || {
             let mut blocked = RoaringBitmap::new();
             for artist in self.blocked_artists() {
                 blocked |= view.postings(PostingField::Artist, artist.0)?;
             }
-            let by_id = self.state.user.blocked_tracks.iter().filter_map(|id| view.ordinal_of(id.as_str()));
-            let hidden = self.state.hidden.iter().filter(|track| track.shard == view.shard);
-            by_id
-                .chain(hidden.map(|track| track.ordinal.0))
-                .for_each(|ordinal| blocked.extend(view.versions(ordinal)));
+            let by_id = self.state.user.blocked_tracks.iter().filter_map(|id| reader.place_of(id));
+            for track in by_id.chain(self.state.hidden.iter().copied()) {
+                versions_in(view, &reader.tracks, track, |ordinal| blocked.insert(ordinal));
+            }
             Ok(blocked)
         })
     }
@@ -82,6 +85,7 @@ impl Listener {
     /// None today: as [`Listener::blocked`].
     pub fn heard(
         &self,
+        reader: &Reader<'_>,
         view: &TrackView,
         as_of: Timestamp,
         window: HeardWindow,
@@ -93,14 +97,15 @@ impl Listener {
             HeardWindow::Ever => Timestamp(i64::MIN),
         };
         let heard = &self.state.heard;
-        let from = heard.tracks.partition_point(|track| track.shard < view.shard);
-        let to = heard.tracks.partition_point(|track| track.shard <= view.shard);
-        let count = heard.last[from..to].iter().filter(|last| **last > since).count();
+        // Of all shards: a version of what was heard may be in another.
+        let count = heard.last.iter().filter(|last| **last > since).count();
         self.exclusions.get_or_make(view.shard, Kind::Heard(count, versions), || {
-            let rows = heard.tracks[from..to].iter().zip(&heard.last[from..to]);
-            let inside = rows.filter(|(_, last)| **last > since).map(|(track, _)| track.ordinal.0);
-            let most = if versions { usize::MAX } else { 1 };
-            Ok(inside.flat_map(|ordinal| view.versions(ordinal).take(most)).collect())
+            let rows = heard.tracks.iter().zip(&heard.last);
+            let inside = rows.filter(|(_, last)| **last > since).map(|(track, _)| *track);
+            if versions {
+                return Ok(versions_of(reader, view, inside));
+            }
+            Ok(inside.filter(|track| track.shard == view.shard).map(|track| track.ordinal.0).collect())
         })
     }
 
@@ -108,7 +113,13 @@ impl Listener {
     ///
     /// # Errors
     /// None today: as [`Listener::blocked`].
-    pub fn served(&self, view: &TrackView, as_of: Timestamp, weeks: u16) -> Result<Arc<RoaringBitmap>> {
+    pub fn served(
+        &self,
+        reader: &Reader<'_>,
+        view: &TrackView,
+        as_of: Timestamp,
+        weeks: u16,
+    ) -> Result<Arc<RoaringBitmap>> {
         let since = as_of.minus_days(i64::from(weeks.saturating_mul(7)));
         let lists = self.state.served.partition_point(|list| weeks > 0 && list.at > since);
         if lists == 0 {
@@ -116,8 +127,20 @@ impl Listener {
         }
         self.exclusions.get_or_make(view.shard, Kind::Served(lists), || {
             let tracks = self.state.served[..lists].iter().flat_map(|list| &list.tracks);
-            let local = tracks.map(|served| served.track).filter(|track| track.shard == view.shard);
-            Ok(local.flat_map(|track| view.versions(track.ordinal.0)).collect())
+            Ok(versions_of(reader, view, tracks.map(|served| served.track)))
         })
     }
+}
+
+/// Ordinals of one shard of all versions of tracks that are in any.
+fn versions_of(
+    reader: &Reader<'_>,
+    view: &TrackView,
+    tracks: impl Iterator<Item = TrackRef>,
+) -> RoaringBitmap {
+    let mut ordinals = RoaringBitmap::new();
+    for track in tracks {
+        versions_in(view, &reader.tracks, track, |ordinal| ordinals.insert(ordinal));
+    }
+    ordinals
 }

@@ -1,16 +1,16 @@
 //! What the stages know of tracks and of what was heard: plain data the orchestrator gathers before it calls them.
 
-use crate::types::{
-    AlbumKey, ArtistKey, AudioFeatures, Date, GenreKey, PlayAction, ShardId, Timestamp, TrackRef,
-};
+use crate::types::{AlbumKey, ArtistKey, AudioFeatures, Date, GenreKey, PlayAction, Timestamp, TrackRef};
 
 /// What the stages need to know of one track.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrackFacts {
     /// Which track.
     pub track: TrackRef,
-    /// Number of its canonical recording in its shard; versions of one recording share shard and number.
-    pub recording: u32,
+    /// Key of its id: what ties are decided by.
+    pub key: u64,
+    /// What its canonical recording is known by: the same for all versions of one recording.
+    pub recording: u64,
     /// Artists, primary first.
     pub artists: Vec<ArtistKey>,
     /// Album.
@@ -33,7 +33,8 @@ impl TrackFacts {
     pub fn unknown(track: TrackRef) -> Self {
         Self {
             track,
-            recording: track.ordinal.0,
+            key: track.ordinal.0.into(),
+            recording: track.ordinal.0.into(),
             artists: Vec::new(),
             album: None,
             genres: Vec::new(),
@@ -48,12 +49,6 @@ impl TrackFacts {
     #[must_use]
     pub fn primary_artist(&self) -> Option<ArtistKey> {
         self.artists.first().copied()
-    }
-
-    /// The recording's identity across shards.
-    #[must_use]
-    pub fn recording_key(&self) -> (ShardId, u32) {
-        (self.track.shard, self.recording)
     }
 }
 

@@ -83,7 +83,8 @@ fn facts_of(view: &TrackView, columns: &TrackColumns<'_>, ordinal: u32) -> Resul
     let known = |value: f32| Some(value).filter(|value| !value.is_nan());
     Ok(TrackFacts {
         track: TrackRef { shard: view.shard, ordinal: TrackOrdinal(ordinal) },
-        recording: hot.recording,
+        key: hot.key,
+        recording: view.recording(ordinal),
         artists: row.artists,
         album: Some(AlbumKey(hot.album)).filter(|album| album.0 != 0),
         genres: row.genres,

@@ -15,7 +15,7 @@ use super::sources::TastePoints;
 use crate::error::{Error, Result};
 use crate::filter::RuleClass;
 use crate::storage::user_shard::{PlayRecord, UserView};
-use crate::types::{ArtistKey, HOUR_MS, PlayAction, ShardId, Timestamp, TrackRef, UserId};
+use crate::types::{ArtistKey, HOUR_MS, PlayAction, Timestamp, TrackRef, UserId};
 
 /// Listeners kept in the cache.
 const CACHED_MAX: usize = 4_096;
@@ -53,7 +53,7 @@ pub struct Listener {
 /// What a listener's derived state depends on, besides the stored state itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Key {
-    /// Sum of the shards' catalogue epochs.
+    /// Version of the catalogue.
     epoch: u64,
     /// The hour of the request, rounded up: windows and decay move by the hour.
     hour: i64,
@@ -110,6 +110,7 @@ impl Listener {
         let hour_end = Timestamp(key.hour.saturating_mul(HOUR_MS));
         let (history, tracks) = places(&state, key.future);
         let facts = reader.facts(tracks)?;
+        let history = in_order(history, &facts);
         let context = ProfileContext {
             as_of: hour_end,
             utc_offset_min: key.utc_offset_min,
@@ -159,17 +160,12 @@ impl Listener {
         self.state.user.blocked_artists.iter().map(|id| ArtistKey::of(id.as_str()))
     }
 
-    /// Heard tracks of a shard, longest not heard first: the order in which the window gives way.
+    /// Heard tracks, longest not heard first: the order in which the window gives way.
     #[must_use]
-    pub fn heard_oldest_first(&self, shard: ShardId) -> Vec<(Timestamp, u32)> {
+    pub fn heard_oldest_first(&self) -> Vec<(Timestamp, TrackRef)> {
         let heard = &self.state.heard;
-        let mut rows: Vec<(Timestamp, u32)> = heard
-            .tracks
-            .iter()
-            .zip(&heard.last)
-            .filter(|(track, _)| track.shard == shard)
-            .map(|(track, last)| (*last, track.ordinal.0))
-            .collect();
+        let mut rows: Vec<(Timestamp, TrackRef)> =
+            heard.last.iter().copied().zip(heard.tracks.iter().copied()).collect();
         rows.sort_unstable();
         rows
     }
@@ -195,6 +191,14 @@ fn places(state: &UserView, future: usize) -> (Vec<(PlayRecord, usize)>, Vec<Tra
     (history, tracks)
 }
 
+/// Events at the same moment by the keys of their tracks: the order they are stored in goes by places.
+fn in_order(mut history: Vec<(PlayRecord, usize)>, facts: &[TrackFacts]) -> Vec<(PlayRecord, usize)> {
+    for same in history.chunk_by_mut(|a, b| a.0.at == b.0.at).filter(|same| same.len() > 1) {
+        same.sort_by_key(|(_, place)| facts[*place].key);
+    }
+    history
+}
+
 fn heard<'a>(play: &PlayRecord, facts: &'a TrackFacts) -> HeardEvent<'a> {
     HeardEvent { at: play.at, listened_ms: play.listened_ms, action: play.action, facts }
 }
@@ -203,7 +207,7 @@ fn counts_as_play(play: &PlayRecord) -> bool {
     matches!(play.action, PlayAction::Play | PlayAction::Repeat)
 }
 
-/// Tracks by the sum of what their events say, best first, ties by track; tracks mostly skipped are no favourites.
+/// Tracks by the sum of what their events say, best first, ties by key; tracks mostly skipped are no favourites.
 fn favorites(history: &[(PlayRecord, usize)], facts: &[TrackFacts], as_of: Timestamp) -> Vec<Favorite> {
     let mut weights = vec![0.0; facts.len()];
     for (play, place) in history {
@@ -215,13 +219,9 @@ fn favorites(history: &[(PlayRecord, usize)], facts: &[TrackFacts], as_of: Times
             Signal::Dislike(weight) => -weight,
         };
     }
-    let mut favorites: Vec<Favorite> = facts
-        .iter()
-        .zip(weights)
-        .filter(|(_, weight)| *weight > 0.0)
-        .map(|(facts, weight)| Favorite { track: facts.track, weight })
-        .collect();
-    favorites.sort_by(|a, b| b.weight.total_cmp(&a.weight).then(a.track.cmp(&b.track)));
-    favorites.truncate(FAVORITES_MAX);
-    favorites
+    let mut liked: Vec<(&TrackFacts, f64)> =
+        facts.iter().zip(weights).filter(|(_, weight)| *weight > 0.0).collect();
+    liked.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.key.cmp(&b.0.key)));
+    liked.truncate(FAVORITES_MAX);
+    liked.into_iter().map(|(facts, weight)| Favorite { track: facts.track, weight }).collect()
 }

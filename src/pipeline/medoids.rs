@@ -4,6 +4,8 @@
 //! stand for all of them: greedy facility location (Nemhauser, Wolsey, Fisher 1978: at least 63 % of the best
 //! possible), then exchange steps of k-medoids until nothing moves. Deterministic; ties go to the earlier row.
 
+use std::cmp::Ordering;
+
 use super::vectors::UnitRows;
 
 /// The most medoids a query uses.
@@ -64,9 +66,14 @@ pub fn medoids(rows: &UnitRows<'_>, weights: &[f64], k: usize) -> Vec<Medoid> {
 
 /// Joins the hits of several medoids' searches, each best first: every medoid may fill its share of `depth` (at
 /// least one place), so that a smaller taste is not crowded out by one whose tracks lie closer together; what then
-/// stays empty is filled by score. A track of several lists has its largest score. Best first, ties by id.
+/// stays empty is filled by score. A track of several lists has its largest score. Best first, ties as
+/// `tie` says.
 #[must_use]
-pub fn merge_by_share<T: Copy + Ord>(lists: &[(f64, Vec<(T, f64)>)], depth: usize) -> Vec<(T, f64)> {
+pub fn merge_by_share<T: Copy + Ord>(
+    lists: &[(f64, Vec<(T, f64)>)],
+    depth: usize,
+    tie: impl Fn(T, T) -> Ordering,
+) -> Vec<(T, f64)> {
     let mut best: Vec<(T, f64)> = lists.iter().flat_map(|(_, hits)| hits).copied().collect();
     best.sort_unstable_by(|a, b| a.0.cmp(&b.0).then(b.1.total_cmp(&a.1)));
     best.dedup_by_key(|(track, _)| *track);
@@ -85,13 +92,13 @@ pub fn merge_by_share<T: Copy + Ord>(lists: &[(f64, Vec<(T, f64)>)], depth: usiz
             }
         }
     }
-    let by_score = |a: &(T, f64), b: &(T, f64)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
+    let by_score = |a: &(T, f64), b: &(T, f64)| b.1.total_cmp(&a.1).then_with(|| tie(a.0, b.0));
     let side = |wanted: bool| best.iter().zip(&taken).filter(move |(_, taken)| **taken == wanted);
     let mut others: Vec<(T, f64)> = side(false).map(|(hit, _)| *hit).collect();
-    others.sort_unstable_by(by_score);
+    others.sort_by(by_score);
     let mut merged: Vec<(T, f64)> = side(true).map(|(hit, _)| *hit).collect();
     merged.extend(others.into_iter().take(left));
-    merged.sort_unstable_by(by_score);
+    merged.sort_by(by_score);
     merged
 }
 
@@ -263,11 +270,11 @@ mod tests {
     fn a_smaller_taste_keeps_its_places() {
         let close: Vec<(u32, f64)> = (0..10).map(|i| (i, 0.99 - f64::from(i) / 1_000.0)).collect();
         let loose: Vec<(u32, f64)> = (100..110).map(|i| (i, 0.5 - f64::from(i - 100) / 1_000.0)).collect();
-        let merged = merge_by_share(&[(0.8, close.clone()), (0.2, loose)], 10);
+        let merged = merge_by_share(&[(0.8, close.clone()), (0.2, loose)], 10, |a, b| a.cmp(&b));
         assert_eq!(merged.iter().filter(|(track, _)| *track >= 100).count(), 2);
         assert_eq!(merged.len(), 10);
         assert!(merged.windows(2).all(|pair| pair[0].1 >= pair[1].1));
-        assert_eq!(merge_by_share(&[(0.5, close), (0.5, vec![(0, 1.5)])], 20).len(), 10);
+        assert_eq!(merge_by_share(&[(0.5, close), (0.5, vec![(0, 1.5)])], 20, |a, b| a.cmp(&b)).len(), 10);
     }
 
     /// `cargo test --release -p segue --lib -- --ignored --nocapture medoids_speed`

@@ -6,24 +6,21 @@ use crate::storage::track_shard::segment::PostingField;
 use crate::types::{ArtistKey, GenreKey};
 
 impl Reader<'_> {
-    /// An artist's name, as the first of their tracks has it; `None` when the catalogue has none by them.
+    /// An artist's name, as the first of their tracks by key has it; `None` when the catalogue has none by them. Cost: a pass
+    /// over their tracks once a catalogue version.
     ///
     /// # Errors
     /// Damaged files.
     pub fn artist_name(&self, key: ArtistKey) -> Result<Option<String>> {
-        for view in &self.tracks {
-            if let Some(ordinal) = view.postings(PostingField::Artist, key.0)?.min() {
-                let row = view.row(ordinal)?;
-                let place = row.artists.iter().position(|artist| *artist == key);
-                if let Some(artist) = place.and_then(|place| row.track.artists.get(place)) {
-                    return Ok(Some(artist.name.clone()));
-                }
-            }
-        }
-        Ok(None)
+        self.caches.shelves.artist_name(self.catalogue_epoch(), key, || {
+            let Some(&first) = self.posted(PostingField::Artist, key.0, 1)?.first() else { return Ok(None) };
+            let row = self.view(first.shard)?.row(first.ordinal.0)?;
+            let place = row.artists.iter().position(|artist| *artist == key);
+            Ok(place.and_then(|place| row.track.artists.get(place)).map(|artist| artist.name.clone()))
+        })
     }
 
-    /// A genre's name, as the first of its tracks has it; `None` when no track has it.
+    /// A genre's name, which is the same on all its tracks; `None` when no track has it.
     ///
     /// # Errors
     /// Damaged files.

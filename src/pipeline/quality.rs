@@ -32,25 +32,25 @@ pub fn look(
     list: &[TrackRef],
 ) -> Result<ListNumbers> {
     let mut numbers = ListNumbers { distance: distance(reader, list), ..ListNumbers::default() };
-    let last = list.len().saturating_sub(1).max(1) as f64;
+    let last_place = list.len().saturating_sub(1).max(1) as f64;
     for (place, &track) in list.iter().enumerate() {
         let view = reader.view(track.shard)?;
         let hot = view.hot(track.ordinal.0);
-        let own = u64::MAX - u64::from(track.ordinal.0);
+        let own = u64::MAX - hot.key;
         numbers.artists.push(if hot.artist == 0 { own } else { hot.artist });
         if hot.energy.is_finite() {
-            numbers.energies.push((f64::from(hot.energy), recipe.energy_arc.level(place as f64 / last)));
+            numbers
+                .energies
+                .push((f64::from(hot.energy), recipe.energy_arc.level(place as f64 / last_place)));
         }
-        let versions = view.versions(track.ordinal.0);
-        let heard = versions.filter_map(|ordinal| {
-            heard(TrackRef { shard: track.shard, ordinal: crate::types::TrackOrdinal(ordinal) })
-        });
+        let mut last = None;
+        reader.for_each_version(track, |version| last = last.max(heard(version)));
         let is_inside = |at: Timestamp| match recipe.heard {
             super::recipe::HeardWindow::Allowed => false,
             super::recipe::HeardWindow::Days(days) => at > as_of.minus_days(days.into()),
             super::recipe::HeardWindow::Ever => true,
         };
-        numbers.window_repeats += u64::from(heard.max().is_some_and(is_inside));
+        numbers.window_repeats += u64::from(last.is_some_and(is_inside));
     }
     Ok(numbers)
 }

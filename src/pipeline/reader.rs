@@ -15,9 +15,10 @@ use super::statistics::{Statistics, StatisticsCache};
 use crate::error::{Error, Result};
 use crate::filter::RuleCache;
 use crate::storage::meta::{GramData, MetaState};
-use crate::storage::track_shard::TrackView;
+use crate::storage::track_shard::segment::PostingField;
+use crate::storage::track_shard::{TrackView, home, versions_in};
 use crate::storage::user_shard::{Missing, UserShards};
-use crate::types::{Deadline, GenerationId, ShardId, SpaceName, TrackId, TrackOrdinal, TrackRef};
+use crate::types::{Deadline, GenerationId, ShardId, SpaceName, SplitMix64, TrackId, TrackOrdinal, TrackRef};
 
 /// Memory that requests share: nothing in it decides an answer, only how soon it comes.
 #[derive(Default)]
@@ -42,7 +43,7 @@ pub struct Caches {
     pub shelves: ShelfCache,
     /// What was learnt from all listeners.
     pub statistics: StatisticsCache,
-    /// Sum of the shards' catalogue epochs, and how many genres there are then.
+    /// Version of the catalogue, and how many genres there are then.
     taxonomy: Mutex<Option<(u64, usize)>>,
 }
 
@@ -125,7 +126,7 @@ impl Reader<'_> {
             .ok_or_else(|| Error::Internal(format!("no such track shard. shard=`{shard}`")))
     }
 
-    /// How many genres the catalogue names, on the shard that names most.
+    /// How many genres the catalogue names.
     ///
     /// # Errors
     /// Damaged files.
@@ -136,26 +137,75 @@ impl Reader<'_> {
         {
             return Ok(size);
         }
-        let mut size = 0;
+        let mut genres = std::collections::BTreeSet::new();
         for view in &self.tracks {
-            size = size.max(view.genre_count()?);
+            view.genres(&mut genres)?;
         }
+        let size = genres.len();
         *self.caches.taxonomy.lock() = Some((epoch, size));
         Ok(size)
     }
 
-    /// Counts versions of the catalogue over all shards.
+    /// Which version of the catalogue this is: another number for every other. Of several shards their epochs mixed, not
+    /// added: readers that take shards at different moments must not take one version for another.
     #[must_use]
     pub fn catalogue_epoch(&self) -> u64 {
-        self.tracks.iter().map(|view| view.epoch).sum()
+        match &self.tracks[..] {
+            [only] => only.epoch,
+            several => several.iter().fold(0, |mixed, view| SplitMix64::new(mixed ^ view.epoch).next_u64()),
+        }
     }
 
     /// Where a track that exists is.
     #[must_use]
     pub fn find(&self, id: &TrackId) -> Option<TrackRef> {
-        self.tracks.iter().find_map(|view| {
-            view.find(id).map(|ordinal| TrackRef { shard: view.shard, ordinal: TrackOrdinal(ordinal) })
-        })
+        let view = self.home(id)?;
+        let ordinal = TrackOrdinal(view.find(id)?);
+        Some(TrackRef { shard: view.shard, ordinal })
+    }
+
+    /// The place an id was given, whether or not the track still exists.
+    #[must_use]
+    pub fn place_of(&self, id: &TrackId) -> Option<TrackRef> {
+        let view = self.home(id)?;
+        let ordinal = TrackOrdinal(view.ordinal_of(id.as_str())?);
+        Some(TrackRef { shard: view.shard, ordinal })
+    }
+
+    /// The shard an id is in, if it is anywhere.
+    fn home(&self, id: &TrackId) -> Option<&TrackView> {
+        home(&self.tracks, id.as_str())
+    }
+
+    /// What ties between tracks are decided by, the smaller first: the key of the track's id, which is the same however
+    /// many shards there are. Shards own ranges of its top bits, so they stand in its order.
+    #[must_use]
+    pub fn key(&self, track: TrackRef) -> u64 {
+        let view = self.tracks.iter().find(|view| view.shard == track.shard);
+        view.map_or(0, |view| view.hot(track.ordinal.0).key)
+    }
+
+    /// The first `most` tracks with a posting, by key.
+    ///
+    /// # Errors
+    /// Damaged files.
+    pub fn posted(&self, field: PostingField, key: u64, most: usize) -> Result<Vec<TrackRef>> {
+        let mut tracks = Vec::new();
+        for view in &self.tracks {
+            let place = |ordinal| TrackRef { shard: view.shard, ordinal: TrackOrdinal(ordinal) };
+            let posted = view.postings(field, key)?;
+            tracks.extend(posted.iter().map(|ordinal| (view.hot(ordinal).key, place(ordinal))));
+        }
+        tracks.sort_unstable();
+        Ok(tracks.into_iter().take(most).map(|(_, track)| track).collect())
+    }
+
+    /// All versions of a track's recording, itself among them, in all shards.
+    pub fn for_each_version(&self, track: TrackRef, mut each: impl FnMut(TrackRef)) {
+        for view in &self.tracks {
+            let place = |ordinal| TrackRef { shard: view.shard, ordinal: TrackOrdinal(ordinal) };
+            versions_in(view, &self.tracks, track, |ordinal| each(place(ordinal)));
+        }
     }
 
     /// A track's vector in a space; of a space with generations, in the request's.

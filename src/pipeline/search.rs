@@ -30,7 +30,7 @@ pub fn search(
 ) -> Result<Recommendation> {
     let mut allowed = Vec::with_capacity(reader.tracks.len());
     for view in &reader.tracks {
-        let mut base = compile(view, &reader.caches.rules, RuleClass::Live, &request.filter)?;
+        let mut base = compile(view, &reader.tracks, &reader.caches.rules, RuleClass::Live, &request.filter)?;
         if let Some(text) = request.text.as_deref().filter(|text| !text.trim().is_empty()) {
             base = with_words(reader, view, &base, text)?.into();
         }

@@ -11,6 +11,7 @@ use super::similar::similar_query;
 use super::sources::{SpaceQueries, ask};
 use crate::error::{Error, Result};
 use crate::filter::{RuleClass, compile};
+use crate::storage::track_shard::versions_in;
 use crate::types::{GenerationId, Metric, SpaceSpec, TrackRef};
 
 /// Versions of one recording share a place: fetched beyond `k` so that the list stays full without them.
@@ -55,13 +56,13 @@ pub fn similar(
     let mut allowed = Vec::with_capacity(reader.tracks.len());
     for view in &reader.tracks {
         let mut excluded = match &listener {
-            Some(listener) => RoaringBitmap::clone(&*listener.blocked(view)?),
+            Some(listener) => RoaringBitmap::clone(&*listener.blocked(reader, view)?),
             None => RoaringBitmap::new(),
         };
-        for (seed, _) in seeds.iter().filter(|(seed, _)| seed.shard == view.shard) {
-            excluded.extend(view.versions(seed.ordinal.0));
+        for (seed, _) in &seeds {
+            versions_in(view, &reader.tracks, *seed, |ordinal| excluded.insert(ordinal));
         }
-        let base = compile(view, &reader.caches.rules, class, &request.filter)?;
+        let base = compile(view, &reader.tracks, &reader.caches.rules, class, &request.filter)?;
         allowed.push(AllowedTracks::new(base, excluded));
     }
     let metric = if space.metrics.contains(&Metric::Cosine) { Metric::Cosine } else { first_metric(space) };
@@ -79,8 +80,8 @@ pub fn similar(
     let mut recordings = std::collections::BTreeSet::new();
     let mut tracks = Vec::with_capacity(k);
     for (track, score) in hits {
-        let recording = reader.view(track.shard)?.hot(track.ordinal.0).recording;
-        if tracks.len() < k && recordings.insert((track.shard, recording)) {
+        let recording = reader.view(track.shard)?.recording(track.ordinal.0);
+        if tracks.len() < k && recordings.insert(recording) {
             tracks.push(ListTrack { track, score, source: "similar" });
         }
     }

@@ -13,10 +13,16 @@ pub fn key_of(name: &str) -> u64 {
     u64::from_le_bytes(first)
 }
 
-/// The virtual slot of a recording or user id: the top 12 bits of [`key_of`].
+/// The virtual slot of a track, recording or user id: the top 12 bits of [`key_of`].
 #[must_use]
 pub fn slot_of(id: &str) -> Slot {
-    let slot = key_of(id) >> (64 - SLOTS.trailing_zeros());
+    slot_of_key(key_of(id))
+}
+
+/// The same of a key.
+#[must_use]
+pub fn slot_of_key(key: u64) -> Slot {
+    let slot = key >> (64 - SLOTS.trailing_zeros());
     Slot(u16::try_from(slot).expect("a slot has 12 bits"))
 }
 

@@ -14,11 +14,14 @@ mod validate;
 
 pub use deadline::Deadline;
 pub use event::{Action, FeedbackEvent, Play, PlayAction};
-pub use hash::{AlbumKey, ArtistKey, GenreKey, key_of, slot_of};
+pub use hash::{AlbumKey, ArtistKey, GenreKey, key_of, slot_of, slot_of_key};
 pub use ids::{
     AlbumId, ArtistId, EventId, GenerationId, InvalidId, RecordingId, SpaceName, Surface, TrackId, UserId,
 };
-pub use placement::{Part, SLOTS, ShardId, Slot, TrackOrdinal, TrackRef, USER_SHARDS_MAX, shard_of_slot};
+pub use placement::{
+    Part, SLOTS, ShardId, Slot, TRACK_SHARDS_MAX, TrackOrdinal, TrackRef, USER_SHARDS_MAX, shard_of_slot,
+    slots_of_shard,
+};
 pub use segue_index::{Metric, SplitMix64};
 pub use space::{Entity, SpaceSpec, VectorRow};
 pub use time::{DAY_MS, Date, HOUR_MS, InvalidTime, Timestamp};

@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 pub const SLOTS: u16 = 4096;
 /// The most user shards a database may have.
 pub const USER_SHARDS_MAX: u16 = 64;
+/// The most track shards a database may have.
+pub const TRACK_SHARDS_MAX: u16 = 64;
 
 /// Which of `shards` shards owns a slot. Each owns a contiguous range; ranges differ in length by one slot at most.
 #[must_use]
@@ -78,6 +80,14 @@ impl std::str::FromStr for Part {
         let (number, of) = numbers.ok_or("expected I/N, such as 1/4")?;
         Self::new(number, of)
     }
+}
+
+/// The slots that one of `shards` shards owns: the first, and one past the last.
+#[must_use]
+pub fn slots_of_shard(shard: usize, shards: u16) -> (u16, u16) {
+    let (slots, shards) = (usize::from(SLOTS), usize::from(shards.max(1)));
+    let first = |shard: usize| (shard * slots).div_ceil(shards).min(slots) as u16;
+    (first(shard), first(shard + 1))
 }
 
 macro_rules! number {
@@ -169,6 +179,11 @@ mod tests {
                 .map(|shard| owners.iter().filter(|owner| **owner == shard).count())
                 .collect();
             assert_eq!(counts.iter().sum::<usize>(), usize::from(SLOTS), "shards=`{shards}`");
+            for (shard, count) in counts.iter().enumerate() {
+                let (first, end) = slots_of_shard(shard, shards);
+                assert_eq!(usize::from(end - first), *count, "shards=`{shards}`");
+                assert_eq!(owners[usize::from(first)], shard, "shards=`{shards}`");
+            }
             let (least, most) = (counts.iter().min(), counts.iter().max());
             assert!(least.zip(most).is_some_and(|(least, most)| most - least <= 1), "shards=`{shards}`");
         }

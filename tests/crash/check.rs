@@ -8,9 +8,9 @@ use std::time::Duration;
 use segue::Segue;
 use segue::node::OpenReport;
 use segue::pipeline::request::SearchRequest;
-use segue::types::{Metric, SplitMix64, Track, TrackId};
+use segue::types::{Metric, SplitMix64, Track, TrackId, shard_of_slot, slot_of};
 
-use crate::child::with_user_shards;
+use crate::child::with_shards;
 use crate::kill::lane_index;
 use crate::script::{self, BATCH, CatalogOp, LOAD_PIECES, LOAD_ROWS, Lane, ListenerOp};
 use crate::support::{STATIC, audio_vector, space};
@@ -55,10 +55,10 @@ impl Acknowledged {
 }
 
 /// Opens the database, and fails instead of hanging.
-pub fn opened(dir: &Path, user_shards: u16) -> (Segue, OpenReport) {
+pub fn opened(dir: &Path, shards: u16) -> (Segue, OpenReport) {
     let (sender, receiver) = channel();
     let dir = dir.to_owned();
-    std::thread::spawn(move || sender.send(Segue::open(&dir, with_user_shards(user_shards))));
+    std::thread::spawn(move || sender.send(Segue::open(&dir, with_shards(shards))));
     let result = receiver.recv_timeout(OPEN_LIMIT).expect("opening after a crash takes less than a minute");
     result.expect("a database opens after a crash")
 }
@@ -90,33 +90,49 @@ fn model(seed: u64, count: u64) -> HashMap<u64, Expected> {
 }
 
 /// Panics with what is missing or wrong; says what was compared.
-pub fn check(engine: &Segue, seed: u64, acknowledged: &Acknowledged) -> String {
-    let tracks = check_catalog(engine, seed, acknowledged.of(Lane::Catalog));
+pub fn check(engine: &Segue, seed: u64, acknowledged: &Acknowledged, shards: u16) -> String {
+    let tracks = check_catalog(engine, seed, acknowledged.of(Lane::Catalog), shards);
     let users = check_listeners(engine, seed, acknowledged.of(Lane::Listeners));
     let loaded = check_load(engine, acknowledged.of(Lane::Load));
     format!("{tracks} tracks, {users} listeners, {loaded} loaded vectors")
 }
 
-fn check_catalog(engine: &Segue, seed: u64, count: u64) -> usize {
+fn check_catalog(engine: &Segue, seed: u64, count: u64, shards: u16) -> usize {
     let (done, begun) = (model(seed, count), model(seed, count + 1));
-    let found = all_tracks(engine);
-    // All rows of the operation that was under way, or none of them.
-    let state = if matches(&found, &done) {
-        &done
-    } else {
-        let difference = differences(&found, &done);
-        assert!(
-            matches(&found, &begun),
-            "tracks differ after {count} acknowledged operations:\n{difference}"
-        );
-        &begun
-    };
-    let live: Vec<u64> =
-        state.iter().filter(|(_, expected)| expected.track.is_some()).map(|(number, _)| *number).collect();
-    assert_eq!(found.len(), live.len(), "tracks");
+    let all = all_tracks(engine);
     check_vectors(engine, &done, &begun);
     check_recall(engine, &begun, seed ^ count);
-    live.len()
+    let mut live = 0;
+    for shard in 0..usize::from(shards) {
+        let is_own = |id: &TrackId| shard_of_slot(slot_of(id.as_str()), shards) == shard;
+        let own = |state: &HashMap<u64, Expected>| -> HashMap<u64, Expected> {
+            let numbers = state.iter().filter(|(number, _)| is_own(&script::track_id(**number)));
+            numbers.map(|(number, expected)| (*number, expected.clone())).collect()
+        };
+        let found = all.iter().filter(|(id, _)| is_own(id));
+        let found = found.map(|(id, track)| (id.clone(), track.clone())).collect();
+        live += check_tracks(&found, &own(&done), &own(&begun), count);
+    }
+    assert_eq!(all.len(), live, "tracks");
+    live
+}
+
+/// The tracks of one shard, which takes its part of an operation whole or not at all.
+fn check_tracks(
+    found: &HashMap<TrackId, Track>,
+    done: &HashMap<u64, Expected>,
+    begun: &HashMap<u64, Expected>,
+    count: u64,
+) -> usize {
+    // All rows of the operation that was under way, or none of them.
+    let state = if matches(found, done) {
+        done
+    } else {
+        let difference = differences(found, done);
+        assert!(matches(found, begun), "tracks differ after {count} acknowledged operations:\n{difference}");
+        begun
+    };
+    state.values().filter(|expected| expected.track.is_some()).count()
 }
 
 fn all_tracks(engine: &Segue) -> HashMap<TrackId, Track> {

@@ -20,7 +20,7 @@ pub const ROLE: &str = "SEGUE_CRASH_ROLE";
 const DIR: &str = "SEGUE_CRASH_DIR";
 const SEED: &str = "SEGUE_CRASH_SEED";
 const NEXT: &str = "SEGUE_CRASH_NEXT";
-const USER_SHARDS: &str = "SEGUE_CRASH_USER_SHARDS";
+const SHARDS: &str = "SEGUE_CRASH_SHARDS";
 
 /// The command that starts this binary again in a role.
 pub fn command(role: &str, dir: &std::path::Path) -> Command {
@@ -35,29 +35,30 @@ pub fn command(role: &str, dir: &std::path::Path) -> Command {
 }
 
 /// The command of a writer that goes on at these operations, one a lane in the order of [`Lane::ALL`].
-pub fn writer(dir: &std::path::Path, seed: u64, next: [u64; 3], user_shards: u16) -> Command {
-    let mut command = on_shards("write", dir, user_shards);
+pub fn writer(dir: &std::path::Path, seed: u64, next: [u64; 3], shards: u16) -> Command {
+    let mut command = on_shards("write", dir, shards);
     command.env(SEED, seed.to_string()).env(NEXT, next.map(|number| number.to_string()).join(","));
     command
 }
 
-/// The command of a role that opens a database of so many user shards.
-pub fn on_shards(role: &str, dir: &std::path::Path, user_shards: u16) -> Command {
+/// The command of a role that opens a database of so many shards of each kind.
+pub fn on_shards(role: &str, dir: &std::path::Path, shards: u16) -> Command {
     let mut command = command(role, dir);
-    command.env(USER_SHARDS, user_shards.to_string());
+    command.env(SHARDS, shards.to_string());
     command
 }
 
 /// What the parent wants a database to be opened with.
 fn settings() -> Settings {
-    let shards = std::env::var(USER_SHARDS).expect("the parent says how many user shards there are");
-    with_user_shards(shards.parse().expect("a number"))
+    let shards = std::env::var(SHARDS).expect("the parent says how many shards there are");
+    with_shards(shards.parse().expect("a number"))
 }
 
-/// Small segments, and so many user shards in a new database.
-pub fn with_user_shards(user_shards: u16) -> Settings {
+/// Small segments, and so many user and track shards in a new database.
+pub fn with_shards(shards: u16) -> Settings {
     let mut settings = small_segments();
-    settings.storage.user_shards = user_shards;
+    settings.storage.user_shards = shards;
+    settings.storage.track_shards = shards;
     settings
 }
 

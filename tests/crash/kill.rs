@@ -17,12 +17,12 @@ use crate::{check::opened, child};
 const OPEN_LIMIT: Duration = Duration::from_secs(60);
 
 /// How many user shards each of the databases has that are killed in turns.
-const USER_SHARDS: [u16; 2] = [1, 3];
+const SHARDS: [u16; 2] = [1, 3];
 
 /// A database and what it has acknowledged.
 struct Victim {
     folder: tempfile::TempDir,
-    user_shards: u16,
+    shards: u16,
     acknowledged: Acknowledged,
 }
 
@@ -31,19 +31,19 @@ pub fn no_acknowledged_write_is_lost() -> String {
     let seed = seed(0x5EED);
     let rounds = env_number("SEGUE_CRASH_ROUNDS", 6);
     let mut rng = SplitMix64::new(seed);
-    let mut victims = USER_SHARDS.map(|user_shards| {
+    let mut victims = SHARDS.map(|shards| {
         let folder = tempfile::tempdir().expect("a temporary directory");
-        Victim { folder, user_shards, acknowledged: Acknowledged::default() }
+        Victim { folder, shards, acknowledged: Acknowledged::default() }
     });
     for round in 0..rounds {
-        let victim = &mut victims[round as usize % USER_SHARDS.len()];
+        let victim = &mut victims[round as usize % SHARDS.len()];
         // Mostly in the middle of work; sometimes while the directory is still being opened.
         let while_opening = rng.below(5) == 0;
         let moment =
             Duration::from_millis(if while_opening { rng.below(60) } else { 200 + rng.below(2_300) });
         eprintln!(
-            "round {round}, {} user shards: kill {} ms {}",
-            victim.user_shards,
+            "round {round}, {} shards of each kind: kill {} ms {}",
+            victim.shards,
             moment.as_millis(),
             if while_opening { "into opening" } else { "into work" }
         );
@@ -51,8 +51,8 @@ pub fn no_acknowledged_write_is_lost() -> String {
         if rng.below(3) == 0 {
             kill_while_recovering(victim, Duration::from_millis(rng.below(80)));
         }
-        let (engine, report) = opened(victim.folder.path(), victim.user_shards);
-        let found = check(&engine, seed, &victim.acknowledged);
+        let (engine, report) = opened(victim.folder.path(), victim.shards);
+        let found = check(&engine, seed, &victim.acknowledged, victim.shards);
         eprintln!("round {round}: {found}; {} repairs", report.repairs.len());
         if rng.below(2) == 0 {
             engine.shutdown().expect("an orderly stop works");
@@ -65,8 +65,8 @@ pub fn no_acknowledged_write_is_lost() -> String {
 
 /// Starts a writer and kills it; what it acknowledged is noted.
 fn kill_writer(victim: &mut Victim, seed: u64, while_opening: bool, moment: Duration) {
-    let Victim { folder, user_shards, acknowledged } = victim;
-    let mut writer = child::writer(folder.path(), seed, acknowledged.next(), *user_shards);
+    let Victim { folder, shards, acknowledged } = victim;
+    let mut writer = child::writer(folder.path(), seed, acknowledged.next(), *shards);
     let mut process = writer.spawn().expect("the child starts");
     let lines = lines_of(&mut process);
     wait_for(&lines, "opening", &mut process);
@@ -95,7 +95,7 @@ fn kill_writer(victim: &mut Victim, seed: u64, while_opening: bool, moment: Dura
 
 fn kill_while_recovering(victim: &Victim, moment: Duration) {
     let mut process =
-        child::on_shards("open", victim.folder.path(), victim.user_shards).spawn().expect("the child starts");
+        child::on_shards("open", victim.folder.path(), victim.shards).spawn().expect("the child starts");
     let lines = lines_of(&mut process);
     wait_for(&lines, "opening", &mut process);
     std::thread::sleep(moment);

@@ -18,7 +18,7 @@ use crate::support::{env_number, seed};
 /// Size of the disk; its file takes only what is written to it.
 const DISK_MIB: u64 = 2_048;
 /// User shards of the database.
-const USER_SHARDS: u16 = 3;
+const SHARDS: u16 = 3;
 
 /// A file with a file system, mounted; unmounted when dropped.
 struct LoopDisk {
@@ -66,7 +66,7 @@ pub fn a_power_cut_loses_nothing_acknowledged() -> String {
     let mut acknowledged = Acknowledged::default();
     let data = disk.at.join("data");
     let mut writer =
-        child::writer(&data, seed, acknowledged.next(), USER_SHARDS).spawn().expect("the child starts");
+        child::writer(&data, seed, acknowledged.next(), SHARDS).spawn().expect("the child starts");
     let lines = lines_of(&mut writer);
     wait_for(&lines, "opening", &mut writer);
     wait_for(&lines, "open ", &mut writer);
@@ -86,8 +86,8 @@ pub fn a_power_cut_loses_nothing_acknowledged() -> String {
         copy_of_one_moment(&live, &copy);
         let cut_disk = LoopDisk::mount(&copy, folder.path(), "copy").expect("a cut disk can be mounted");
         signal(&writer, "-CONT");
-        let (engine, report) = opened(&cut_disk.at.join("data"), USER_SHARDS);
-        let found = check(&engine, seed, &acknowledged);
+        let (engine, report) = opened(&cut_disk.at.join("data"), SHARDS);
+        let found = check(&engine, seed, &acknowledged, SHARDS);
         eprintln!("cut {cut}: {found}; {} repairs", report.repairs.len());
         drop(engine);
         drop(cut_disk);

@@ -19,5 +19,7 @@ mod reads;
 mod rules;
 mod running;
 mod server;
+mod track_shards;
+mod track_writes;
 mod user_shards;
 mod verify;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::pipeline::facts::TrackFacts;
-use crate::types::{AlbumKey, ArtistKey, ShardId};
+use crate::types::{AlbumKey, ArtistKey};
 
 /// How many tracks of one kind a list may hold; 0 = any number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub enum Cap {
 pub(super) struct Counts {
     artists: HashMap<ArtistKey, u32>,
     albums: HashMap<AlbumKey, u32>,
-    recordings: HashMap<(ShardId, u32), u32>,
+    recordings: HashMap<u64, u32>,
 }
 
 impl Counts {
@@ -43,12 +43,12 @@ impl Counts {
         if let Some(album) = facts.album {
             *self.albums.entry(album).or_default() += 1;
         }
-        *self.recordings.entry(facts.recording_key()).or_default() += 1;
+        *self.recordings.entry(facts.recording).or_default() += 1;
     }
 
     /// The first cap that keeps the track out: recording, artist, album.
     pub(super) fn cap(&self, facts: &TrackFacts, limits: CapLimits) -> Option<Cap> {
-        if limits.one_a_recording && self.recordings.contains_key(&facts.recording_key()) {
+        if limits.one_a_recording && self.recordings.contains_key(&facts.recording) {
             return Some(Cap::Recording);
         }
         let full = |count: Option<&u32>, limit: u32| limit > 0 && count.is_some_and(|&count| count >= limit);

@@ -109,7 +109,7 @@ impl<'p> Doors<'p> {
     pub(super) fn take(&mut self, drawn: usize) {
         let facts = self.pool[drawn].facts;
         for (row, other) in self.pool.iter().map(|track| track.facts).enumerate() {
-            self.taken[row] |= other.recording_key() == facts.recording_key();
+            self.taken[row] |= other.recording == facts.recording;
             let same = facts.primary_artist().is_some() && other.primary_artist() == facts.primary_artist();
             self.of_artist[row] += u32::from(same);
         }

@@ -40,7 +40,7 @@ impl<'a> Session<'a> {
     #[must_use]
     pub fn from_history(events: impl IntoIterator<Item = HeardEvent<'a>>, as_of: Timestamp) -> Self {
         let mut events: Vec<HeardEvent<'a>> = events.into_iter().filter(|event| event.at <= as_of).collect();
-        events.sort_by_key(|event| std::cmp::Reverse((event.at, event.facts.track, event.action)));
+        events.sort_by_key(|event| std::cmp::Reverse((event.at, event.facts.key, event.action)));
         let mut session = Self::default();
         let mut newer = as_of;
         for event in events.into_iter().take(EVENTS_MAX) {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::pipeline::compatible::tempo;
 use crate::pipeline::facts::{HeardEvent, finite};
 use crate::pipeline::signals::{HALF_LIFE_DAYS, Signal, decay, signal};
-use crate::types::{ArtistKey, GenreKey, PlayAction, Timestamp, TrackRef};
+use crate::types::{ArtistKey, GenreKey, PlayAction, Timestamp};
 
 /// How far back a profile looks, in days.
 pub const WINDOW_DAYS: i64 = 90;
@@ -118,8 +118,8 @@ impl TasteProfile {
     }
 }
 
-fn order_of(event: &HeardEvent<'_>) -> (Timestamp, TrackRef, PlayAction, u32) {
-    (event.at, event.facts.track, event.action, event.listened_ms)
+fn order_of(event: &HeardEvent<'_>) -> (Timestamp, u64, PlayAction, u32) {
+    (event.at, event.facts.key, event.action, event.listened_ms)
 }
 
 #[derive(Default)]

@@ -7,6 +7,7 @@ use super::rank::Ranking;
 use crate::pipeline::reader::Reader;
 use crate::pipeline::recipe::Source;
 use crate::pipeline::sources::trending::most_popular;
+use crate::storage::track_shard::versions_in;
 use crate::types::{Timestamp, TrackOrdinal, TrackRef};
 
 /// Tracks fetched for every missing one, since caps and versions rule some out.
@@ -71,19 +72,24 @@ pub fn more(reader: &Reader<'_>, plan: &Plan, step: FillStep, ranking: &Ranking<
 /// Versions of heard recordings that hard rules allow, longest not heard first; at most a few a missing place. The window
 /// keeps every version away, so every version may come back: the one that was heard may be another.
 fn oldest_heard(reader: &Reader<'_>, plan: &Plan) -> Vec<TrackRef> {
+    let heard = plan.listener.heard_oldest_first();
+    // Later entries are newer: the last word on a recording is when it was last heard.
+    let recording =
+        |track: TrackRef| reader.view(track.shard).map_or(0, |view| view.recording(track.ordinal.0));
+    let last: BTreeMap<u64, Timestamp> = heard.iter().map(|(at, track)| (recording(*track), *at)).collect();
     let mut tracks = Vec::new();
     for (view, allowed) in reader.tracks.iter().zip(plan.allowed(Source::Trending, Windows::None)) {
-        let heard = plan.listener.heard_oldest_first(view.shard);
-        // Later entries are newer: the last word on a recording is when it was last heard.
-        let last: BTreeMap<u32, Timestamp> =
-            heard.iter().map(|(at, ordinal)| (view.hot(*ordinal).recording, *at)).collect();
-        let versions: BTreeSet<u32> = heard.iter().flat_map(|(_, ordinal)| view.versions(*ordinal)).collect();
+        let mut versions: BTreeSet<u32> = BTreeSet::new();
+        for (_, track) in &heard {
+            versions_in(view, &reader.tracks, *track, |ordinal| versions.insert(ordinal));
+        }
         tracks.extend(versions.into_iter().filter(|ordinal| allowed.contains(*ordinal)).map(|ordinal| {
-            let at = last.get(&view.hot(ordinal).recording).copied();
-            (at, TrackRef { shard: view.shard, ordinal: TrackOrdinal(ordinal) })
+            let at = last.get(&view.recording(ordinal)).copied();
+            let track = TrackRef { shard: view.shard, ordinal: TrackOrdinal(ordinal) };
+            (at, view.hot(ordinal).key, track)
         }));
     }
     tracks.sort_unstable();
     tracks.truncate(FETCH_FACTOR * plan.n);
-    tracks.into_iter().map(|(_, track)| track).collect()
+    tracks.into_iter().map(|(.., track)| track).collect()
 }

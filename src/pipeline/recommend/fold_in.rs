@@ -40,10 +40,13 @@ pub fn fold_in(reader: &Reader<'_>, plan: &Plan, generation: GenerationId) -> Re
         weights.entry(*track).or_insert_with(|| (decay(age(*last), gram.half_life_days), 0.0));
     }
     let space = track_cf();
+    // In an order that does not depend on places: it decides the last bits of the sums.
+    let mut weights: Vec<(TrackRef, (f64, f64))> = weights.into_iter().collect();
+    weights.sort_by_cached_key(|(track, _)| (reader.key(*track), *track));
     let observed: Vec<Observed<'_>> = weights
         .iter()
-        .filter_map(|(track, &(liked, disliked))| {
-            let vector = reader.vector(&space, generation, *track)?;
+        .filter_map(|&(track, (liked, disliked))| {
+            let vector = reader.vector(&space, generation, track)?;
             let is_liked = liked > 0.0;
             Some(Observed { vector, weight: if is_liked { liked } else { disliked }, liked: is_liked })
         })

@@ -14,7 +14,7 @@ use crate::pipeline::reader::Reader;
 use crate::pipeline::recipe::{HeardWindow, Recipe, Source, request_seed};
 use crate::pipeline::request::{RecommendRequest, RequestContext};
 use crate::pipeline::retrieve::AllowedTracks;
-use crate::storage::track_shard::TrackView;
+use crate::storage::track_shard::{TrackView, versions_in};
 use crate::telemetry::StageClock;
 use crate::types::{Date, Timestamp, TrackId, TrackOrdinal, TrackRef};
 
@@ -99,15 +99,15 @@ impl Plan {
         let filter = with_release_window(&request.filter, &recipe, as_of);
         let mut shards = Vec::with_capacity(reader.tracks.len());
         for view in &reader.tracks {
-            let blocked = if recipe.rules { listener.blocked(view)? } else { Arc::default() };
+            let blocked = if recipe.rules { listener.blocked(reader, view)? } else { Arc::default() };
             let stricter = recipe.heard_collaborative.filter(|window| *window != recipe.heard);
-            let heard = |window| listener.heard(view, as_of, window, recipe.rules);
+            let heard = |window| listener.heard(reader, view, as_of, window, recipe.rules);
             shards.push(ShardRules {
-                base: compile(view, &reader.caches.rules, class, &filter)?,
-                hard: with_seeds(blocked, view, &seeds),
+                base: compile(view, &reader.tracks, &reader.caches.rules, class, &filter)?,
+                hard: with_seeds(blocked, reader, view, &seeds),
                 heard: heard(recipe.heard)?,
                 heard_collaborative: stricter.map(heard).transpose()?,
-                served: listener.served(view, as_of, recipe.served_weeks)?,
+                served: listener.served(reader, view, as_of, recipe.served_weeks)?,
                 left: Default::default(),
             });
         }
@@ -211,13 +211,19 @@ impl ShardRules {
 }
 
 /// Blocked tracks and, on top, the seeds of the request with their versions.
-fn with_seeds(blocked: Arc<RoaringBitmap>, view: &TrackView, seeds: &[TrackRef]) -> Arc<RoaringBitmap> {
+fn with_seeds(
+    blocked: Arc<RoaringBitmap>,
+    reader: &Reader<'_>,
+    view: &TrackView,
+    seeds: &[TrackRef],
+) -> Arc<RoaringBitmap> {
     if seeds.is_empty() {
         return blocked;
     }
     let mut hard = RoaringBitmap::clone(&blocked);
-    let local = seeds.iter().filter(|seed| seed.shard == view.shard);
-    local.for_each(|seed| hard.extend(view.versions(seed.ordinal.0)));
+    for seed in seeds {
+        versions_in(view, &reader.tracks, *seed, |ordinal| hard.insert(ordinal));
+    }
     Arc::new(hard)
 }
 

@@ -48,7 +48,8 @@ impl<'a> Ranking<'a> {
 
 /// One score for each track that a source returned, best first, as many as the later stages look at.
 pub fn blended(reader: &Reader<'_>, plan: &Plan, retrieved: &Retrieved) -> Vec<Blended> {
-    let mut blended = blend(&retrieved.lists, &weights(reader, plan), plan.recipe.normalization);
+    let key = |track| reader.key(track);
+    let mut blended = blend(&retrieved.lists, &weights(reader, plan), plan.recipe.normalization, key);
     blended.truncate(POOL_MAX.max(plan.n));
     blended
 }

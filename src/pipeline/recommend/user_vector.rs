@@ -86,18 +86,18 @@ fn centroid(
     key: u64,
 ) -> Result<Option<Vec<f32>>> {
     let space = track_cf();
-    let mut tracks: Vec<(f32, TrackRef)> = Vec::new();
+    let mut tracks: Vec<(f32, u64, TrackRef)> = Vec::new();
     for view in &reader.tracks {
         let Some(set) = view.set(&space, generation) else { continue };
         let members = view.postings(field, key)?;
         tracks.extend(members.iter().filter(|ordinal| set.has(*ordinal)).map(|ordinal| {
-            let popularity = view.hot(ordinal).popularity;
+            let (popularity, key) = (view.hot(ordinal).popularity, view.hot(ordinal).key);
             let track = TrackRef { shard: view.shard, ordinal: TrackOrdinal(ordinal) };
-            (if popularity.is_nan() { -1.0 } else { popularity }, track)
+            (if popularity.is_nan() { -1.0 } else { popularity }, key, track)
         }));
     }
-    tracks.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+    tracks.sort_by(|a, b| b.0.total_cmp(&a.0).then((a.1, a.2).cmp(&(b.1, b.2))));
     let vectors =
-        tracks.iter().take(GROUP_TRACKS).filter_map(|(_, track)| reader.vector(&space, generation, *track));
+        tracks.iter().take(GROUP_TRACKS).filter_map(|(.., track)| reader.vector(&space, generation, *track));
     Ok(group_centroid(vectors))
 }

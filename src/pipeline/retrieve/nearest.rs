@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use segue_index::{Allowed, IndexError, Rows, Scratch, SearchParams, SearchPath, SegmentOffset};
+use segue_index::{Allowed, IndexError, K_MAX, Rows, Scratch, SearchParams, SearchPath, SegmentOffset};
 
 use super::allowed::AllowedTracks;
 use super::heads::{IndexHeads, open_view, rows_of};
@@ -40,7 +40,7 @@ impl Effort {
 /// The answer of one shard to one query.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Found {
-    /// Up to `k` `(ordinal, score)`, best first, ties by ordinal.
+    /// Up to `k` `(ordinal, score)`, best first, ties by the key of the track's id.
     pub hits: Vec<(u32, f32)>,
     /// Ways the segments were searched: `plain`, `filtered`, `exact`, `escalated`; in that order, joined by `+`.
     pub path: String,
@@ -81,7 +81,7 @@ impl Search<'_> {
             }
             Ok::<(), Error>(())
         })?;
-        Ok(merges.into_iter().map(|merge| merge.finish(effort.k)).collect())
+        Ok(merges.into_iter().map(|merge| merge.finish(self.view, effort.k)).collect())
     }
 }
 
@@ -103,15 +103,15 @@ impl Merge {
     }
 
     /// Drops hits that cannot be among the best `k`, once they pile up.
-    fn shrink(&mut self, k: usize) {
+    fn shrink(&mut self, view: &TrackView, k: usize) {
         if self.hits.len() > 8 * k + 1_024 {
-            self.hits.select_nth_unstable_by(k, best_first);
+            self.hits.select_nth_unstable_by(k, |a, b| best_first(view, a, b));
             self.hits.truncate(k);
         }
     }
 
-    fn finish(mut self, k: usize) -> Found {
-        self.hits.sort_unstable_by(best_first);
+    fn finish(mut self, view: &TrackView, k: usize) -> Found {
+        self.hits.sort_unstable_by(|a, b| best_first(view, a, b));
         self.hits.truncate(k);
         let order = [SearchPath::Plain, SearchPath::Filtered, SearchPath::Exact, SearchPath::Escalated];
         let names: Vec<&str> =
@@ -121,8 +121,30 @@ impl Merge {
     }
 }
 
-fn best_first(a: &(u32, f32), b: &(u32, f32)) -> std::cmp::Ordering {
-    b.1.total_cmp(&a.1).then(a.0.cmp(&b.0))
+fn best_first(view: &TrackView, a: &(u32, f32), b: &(u32, f32)) -> std::cmp::Ordering {
+    let key = |ordinal: u32| (view.hot(ordinal).key, ordinal);
+    b.1.total_cmp(&a.1).then_with(|| key(a.0).cmp(&key(b.0)))
+}
+
+/// The `k` best of rows, and those that score as the last of them: which of these count is not for their places to decide.
+fn scan(
+    rows: &Rows<'_>,
+    (metric, query): (Metric, &[f32]),
+    k: usize,
+    allowed: &Allowed<'_>,
+    scratch: &mut Scratch,
+) -> Result<Vec<(SegmentOffset, f32)>> {
+    let mut asked = if k == 0 { 0 } else { (k + 1).min(K_MAX.max(k)) };
+    loop {
+        let hits = segue_index::exact::search(rows, metric, query, asked, allowed, scratch);
+        let mut hits = hits.map_err(query_error)?;
+        let Some(&(_, last)) = k.checked_sub(1).and_then(|at| hits.get(at)) else { return Ok(hits) };
+        if hits.len() < asked || asked >= K_MAX || hits.last().is_some_and(|(_, score)| *score < last) {
+            hits.retain(|(_, score)| *score >= last);
+            return Ok(hits);
+        }
+        asked = (2 * asked).min(K_MAX);
+    }
 }
 
 /// All queries against one segment.
@@ -177,9 +199,7 @@ impl SegmentSearch<'_> {
         let rows = rows_of(sealed)?;
         let share = allowed.estimated_count(ordinals.len()) as f32 / ordinals.len().max(1) as f32;
         for (query, merge) in self.queries.iter().zip(merges) {
-            let hits =
-                segue_index::exact::search(&rows, search.metric, query, self.effort.k, &allowed, scratch);
-            let hits = hits.map_err(query_error)?;
+            let hits = scan(&rows, (search.metric, query), self.effort.k, &allowed, scratch)?;
             merge.hits.extend(hits.iter().map(|&(offset, score)| (owner(offset), score)));
             merge.add(SearchPath::Exact, ordinals.len(), share);
         }
@@ -208,12 +228,9 @@ impl SegmentSearch<'_> {
                 .with_live(&live)
                 .with_base(base)
                 .with_excluded(excluded);
-            let metric = self.search.metric;
-            let hits = segue_index::exact::search(&rows, metric, query, self.effort.k, &allowed, scratch);
-            merge.hits.extend(
-                hits.map_err(query_error)?.iter().map(|(at, score)| (chunk.ordinals[at.0 as usize], *score)),
-            );
-            merge.shrink(self.effort.k);
+            let hits = scan(&rows, (self.search.metric, query), self.effort.k, &allowed, scratch)?;
+            merge.hits.extend(hits.iter().map(|(at, score)| (chunk.ordinals[at.0 as usize], *score)));
+            merge.shrink(self.search.view, self.effort.k);
             allowed_rows += allowed.estimated_count(n);
             first += u32::try_from(n).expect("a chunk has 64 rows");
         }

@@ -50,11 +50,8 @@ pub fn session_rank(
     }
     let mut order: Vec<usize> = (0..candidates.len()).collect();
     order.sort_by(|&a, &b| {
-        let key = |row: usize| {
-            let candidate = &candidates[row];
-            (candidate.score, candidate.parts.as_slice(), candidate.track())
-        };
-        best_first(key(a), key(b))
+        let (a, b) = (&candidates[a], &candidates[b]);
+        best_first((a.score, &a.parts), (b.score, &b.parts)).then(a.facts.key.cmp(&b.facts.key))
     });
     let mut slots: Vec<Option<Candidate<'_>>> = candidates.drain(..).map(Some).collect();
     candidates.extend(order.iter().filter_map(|&row| slots[row].take()));

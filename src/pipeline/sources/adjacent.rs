@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::pipeline::reader::Reader;
 use crate::pipeline::recipe::{Source, SourceSpec};
 use crate::pipeline::retrieve::AllowedTracks;
-use crate::types::{ArtistKey, ShardId, TrackRef};
+use crate::types::{ArtistKey, TrackRef};
 
 /// Artists of the listener that neighbours are looked for.
 const OWN_ARTISTS: usize = 20;
@@ -49,7 +49,7 @@ pub(super) fn adjacent_artists(
             retrieved.notes.insert((Source::AdjacentArtists, track), Note::Near { of, new: false });
         }
     }
-    sort_hits(&mut found);
+    sort_hits(reader, &mut found);
     found.truncate(depth(spec));
     Ok(found)
 }
@@ -84,9 +84,9 @@ fn some_non_hits(
     artist: ArtistKey,
     is_allowed: impl Fn(TrackRef) -> bool,
 ) -> Result<Vec<TrackRef>> {
-    let mut recordings: BTreeSet<(ShardId, u32)> = BTreeSet::new();
+    let mut recordings: BTreeSet<u64> = BTreeSet::new();
     let tracks = non_hits(reader, artist)?;
     let allowed = tracks.iter().filter(|(track, _)| is_allowed(*track));
-    let first = allowed.filter(|(track, number)| recordings.insert((track.shard, *number)));
+    let first = allowed.filter(|(_, number)| recordings.insert(*number));
     Ok(first.take(TRACKS_EACH).map(|(track, _)| *track).collect())
 }

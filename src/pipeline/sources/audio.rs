@@ -50,7 +50,7 @@ pub(super) fn audio(
         let mut fits = fits.into_iter();
         hits.retain(|_| fits.next().unwrap_or(false));
     }
-    Ok(join_points(&points, answers, depth(spec), &mut retrieved.because))
+    Ok(join_points(&points, answers, depth(spec), |track| reader.key(track), &mut retrieved.because))
 }
 
 /// What compatibility asks of a track, from the facts in memory.

@@ -35,5 +35,5 @@ pub(super) fn content(
         effort: effort_of_share(k, request.exact),
     };
     let answers = ask(reader, &asked, allowed, &mut retrieved.reports)?;
-    Ok(join_points(&points, answers, depth(spec), &mut retrieved.because))
+    Ok(join_points(&points, answers, depth(spec), |track| reader.key(track), &mut retrieved.because))
 }

@@ -75,7 +75,7 @@ pub(super) fn context_tracks(
         found.push((track, score));
         retrieved.notes.insert((Source::Context, track), note);
     }
-    sort_hits(&mut found);
+    sort_hits(reader, &mut found);
     found.truncate(depth(spec));
     Ok(found)
 }

@@ -143,8 +143,10 @@ impl Retrieved {
     }
 }
 
-pub(super) fn sort_hits(hits: &mut [(TrackRef, f64)]) {
-    hits.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+/// Best first, ties by the keys of the tracks' ids.
+pub(super) fn sort_hits(reader: &Reader<'_>, hits: &mut [(TrackRef, f64)]) {
+    let key = |track: TrackRef| (reader.key(track), track);
+    hits.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then_with(|| key(a.0).cmp(&key(b.0))));
 }
 
 pub(super) fn depth(spec: &SourceSpec) -> usize {

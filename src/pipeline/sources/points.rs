@@ -105,6 +105,7 @@ pub(super) fn join_points(
     points: &[Point],
     answers: Vec<Vec<(TrackRef, f64)>>,
     depth: usize,
+    key: impl Fn(TrackRef) -> u64,
     because: &mut BTreeMap<TrackRef, TrackRef>,
 ) -> Vec<(TrackRef, f64)> {
     // By track, the largest score first, of equal ones the earlier point's.
@@ -116,7 +117,7 @@ pub(super) fn join_points(
     best.dedup_by_key(|(track, ..)| *track);
     let lists: Vec<(f64, Vec<(TrackRef, f64)>)> =
         points.iter().map(|point| point.share).zip(answers).collect();
-    let hits = merge_by_share(&lists, depth);
+    let hits = merge_by_share(&lists, depth, |a, b| key(a).cmp(&key(b)));
     for (track, _) in &hits {
         if let Ok(at) = best.binary_search_by_key(track, |(known, ..)| *known) {
             because.entry(*track).or_insert(points[best[at].2].track);

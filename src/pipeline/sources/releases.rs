@@ -80,7 +80,7 @@ pub(super) fn new_releases(
         found.push((track, score));
         retrieved.notes.insert((Source::NewReleases, track), note);
     }
-    sort_hits(&mut found);
+    sort_hits(reader, &mut found);
     found.truncate(depth(spec));
     Ok(found)
 }

@@ -10,9 +10,9 @@ use crate::pipeline::reader::Reader;
 use crate::pipeline::recipe::{RuleEffect, Source, SourceSpec};
 use crate::pipeline::retrieve::AllowedTracks;
 use crate::storage::track_shard::segment::PostingField;
-use crate::types::{ArtistKey, GenreKey, TrackOrdinal, TrackRef};
+use crate::types::{ArtistKey, GenreKey, TrackRef};
 
-/// Tracks of one artist looked at, the first by ordinal.
+/// Tracks of one artist looked at, the first by key.
 const ARTIST_TRACKS_MAX: usize = 1_000;
 
 /// Up to `depth` tracks of the rules that hold and make candidates or pins, best first: by the rule's weight, then by
@@ -39,12 +39,12 @@ pub(super) fn rules(
         for name in &rule.tracks.genres {
             tracks.extend(shelf(reader, GenreKey::of(name))?.iter().map(|(track, _)| *track));
         }
-        for view in &reader.tracks {
-            for id in &rule.tracks.artists {
-                let posted = view.postings(PostingField::Artist, ArtistKey::of(id.as_str()).0)?;
-                let place = |ordinal| TrackRef { shard: view.shard, ordinal: TrackOrdinal(ordinal) };
-                tracks.extend(posted.iter().take(ARTIST_TRACKS_MAX).map(place));
-            }
+        for id in &rule.tracks.artists {
+            tracks.extend(reader.posted(
+                PostingField::Artist,
+                ArtistKey::of(id.as_str()).0,
+                ARTIST_TRACKS_MAX,
+            )?);
         }
         tracks.retain(|track| is_allowed(*track));
         for facts in reader.facts(tracks)?.iter().filter(|facts| is_about(&rule.tracks, facts)) {
@@ -62,7 +62,7 @@ pub(super) fn rules(
         found.push((track, score));
         retrieved.notes.insert((Source::Rules, track), Note::Rule(rule));
     }
-    sort_hits(&mut found);
+    sort_hits(reader, &mut found);
     found.truncate(depth(spec));
     Ok(found)
 }

@@ -1,5 +1,5 @@
 //! Short lists of tracks that many listeners are served from, kept between requests: of each genre the most popular and
-//! an even sample of what is neither a hit nor unknown, of each artist what is no hit of theirs.
+//! an even sample of what is neither a hit nor unknown, of each artist what is no hit of theirs, and their name.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -25,8 +25,10 @@ const MIDDLE: std::ops::RangeInclusive<f32> = 20.0..=80.0;
 
 /// A track with its popularity; unknown popularity is 0.
 pub(super) type Popular = (TrackRef, f32);
-/// A track with the number of its recording in its shard.
-pub(super) type Version = (TrackRef, u32);
+/// A track with what its recording is known by.
+pub(super) type Version = (TrackRef, u64);
+/// Popularity (NaN = unknown), key of the id, the track, what its recording is known by.
+type Posted = (f32, u64, TrackRef, u64);
 
 /// Shelves of one version of the catalogue. Nothing in it decides an answer, only how soon it comes.
 #[derive(Default)]
@@ -34,6 +36,23 @@ pub struct ShelfCache {
     popular: Shelves<GenreKey, Popular>,
     middle: Shelves<GenreKey, Popular>,
     others: Shelves<ArtistKey, Version>,
+    names: Shelves<ArtistKey, String>,
+}
+
+impl ShelfCache {
+    /// The name of an artist in one version of the catalogue, if there is one; `make` finds it.
+    ///
+    /// # Errors
+    /// Those of `make`.
+    pub(in crate::pipeline) fn artist_name(
+        &self,
+        epoch: u64,
+        artist: ArtistKey,
+        make: impl FnOnce() -> Result<Option<String>>,
+    ) -> Result<Option<String>> {
+        let found = self.names.get(epoch, artist, || Ok(make()?.into_iter().collect()))?;
+        Ok(found.first().cloned())
+    }
 }
 
 /// Version of the catalogue, and the shelves by key.
@@ -67,7 +86,7 @@ impl<K: Copy + Eq + Hash, T> Shelves<K, T> {
     }
 }
 
-/// The genre's most popular tracks, ties by track. Cost: a pass over the genre's tracks once a catalogue version.
+/// The genre's most popular tracks, ties by key. Cost: a pass over the genre's tracks once a catalogue version.
 ///
 /// # Errors
 /// Damaged files.
@@ -77,11 +96,11 @@ pub(super) fn shelf(reader: &Reader<'_>, genre: GenreKey) -> Result<Arc<Vec<Popu
         tracks.iter_mut().filter(|(popularity, ..)| popularity.is_nan()).for_each(|track| track.0 = 0.0);
         sort_popular(&mut tracks);
         tracks.truncate(POPULAR_MAX);
-        Ok(tracks.into_iter().map(|(popularity, track, _)| (track, popularity)).collect())
+        Ok(tracks.into_iter().map(|(popularity, _, track, _)| (track, popularity)).collect())
     })
 }
 
-/// The genre's tracks of popularity 20 to 80, by track; of very many, an even sample. Cost as [`shelf`].
+/// The genre's tracks of popularity 20 to 80, by key; of very many, an even sample. Cost as [`shelf`].
 ///
 /// # Errors
 /// Damaged files.
@@ -89,8 +108,9 @@ pub(super) fn middle(reader: &Reader<'_>, genre: GenreKey) -> Result<Arc<Vec<Pop
     reader.caches.shelves.middle.get(reader.catalogue_epoch(), genre, || {
         let mut tracks = posted(reader, PostingField::Genre, genre.0)?;
         tracks.retain(|(popularity, ..)| MIDDLE.contains(popularity));
+        tracks.sort_unstable_by_key(|(_, key, track, _)| (*key, *track));
         let stride = tracks.len().div_ceil(MIDDLE_MAX).max(1);
-        Ok(tracks.iter().step_by(stride).map(|&(popularity, track, _)| (track, popularity)).collect())
+        Ok(tracks.iter().step_by(stride).map(|&(popularity, _, track, _)| (track, popularity)).collect())
     })
 }
 
@@ -103,27 +123,27 @@ pub(super) fn non_hits(reader: &Reader<'_>, artist: ArtistKey) -> Result<Arc<Vec
         let mut tracks = posted(reader, PostingField::Artist, artist.0)?;
         tracks.iter_mut().filter(|(popularity, ..)| popularity.is_nan()).for_each(|track| track.0 = -1.0);
         sort_popular(&mut tracks);
-        let recording = |&(_, track, number): &(f32, TrackRef, u32)| (track.shard, number);
+        let recording = |&(.., recording): &Posted| recording;
         let hits = tracks.len().div_ceil(5);
         let of_hits: std::collections::HashSet<_> = tracks[..hits].iter().map(recording).collect();
         let rest = tracks[hits..].iter().filter(|track| !of_hits.contains(&recording(track)));
-        Ok(rest.take(OTHERS_MAX).map(|&(_, track, number)| (track, number)).collect())
+        Ok(rest.take(OTHERS_MAX).map(|&(_, _, track, recording)| (track, recording)).collect())
     })
 }
 
-/// Every track with a posting: its popularity (NaN = unknown), itself, its recording's number; by track.
-fn posted(reader: &Reader<'_>, field: PostingField, key: u64) -> Result<Vec<(f32, TrackRef, u32)>> {
+/// Every track with a posting, shard by shard.
+fn posted(reader: &Reader<'_>, field: PostingField, key: u64) -> Result<Vec<Posted>> {
     let mut tracks = Vec::new();
     for view in &reader.tracks {
         tracks.extend(view.postings(field, key)?.iter().map(|ordinal| {
             let hot = view.hot(ordinal);
             let track = TrackRef { shard: view.shard, ordinal: TrackOrdinal(ordinal) };
-            (hot.popularity, track, hot.recording)
+            (hot.popularity, hot.key, track, view.recording(ordinal))
         }));
     }
     Ok(tracks)
 }
 
-fn sort_popular(tracks: &mut [(f32, TrackRef, u32)]) {
-    tracks.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+fn sort_popular(tracks: &mut [Posted]) {
+    tracks.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then((a.1, a.2).cmp(&(b.1, b.2))));
 }

@@ -23,7 +23,7 @@ pub struct SpaceQueries<'a> {
     pub effort: Effort,
 }
 
-/// Asks every shard and merges: for each query the `k` best, ties by track. Says how it searched.
+/// Asks every shard and merges: for each query the `k` best, ties by the key of the track's id. Says how it searched.
 ///
 /// # Errors
 /// `InvalidField` for a query that does not fit the space; `Timeout`; damaged files.
@@ -53,7 +53,7 @@ pub fn ask(
         }
     }
     for answer in &mut answers {
-        sort_hits(answer);
+        sort_hits(reader, answer);
         answer.truncate(asked.effort.k);
     }
     Ok(answers)

@@ -64,7 +64,7 @@ impl TrendCache {
             let share = plays as f64 / most;
             ranked.push((track, if breaking { share.max(lift / (lift + 8.0)) } else { share }));
         }
-        ranked.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        super::sort_hits(reader, &mut ranked);
         let ranked = Arc::new(ranked);
         if !reader.missing.is_empty() {
             // Not kept: the next request asks again.
@@ -78,21 +78,15 @@ impl TrendCache {
         Ok(ranked)
     }
 
-    /// The catalogue's most popular tracks of a shard, best first, ties by ordinal.
+    /// The catalogue's most popular tracks of a shard, best first, ties by key.
     fn popular(&self, view: &TrackView) -> Arc<Vec<(u32, f32)>> {
         if let Some((epoch, popular)) = self.popular.lock().get(&view.shard)
             && *epoch == view.epoch
         {
             return Arc::clone(popular);
         }
-        let mut all: Vec<(u32, f32)> = (0_u32..)
-            .zip(view.all_hot())
-            .filter(|(_, hot)| hot.live)
-            .map(|(ordinal, hot)| (ordinal, if hot.popularity.is_nan() { -1.0 } else { hot.popularity }))
-            .collect();
-        all.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-        all.truncate(POPULAR_KEPT);
-        let popular = Arc::new(all);
+        let live = (0_u32..).zip(view.all_hot()).filter(|(_, hot)| hot.live).map(|(ordinal, _)| ordinal);
+        let popular = Arc::new(best_known(view, live, POPULAR_KEPT));
         self.popular.lock().insert(view.shard, (view.epoch, Arc::clone(&popular)));
         popular
     }
@@ -142,12 +136,7 @@ pub fn most_popular(reader: &Reader<'_>, k: usize, allowed: &[AllowedTracks]) ->
         let found: Vec<(u32, f32)> =
             kept.iter().filter(|(ordinal, _)| allowed.contains(*ordinal)).take(k).copied().collect();
         let found = if found.len() < k && view.live_tracks() > kept.len() as u64 {
-            let known = |popularity: f32| if popularity.is_nan() { -1.0 } else { popularity };
-            let mut all: Vec<(u32, f32)> =
-                allowed.iter().map(|ordinal| (ordinal, known(view.hot(ordinal).popularity))).collect();
-            all.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-            all.truncate(k);
-            all
+            best_known(view, allowed.iter(), k)
         } else {
             found
         };
@@ -155,7 +144,20 @@ pub fn most_popular(reader: &Reader<'_>, k: usize, allowed: &[AllowedTracks]) ->
             found.into_iter().map(|(ordinal, popularity)| (place(ordinal), f64::from(popularity.max(0.0)))),
         );
     }
-    hits.sort_by(|a: &(TrackRef, f64), b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+    super::sort_hits(reader, &mut hits);
     hits.truncate(k);
     hits
+}
+
+/// The `most` of some tracks with the highest popularity, unknown below all others; ties by key.
+fn best_known(view: &TrackView, ordinals: impl Iterator<Item = u32>, most: usize) -> Vec<(u32, f32)> {
+    let known = |popularity: f32| if popularity.is_nan() { -1.0 } else { popularity };
+    let mut all: Vec<(f32, u64, u32)> = ordinals
+        .map(|ordinal| {
+            let hot = view.hot(ordinal);
+            (known(hot.popularity), hot.key, ordinal)
+        })
+        .collect();
+    all.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then((a.1, a.2).cmp(&(b.1, b.2))));
+    all.into_iter().take(most).map(|(popularity, _, ordinal)| (ordinal, popularity)).collect()
 }

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::pipeline::reader::Reader;
 use crate::pipeline::signals::{HALF_LIFE_DAYS, Signal, signal};
 use crate::storage::track_shard::row::TrackHot;
-use crate::storage::user_shard::UserView;
+use crate::storage::user_shard::{PlayRecord, UserView};
 use crate::types::{ArtistKey, GenreKey, Timestamp, TrackRef};
 
 /// Listeners looked at: of more, an even sample.
@@ -123,7 +123,7 @@ impl<'r> Pass<'r> {
         let mut genres: BTreeMap<GenreKey, f64> = BTreeMap::new();
         let newest = self.newest;
         self.learn(view)?;
-        for play in &view.plays {
+        for play in &in_order(self.reader, &view.plays) {
             let Some((of_track, of_genres, duration_ms)) = self.facts.get(&play.track) else { continue };
             let age_days = newest.days_since(play.at);
             let liked = signal(play.action, play.listened_ms, *duration_ms, age_days, HALF_LIFE_DAYS);
@@ -186,6 +186,16 @@ impl<'r> Pass<'r> {
             weights,
         }
     }
+}
+
+/// Plays in the order they are stored in, those at the same moment by the keys of their tracks: the order decides sums of floats,
+/// and the stored one goes by places.
+fn in_order(reader: &Reader<'_>, plays: &[PlayRecord]) -> Vec<PlayRecord> {
+    let mut plays = plays.to_vec();
+    for same in plays.chunk_by_mut(|a, b| a.at == b.at).filter(|same| same.len() > 1) {
+        same.sort_by_cached_key(|play| reader.key(play.track));
+    }
+    plays
 }
 
 /// A listener's items with at least a share of their weight, best liked first, ties by key.

@@ -9,11 +9,11 @@ use crate::pipeline::reader::Reader;
 use crate::pipeline::spaces::track_cf;
 use crate::pipeline::vectors::UnitRows;
 use crate::storage::track_shard::segment::PostingField;
-use crate::types::{GenerationId, TrackOrdinal, TrackRef};
+use crate::types::GenerationId;
 
 /// Neighbours kept of an artist.
 const NEAR_MAX: usize = 16;
-/// Tracks that make up an artist's mean, the first by ordinal.
+/// Tracks that make up an artist's mean, the first by key.
 const TRACKS_MAX: usize = 200;
 
 /// Fills in [`ArtistStatistics::near`]. Cost: O(artists² · dim), on the threads of the pool.
@@ -30,13 +30,7 @@ pub(super) fn fill(
     let Some(dim) = dim else { return Ok(()) };
     let mut means = Vec::with_capacity(artists.len());
     for artist in artists.iter() {
-        let mut tracks = Vec::new();
-        for view in &reader.tracks {
-            let posted = view.postings(PostingField::Artist, artist.artist.0)?;
-            let place = |ordinal| TrackRef { shard: view.shard, ordinal: TrackOrdinal(ordinal) };
-            tracks.extend(posted.iter().map(place));
-        }
-        tracks.truncate(TRACKS_MAX);
+        let tracks = reader.posted(PostingField::Artist, artist.artist.0, TRACKS_MAX)?;
         let vectors = tracks.iter().filter_map(|&track| reader.vector(&space, generation, track));
         means.push(group_centroid(vectors));
     }

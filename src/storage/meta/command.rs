@@ -10,9 +10,9 @@ use crate::{
 };
 
 const VERSION: u16 = 3;
-/// Entries are written as the first version that knows them wrote them.
+/// Entries that earlier versions know are written as these wrote them.
 const FIRST_VERSION: u16 = 1;
-const USER_SHARDS_VERSION: u16 = 2;
+const SECOND_VERSION: u16 = 2;
 
 /// One log entry of the meta group.
 #[derive(Debug, Clone, PartialEq, Archive, RkyvSerialize, RkyvDeserialize)]
@@ -91,6 +91,12 @@ pub enum MetaCommand {
         /// The surface.
         surface: String,
     },
+    /// The same for track shards, before that for user shards; a database with one track shard has no such entry. Since
+    /// version 3.
+    SetTrackShards {
+        /// 2 to 64.
+        count: u16,
+    },
 }
 
 /// The answer to a meta command.
@@ -162,6 +168,8 @@ pub enum Field {
     Surface,
     /// An experiment.
     Experiment,
+    /// The number of track shards.
+    TrackShards,
 }
 
 impl Field {
@@ -175,6 +183,7 @@ impl Field {
             Self::UserShards => "user_shards",
             Self::Surface => "surface",
             Self::Experiment => "experiment",
+            Self::TrackShards => "track_shards",
         }
     }
 }
@@ -186,8 +195,8 @@ impl MetaCommand {
     /// As [`codec::encode`].
     pub fn encode(&self) -> Result<Vec<u8>> {
         let version = match self {
-            Self::PutExperiment { .. } | Self::StopExperiment { .. } => VERSION,
-            Self::SetUserShards { .. } => USER_SHARDS_VERSION,
+            Self::PutExperiment { .. } | Self::StopExperiment { .. } | Self::SetTrackShards { .. } => VERSION,
+            Self::SetUserShards { .. } => SECOND_VERSION,
             _ => FIRST_VERSION,
         };
         codec::encode(version, self)
@@ -208,7 +217,7 @@ impl MetaReply {
     /// # Errors
     /// As [`codec::encode`].
     pub fn encode(&self) -> Result<Vec<u8>> {
-        codec::encode(VERSION, self)
+        codec::encode(SECOND_VERSION, self)
     }
 
     /// Reads a reply.

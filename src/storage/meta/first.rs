@@ -50,6 +50,7 @@ impl From<StateFirst> for MetaState {
             active_recipes,
             keys,
             user_shards: None,
+            track_shards: None,
             experiments: BTreeMap::new(),
             running: BTreeMap::new(),
         }

@@ -12,7 +12,7 @@ fn golden(version: &str) -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src/storage/meta/golden").join(version)
 }
 
-/// What the golden files of versions 2 and 3 hold; version 2 without the experiments.
+/// What the golden files of versions 2 and 3 hold; version 2 without experiments and of one track shard.
 fn golden_store(dir: &Path, experiments: bool) -> MetaStore {
     let store = open(dir);
     let document = "{\"name\":\"radio\"}".to_owned();
@@ -21,6 +21,7 @@ fn golden_store(dir: &Path, experiments: bool) -> MetaStore {
     let count = MetaCommand::SetUserShards { count: 5 };
     let mut commands = vec![create(), activate(1), set_key(b"key", false), put, use_it, count];
     if experiments {
+        commands.insert(0, MetaCommand::SetTrackShards { count: 3 });
         commands.push(put_experiment("home", "{\"name\":\"a\"}", &[("radio", 2)]));
         commands.push(MetaCommand::StopExperiment { surface: "home".to_owned() });
         commands.push(put_experiment("home", "{\"name\":\"b\"}", &[]));
@@ -78,13 +79,21 @@ fn a_state_of_version_2_opens_and_has_no_experiments() {
     assert_eq!(*open(dir.path()).state(), *store.state(), "it goes on in today's version");
 }
 
+#[test]
+fn a_state_that_version_2_can_hold_is_written_as_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    golden_store(dir.path(), false);
+    // Six entries, written in turns: the last is in the second file.
+    assert_eq!(fs::read(golden("v2").join("meta-0")).unwrap(), fs::read(dir.path().join("meta-1")).unwrap());
+}
+
 /// `SEGUE_WRITE_GOLDEN=1` writes the file anew: only for a new version.
 #[test]
 fn the_golden_state_of_version_3_is_what_todays_writer_writes() {
     let (path, dir) = (golden("v3").join("meta-0"), tempfile::tempdir().unwrap());
     let store = golden_store(dir.path(), true);
-    // Ten entries, written in turns: the last is in the second file.
-    let written = fs::read(dir.path().join("meta-1")).unwrap();
+    // Eleven entries, written in turns: the last is in the first file.
+    let written = fs::read(dir.path().join("meta-0")).unwrap();
     if std::env::var_os("SEGUE_WRITE_GOLDEN").is_some() {
         fs::create_dir_all(golden("v3")).unwrap();
         fs::write(&path, &written).unwrap();
@@ -97,4 +106,5 @@ fn the_golden_state_of_version_3_is_what_todays_writer_writes() {
     let found: Vec<_> =
         state.experiments().map(|(surface, version, _, runs)| (surface, version, runs)).collect();
     assert_eq!(found, [("home", 1, false), ("home", 2, true), ("radio", 1, true)]);
+    assert_eq!(state.track_shards(), Some(3));
 }

@@ -1,4 +1,5 @@
-//! The state as version 2 wrote it: before there were experiments.
+//! The state as version 2 wrote it, and as it is still written where there is one track shard and no experiment: programs from
+//! before there could be others read it.
 
 use std::collections::BTreeMap;
 
@@ -31,29 +32,36 @@ pub(super) struct StateSecond {
 
 impl From<StateSecond> for MetaState {
     fn from(second: StateSecond) -> Self {
-        let StateSecond {
-            spaces,
-            generations,
-            last_generation,
-            active,
-            retired,
-            recipes,
-            active_recipes,
-            keys,
-            user_shards,
-        } = second;
         Self {
-            spaces,
-            generations,
-            last_generation,
-            active,
-            retired,
-            recipes,
-            active_recipes,
-            keys,
-            user_shards,
+            spaces: second.spaces,
+            generations: second.generations,
+            last_generation: second.last_generation,
+            active: second.active,
+            retired: second.retired,
+            recipes: second.recipes,
+            active_recipes: second.active_recipes,
+            keys: second.keys,
+            user_shards: second.user_shards,
+            track_shards: None,
             experiments: BTreeMap::new(),
             running: BTreeMap::new(),
+        }
+    }
+}
+
+impl From<MetaState> for StateSecond {
+    /// Leaves out what came later: see [`MetaState::is_of_second_version`].
+    fn from(state: MetaState) -> Self {
+        Self {
+            spaces: state.spaces,
+            generations: state.generations,
+            last_generation: state.last_generation,
+            active: state.active,
+            retired: state.retired,
+            recipes: state.recipes,
+            active_recipes: state.active_recipes,
+            keys: state.keys,
+            user_shards: state.user_shards,
         }
     }
 }

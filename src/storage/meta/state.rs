@@ -8,7 +8,7 @@ use super::{
     command::{Field, MetaCommand, MetaReply, Named},
     generation::{DIM_MAX, GenerationContents, GenerationInfo, GenerationState, GramData},
 };
-use crate::types::{GenerationId, SpaceName, SpaceSpec, USER_SHARDS_MAX};
+use crate::types::{GenerationId, SpaceName, SpaceSpec, TRACK_SHARDS_MAX, USER_SHARDS_MAX};
 
 const NAME_BYTES_MAX: usize = 256;
 const KEY_BYTES_MAX: usize = 1024;
@@ -31,6 +31,8 @@ pub struct MetaState {
     pub(super) keys: BTreeMap<String, Vec<u8>>,
     /// `None`: not decided, or decided before this was kept; then there is one.
     pub(super) user_shards: Option<u16>,
+    /// `None`: not decided, or one.
+    pub(super) track_shards: Option<u16>,
     /// Documents by surface and version.
     pub(super) experiments: BTreeMap<(String, u32), String>,
     /// The version that runs, by surface.
@@ -58,6 +60,7 @@ impl Default for MetaState {
             active_recipes: BTreeMap::new(),
             keys: BTreeMap::new(),
             user_shards: None,
+            track_shards: None,
             experiments: BTreeMap::new(),
             running: BTreeMap::new(),
         }
@@ -127,6 +130,17 @@ impl MetaState {
         self.user_shards
     }
 
+    /// How many track shards the database has; `None` when nobody has decided, or it has one.
+    #[must_use]
+    pub fn track_shards(&self) -> Option<u16> {
+        self.track_shards
+    }
+
+    /// Whether a file of version 2 can hold all of it.
+    pub(super) fn is_of_second_version(&self) -> bool {
+        self.track_shards.is_none() && self.experiments.is_empty() && self.running.is_empty()
+    }
+
     /// Stored experiments by surface and version: their documents, and whether each runs.
     pub fn experiments(&self) -> impl Iterator<Item = (&str, u32, &str, bool)> {
         self.experiments.iter().map(|((surface, version), document)| {
@@ -153,6 +167,7 @@ impl MetaState {
                 self.put_experiment(surface, document, &needs)
             }
             MetaCommand::StopExperiment { surface } => self.stop_experiment(surface),
+            MetaCommand::SetTrackShards { count } => self.set_track_shards(count),
         }
     }
 
@@ -169,6 +184,24 @@ impl MetaState {
                 "the number of user shards is decided already. user_shards=`{known}`, asked=`{count}`"
             )),
         }
+    }
+
+    fn set_track_shards(&mut self, count: u16) -> MetaReply {
+        if count < 2 || count > TRACK_SHARDS_MAX {
+            return invalid(
+                Field::TrackShards,
+                format!("must be 2 to {TRACK_SHARDS_MAX} to be kept. track_shards=`{count}`"),
+            );
+        }
+        // Whoever decided about user shards has decided about track shards before.
+        let known = self.track_shards.or(self.user_shards.map(|_| 1)).unwrap_or(count);
+        if known != count {
+            return MetaReply::Conflict(format!(
+                "the number of track shards is decided already. track_shards=`{known}`, asked=`{count}`"
+            ));
+        }
+        self.track_shards = Some(count);
+        MetaReply::Done
     }
 
     fn define_space(&mut self, space: SpaceSpec) -> MetaReply {

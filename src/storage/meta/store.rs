@@ -27,8 +27,10 @@ use crate::{
 
 /// The schema of the file's payload.
 const SCHEMA: u32 = 1;
-/// 1: as in [`super::first`]. 2: with the number of user shards, [`super::second`]. 3: with experiments.
+/// 1: as in [`super::first`]. 2: with the number of user shards, as in [`super::second`]. 3: with that of track shards and with
+/// experiments, where there are several or any.
 const VERSION: u16 = 3;
+const SECOND_VERSION: u16 = 2;
 /// Written in turns, so the file before the newest one is there too.
 const FILES: [&str; 2] = ["meta-0", "meta-1"];
 
@@ -157,7 +159,7 @@ impl MetaStore {
         }
         if applied.index > files.applied.index {
             let stored = Stored { index: applied.index, term: applied.term, state };
-            let payload = codec::encode(VERSION, &stored)?;
+            let payload = encode(&stored)?;
             write_blob(&self.0.dir, FILES[files.next], SCHEMA, &payload).map_err(damaged)?;
             *files = Files { applied, older: files.applied.index, next: 1 - files.next };
             self.0.state.store(Arc::new(stored.state));
@@ -175,7 +177,7 @@ impl MetaStore {
         let files = self.0.files.lock();
         let state = MetaState::clone(&self.0.state.load());
         let AppliedAt { index, term } = files.applied;
-        Ok((files.applied, codec::encode(VERSION, &Stored { index, term, state })?))
+        Ok((files.applied, encode(&Stored { index, term, state })?))
     }
 
     /// Becomes a snapshot. Both files are written, so that neither is older than the log.
@@ -226,6 +228,15 @@ fn read(dir: &Path, name: &str) -> Result<Option<Stored>> {
     decode(payload).map(Some)
 }
 
+/// Writes a state in the oldest version that holds all of it, of those that know user shards.
+fn encode(stored: &Stored) -> Result<Vec<u8>> {
+    if !stored.state.is_of_second_version() {
+        return codec::encode(VERSION, stored);
+    }
+    let Stored { index, term, state } = stored.clone();
+    codec::encode(SECOND_VERSION, &StoredSecond { index, term, state: state.into() })
+}
+
 /// Reads what any version up to this one has written.
 fn decode(bytes: &[u8]) -> Result<Stored> {
     match codec::version(bytes)? {
@@ -233,8 +244,8 @@ fn decode(bytes: &[u8]) -> Result<Stored> {
             let StoredFirst { index, term, state } = codec::decode(1, bytes)?;
             Ok(Stored { index, term, state: state.into() })
         }
-        2 => {
-            let StoredSecond { index, term, state } = codec::decode(2, bytes)?;
+        SECOND_VERSION => {
+            let StoredSecond { index, term, state } = codec::decode(SECOND_VERSION, bytes)?;
             Ok(Stored { index, term, state: state.into() })
         }
         _ => codec::decode(VERSION, bytes),

@@ -307,9 +307,48 @@ fn the_number_of_user_shards_is_decided_once() {
 }
 
 #[test]
+fn the_number_of_track_shards_is_decided_once_and_first() {
+    let mut state = MetaState::default();
+    let set = |count| MetaCommand::SetTrackShards { count };
+    for wrong in [0, 1, 65, u16::MAX] {
+        let reply = state.apply(set(wrong));
+        assert!(matches!(reply, MetaReply::Invalid { field: Field::TrackShards, .. }), "{reply:?}");
+    }
+    let mut decided_later = state.clone();
+    assert_eq!((state.apply(set(4)), state.apply(set(4))), (MetaReply::Done, MetaReply::Done));
+    assert!(matches!(state.apply(set(3)), MetaReply::Conflict(_)));
+    assert_eq!(state.track_shards(), Some(4));
+    // Who decided about user shards without a word about track shards has one.
+    decided_later.apply(MetaCommand::SetUserShards { count: 2 });
+    assert!(matches!(decided_later.apply(set(2)), MetaReply::Conflict(_)));
+    assert_eq!(decided_later.track_shards(), None);
+}
+
+#[test]
 fn entries_that_version_1_knows_are_written_as_it_wrote_them() {
     let version = |command: MetaCommand| codec::version(&command.encode().unwrap()).unwrap();
+    let shards = [MetaCommand::SetUserShards { count: 2 }, MetaCommand::SetTrackShards { count: 2 }];
+    assert_eq!((version(create()), shards.map(version)), (1, [2, 3]));
     let stop = MetaCommand::StopExperiment { surface: "radio".to_owned() };
-    assert_eq!((version(create()), version(MetaCommand::SetUserShards { count: 2 })), (1, 2));
     assert_eq!((version(put_experiment("radio", "a", &[])), version(stop)), (3, 3));
+}
+
+#[test]
+fn a_state_with_several_track_shards_is_of_version_3_and_opens_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    for command in
+        [MetaCommand::SetTrackShards { count: 3 }, MetaCommand::SetUserShards { count: 5 }, create()]
+    {
+        assert!(!matches!(run(&store, &command), MetaReply::Conflict(_)));
+    }
+    let (at, words) = store.snapshot().unwrap();
+    assert_eq!(codec::version(&words).unwrap(), 3);
+    let (again, other) = (open(dir.path()), tempfile::tempdir().unwrap());
+    let taken = open(other.path());
+    taken.install(&words, at).unwrap();
+    for opened in [again, taken, open(other.path())] {
+        assert_eq!(opened.state(), store.state());
+        assert_eq!((opened.state().track_shards(), opened.state().user_shards()), (Some(3), Some(5)));
+    }
 }

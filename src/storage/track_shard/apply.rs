@@ -9,7 +9,7 @@ use super::segment::{TrackBody, TrackSegment};
 use super::vectors::{GrowingVectors, NOWHERE, VectorBody, VectorSegment, VectorSet};
 use super::view::TrackView;
 use crate::error::{Error, Result};
-use crate::types::{GenerationId, SpaceName, Track, TrackId};
+use crate::types::{GenerationId, SpaceName, Track, TrackId, key_of};
 
 /// A finished segment opened from its files.
 #[derive(Clone)]
@@ -117,6 +117,9 @@ impl TrackView {
             let number = u32::try_from(self.recordings.len()).expect("fewer recordings than ordinals");
             self.recording_ids.insert(name, number);
             self.recordings.push(u32::MAX);
+            if self.shards > 1 {
+                self.recording_keys.set(number as usize, key_of(name), &0);
+            }
             number
         })
     }
@@ -224,6 +227,10 @@ impl TrackView {
         assert_eq!(rows.len(), ids.len() * dim, "the write path sends whole rows");
         let new_id = self.next_segment;
         let set = self.set_mut(spec);
+        if ids.is_empty() {
+            // Says only of what dimension the set is.
+            return TrackReply::Done(0);
+        }
         let mut used_id = false;
         let at = set.segments.iter().position(|segment| segment.growing).unwrap_or_else(|| {
             used_id = true;

@@ -17,7 +17,7 @@ use super::shard::TrackShard;
 use super::view::TrackView;
 use crate::error::{Error, Result};
 use crate::storage::error::damaged;
-use crate::types::SLOTS;
+use crate::types::slots_of_shard;
 
 /// Schema of the blob with the small parts of the state.
 pub(super) const STATE_SCHEMA: u32 = 1;
@@ -73,7 +73,7 @@ impl TrackShard {
         let manifest = Manifest {
             format: SHARD_FORMAT,
             shard: shard_name(self.shard),
-            slots: (0, SLOTS),
+            slots: slots_of_shard(self.shard.0.into(), self.shards),
             epoch: 1,
             applied_index: index,
             applied_term: capture.applied_term,

@@ -39,6 +39,15 @@ pub struct IdMap {
 struct Inner {
     by_key: KeyMap<u32>,
     collided: HashMap<String, u32>,
+    /// Numbers of the names in `collided`, by key.
+    more: KeyMap<Vec<u32>>,
+}
+
+impl Inner {
+    fn collide(&mut self, key: u64, name: String, number: u32) {
+        self.collided.insert(name, number);
+        self.more.entry(key).or_default().push(number);
+    }
 }
 
 impl IdMap {
@@ -50,7 +59,7 @@ impl IdMap {
         {
             return Some(number);
         }
-        inner.collided.get(name).copied()
+        inner.collided.get(name).copied().filter(|number| is(*number))
     }
 
     /// Gives `name` a number. The name must not have one yet.
@@ -60,8 +69,19 @@ impl IdMap {
         if let std::collections::hash_map::Entry::Vacant(entry) = inner.by_key.entry(key) {
             entry.insert(number);
         } else {
-            inner.collided.insert(name.to_owned(), number);
+            inner.collide(key, name.to_owned(), number);
         }
+    }
+
+    /// Every number that was given to a name with this key: one, but for names that collide and numbers given anew.
+    pub fn numbers_of_key(&self, key: u64, mut each: impl FnMut(u32)) {
+        let inner = self.inner.read();
+        inner
+            .by_key
+            .get(&key)
+            .into_iter()
+            .chain(inner.more.get(&key).into_iter().flatten())
+            .for_each(|number| each(*number));
     }
 
     /// Gives the name with this key a number, when reading files that hold keys; `name` is asked for only when the key
@@ -82,7 +102,8 @@ impl IdMap {
             }
             std::collections::hash_map::Entry::Occupied(taken) => {
                 if *taken.get() != number {
-                    inner.collided.insert(name()?, number);
+                    let name = name()?;
+                    inner.collide(key, name, number);
                 }
             }
         }
@@ -108,5 +129,8 @@ mod tests {
         let names = ["a", "b"];
         let find = |name: &str| map.find(name, |number| names[number as usize] == name);
         assert_eq!((find("a"), find("b"), find("c")), (Some(0), Some(1), None));
+        let mut of_b = Vec::new();
+        map.numbers_of_key(key_of("b"), |number| of_b.push(number));
+        assert_eq!(of_b, [0, 1]);
     }
 }

@@ -15,6 +15,7 @@
 //! | those files as a snapshot for another replica, and becoming one | `snapshot` |
 //! | checking what checksums cannot | `check` |
 //! | comparing with another replica | `digest` |
+//! | versions of a recording in other shards | `versions` |
 //!
 //! Invariants: an ordinal, once given to an id, is that id's for ever; of all rows of an ordinal exactly one is not
 //! dead; a version never changes after it was published; offsets of a segment are the same in memory and in files.
@@ -35,11 +36,13 @@ pub mod segment;
 mod shard;
 mod snapshot;
 pub mod vectors;
+mod versions;
 pub mod view;
 mod workshop;
 
 pub use apply::OpenedSegment;
 pub use record::RECORD_BYTES;
 pub use shard::{FetchSegment, Opening, TrackShard, TrackStateMachine, decode_reply, encode};
+pub use versions::{home, versions_in};
 pub use view::TrackView;
 pub use workshop::Workshop;

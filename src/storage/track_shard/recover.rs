@@ -17,11 +17,11 @@ use super::vectors::{NOWHERE, SealedVectors, VectorBody, VectorSegment, VectorSe
 use super::view::{Changes, TrackView};
 use crate::error::{Error, Result};
 use crate::storage::error::{damaged, describe};
-use crate::types::ShardId;
+use crate::types::{ShardId, slots_of_shard};
 
 /// Loads the newest whole checkpoint; says what it had to fall back from.
 pub(super) fn load(folder: &Path, shard: ShardId, opening: Opening) -> Result<(TrackView, Vec<String>)> {
-    let mut view = TrackView::empty(shard);
+    let mut view = TrackView::empty(shard, opening.shards);
     let Some(loaded) = load_manifest(folder).map_err(damaged)? else { return Ok((view, Vec::new())) };
     let repairs = loaded
         .fell_back
@@ -37,6 +37,14 @@ pub(super) fn load(folder: &Path, shard: ShardId, opening: Opening) -> Result<(T
             folder.display(),
             manifest.shard,
             shard_name(shard)
+        )));
+    }
+    let slots = slots_of_shard(shard.0.into(), opening.shards);
+    if manifest.slots != slots {
+        return Err(Error::Corrupt(format!(
+            "the folder is of a database with another number of track shards. path=`{}`, slots=`{:?}`, expected=`{slots:?}`",
+            folder.display(),
+            manifest.slots
         )));
     }
     view.applied_index = manifest.applied_index;
@@ -165,6 +173,9 @@ impl TrackView {
                 self.row(ordinal).map(|row| row.track.track_id.as_str().to_owned())
             })?;
             let new_recording = self.recordings.get(hot.recording as usize) == Some(&u32::MAX);
+            if new_recording && self.shards > 1 {
+                self.recording_keys.set(hot.recording as usize, recording_key, &0);
+            }
             if new_recording {
                 let ids = Arc::clone(&self.recording_ids);
                 ids.insert_key(recording_key, hot.recording, || {

@@ -46,6 +46,7 @@ impl TrackRow {
             energy: track.audio.energy.unwrap_or(f32::NAN),
             duration_ms: track.duration_ms.unwrap_or(0),
             live: !self.deleted,
+            key: key_of(track.track_id.as_str()),
         }
     }
 
@@ -65,8 +66,9 @@ impl TrackRow {
     }
 }
 
-/// What every request may need of any track, kept in memory for all of them: 56 bytes.
+/// What every request may need of any track, kept in memory for all of them: 64 bytes, one line of a cache.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[repr(align(64))]
 pub struct TrackHot {
     /// The segment that has its newest row.
     pub segment: u32,
@@ -92,6 +94,8 @@ pub struct TrackHot {
     pub duration_ms: u32,
     /// Whether it exists and was not taken down.
     pub live: bool,
+    /// Key of its id: what ties between tracks are decided by, the same however many shards there are.
+    pub key: u64,
 }
 
 impl TrackHot {
@@ -109,7 +113,8 @@ impl TrackHot {
         energy: f32::NAN,
         duration_ms: 0,
         live: false,
+        key: 0,
     };
 }
 
-const _: () = assert!(size_of::<TrackHot>() <= 56);
+const _: () = assert!(size_of::<TrackHot>() == 64);

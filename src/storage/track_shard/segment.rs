@@ -258,6 +258,7 @@ impl SealedTracks {
                 energy: energy[at],
                 duration_ms: durations[at],
                 live: deleted[at] == 0,
+                key: track[at],
             };
             each(offset, ordinal, track[at], recording_key[at], hot);
         }

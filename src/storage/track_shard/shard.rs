@@ -40,6 +40,8 @@ pub struct Opening {
     pub verify: Verify,
     /// Where codes and graphs are kept; full-precision vectors are always mapped.
     pub index: Residence,
+    /// How many track shards the database has.
+    pub shards: u16,
 }
 
 /// Gets the files of a segment that another replica has built into the shard's folder; waits as long as there is hope.
@@ -53,6 +55,8 @@ pub struct TrackShard {
     pub(super) folder: PathBuf,
     /// Which shard.
     pub shard: ShardId,
+    /// How many track shards the database has.
+    pub shards: u16,
     /// Where codes and graphs are kept.
     pub(super) index: Residence,
     published: ArcSwap<TrackView>,
@@ -214,7 +218,7 @@ impl TrackShard {
     }
 
     fn open_segment(&self, new: &NewSegment, verify: Verify) -> Result<OpenedSegment> {
-        let opening = Opening { verify, index: self.index };
+        let opening = Opening { verify, index: self.index, shards: self.shards };
         Ok(match &new.set {
             None => OpenedSegment::Tracks(Arc::new(SealedTracks::open(&self.folder, &new.entry, verify)?)),
             Some(set) => {
@@ -260,6 +264,7 @@ impl TrackStateMachine {
         let shared = Arc::new(TrackShard {
             folder: folder.to_owned(),
             shard,
+            shards: opening.shards,
             index: opening.index,
             published: ArcSwap::from_pointee(state.clone()),
             staged: Mutex::default(),

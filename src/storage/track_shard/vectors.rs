@@ -195,7 +195,7 @@ impl SealedVectors {
         set: &VectorSetSpec,
         opening: Opening,
     ) -> Result<Self> {
-        let Opening { verify, index: residence } = opening;
+        let Opening { verify, index: residence, .. } = opening;
         let folder = segment_folder(shard_folder, entry.id);
         let vectors = VectorFile::open(&folder.join(VECTORS), verify).map_err(damaged)?;
         let rows = ColumnFile::open(&folder.join(ROWS), verify).map_err(damaged)?;

@@ -22,6 +22,8 @@ const CHANGES_MAX: usize = 4_096;
 pub struct TrackView {
     /// Which shard.
     pub shard: ShardId,
+    /// How many track shards the database has.
+    pub shards: u16,
     /// The last applied entry's index.
     pub applied_index: u64,
     /// The last applied entry's term.
@@ -37,6 +39,8 @@ pub struct TrackView {
     pub(super) hot: CowVec<TrackHot>,
     /// Recording number → one of its tracks.
     pub(super) recordings: CowVec<u32>,
+    /// Recording number → key of its id; kept only where other shards may have versions of it.
+    pub(super) recording_keys: CowVec<u64>,
     pub(super) ids: Arc<IdMap>,
     pub(super) recording_ids: Arc<IdMap>,
     pub(super) changes: Changes,
@@ -75,9 +79,10 @@ impl Changes {
 
 impl TrackView {
     /// A shard in which nothing was ever written.
-    pub(super) fn empty(shard: ShardId) -> Self {
+    pub(super) fn empty(shard: ShardId, shards: u16) -> Self {
         Self {
             shard,
+            shards,
             applied_index: 0,
             applied_term: 0,
             epoch: 0,
@@ -86,6 +91,7 @@ impl TrackView {
             loads: Arc::default(),
             hot: CowVec::default(),
             recordings: CowVec::default(),
+            recording_keys: CowVec::default(),
             ids: Arc::default(),
             recording_ids: Arc::default(),
             changes: Changes::default(),
@@ -147,9 +153,8 @@ impl TrackView {
             .ok_or_else(|| Error::Internal(format!("a track points at no segment. segment=`{id}`")))
     }
 
-    /// How many different genres the catalogue names. Cost: one pass over the genres' keys and the growing rows.
-    pub fn genre_count(&self) -> Result<usize> {
-        let mut genres = std::collections::BTreeSet::new();
+    /// Adds every genre that the shard's tracks name. Cost: one pass over the genres' keys and the growing rows.
+    pub fn genres(&self, genres: &mut std::collections::BTreeSet<u64>) -> Result<()> {
         for segment in &self.segments {
             match &segment.body {
                 TrackBody::Memory(rows) => {
@@ -158,7 +163,7 @@ impl TrackView {
                 TrackBody::Sealed(sealed) => genres.extend(sealed.keys(PostingField::Genre)?),
             }
         }
-        Ok(genres.len())
+        Ok(())
     }
 
     /// All tracks of the recording that `ordinal` belongs to, itself first.

@@ -19,6 +19,7 @@ mod placed_lost;
 mod proxy;
 mod security;
 mod servers;
+mod track_shards;
 /// The checker of the simulation, on histories of real servers.
 #[path = "../../../cluster/src/sim/wgl.rs"]
 mod wgl;

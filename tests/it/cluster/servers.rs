@@ -83,6 +83,11 @@ pub(super) fn until<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
 
 /// The status, once every group has `voters` voters, a leader, and nobody is behind.
 pub(super) fn settled(client: &Client, voters: usize) -> ClusterReport {
+    settled_groups(client, voters, 5)
+}
+
+/// The same of so many groups.
+pub(super) fn settled_groups(client: &Client, voters: usize, count: usize) -> ClusterReport {
     until("every replica votes and is up to date", || {
         let report = client.cluster_status().ok()?;
         let groups: BTreeSet<&String> = report.replicas.iter().map(|replica| &replica.group).collect();
@@ -93,7 +98,7 @@ pub(super) fn settled(client: &Client, voters: usize) -> ClusterReport {
                 && of_group.iter().any(|replica| replica.role == "leader")
                 && of_group.iter().all(|replica| replica.lag == Some(0) && !replica.changing)
         };
-        (groups.len() == 5 && groups.iter().all(whole)).then_some(report)
+        (groups.len() == count && groups.iter().all(whole)).then_some(report)
     })
 }
 
@@ -136,9 +141,15 @@ pub(super) fn address(node: &Node) -> String {
 /// Every replica of every group holds the same, says the command.
 #[track_caller]
 pub(super) fn replicas_are_equal(node: &Node, replicas: u64) {
+    replicas_of_groups_are_equal(node, replicas, 5);
+}
+
+/// The same of so many groups.
+#[track_caller]
+pub(super) fn replicas_of_groups_are_equal(node: &Node, replicas: u64, count: usize) {
     let report = document(&["cluster", "check", "--json", "--endpoint", &node.running().endpoint]);
     let groups = report["groups"].as_array().unwrap();
-    assert_eq!(groups.len(), 5, "{report}");
+    assert_eq!(groups.len(), count, "{report}");
     assert!(groups.iter().all(|group| group["replicas"] == replicas), "{report}");
     assert_eq!(report["differences"].as_array().unwrap().len(), 0, "{report}");
 }
