@@ -201,6 +201,7 @@ fn kind_of(question: &UserQuestion) -> Kind {
     match question {
         UserQuestion::Views { .. }
         | UserQuestion::List { .. }
+        | UserQuestion::ListFrom { .. }
         | UserQuestion::WaitedFor { .. }
         | UserQuestion::Statistics
         | UserQuestion::Sample { .. }
