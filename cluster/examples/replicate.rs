@@ -73,7 +73,8 @@ fn start(dir: &Path, entry: Entry) -> Outcome<Node> {
     };
     let node = ClusterNode::open(dir, NodeConfig { cluster_id, ..NodeConfig::default() })?;
     let network = NetworkConfig { listen: "127.0.0.1:0".parse()?, advertise: None, tls: None };
-    let options = ClusterOptions { network, api: "127.0.0.1:1".into(), entry, replace_after: None };
+    let options =
+        ClusterOptions { network, api: "127.0.0.1:1".into(), entry, replace_after: None, voters: 3 };
     let call = |_, _, _| Err("nobody asks".to_owned());
     let cluster = Cluster::start(&node, dir, options, Box::new(call))?;
     let add = |group: &GroupId| cluster.add_group(&node, *group, Box::new(Counter::default()));

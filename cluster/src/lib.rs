@@ -72,7 +72,7 @@ pub use ids::{ClusterId, GroupId, PeerId, StoreId};
 pub use log::scan::TornTail;
 pub use map::{MAP_GROUP, MapState, NodeIntent, NodeRecord, map_machine};
 pub use metrics::{HistogramSnapshot, MetricsSnapshot};
-pub use net::{CallHandler, NetworkConfig, NetworkError, TlsFiles, cluster_of};
+pub use net::{CallHandler, NetworkConfig, NetworkError, RaceEvent, RaceStep, TlsFiles, cluster_of};
 pub use node::ClusterNode;
 pub use open::OpenReport;
 pub use placement::assign::{GroupPlace, PlacementChange, PlacementPlan};

@@ -160,6 +160,7 @@ impl Server {
             replace_after: Some(settings.cluster.replace_after_ms)
                 .filter(|ms| *ms > 0)
                 .map(Duration::from_millis),
+            voters: usize::from(settings.cluster.voters),
         };
         let membership = match entry {
             ClusterEntry::Kept => Membership::Kept(ports),

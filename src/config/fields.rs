@@ -258,6 +258,15 @@ pub const FIELDS: &[Field] = &[
         "How long a voting node may be silent before its vote goes to a node that only follows, if there is one; 0 = for \
          ever. Shorter repairs sooner; longer than a restart or a repair of the network takes spares needless moves.",
     ),
+    whole(
+        "cluster.voters",
+        "nodes",
+        1,
+        9,
+        "How many nodes vote in each group, once there are so many, and how many hold a shard that is placed: an odd number. Only \
+         the first node of a new cluster is asked (`--cluster-init`); it stays so. 3 bears the loss of one node, 5 of two at \
+         the price of two more copies; 1 keeps no copy.",
+    ),
     text(
         "cluster.tls.ca",
         "path",

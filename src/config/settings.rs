@@ -58,6 +58,12 @@ impl Settings {
         if self.listen == self.http && self.listen.port() != 0 {
             problems.push(format!("http: must differ from listen. http=`{}`", self.http));
         }
+        if self.cluster.voters.is_multiple_of(2) {
+            problems.push(format!(
+                "cluster.voters: must be odd; an even number bears no more failures. voters=`{}`",
+                self.cluster.voters
+            ));
+        }
         problems.extend(self.cluster.tls.missing());
         if problems.is_empty() { Ok(()) } else { Err(problems) }
     }
@@ -153,6 +159,8 @@ pub struct Cluster {
     pub advertise: String,
     /// How long a voter may be silent before its vote goes to a spare node, in milliseconds; 0 = for ever.
     pub replace_after_ms: u64,
+    /// How many replicas of a group vote, of a cluster that this node creates; an odd number.
+    pub voters: u8,
     /// Certificates of nodes.
     pub tls: ClusterTls,
 }
@@ -163,6 +171,7 @@ impl Default for Cluster {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 7702)),
             advertise: String::new(),
             replace_after_ms: 600_000,
+            voters: 3,
             tls: ClusterTls::default(),
         }
     }

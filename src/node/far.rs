@@ -8,21 +8,23 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use rkyv::{Archive, Deserialize, Serialize};
-use segue_cluster::{Call, Cluster, GroupId, StoreId};
+use segue_cluster::{Cluster, GroupId, StoreId};
 
 use super::engine::Inner;
 use super::open::USERS;
+use super::pace::{Kind, Pace};
+use super::race::{Ended, Race};
 use super::wire::WireError;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::storage::codec;
 use crate::storage::user_shard::{Elsewhere, Figures, UserAnswer, UserQuestion, UserShardError};
 
 /// The call between nodes, and the version of what it carries.
 pub(super) const ASK: u32 = 4;
 const VERSION: u16 = 1;
-/// How long one holder may take; then the next one is asked.
+/// How long one holder may take at least; then it counts as one that failed.
 const TRY_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long holders are asked, one after another.
+/// How long a question may take.
 const ASK_TIMEOUT: Duration = Duration::from_secs(6);
 /// Pause before all holders are asked again.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -60,9 +62,28 @@ impl Said {
     }
 }
 
+/// Reads what a node said.
+///
+/// # Errors
+/// A sentence: it cannot be read.
+pub(super) fn read_said(reply: &[u8]) -> std::result::Result<Said, String> {
+    codec::decode(VERSION, reply).map_err(|error| error.to_string())
+}
+
+/// A call to whoever holds a shard.
+pub(super) struct FarCall<'a> {
+    pub shard: usize,
+    pub topic: u32,
+    pub kind: Kind,
+    /// The request for somebody who waits so long.
+    pub request: &'a dyn Fn(Duration) -> Result<Bytes>,
+    pub timeout: Duration,
+}
+
 /// Where shards are asked that are not here, and what was heard of them last.
 pub(super) struct Far {
     cluster: Arc<Cluster>,
+    pace: Pace,
     shards: Vec<FarShard>,
     /// What the first shard keeps for all, and which version of it.
     statistics: ArcSwapOption<(u64, Arc<[u8]>)>,
@@ -79,60 +100,45 @@ impl Far {
     /// Asks through `cluster`; `count` = all user shards of the database.
     pub(super) fn new(cluster: Arc<Cluster>, count: usize) -> Self {
         let shards = (0..count).map(|_| FarShard::default()).collect();
-        Self { cluster, shards, statistics: ArcSwapOption::empty() }
+        Self { cluster, pace: Pace::default(), shards, statistics: ArcSwapOption::empty() }
     }
 
-    /// Has one of a shard's holders answer a call: each is asked in turn until one does, or time is up.
+    /// Has one of a shard's holders answer a call: the next one is asked when one fails, or beside one that is slow
+    /// ([`Pace`]), until one answers or time is up.
     ///
     /// # Errors
     /// What a holder said, unless another may know better; `Unavailable` when nobody answers.
-    pub(super) fn call(
-        &self,
-        shard: usize,
-        topic: u32,
-        request: &Bytes,
-        timeout: Duration,
-    ) -> Result<Vec<u8>> {
-        let start = Instant::now();
+    pub(super) fn call(&self, call: &FarCall<'_>) -> Result<Vec<u8>> {
+        let FarCall { shard, topic, kind, request, timeout } = *call;
+        let end = Instant::now() + timeout;
         let mut last = format!("no node holds it. group=`users-{shard}`");
+        self.pace.began(kind);
         loop {
-            for holder in self.holders(shard) {
-                let left = timeout.saturating_sub(start.elapsed());
-                if left.is_zero() {
-                    break;
+            let mut race = Race {
+                pace: &self.pace,
+                kind,
+                holders: self.holders(shard).into(),
+                end,
+                try_timeout: TRY_TIMEOUT.max(timeout / 3),
+                request,
+                asked: Vec::new(),
+                hedge_at: None,
+                last: None,
+            };
+            let ended = self.cluster.race(topic, |event| race.step(event, Instant::now()));
+            match ended.map_err(Error::Unavailable)? {
+                Ended::Answer(holder, answer) => {
+                    self.shards[shard].holder.store(holder.0, Ordering::Relaxed);
+                    return Ok(answer);
                 }
-                match self.call_one(holder, (topic, request.clone()), left.min(TRY_TIMEOUT.max(timeout / 3)))
-                {
-                    Ok(Said::Answer(answer)) => {
-                        self.shards[shard].holder.store(holder.0, Ordering::Relaxed);
-                        return Ok(answer);
-                    }
-                    Ok(Said::NotHere) => {}
-                    Ok(Said::Failed(error)) => {
-                        let error = Error::from(error);
-                        if !matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Exhausted) {
-                            return Err(error);
-                        }
-                        last = error.to_string();
-                    }
-                    Err(reason) => last = reason,
-                }
+                Ended::Refused(error) => return Err(error),
+                Ended::Nobody(reason) => last = reason.unwrap_or(last),
             }
-            if start.elapsed() + PAUSE >= timeout {
+            if Instant::now() + PAUSE >= end {
                 return Err(Error::Unavailable(format!("a user shard on other nodes: {last}")));
             }
             std::thread::sleep(PAUSE);
         }
-    }
-
-    fn call_one(
-        &self,
-        to: StoreId,
-        (topic, request): (u32, Bytes),
-        timeout: Duration,
-    ) -> std::result::Result<Said, String> {
-        let reply = self.cluster.call(Call { to, topic, request, timeout })?;
-        codec::decode(VERSION, &reply).map_err(|error| error.to_string())
     }
 
     /// Those who hold a shard, the one that answered last first.
@@ -146,9 +152,11 @@ impl Far {
 
     fn ask_as(&self, shard: usize, question: &UserQuestion, is_fresh: bool) -> Result<UserAnswer> {
         let asked = Asked { shard: shard as u16, is_fresh, question: question.encode() };
-        let request = Bytes::from(codec::encode(VERSION, &asked)?);
+        let bytes = Bytes::from(codec::encode(VERSION, &asked)?);
         let timeout = if is_fresh { ASK_TIMEOUT } else { TRY_TIMEOUT };
-        UserAnswer::decode(&self.call(shard, ASK, &request, timeout)?)
+        let kind = kind_of(question);
+        let request = |_: Duration| -> Result<Bytes> { Ok(bytes.clone()) };
+        UserAnswer::decode(&self.call(&FarCall { shard, topic: ASK, kind, request: &request, timeout })?)
     }
 
     /// How much a shard holds, as of a moment ago.
@@ -185,6 +193,28 @@ impl Far {
         for (shard, figures) in heard {
             self.shards[shard].figures.store(Some(Arc::new(figures)));
         }
+    }
+}
+
+/// How long a question may take: whether its answer is a page of many rows, or takes a look at many.
+fn kind_of(question: &UserQuestion) -> Kind {
+    match question {
+        UserQuestion::Views { .. }
+        | UserQuestion::List { .. }
+        | UserQuestion::ListFrom { .. }
+        | UserQuestion::WaitedFor { .. }
+        | UserQuestion::Statistics
+        | UserQuestion::Sample { .. }
+        | UserQuestion::Similar { .. }
+        | UserQuestion::Trends { .. } => Kind::Page,
+        UserQuestion::User(_)
+        | UserQuestion::Known(_)
+        | UserQuestion::View(_)
+        | UserQuestion::Vectors { .. }
+        | UserQuestion::Waiting(_)
+        | UserQuestion::Load(_)
+        | UserQuestion::Figures
+        | UserQuestion::Friends { .. } => Kind::Small,
     }
 }
 

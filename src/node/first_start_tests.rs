@@ -29,6 +29,7 @@ fn ports() -> Ports {
         api: "127.0.0.1:1".to_owned(),
         tls: None,
         replace_after: None,
+        voters: 3,
     }
 }
 
@@ -36,7 +37,8 @@ fn ports() -> Ports {
 fn first_steps(dir: &Path, steps: u32) {
     let node = ClusterNode::open(dir, NodeConfig::default()).unwrap();
     let network = NetworkConfig { listen: ports().cluster, advertise: None, tls: None };
-    let options = ClusterOptions { network, api: ports().api, entry: Entry::First, replace_after: None };
+    let options =
+        ClusterOptions { network, api: ports().api, entry: Entry::First, replace_after: None, voters: 3 };
     let nobody = |_: StoreId, _: u32, _: Bytes| Err("no calls here".to_owned());
     let cluster = Cluster::start(&node, dir, options, Box::new(nobody)).unwrap();
     let add = |group: u64, machine: Box<dyn StateMachine>| -> GroupHandle {

@@ -8,7 +8,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::engine::Inner;
-use super::far::Said;
+use super::far::{FarCall, Said};
+use super::pace::Kind;
 use crate::error::{Error, Result};
 use crate::pipeline::portrait::Portrait;
 use crate::pipeline::request::{
@@ -25,10 +26,10 @@ const AT_ONCE: usize = 64;
 
 /// A request on its way, complete: with its time and its id.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Forwarded {
+struct Forwarded<R> {
     /// What the caller still waits; absent: for ever.
     left_ms: Option<u64>,
-    request: Asked,
+    request: R,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -127,11 +128,17 @@ impl Inner {
     fn hand_on(&self, place: usize, deadline: Deadline, request: Asked) -> Result<Replied> {
         deadline.check()?;
         let far = self.far.as_ref().ok_or_else(|| Error::Internal("no other node is known".to_owned()))?;
-        let left = deadline.left();
-        let left_ms = left.map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX));
-        let request = serde_json::to_vec(&Forwarded { left_ms, request })
-            .map_err(|error| Error::Internal(format!("a request cannot be forwarded: {error}")))?;
-        let reply = far.call(place, FORWARD, &Bytes::from(request), left.unwrap_or(TIMEOUT).min(TIMEOUT));
+        // Whoever is asked later hears that less is left.
+        let has_end = deadline.left().is_some();
+        let request = |left: Duration| {
+            let left_ms = has_end.then(|| u64::try_from(left.as_millis()).unwrap_or(u64::MAX));
+            serde_json::to_vec(&Forwarded { left_ms, request: &request })
+                .map(Bytes::from)
+                .map_err(|error| Error::Internal(format!("a request cannot be forwarded: {error}")))
+        };
+        let timeout = deadline.left().unwrap_or(TIMEOUT).min(TIMEOUT);
+        let call = FarCall { shard: place, topic: FORWARD, kind: Kind::Request, request: &request, timeout };
+        let reply = far.call(&call);
         let reply = reply.map_err(|error| if deadline.passed() { deadline.error() } else { error })?;
         serde_json::from_slice(&reply)
             .map_err(|error| Error::Internal(format!("the reply of another node cannot be read: {error}")))
@@ -143,7 +150,7 @@ impl Inner {
     }
 
     fn reply_to_forwarded(&self, request: &[u8]) -> Result<Option<Vec<u8>>> {
-        let Forwarded { left_ms, request } = serde_json::from_slice(request)
+        let Forwarded::<Asked> { left_ms, request } = serde_json::from_slice(request)
             .map_err(|error| Error::Internal(format!("a forwarded request cannot be read: {error}")))?;
         let _guest = self.guests.admit()?;
         let deadline = left_ms.map_or(Deadline::NEVER, |ms| Deadline::after(Duration::from_millis(ms)));

@@ -20,9 +20,13 @@ mod metrics;
 mod open;
 mod open_tracks;
 mod open_users;
+mod pace;
 mod peers;
 mod placing;
 mod progress;
+mod race;
+#[cfg(test)]
+mod race_tests;
 mod read;
 mod recovery;
 mod replica;

@@ -62,6 +62,8 @@ pub struct Ports {
     pub tls: Option<TlsFiles>,
     /// How long a voter may be silent before its vote goes to a spare node; `None`: for ever.
     pub replace_after: Option<Duration>,
+    /// How many replicas of a group vote, of a cluster that this node creates.
+    pub voters: usize,
 }
 
 /// Calls between nodes.
@@ -122,9 +124,9 @@ impl Peers {
             comparing: Mutex::new(()),
             stopping: false.into(),
         });
-        let Ports { cluster: listen, advertise, api, tls, replace_after } = ports;
+        let Ports { cluster: listen, advertise, api, tls, replace_after, voters } = ports;
         let network = NetworkConfig { listen, advertise, tls };
-        let options = ClusterOptions { network, api, entry, replace_after };
+        let options = ClusterOptions { network, api, entry, replace_after, voters };
         let weak = Arc::downgrade(&peers);
         let answer = move |from: StoreId, topic: u32, request: Bytes| {
             let peers = weak.upgrade().ok_or("the node is stopping")?;

@@ -1,7 +1,5 @@
 //! A database with several track shards answers, exactly, as one with a single shard does, whatever is sealed and merged.
 
-use std::path::Path;
-
 use segue::Segue;
 use segue::eval::RulesRequest;
 use segue::filter::TrackFilter;
@@ -186,7 +184,7 @@ fn ask(engine: &Segue, world: &World) -> Answers {
     };
     let rules = RulesRequest { as_of: AS_OF, surfaces: vec!["radio".into()], users_max: None, probes: 0 };
     let like = |user: &&UserId| {
-        let asked = SimilarUsersRequest { user_id: (*user).clone(), k: 12, generation: None };
+        let asked = SimilarUsersRequest::new((*user).clone(), 12);
         engine.similar_users(asked).ok()
     };
     let portrait = |user: &&UserId| engine.portrait(user, AS_OF, &RequestContext::default()).unwrap();

@@ -1,6 +1,7 @@
 //! What the test binaries share: a small made-up catalogue, and settings under which sealing and merging are frequent.
 #![allow(dead_code, unused_imports, reason = "every test binary uses its own part")]
 
+pub mod loop_disk;
 mod world;
 
 pub use world::{DIM, World, audio_vector, id, random_vector, track};

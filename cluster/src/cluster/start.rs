@@ -22,9 +22,10 @@ use super::status;
 use crate::error::{ClusterError, GroupError, OpenError};
 use crate::group::{Applied, GroupHandle};
 use crate::ids::{GroupId, StoreId};
-use crate::map::{MAP_GROUP, MapCommand, MapMachine, MapState, NodeIntent};
+use crate::map::{FACTOR, MAP_GROUP, MapCommand, MapMachine, MapState, NodeIntent};
 use crate::net::calls::Joining;
 use crate::net::network::{CallHandler, Handlers, Network, NetworkConfig, NetworkError};
+use crate::net::race::{RaceEvent, RaceStep};
 use crate::node::ClusterNode;
 use crate::state_machine::StateMachine;
 
@@ -57,6 +58,9 @@ pub struct ClusterOptions {
     pub entry: Entry,
     /// How long a voter may be silent before its vote goes to a node that follows; `None`: for ever.
     pub replace_after: Option<Duration>,
+    /// How many replicas of a group vote, once there are so many nodes: an odd number. Only the first node is asked, when it
+    /// creates the cluster.
+    pub voters: usize,
 }
 
 /// Why a node does not take part.
@@ -86,6 +90,7 @@ pub enum ClusterStartError {
 pub struct Cluster {
     shared: Arc<Shared>,
     entry: Entry,
+    voters: usize,
     keeper: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -133,7 +138,8 @@ impl Cluster {
         let handlers = Arc::new(handlers(&shared, call));
         let network = Network::start(&options.network, reach, handlers)?;
         shared.network.get_or_init(|| network);
-        let cluster = Self { shared, entry: options.entry, keeper: Mutex::default() };
+        let (entry, voters) = (options.entry, options.voters);
+        let cluster = Self { shared, entry, voters, keeper: Mutex::default() };
         cluster.add_group(node, MAP_GROUP, Box::new(machine))?;
         Ok(cluster)
     }
@@ -235,10 +241,13 @@ impl Cluster {
             }
             thread::sleep(Duration::from_millis(10));
         }
-        let command = self.own_record()?;
-        self.shared
-            .change_map(&command, FIRST_TIMEOUT)
-            .map_err(|reason| ClusterStartError::Refused { reason })
+        // The record last: with it the cluster is there.
+        let factor = (self.voters != FACTOR).then_some(MapCommand::SetFactor { factor: self.voters });
+        for command in factor.into_iter().chain([self.own_record()?]) {
+            let changed = self.shared.change_map(&command, FIRST_TIMEOUT);
+            changed.map_err(|reason| ClusterStartError::Refused { reason })?;
+        }
+        Ok(())
     }
 
     fn own_record(&self) -> Result<MapCommand, ClusterStartError> {
@@ -307,6 +316,14 @@ impl Cluster {
     pub fn call(&self, call: Call) -> Result<Bytes, String> {
         let Call { to, topic, request, timeout } = call;
         self.shared.network()?.call(to, topic, request, timeout)
+    }
+
+    /// Calls the program on several nodes about one thing: `step` says who is asked next, when, and when it is over. Blocks.
+    ///
+    /// # Errors
+    /// When the network has stopped.
+    pub fn race<T>(&self, topic: u32, step: impl FnMut(RaceEvent) -> RaceStep<T>) -> Result<T, String> {
+        self.shared.network()?.race(topic, step)
     }
 
     /// The other nodes that are not removed, ascending.

@@ -11,7 +11,7 @@ mod tests;
 
 pub use machine::map_machine;
 pub(crate) use machine::{MapMachine, MapReader};
-pub(crate) use state::{MapCommand, MapReply};
+pub(crate) use state::{FACTOR, MapCommand, MapReply};
 pub use state::{MapState, NodeIntent, NodeRecord};
 
 use crate::ids::GroupId;

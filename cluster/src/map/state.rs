@@ -9,12 +9,16 @@ use crate::ids::{GroupId, PeerId, StoreId};
 const VERSION: u32 = 1;
 /// Version of maps in which groups have places, and of the command that gives them.
 const PLACED_VERSION: u32 = 2;
+/// Version of the command that says how many vote.
+const VOTERS_VERSION: u32 = 3;
 /// Nodes a map may have, removed ones included.
 const NODES_MAX: usize = 4_096;
 /// Replicas a node may have.
 const REPLICAS_MAX: usize = 65_536;
 /// Replicas of a group that vote, unless somebody says otherwise.
-const FACTOR: usize = 3;
+pub(crate) const FACTOR: usize = 3;
+/// Most replicas of a group that vote.
+const FACTOR_MAX: usize = 9;
 /// Nodes a group may be placed on.
 const PLACES_MAX: usize = 16;
 
@@ -80,6 +84,10 @@ pub(crate) enum MapCommand {
         group: GroupId,
         from: Option<BTreeSet<StoreId>>,
         to: BTreeSet<StoreId>,
+    },
+    /// Says how many replicas of a group vote, once there are so many nodes.
+    SetFactor {
+        factor: usize,
     },
 }
 
@@ -167,6 +175,15 @@ impl MapState {
                 node.intent = intent;
             }
             MapCommand::Place { group, from, to } => return self.place(group, from.as_ref(), to),
+            MapCommand::SetFactor { factor } => {
+                // An even number bears no more failures than the odd one below it, and needs one more node.
+                if factor > FACTOR_MAX || factor.is_multiple_of(2) {
+                    return MapReply::Refused(format!(
+                        "an odd number of replicas votes, at most {FACTOR_MAX}. voters=`{factor}`"
+                    ));
+                }
+                self.factor = factor;
+            }
         }
         MapReply::Done
     }
@@ -250,7 +267,11 @@ impl MapState {
 impl MapCommand {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Writer::default();
-        out.u32(if matches!(self, Self::Place { .. }) { PLACED_VERSION } else { VERSION });
+        out.u32(match self {
+            Self::PutNode { .. } | Self::SetIntent { .. } => VERSION,
+            Self::Place { .. } => PLACED_VERSION,
+            Self::SetFactor { .. } => VOTERS_VERSION,
+        });
         match self {
             Self::PutNode { store, address, api, replicas } => {
                 out.u32(1);
@@ -270,6 +291,10 @@ impl MapCommand {
                 out.u32(u32::from(from.is_some()));
                 from.iter().for_each(|from| write_stores(&mut out, from));
                 write_stores(&mut out, to);
+            }
+            Self::SetFactor { factor } => {
+                out.u32(4);
+                out.u32(*factor as u32);
             }
         }
         out.0
@@ -301,7 +326,10 @@ impl MapCommand {
                 };
                 Self::Place { group, from, to: read_stores(&mut reader)? }
             }
-            (VERSION | PLACED_VERSION, _) => return Err(Malformed("a change of the map of an unknown kind")),
+            (VOTERS_VERSION, 4) => Self::SetFactor { factor: reader.count(FACTOR_MAX)? },
+            (VERSION | PLACED_VERSION | VOTERS_VERSION, _) => {
+                return Err(Malformed("a change of the map of an unknown kind"));
+            }
             _ => return Err(Malformed("a change of the map of another version")),
         };
         reader.end()?;

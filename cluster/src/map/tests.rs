@@ -19,13 +19,14 @@ fn commands_and_maps_are_read_back_and_every_cut_is_noticed() {
     let to: BTreeSet<StoreId> = [StoreId(2)].into();
     let place = MapCommand::Place { group: GroupId(9), from: None, to: to.clone() };
     let again = MapCommand::Place { group: GroupId(9), from: Some(to.clone()), to };
-    for command in [put(1, "h:1"), put(2, "h:2"), remove, place, again] {
+    let five = MapCommand::SetFactor { factor: 5 };
+    for command in [five, put(1, "h:1"), put(2, "h:2"), remove, place, again] {
         let bytes = command.encode();
         assert_eq!(MapCommand::decode(&bytes), Ok(command.clone()));
         assert!((0..bytes.len()).all(|end| MapCommand::decode(&bytes[..end]).is_err()));
         assert_eq!(map.apply(command), MapReply::Done);
     }
-    assert_eq!(map.epoch, 4);
+    assert_eq!((map.epoch, map.factor), (5, 5));
     let bytes = map.encode();
     assert_eq!(MapState::decode(&bytes).unwrap(), map);
     assert!((0..bytes.len()).all(|end| MapState::decode(&bytes[..end]).is_err()));
@@ -43,6 +44,17 @@ fn the_same_command_again_changes_nothing_and_the_impossible_is_refused() {
     assert_eq!(map.apply(intent(1, NodeIntent::Removed)), MapReply::Done);
     assert!(matches!(map.apply(put(1, "h:1")), MapReply::Refused(_)), "a removed store comes back");
     assert_eq!(map.apply(put(3, "h:1")), MapReply::Done, "its address may be used again");
+}
+
+#[test]
+fn an_odd_number_of_replicas_votes() {
+    let mut map = MapState::default();
+    for factor in [0, 2, 4, 11] {
+        assert!(matches!(map.apply(MapCommand::SetFactor { factor }), MapReply::Refused(_)), "{factor}");
+    }
+    assert_eq!((map.factor, map.epoch), (3, 0));
+    assert_eq!(map.apply(MapCommand::SetFactor { factor: 1 }), MapReply::Done);
+    assert_eq!(map.factor, 1);
 }
 
 #[test]

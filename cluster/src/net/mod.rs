@@ -7,7 +7,7 @@
 //!
 //! * [`proto`]: generated types; they stay in this folder. [`frame`]: between them and the crate's own.
 //! * [`links`]: what the Raft thread sends through. [`directory`]: who is where. [`outbound`]: a stream, its queue, its pauses.
-//! * [`server`]: what others call. [`calls`]: what this node calls.
+//! * [`server`]: what others call. [`calls`]: what this node calls. [`race`]: calls of which the first good answer counts.
 //! * [`tls`]: who may connect, where the cluster has an authority of its own.
 //! * [`network`]: threads and the port; starts and stops.
 //!
@@ -21,10 +21,12 @@ pub(crate) mod links;
 pub(crate) mod network;
 mod outbound;
 mod proto;
+pub(crate) mod race;
 mod server;
 #[cfg(test)]
 mod tests;
 mod tls;
 
 pub use network::{CallHandler, NetworkConfig, NetworkError, cluster_of};
+pub use race::{RaceEvent, RaceStep};
 pub use tls::TlsFiles;

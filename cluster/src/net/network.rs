@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use crossbeam_channel::Sender;
@@ -17,6 +17,7 @@ use super::calls::{self, Joining, Sent};
 use super::frame::{Local, WIRE_BYTES_MAX};
 use super::links::{Links, Wires};
 use super::proto::{peers_client::PeersClient, peers_server::PeersServer};
+use super::race::{RaceEvent, RaceStep, Running, next_event};
 use super::server::Service;
 use super::tls::{Tls, TlsFiles, sources};
 use crate::driver::mailbox::FromPeers;
@@ -192,6 +193,47 @@ impl Network {
             let outcome = calls::call(&mut client, (self.local, to), topic, request, timeout).await;
             outcome.inspect_err(|_| drop(self.clients.lock().remove(&to)))
         })
+    }
+
+    /// Calls the program on several nodes about one thing, as `step` says. Blocks.
+    ///
+    /// # Errors
+    /// When the network has stopped.
+    pub fn race<T>(&self, topic: u32, mut step: impl FnMut(RaceEvent) -> RaceStep<T>) -> Result<T, String> {
+        let runtime = self.runtime.as_ref().ok_or("the network has stopped")?;
+        runtime.block_on(async {
+            let mut running = Vec::with_capacity(2);
+            let mut event = RaceEvent::Began;
+            loop {
+                let wait = match step(event) {
+                    RaceStep::Ask { to, request, timeout, wait } => {
+                        let outcome = Box::pin(self.call_within(to, topic, request, timeout));
+                        running.push(Running { to, begun: Instant::now(), outcome });
+                        wait
+                    }
+                    RaceStep::Wait(wait) => wait,
+                    RaceStep::Done(done) => return Ok(done),
+                };
+                event = next_event(&mut running, wait).await;
+            }
+        })
+    }
+
+    /// One call, the making of a connection included.
+    async fn call_within(
+        &self,
+        to: StoreId,
+        topic: u32,
+        request: Bytes,
+        timeout: Duration,
+    ) -> Result<Bytes, String> {
+        let call = async {
+            let mut client = self.client(to).await?;
+            calls::call(&mut client, (self.local, to), topic, request, timeout).await
+        };
+        let outcome = tokio::time::timeout(timeout, call).await;
+        let outcome = outcome.unwrap_or_else(|_| Err(format!("no answer in time. node=`{to}`")));
+        outcome.inspect_err(|_| drop(self.clients.lock().remove(&to)))
     }
 
     /// Asks the node at `address` to add this one. Blocks.

@@ -136,7 +136,8 @@ impl Running {
         let config = NodeConfig { cluster_id, tick: Duration::from_millis(20), ..config() };
         let node = ClusterNode::open(dir, config).unwrap();
         let network = NetworkConfig { listen: loopback(port), advertise: None, tls: None };
-        let options = ClusterOptions { network, api: "127.0.0.1:1".into(), entry, replace_after: None };
+        let options =
+            ClusterOptions { network, api: "127.0.0.1:1".into(), entry, replace_after: None, voters: 3 };
         let call = |from: StoreId, topic: u32, request: Bytes| match topic {
             1 => Ok(Bytes::from(format!("{from}: {}", String::from_utf8_lossy(&request)))),
             _ => Err("told to fail".to_owned()),
@@ -317,7 +318,7 @@ fn a_directory_with_a_database_of_its_own_does_not_join_and_stays_as_it_was() {
     node.add_group(GROUP, machine).unwrap();
     let network = NetworkConfig { listen: loopback(0), advertise: None, tls: None };
     let entry = Entry::Join(first.cluster.address());
-    let options = ClusterOptions { network, api: String::new(), entry, replace_after: None };
+    let options = ClusterOptions { network, api: String::new(), entry, replace_after: None, voters: 3 };
     let call = |_, _, _| Err("nobody asks".to_owned());
     let refused = Cluster::start(&node, own.path(), options, Box::new(call)).map(drop).unwrap_err();
     assert!(refused.to_string().contains("database of its own"), "{refused}");

@@ -5,9 +5,12 @@
 
 mod basics;
 mod behind;
+mod bulk;
 mod disks;
 mod experiments;
 mod five;
+mod five_voters;
+mod hedged;
 mod history;
 mod joining;
 mod kills;
@@ -15,8 +18,11 @@ mod lost;
 mod partitions;
 mod pauses;
 mod placed;
+mod placed_kills;
 mod placed_lost;
+mod power;
 mod proxy;
+mod rolling;
 mod security;
 mod servers;
 mod track_shards;

@@ -22,7 +22,7 @@ use crate::running::{document, run};
 use crate::support::{AS_OF, World, id, small_segments, space, track};
 
 /// User shards of the database.
-const SHARDS: u16 = 6;
+pub(super) const SHARDS: u16 = 6;
 /// Replicas of each.
 const REPLICAS: usize = 3;
 

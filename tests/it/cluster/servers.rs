@@ -113,7 +113,16 @@ pub(super) fn several(settings: &[Vec<String>]) -> (Vec<Node>, World) {
 }
 
 /// The same on given directories.
-pub(super) fn assemble(mut nodes: Vec<Node>, settings: &[Vec<String>]) -> (Vec<Node>, World) {
+pub(super) fn assemble(nodes: Vec<Node>, settings: &[Vec<String>]) -> (Vec<Node>, World) {
+    assemble_voting(nodes, settings, 3)
+}
+
+/// The same where so many vote.
+pub(super) fn assemble_voting(
+    mut nodes: Vec<Node>,
+    settings: &[Vec<String>],
+    voters: usize,
+) -> (Vec<Node>, World) {
     let world = load(nodes[0].dir.path());
     let mut seed = String::new();
     for (node, settings) in nodes.iter_mut().zip(settings) {
@@ -127,7 +136,7 @@ pub(super) fn assemble(mut nodes: Vec<Node>, settings: &[Vec<String>]) -> (Vec<N
         }
     }
     nodes.iter().for_each(|node| node.running().until_ready());
-    settled(&nodes[nodes.len() - 1].client(), 3);
+    settled(&nodes[nodes.len() - 1].client(), voters);
     (nodes, world)
 }
 
