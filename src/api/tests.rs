@@ -111,7 +111,7 @@ async fn assault(core: &Core, rng: &mut SplitMix64) {
             }
         }
     }
-    assert_eq!(methods, 40);
+    assert_eq!(methods, 44);
 }
 
 fn hostile(rng: &mut SplitMix64) -> Vec<u8> {
