@@ -12,7 +12,7 @@ impl Inner {
     pub(super) fn put_experiment(&self, experiment: Experiment) -> Result<Experiment> {
         experiment.validate()?;
         let needed = experiment.recipes()?;
-        for &(name, version) in needed.iter().filter(|(_, version)| *version == 0) {
+        if let Some((name, version)) = needed.iter().find(|(_, version)| *version == 0) {
             return Err(Error::not_found("recipe", format!("{name}@{version}")));
         }
         let needs = needed.into_iter().filter(|(name, version)| *version > built_in_version(name));

@@ -1,3 +1,6 @@
+//! Who is asked when, told event by event.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;

@@ -65,7 +65,10 @@ fn events(world: &World) -> Vec<FeedbackEvent> {
 fn fill(engine: &Segue, world: &World) {
     let generation = world.load(engine);
     let (_, token) = engine.feedback(events(world)).unwrap();
-    let with_token = RecommendRequest { min_token: Some(token), ..request(&world.users[0].user_id, "home") };
+    // As of another day: trends of today are counted once everything is there.
+    let yesterday = Some(Timestamp(AS_OF.0 - DAY_MS));
+    let home = request(&world.users[0].user_id, "home");
+    let with_token = RecommendRequest { min_token: Some(token), as_of: yesterday, ..home };
     engine.recommend(with_token).unwrap();
     let late = (0..3).map(|number| Track { track_id: id(format!("late{number}")), ..track(5_000, number) });
     engine.upsert_tracks(late.collect()).unwrap();
@@ -170,7 +173,7 @@ fn ask(engine: &Segue, world: &World) -> Answers {
         let asked = SimilarRequest {
             k: 20,
             space: Some(space(["track_cf", "audio"][at % 2])),
-            user_id: (at % 3 == 0).then(|| users[at].clone()),
+            user_id: at.is_multiple_of(3).then(|| users[at].clone()),
             as_of: Some(AS_OF),
             exact: true,
             ..SimilarRequest::new(seeds)

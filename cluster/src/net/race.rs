@@ -72,6 +72,8 @@ pub(super) async fn next_event(running: &mut Vec<Running<'_>>, wait: Duration) -
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
     use super::*;
 
     fn call(to: u64, ms: u64) -> Running<'static> {

@@ -187,7 +187,7 @@ impl MetaState {
     }
 
     fn set_track_shards(&mut self, count: u16) -> MetaReply {
-        if count < 2 || count > TRACK_SHARDS_MAX {
+        if !(2..=TRACK_SHARDS_MAX).contains(&count) {
             return invalid(
                 Field::TrackShards,
                 format!("must be 2 to {TRACK_SHARDS_MAX} to be kept. track_shards=`{count}`"),
