@@ -1,4 +1,4 @@
-//! What the arrays of an index are: a few hundred bytes, versioned and checked.
+//! What the arrays of an index are: some kilobytes, most of them one-bit codes of the entries; versioned and checked.
 //!
 //! ```text
 //! magic "SGIX" | version u16 | metric u8 | profile u8 | n u64 | dim u32 | degree u32 | seed u64

@@ -16,7 +16,7 @@ pub struct Block {
 /// `codes` and `factors` belong into the file of codes, `rows` into the file of the graph.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IndexParts {
-    /// A few hundred bytes that say what the arrays are; see [`super::meta::Meta`].
+    /// Some kilobytes that say what the arrays are, 29 at 128 dimensions and 131,072 rows; see [`super::meta::Meta`].
     pub meta: Vec<u8>,
     /// One code a vector: `[n, padded_dim]` signed bytes, or `[n, padded_dim / 2]` nibbles in the compact profile.
     pub codes: Block,

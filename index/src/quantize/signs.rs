@@ -15,6 +15,7 @@ use crate::kernels::{Kernels, SIGN_HEAD_BYTES, SignScale};
 
 /// Largest number a coordinate of the query is rounded to.
 const LARGEST: f32 = 7.0;
+
 /// Bytes of one record.
 pub fn record_bytes(padded_dim: usize) -> usize {
     SIGN_HEAD_BYTES + padded_dim / 8
