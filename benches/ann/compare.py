@@ -5,7 +5,7 @@
   cargo build --release --bin segue
   .venv-bench/bin/python benches/ann/compare.py --data glove:cosine:190000:VECTORS.npy --peers symqg,hnswlib --out OUT
 
-A data set is NAME:METRIC:COUNT:PATH, metric cosine or ip, the file `[n, d]` floats. 2,000 rows are held out as queries, COUNT others
+A data set is NAME:METRIC:COUNT:PATH, metric cosine or ip, the file `[n, d]` floats (.npy, or .parquet with a column `vector`). 2,000 rows are held out as queries, COUNT others
 are indexed. All run in turns on the same files, one thread a search and two a build; a result within 1e-5
 of the k-th exact score counts as a hit, once; each point is the median of five passes of at least --seconds. Rates at
 a recall are interpolated in log space. Compare rates of one run only.
@@ -27,6 +27,16 @@ RECALLS = (0.90, 0.95, 0.99)
 COLOURS = ("#c0392b", "#e67e22", "#2471a3", "#1e8449", "#7d3c98", "#566573", "#b7950b", "#117a65")
 
 
+def load(path):
+    """The vectors of a file, `[n, d]`."""
+    if not path.endswith(".parquet"):
+        return np.load(path, mmap_mode="r")
+    import pyarrow.parquet as parquet
+
+    column = parquet.read_table(path, columns=["vector"])["vector"].combine_chunks()
+    return column.flatten().to_numpy().reshape(len(column), -1)
+
+
 def prepare(path, metric, count, out):
     """Writes base, query and exact results once."""
     import faiss
@@ -34,7 +44,7 @@ def prepare(path, metric, count, out):
     if os.path.exists(f"{out}/truth.npy"):
         return
     os.makedirs(out, exist_ok=True)
-    vectors = np.load(path, mmap_mode="r")
+    vectors = load(path)
     order = np.random.default_rng(11).permutation(len(vectors))
     query = np.ascontiguousarray(vectors[np.sort(order[:QUERIES])], dtype=np.float32)
     base = np.ascontiguousarray(vectors[np.sort(order[QUERIES : QUERIES + count])], dtype=np.float32)
@@ -195,7 +205,7 @@ def run_segue(profile, folder, metric, k, a):
     environment = dict(os.environ, RAYON_NUM_THREADS=str(BUILD_THREADS))
     report = json.loads(subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout)
     size = (report["bytes"]["codes"] + report["bytes"]["graph"]) / report["n"]
-    return dict(build_s=report["build_s"], bytes=size, curve=report["curve"])
+    return dict(build_s=report["build"]["seconds"], bytes=size, curve=report["curve"])
 
 
 def rate_at(curve, recall):

@@ -2,10 +2,10 @@
 
 use clap::Subcommand;
 
-use super::bench_ann::{self, BenchAnnArgs, BenchAnnError};
+use super::bench_ann::{self, BenchAnnArgs};
 use super::bench_recommend::BenchRecommendArgs;
 use super::output::{print, print_json};
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -43,9 +43,6 @@ impl BenchArgs {
 }
 
 fn ann(args: &BenchAnnArgs) -> Result<()> {
-    let report = bench_ann::run(args).map_err(|error| match error {
-        BenchAnnError::System(source) => Error::io("measure", args.base.clone(), source),
-        wrong => Error::invalid("bench", wrong.to_string()),
-    })?;
+    let report = bench_ann::run(args)?;
     if args.json { print_json(&report) } else { print(&report.table()) }
 }

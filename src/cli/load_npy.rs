@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::args::read_text;
 use crate::error::{Error, Result};
-use crate::ingest::npy::{NpyArray, NpyError, read_floats};
+use crate::ingest::npy::{NpyArray, read_floats};
 use crate::ingest::{RowError, RowOutcome};
 use crate::node::VectorRow;
 use crate::types::TrackId;
@@ -22,10 +22,7 @@ impl NpyRows {
     /// # Errors
     /// `Io` when one cannot be read; `InvalidField` when the vectors are none, or the numbers of rows differ.
     pub fn open(vectors: &Path, ids: &Path) -> Result<Self> {
-        let array = read_floats(vectors).map_err(|error| match error {
-            NpyError::Io { path, source } => Error::io("read the array", path, source),
-            wrong @ NpyError::Invalid { .. } => Error::invalid("file", wrong.to_string()),
-        })?;
+        let array = read_floats(vectors)?;
         let ids: Vec<String> = read_text(ids)?.lines().map(str::to_owned).collect();
         if ids.len() != array.rows {
             let reason = format!("must have one line a row. lines=`{}`, rows=`{}`", ids.len(), array.rows);

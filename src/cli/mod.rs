@@ -10,7 +10,6 @@ mod backend;
 mod batch;
 mod bench;
 pub mod bench_ann;
-pub mod bench_ann_report;
 mod bench_recall;
 mod bench_recommend;
 mod cluster;

@@ -5,6 +5,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::error::Error;
+
 /// Why a file is not an array of the wanted kind.
 #[derive(Debug, thiserror::Error)]
 pub enum NpyError {
@@ -25,6 +27,15 @@ pub enum NpyError {
         /// What is wrong and what would be right.
         reason: String,
     },
+}
+
+impl From<NpyError> for Error {
+    fn from(error: NpyError) -> Self {
+        match error {
+            NpyError::Io { path, source } => Self::io("read the array", path, source),
+            wrong @ NpyError::Invalid { .. } => Self::invalid("file", wrong.to_string()),
+        }
+    }
 }
 
 /// An array of `rows` times `columns` numbers, row after row. One-dimensional arrays have one column.

@@ -22,12 +22,22 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("node", &["pipeline", "filter", "maintenance", "storage"]),
     // Measures a database from outside, by its public operations.
     ("eval", &["node", "pipeline", "ingest", "storage", "train"]),
-    ("bench", &["node", "pipeline", "ingest", "storage", "maintenance", "eval"]),
     // Serves the engine: `node::Segue` and the plain structs of its signatures.
     ("api", &["node", "pipeline", "storage"]),
     (
         "cli",
-        &["api", "node", "pipeline", "storage", "ingest", "train", "generate", "eval", "bench", "filter"],
+        &[
+            "api",
+            "node",
+            "pipeline",
+            "storage",
+            "ingest",
+            "train",
+            "generate",
+            "eval",
+            "maintenance",
+            "filter",
+        ],
     ),
 ];
 

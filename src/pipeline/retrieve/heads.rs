@@ -73,7 +73,7 @@ fn is_live(view: &TrackView, segment: u64) -> bool {
 ///
 /// # Errors
 /// `Corrupt` when they do not fit.
-pub(super) fn open_view<'a>(
+pub fn open_view<'a>(
     head: &'a IndexHead,
     sealed: &'a SealedVectors,
     files: &'a IndexFiles,
@@ -91,7 +91,10 @@ pub(super) fn open_view<'a>(
 }
 
 /// A segment's full-precision vectors.
-pub(super) fn rows_of(sealed: &SealedVectors) -> Result<Rows<'_>> {
+///
+/// # Errors
+/// `Corrupt` when they do not fit.
+pub fn rows_of(sealed: &SealedVectors) -> Result<Rows<'_>> {
     let (data, stride) = sealed.vectors.raw();
     Rows::new(data, sealed.vectors.rows(), sealed.vectors.dim(), stride)
         .map_err(|error| damaged(sealed, &error))
