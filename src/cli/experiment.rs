@@ -167,6 +167,9 @@ fn text(report: &ExperimentReport) -> String {
     if let Some(shadow) = &report.shadow {
         text.push_str(&shadow_text(shadow));
     }
+    for node in &report.missing_nodes {
+        text.push_str(&format!("WARNING: counts of a node are missing. node={node}\n"));
+    }
     text
 }
 

@@ -527,7 +527,7 @@ impl Segue {
         self.current()?.experiments()
     }
 
-    /// The experiment of a surface with what this node has counted of it since it began to serve it.
+    /// The experiment of a surface with what all nodes have counted of it since each began to serve it.
     ///
     /// # Errors
     /// `NotFound` when the surface never had one.

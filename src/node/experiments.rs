@@ -46,7 +46,7 @@ impl Inner {
             .collect()
     }
 
-    /// The version that runs on a surface, else its newest, with what this node has counted of it.
+    /// The version that runs on a surface, else its newest, with what all nodes have counted of it.
     pub(super) fn experiment_report(&self, surface: &Surface) -> Result<ExperimentReport> {
         let mut all = self.experiments()?;
         all.retain(|(experiment, _)| experiment.surface == *surface);
@@ -54,7 +54,7 @@ impl Inner {
         let place = running.or(all.len().checked_sub(1));
         let place = place.ok_or_else(|| Error::not_found("experiment", surface))?;
         let (experiment, is_running) = all.swap_remove(place);
-        Ok(self.tallies.report(experiment, is_running))
+        self.count_everywhere(experiment, is_running)
     }
 }
 

@@ -3,6 +3,7 @@
 mod audit;
 mod catalog;
 mod compare;
+mod counts;
 mod engine;
 mod experiments;
 mod far;

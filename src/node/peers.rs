@@ -23,6 +23,7 @@ use segue_storage_format::manifest::segment_folder;
 use segue_storage_format::publish::{create_folder, is_file_name};
 
 use super::compare::DIGEST;
+use super::counts::COUNTED;
 use super::engine::Inner;
 use super::far::ASK;
 use super::forward::FORWARD;
@@ -236,6 +237,7 @@ impl Peers {
             ASK => self.node()?.answer_question(request),
             FORWARD => self.node()?.answer_forwarded(request),
             PLACES => self.node()?.answer_progress(),
+            COUNTED => self.node()?.answer_counted(request),
             _ => Err(Error::Unavailable(format!("a call this version does not know. topic=`{topic}`"))),
         }
     }

@@ -79,6 +79,7 @@ impl From<ExperimentReport> for pb::ExperimentReport {
             ratio_p: report.ratio_p,
             sound: report.is_sound,
             shadow: report.shadow.map(Into::into),
+            missing_nodes: report.missing_nodes,
         }
     }
 }
@@ -101,6 +102,7 @@ impl TryFrom<pb::ExperimentReport> for ExperimentReport {
             ratio_p: proto.ratio_p,
             is_sound: proto.sound,
             shadow: proto.shadow.map(Into::into),
+            missing_nodes: proto.missing_nodes,
         })
     }
 }

@@ -1,10 +1,10 @@
-//! What a node has counted of an experiment.
+//! What nodes have counted of an experiment.
 
 use serde::{Deserialize, Serialize};
 
 use super::document::Experiment;
 
-/// An experiment, and what this node has counted of its newest version since it began to serve it.
+/// An experiment, and what all nodes have counted of its newest version since each began to serve it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ExperimentReport {
     /// The document.
@@ -21,6 +21,8 @@ pub struct ExperimentReport {
     pub is_sound: bool,
     /// How the shadow compares, if there is one.
     pub shadow: Option<ShadowReport>,
+    /// Nodes whose counts are missing since they did not answer, with the reason.
+    pub missing_nodes: Vec<String>,
 }
 
 /// What one arm served.

@@ -1,6 +1,6 @@
-//! An experiment in a cluster: every node gives a listener the same arm and the same list.
+//! An experiment in a cluster: every node gives a listener the same arm and the same list, and the counts of all are added up.
 
-use segue::pipeline::experiment::{Arm, Experiment};
+use segue::pipeline::experiment::{Arm, ArmReport, Experiment};
 use segue::types::Surface;
 
 use super::servers::{Node, request, settled, three};
@@ -34,7 +34,14 @@ fn every_node_gives_a_listener_the_same_arm_and_list() {
     // Asked of a follower at once: a read sees what was acknowledged.
     let lists = ask(&nodes[2]);
     assert!(ask(&nodes[0]) == lists && ask(&nodes[1]) == lists, "every node says the same");
+    let counts = |node: &Node| {
+        let report = node.client().experiment_report(&put.surface).unwrap();
+        let sum = |of: fn(&ArmReport) -> u64| report.arms.iter().map(of).sum::<u64>();
+        (sum(|arm| arm.requests), sum(|arm| arm.listeners), report.missing_nodes.len())
+    };
+    assert_eq!(counts(&nodes[1]), (90, 30, 0), "lists of all nodes, each listener once");
     nodes[2].kill();
+    assert_eq!(counts(&nodes[1]), (60, 30, 1), "a node that is gone is named");
     nodes[2].launch(&[]);
     nodes[2].running().until_ready();
     assert!(ask(&nodes[2]) == lists, "and after a restart");
