@@ -70,6 +70,11 @@ impl Geometry {
         self.steps.len()
     }
 
+    /// Whether vectors are near each other whose product is large.
+    pub fn is_product(&self) -> bool {
+        self.comparison == Comparison::Product
+    }
+
     /// Bytes of one vector.
     pub fn padded_dim(&self) -> usize {
         self.padded_dim
