@@ -52,8 +52,9 @@ impl Inner {
         let mut missing = Vec::new();
         if let Some(peers) = self.peers.as_deref() {
             let cluster = peers.cluster()?;
-            let others = cluster.map().nodes.keys().copied().filter(|store| *store != cluster.store());
-            let others: Vec<StoreId> = others.collect();
+            let map = cluster.map();
+            let others: Vec<StoreId> =
+                map.nodes.keys().copied().filter(|store| *store != cluster.store()).collect();
             let key = (experiment.surface.as_str().to_owned(), experiment.version);
             let request = Bytes::from(codec::encode(VERSION, &key)?);
             let ask = |to: StoreId| -> std::result::Result<Counted, String> {
