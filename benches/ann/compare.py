@@ -205,7 +205,8 @@ def run_segue(profile, folder, metric, k, a):
     environment = dict(os.environ, RAYON_NUM_THREADS=str(BUILD_THREADS))
     report = json.loads(subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout)
     size = (report["bytes"]["codes"] + report["bytes"]["graph"]) / report["n"]
-    return dict(build_s=report["build"]["seconds"], bytes=size, curve=report["curve"])
+    build = report["build"]
+    return dict(build_s=build["seconds"], build_mib=build["memory_mb"], bytes=size, curve=report["curve"])
 
 
 def rate_at(curve, recall):

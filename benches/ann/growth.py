@@ -23,17 +23,17 @@ def measure(a, count):
     result = compare.run_segue("fast", folder, a.metric, 10, settings)
     rate = compare.rate_at(result["curve"], a.recall)
     best = max(point["recall"] for point in result["curve"])
-    return dict(n=count, rate=rate, build_s=result["build_s"], best=best)
+    return dict(n=count, rate=rate, build_s=result["build_s"], build_mib=result["build_mib"], best=best)
 
 
 def table(a, rows):
     first = rows[0]
-    text = [f"| vectors | q/s at recall {a.recall} | of the smallest | 1 / log n would be | build, s |", "|---|---|---|---|---|"]
+    text = [f"| vectors | q/s at recall {a.recall} | of the smallest | 1 / log n would be | build, s | MiB beside the vectors |", "|---|---|---|---|---|---|"]
     for row in rows:
         bound = np.log(first["n"]) / np.log(row["n"])
         rate = f"{row['rate']:,.0f}" if row["rate"] else f"never ({row['best']:.3f})"
         share = f"{row['rate'] / first['rate']:.2f}" if row["rate"] and first["rate"] else ""
-        text.append(f"| {row['n']:,} | {rate} | {share} | {bound:.2f} | {row['build_s']:.0f} |")
+        text.append(f"| {row['n']:,} | {rate} | {share} | {bound:.2f} | {row['build_s']:.0f} | {row['build_mib']:.0f} |")
     return "\n".join(text) + "\n"
 
 

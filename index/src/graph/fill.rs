@@ -10,6 +10,9 @@ use super::geometry::Geometry;
 use super::links::Links;
 use super::prune::{Candidate, choose, order};
 
+/// Near rows that a node with few incoming links asks for a place.
+const WISHES: usize = 48;
+
 /// Nodes that link to each node, as one array with offsets.
 struct Incoming {
     starts: Vec<u32>,
@@ -49,10 +52,12 @@ pub fn add_incoming(geometry: &Geometry, links: &mut Links, wanted: usize) {
     let poor: Vec<u32> =
         (0..links.len() as u32).filter(|&v| (counts[v as usize] as usize) < wanted).collect();
     let frozen = &*links;
-    let wishes: Vec<Vec<Candidate>> = poor
+    // A pool is used again: what each node keeps of its two thousand candidates is short.
+    let wishes: Vec<Vec<u32>> = poor
         .par_iter()
-        .map(|&v| {
-            let mut near: Vec<Candidate> = Vec::new();
+        .with_max_len(256)
+        .map_init(Vec::new, |near: &mut Vec<Candidate>, &v| {
+            near.clear();
             for &u in frozen.of(v).iter().chain(incoming.of(v).iter().take(32)) {
                 near.push((0.0, u));
                 near.extend(frozen.of(u).iter().map(|&w| (0.0, w)));
@@ -62,13 +67,12 @@ pub fn add_incoming(geometry: &Geometry, links: &mut Links, wanted: usize) {
             near.dedup_by_key(|c| c.1);
             near.retain(|c| c.1 != v);
             near.iter_mut().for_each(|c| c.0 = geometry.distance(v, c.1));
-            order(v, &mut near);
-            near.truncate(48);
-            near
+            order(v, near);
+            near.iter().take(WISHES).map(|c| c.1).collect()
         })
         .collect();
     for (&v, near) in poor.iter().zip(&wishes) {
-        for &(_, u) in near {
+        for &u in near {
             if counts[v as usize] as usize >= wanted {
                 break;
             }
