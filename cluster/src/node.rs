@@ -19,6 +19,7 @@ use parking_lot::Mutex;
 
 use crate::closed;
 use crate::config::NodeConfig;
+use crate::driver::alarm::Bell;
 use crate::driver::apply_pool::ApplyPool;
 use crate::driver::collector::Collector;
 use crate::driver::mailbox::{Event, FromPeers, Mailbox, MailboxEnds, NewGroup, Request, mailbox};
@@ -57,8 +58,8 @@ pub struct ClusterNode {
     identity: Mutex<IdentityFile>,
     handles: Arc<Mutex<BTreeMap<GroupId, GroupHandle>>>,
     mailbox: Mailbox,
-    events: Sender<Event>,
-    peers: Sender<FromPeers>,
+    events: Bell<Event>,
+    peers: Bell<FromPeers>,
     transfers: Sender<TransferJob>,
     links: Arc<Links>,
     metrics: Arc<Metrics>,
@@ -96,10 +97,11 @@ impl ClusterNode {
         let (log, identity, report) = open_files(&dir, &config, &env)?;
         let log = Arc::new(log);
         let metrics = Arc::new(Metrics::default());
-        let MailboxEnds { mailbox, events, peers, inbox } = mailbox(config.mailbox_requests_max);
         let links = Arc::new(Links::default());
         let error = |source| OpenError::Io { action: "start a thread", path: dir.clone(), source };
-        let pool = ApplyPool::start(config.apply_threads, &events).map_err(error)?;
+        let MailboxEnds { mailbox, events, peers, inbox } =
+            mailbox(config.mailbox_requests_max).map_err(error)?;
+        let pool = ApplyPool::start(config.apply_threads, &events, &links).map_err(error)?;
         let collector = Collector::start(log.clone(), metrics.clone(), events.clone()).map_err(error)?;
         let transfer = TransferThread::start(
             links.clone(),
@@ -122,6 +124,7 @@ impl ClusterNode {
             },
             jobs: pool.jobs,
             limits: limits(&config),
+            entry_bytes_max: config.entry_bytes_max,
             tick: config.tick,
             links: links.clone(),
             transfers: transfer.jobs.clone(),
