@@ -12,7 +12,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::Mutex;
@@ -29,7 +28,6 @@ use crate::driver::writer::Writer;
 use crate::env::{self, Env, Room};
 use crate::error::{GroupError, OpenError};
 use crate::files::{self, DirLock};
-use crate::group::core::GroupLimits;
 use crate::group::handle::GroupHandle;
 use crate::group::shared::GroupShared;
 use crate::identity::{GroupMark, Identity, IdentityFile};
@@ -44,9 +42,6 @@ use crate::net::network::Reach;
 use crate::open::{CLOSED, OpenReport, RAFT, open_files};
 use crate::replica_start::{FirstState, first_state, has_left, load_apart};
 use crate::state_machine::StateMachine;
-
-/// Silence after which a log is no longer kept for a follower.
-const FOLLOWER_DEAD: Duration = Duration::from_secs(600);
 
 /// A running node. Dropping it stops it without waiting for what is under way; nothing acknowledged is
 /// lost either way.
@@ -123,7 +118,7 @@ impl ClusterNode {
                 bytes_since_collection: 0,
             },
             jobs: pool.jobs,
-            limits: limits(&config),
+            limits: config.group_limits(),
             entry_bytes_max: config.entry_bytes_max,
             tick: config.tick,
             links: links.clone(),
@@ -388,16 +383,5 @@ impl Drop for ClusterNode {
         if !self.threads.is_empty() {
             self.stop(false);
         }
-    }
-}
-
-fn limits(config: &NodeConfig) -> GroupLimits {
-    GroupLimits {
-        apply_batch_bytes_max: config.apply_batch_bytes_max,
-        log_bytes_max: config.log_bytes_max,
-        log_entries_max: config.log_entries_max,
-        log_slack_entries: config.log_slack_entries,
-        // Ten minutes, whatever a tick is.
-        follower_dead_ticks: FOLLOWER_DEAD.as_millis().div_ceil(config.tick.as_millis()) as u64,
     }
 }
