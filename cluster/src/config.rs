@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
+use crate::group::core::GroupLimits;
 use crate::ids::ClusterId;
+
+/// Silence after which a log is no longer kept for a follower.
+const FOLLOWER_DEAD: Duration = Duration::from_secs(600);
 
 /// Settings of a [`ClusterNode`](crate::ClusterNode). [`Default`] is right for a server.
 #[derive(Clone, Debug)]
@@ -80,6 +84,18 @@ pub struct InvalidConfig {
 }
 
 impl NodeConfig {
+    /// The limits of each replica.
+    pub(crate) fn group_limits(&self) -> GroupLimits {
+        GroupLimits {
+            apply_batch_bytes_max: self.apply_batch_bytes_max,
+            log_bytes_max: self.log_bytes_max,
+            log_entries_max: self.log_entries_max,
+            log_slack_entries: self.log_slack_entries,
+            // Ten minutes, whatever a tick is.
+            follower_dead_ticks: FOLLOWER_DEAD.as_millis().div_ceil(self.tick.as_millis()) as u64,
+        }
+    }
+
     /// Checks every field against its range.
     ///
     /// # Errors

@@ -27,6 +27,8 @@ pub(crate) enum Refused {
     OtherCluster(ClusterId),
     #[error("it is for another store, perhaps one that was here before. store=`{0}`")]
     OtherStore(StoreId),
+    #[error("this store was removed from the cluster for good. store=`{0}`")]
+    Removed(StoreId),
     #[error("message too large, at most {MESSAGE_BYTES_MAX} bytes. bytes=`{0}`")]
     TooLarge(usize),
     #[error("message is malformed: {0}")]

@@ -107,6 +107,8 @@ pub(crate) struct Metrics {
     pub tick_delay_max_ns: AtomicU64,
     pub messages_undelivered: AtomicU64,
     pub messages_received: AtomicU64,
+    pub plain_messages_received: AtomicU64,
+    pub forwarded_proposals: AtomicU64,
     pub messages_dropped: AtomicU64,
 }
 
@@ -145,6 +147,10 @@ pub struct MetricsSnapshot {
     pub messages_undelivered: u64,
     /// Raft messages of other nodes.
     pub messages_received: u64,
+    /// Those of them that came over a plain connection, and not over gRPC.
+    pub plain_messages_received: u64,
+    /// Proposals of other nodes that came with them.
+    pub forwarded_proposals: u64,
     /// Frames of other nodes that found the inbox full.
     pub messages_dropped: u64,
     /// Requests waiting for the Raft thread.
@@ -170,6 +176,8 @@ impl Metrics {
             tick_delay_max: Duration::from_nanos(read(&self.tick_delay_max_ns)),
             messages_undelivered: read(&self.messages_undelivered),
             messages_received: read(&self.messages_received),
+            plain_messages_received: read(&self.plain_messages_received),
+            forwarded_proposals: read(&self.forwarded_proposals),
             messages_dropped: read(&self.messages_dropped),
             mailbox_requests,
             log_disk_bytes,

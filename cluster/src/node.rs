@@ -12,13 +12,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::Mutex;
 
 use crate::closed;
 use crate::config::NodeConfig;
+use crate::driver::alarm::Bell;
 use crate::driver::apply_pool::ApplyPool;
 use crate::driver::collector::Collector;
 use crate::driver::mailbox::{Event, FromPeers, Mailbox, MailboxEnds, NewGroup, Request, mailbox};
@@ -28,7 +28,6 @@ use crate::driver::writer::Writer;
 use crate::env::{self, Env, Room};
 use crate::error::{GroupError, OpenError};
 use crate::files::{self, DirLock};
-use crate::group::core::GroupLimits;
 use crate::group::handle::GroupHandle;
 use crate::group::shared::GroupShared;
 use crate::identity::{GroupMark, Identity, IdentityFile};
@@ -44,9 +43,6 @@ use crate::open::{CLOSED, OpenReport, RAFT, open_files};
 use crate::replica_start::{FirstState, first_state, has_left, load_apart};
 use crate::state_machine::StateMachine;
 
-/// Silence after which a log is no longer kept for a follower.
-const FOLLOWER_DEAD: Duration = Duration::from_secs(600);
-
 /// A running node. Dropping it stops it without waiting for what is under way; nothing acknowledged is
 /// lost either way.
 pub struct ClusterNode {
@@ -57,8 +53,8 @@ pub struct ClusterNode {
     identity: Mutex<IdentityFile>,
     handles: Arc<Mutex<BTreeMap<GroupId, GroupHandle>>>,
     mailbox: Mailbox,
-    events: Sender<Event>,
-    peers: Sender<FromPeers>,
+    events: Bell<Event>,
+    peers: Bell<FromPeers>,
     transfers: Sender<TransferJob>,
     links: Arc<Links>,
     metrics: Arc<Metrics>,
@@ -96,10 +92,11 @@ impl ClusterNode {
         let (log, identity, report) = open_files(&dir, &config, &env)?;
         let log = Arc::new(log);
         let metrics = Arc::new(Metrics::default());
-        let MailboxEnds { mailbox, events, peers, inbox } = mailbox(config.mailbox_requests_max);
         let links = Arc::new(Links::default());
         let error = |source| OpenError::Io { action: "start a thread", path: dir.clone(), source };
-        let pool = ApplyPool::start(config.apply_threads, &events).map_err(error)?;
+        let MailboxEnds { mailbox, events, peers, inbox } =
+            mailbox(config.mailbox_requests_max).map_err(error)?;
+        let pool = ApplyPool::start(config.apply_threads, &events, &links).map_err(error)?;
         let collector = Collector::start(log.clone(), metrics.clone(), events.clone()).map_err(error)?;
         let transfer = TransferThread::start(
             links.clone(),
@@ -121,7 +118,8 @@ impl ClusterNode {
                 bytes_since_collection: 0,
             },
             jobs: pool.jobs,
-            limits: limits(&config),
+            limits: config.group_limits(),
+            entry_bytes_max: config.entry_bytes_max,
             tick: config.tick,
             links: links.clone(),
             transfers: transfer.jobs.clone(),
@@ -385,16 +383,5 @@ impl Drop for ClusterNode {
         if !self.threads.is_empty() {
             self.stop(false);
         }
-    }
-}
-
-fn limits(config: &NodeConfig) -> GroupLimits {
-    GroupLimits {
-        apply_batch_bytes_max: config.apply_batch_bytes_max,
-        log_bytes_max: config.log_bytes_max,
-        log_entries_max: config.log_entries_max,
-        log_slack_entries: config.log_slack_entries,
-        // Ten minutes, whatever a tick is.
-        follower_dead_ticks: FOLLOWER_DEAD.as_millis().div_ceil(config.tick.as_millis()) as u64,
     }
 }

@@ -33,6 +33,16 @@ struct Slot<T> {
 struct SlotState<T> {
     answer: Option<Result<T, ClusterError>>,
     waker: Option<Waker>,
+    then: Option<Then<T>>,
+}
+
+/// What is done with an answer by whoever gives it.
+struct Then<T>(Box<dyn FnOnce(Result<T, ClusterError>) + Send>);
+
+impl<T> std::fmt::Debug for Then<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Then")
+    }
 }
 
 /// The node's side of a [`Pending`].
@@ -46,7 +56,7 @@ pub(crate) struct Ticket<T> {
 /// Makes both sides of one answer. `bytes` were taken from the group's budget by the caller.
 pub(crate) fn pending<T>(shared: Arc<GroupShared>, bytes: usize) -> (Ticket<T>, Pending<T>) {
     let slot = Arc::new(Slot {
-        state: Mutex::new(SlotState { answer: None, waker: None }),
+        state: Mutex::new(SlotState { answer: None, waker: None, then: None }),
         answered: Condvar::new(),
     });
     (Ticket { slot: Some(slot.clone()), shared: shared.clone(), bytes }, Pending { slot, shared })
@@ -72,6 +82,18 @@ impl<T> Pending<T> {
     pub fn try_answer(self) -> Result<Result<T, ClusterError>, Self> {
         let answer = self.slot.state.lock().answer.take();
         answer.ok_or(self)
+    }
+
+    /// Has `action` done with the answer, on the thread that gives it: it must not wait.
+    pub(crate) fn then(self, action: impl FnOnce(Result<T, ClusterError>) + Send + 'static) {
+        let mut state = self.slot.state.lock();
+        match state.answer.take() {
+            Some(answer) => {
+                drop(state);
+                action(answer);
+            }
+            None => state.then = Some(Then(Box::new(action))),
+        }
     }
 
     /// Blocks until the answer comes, or for `timeout`.
@@ -123,6 +145,10 @@ impl<T> Ticket<T> {
         self.shared.release(self.bytes);
         let waker = {
             let mut state = slot.state.lock();
+            if let Some(Then(action)) = state.then.take() {
+                drop(state);
+                return action(answer);
+            }
             state.answer = Some(answer);
             state.waker.take()
         };

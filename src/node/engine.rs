@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use segue_cluster::ClusterNode;
 
 use super::compare::CheckReport;
+use super::current::Ahead;
 use super::far::Far;
 use super::forward::Guests;
 use super::group::Group;
@@ -98,6 +99,8 @@ pub(super) struct Inner {
     pub far: Option<Arc<Far>>,
     /// Requests of other nodes under way.
     pub guests: Guests,
+    /// Whether lists are begun before the leaders have said how new they must be.
+    pub ahead: Ahead,
     pub tenders: Mutex<Option<Tenders>>,
     /// Where the look through what waits for tracks goes on.
     pub resolve_cursor: Mutex<ResolveCursor>,
@@ -337,7 +340,7 @@ impl Segue {
         if inner.is_elsewhere(&request.user_id) {
             return inner.recommend_elsewhere(request);
         }
-        self.current()?.recommend(request)
+        inner.recommend_current(request)
     }
 
     /// What is known of a listener at a moment.

@@ -163,10 +163,12 @@ impl Inner {
         if user.is_none_or(|user| !self.users.shards.is_here(user)) {
             return Ok(None);
         }
-        self.catch_up()?;
+        if !matches!(request, Asked::Recommend(_)) {
+            self.catch_up()?;
+        }
         let reply = match request {
             Asked::Recommend(request) => {
-                Replied::List(Box::new(self.recommend(RecommendRequest { deadline, ..*request })?))
+                Replied::List(Box::new(self.recommend_current(RecommendRequest { deadline, ..*request })?))
             }
             Asked::Similar(request) => {
                 Replied::List(Box::new(self.similar(SimilarRequest { deadline, ..*request })?))

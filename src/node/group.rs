@@ -100,6 +100,12 @@ impl Group {
         answer.wait_timeout(PROPOSAL_TIMEOUT).map_err(refused)
     }
 
+    /// The last entry that is applied here; 0 when no replica serves here.
+    #[must_use]
+    pub fn applied(&self) -> u64 {
+        self.replica.load().as_ref().map_or(0, |replica| replica.applied())
+    }
+
     /// Asks for a point from which reads see everything acknowledged before this call, anywhere.
     ///
     /// # Errors

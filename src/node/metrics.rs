@@ -58,6 +58,8 @@ fn record_log(metrics: &MetricsSnapshot) {
     counter!("segue_raft_applied_entries_total").absolute(metrics.applied_entries);
     counter!("segue_raft_failed_replicas_total").absolute(metrics.quarantined);
     counter!("segue_raft_messages_received_total").absolute(metrics.messages_received);
+    counter!("segue_raft_plain_messages_received_total").absolute(metrics.plain_messages_received);
+    counter!("segue_raft_forwarded_proposals_total").absolute(metrics.forwarded_proposals);
     counter!("segue_raft_messages_undelivered_total").absolute(metrics.messages_undelivered);
     counter!("segue_raft_messages_dropped_total").absolute(metrics.messages_dropped);
     gauge!("segue_raft_waiting_requests").set(metrics.mailbox_requests as f64);

@@ -4,6 +4,7 @@ mod audit;
 mod catalog;
 mod compare;
 mod counts;
+mod current;
 mod engine;
 mod experiments;
 mod far;

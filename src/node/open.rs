@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use segue_cluster::{ClusterId, ClusterNode, GroupHandle, GroupId, NodeConfig, StateMachine, cluster_of};
 
+use super::current::Ahead;
 use super::engine::{Inner, OpenReport, Replica};
 use super::forward::Guests;
 use super::group::Group;
@@ -126,6 +127,7 @@ pub(super) fn open(dir: &Path, settings: Settings, membership: Membership) -> Re
         places: Mutex::new(places),
         far,
         guests: Guests::default(),
+        ahead: Ahead::default(),
         tenders: Mutex::default(),
         resolve_cursor: Mutex::default(),
         caches: Caches::default(),

@@ -1,15 +1,12 @@
 //! Requests: one version of everything is taken, and the pipeline answers from it.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-use segue_cluster::{Pending, ReadPoint};
 
 use super::engine::Inner;
-use super::group::{Group, read_points, refused};
 use crate::error::{Error, Result};
 use crate::pipeline::portrait::{Portrait, portrait};
 use crate::pipeline::reader::Reader;
+use crate::pipeline::recipe::RecipeBook;
 use crate::pipeline::request::{
     ExplainRequest, Explanation, RecommendRequest, Recommendation, RequestContext, SearchRequest,
     SimilarRequest, SimilarUser, SimilarUsersRequest, WriteToken,
@@ -17,9 +14,6 @@ use crate::pipeline::request::{
 use crate::pipeline::{explain_request, recommend, search, similar_request, spaces};
 use crate::storage::user_shard::Missing;
 use crate::types::{Deadline, GenerationId, Timestamp, UserId};
-
-/// How long a read waits for the leaders: an election, and some.
-const READ_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Inner {
     /// One version of everything. What was acknowledged before is in it: a write is acknowledged only once it is applied
@@ -53,35 +47,6 @@ impl Inner {
             searchers: &self.searchers,
             applied,
         })
-    }
-
-    /// Waits until this node has applied everything that was acknowledged before this call, by any node. One round with
-    /// the leaders, shared by all calls that wait; nothing for a database that is alone, which acknowledges only what it
-    /// has applied.
-    ///
-    /// # Errors
-    /// `Timeout` and `Unavailable` when a leader is not found in time.
-    pub(super) fn catch_up(&self) -> Result<()> {
-        if self.peers.is_none() {
-            return Ok(());
-        }
-        let groups: Vec<&Group> =
-            [&self.meta.group].into_iter().chain(self.tracks.groups()).chain(self.users.here()).collect();
-        let start = Instant::now();
-        for (group, asked) in read_points(groups) {
-            if let Err(error) = caught_up(group, asked, start)
-                && group.is_here()
-            {
-                return Err(error);
-            }
-        }
-        Ok(())
-    }
-
-    /// [`Inner::catch_up`] of one user shard, for an answer about nothing else.
-    pub(super) fn catch_up_shard(&self, place: usize) -> Result<()> {
-        let group = &self.users.groups[place];
-        caught_up(group, group.read_point(), Instant::now())
     }
 
     /// The same for one request: at least as new as its token, and watched by its deadline.
@@ -127,10 +92,16 @@ impl Inner {
     pub(super) fn recommend(&self, mut request: RecommendRequest) -> Result<Recommendation> {
         request.validate(&self.settings.limits)?;
         self.complete(&mut request);
-        let reader = self.reader_for(request.generation, request.min_token.as_ref(), request.deadline)?;
-        let list = recommend::recommend(&reader, &request)?;
-        self.note_served(&reader.recipes, &request, &list);
+        let (list, recipes) = self.make_list(&request)?;
+        self.note_served(&recipes, &request, &list);
         Ok(list)
+    }
+
+    /// The list of a checked and complete request, of which nobody has taken note yet, and the recipes it was made by.
+    pub(super) fn make_list(&self, request: &RecommendRequest) -> Result<(Recommendation, Arc<RecipeBook>)> {
+        let reader = self.reader_for(request.generation, request.min_token.as_ref(), request.deadline)?;
+        let list = recommend::recommend(&reader, request)?;
+        Ok((list, reader.recipes))
     }
 
     pub(super) fn portrait(
@@ -204,19 +175,4 @@ impl Inner {
         let reader = self.reader_for(asked.generation, asked.min_token.as_ref(), asked.deadline)?;
         explain_request::explain(&reader, &request)
     }
-}
-
-/// Waits until a group is as new here as what was asked for.
-fn caught_up(group: &Group, asked: Result<Pending<ReadPoint>>, start: Instant) -> Result<()> {
-    let wait = |point: Pending<ReadPoint>| point.wait_timeout(READ_TIMEOUT).map_err(refused);
-    let mut outcome = asked.and_then(wait);
-    while matches!(&outcome, Err(Error::Timeout { .. })) && start.elapsed() < READ_TIMEOUT {
-        outcome = group.read_point().and_then(wait);
-    }
-    outcome.map(drop).map_err(|error| match error {
-        Error::Timeout { .. } => {
-            Error::Unavailable(format!("the group's leader did not answer in time. group=`{}`", group.name))
-        }
-        error => error,
-    })
 }

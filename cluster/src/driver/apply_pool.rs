@@ -1,13 +1,16 @@
 //! Threads that run state machines, away from the Raft thread.
 
 use std::io;
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Sender, unbounded};
 
+use super::alarm::Bell;
 use super::mailbox::Event;
 use crate::env;
 use crate::group::apply::ApplyJob;
+use crate::net::links::Links;
 
 /// A pool of apply threads. They end when the job sender is dropped, after the jobs they have.
 pub(crate) struct ApplyPool {
@@ -17,19 +20,22 @@ pub(crate) struct ApplyPool {
 }
 
 impl ApplyPool {
-    /// Starts `threads` threads that report to `events`.
+    /// Starts `threads` threads that report to `events`, and send answers through `links`.
     ///
     /// # Errors
     /// The operating system's, when a thread cannot be started.
-    pub fn start(threads: usize, events: &Sender<Event>) -> io::Result<Self> {
+    pub fn start(threads: usize, events: &Bell<Event>, links: &Arc<Links>) -> io::Result<Self> {
         let (jobs, queue) = unbounded::<ApplyJob>();
         let mut handles = Vec::with_capacity(threads);
         for number in 0..threads {
-            let (queue, events) = (queue.clone(), events.clone());
+            let (queue, events, links) = (queue.clone(), events.clone(), links.clone());
             let body = move || {
                 for job in queue {
+                    let done = job.run();
+                    // To other nodes, whose proposals were among what was applied.
+                    links.send_answers();
                     // Without a Raft thread the node is stopping: the machine is dropped with the event.
-                    let _ = events.send(Event::Applied(job.run()));
+                    let _ = events.send(Event::Applied(done));
                 }
             };
             handles.push(env::spawn(&format!("segue-apply-{number}"), body)?);

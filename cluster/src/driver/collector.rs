@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 
 use crossbeam_channel::{Sender, bounded};
 
+use super::alarm::Bell;
 use super::mailbox::Event;
 use crate::env;
 use crate::error::LogError;
@@ -26,7 +27,7 @@ impl Collector {
     ///
     /// # Errors
     /// The operating system's, when it cannot be started.
-    pub fn start(log: Arc<EngineLog>, metrics: Arc<Metrics>, events: Sender<Event>) -> io::Result<Self> {
+    pub fn start(log: Arc<EngineLog>, metrics: Arc<Metrics>, events: Bell<Event>) -> io::Result<Self> {
         let (trigger, triggers) = bounded(1);
         let body = move || {
             for () in triggers {

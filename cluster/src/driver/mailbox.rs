@@ -2,7 +2,11 @@
 
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, unbounded};
+use mio::Token;
 use raft::eraftpb::Message;
+use tokio::sync::oneshot;
+
+use super::alarm::{Bed, Bell};
 
 use crate::error::GroupError;
 use crate::group::apply::ApplyDone;
@@ -16,7 +20,10 @@ use crate::snapshot::packet::Outgoing;
 use crate::snapshot::transfer::FetchDone;
 use crate::state_machine::StateMachine;
 use crate::wait::Ticket;
+use std::io;
+use std::net::TcpStream;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A request of a caller. At most [`NodeConfig::mailbox_requests_max`](crate::NodeConfig) wait.
 pub(crate) enum Request {
@@ -82,6 +89,17 @@ pub(crate) enum FromPeers {
     },
     /// The stream to a store broke.
     Unreachable(StoreId),
+    /// A connection to a store was made. `alive` is dropped with it.
+    Linked {
+        store: StoreId,
+        stream: TcpStream,
+        alive: oneshot::Sender<()>,
+    },
+    /// A store has connected itself.
+    LinkedFrom {
+        store: StoreId,
+        stream: TcpStream,
+    },
 }
 
 /// Frames of other nodes that may wait.
@@ -89,7 +107,7 @@ const PEERS_MAX: usize = 4_096;
 
 /// The callers' end of the mailbox.
 #[derive(Clone)]
-pub(crate) struct Mailbox(Sender<Request>);
+pub(crate) struct Mailbox(Bell<Request>);
 
 impl Mailbox {
     pub fn try_send(&self, request: Request) -> Result<(), TrySendError<Request>> {
@@ -120,21 +138,39 @@ pub(crate) struct Inbox {
     pub requests: Receiver<Request>,
     pub events: Receiver<Event>,
     pub peers: Receiver<FromPeers>,
+    pub bed: Bed,
+}
+
+impl Inbox {
+    /// Waits until something is there, or for `time`; returns the sockets that have news.
+    pub fn wait(&mut self, time: Duration) -> Vec<Token> {
+        let Self { requests, events, peers, bed } = self;
+        bed.sleep(time, || !requests.is_empty() || !events.is_empty() || !peers.is_empty())
+    }
 }
 
 /// All senders of a mailbox, and its end.
 pub(crate) struct MailboxEnds {
     pub mailbox: Mailbox,
-    pub events: Sender<Event>,
-    pub peers: Sender<FromPeers>,
+    pub events: Bell<Event>,
+    pub peers: Bell<FromPeers>,
     pub inbox: Inbox,
 }
 
 /// Makes the ends.
-pub(crate) fn mailbox(requests_max: usize) -> MailboxEnds {
+///
+/// # Errors
+/// The operating system's.
+pub(crate) fn mailbox(requests_max: usize) -> io::Result<MailboxEnds> {
     let (request_sender, requests) = bounded(requests_max);
     let (event_sender, events) = unbounded();
     let (peer_sender, peers) = bounded(PEERS_MAX);
-    let inbox = Inbox { requests, events, peers };
-    MailboxEnds { mailbox: Mailbox(request_sender), events: event_sender, peers: peer_sender, inbox }
+    let (bed, alarm) = Bed::new()?;
+    let inbox = Inbox { requests, events, peers, bed };
+    Ok(MailboxEnds {
+        mailbox: Mailbox(Bell::new(request_sender, alarm.clone())),
+        events: Bell::new(event_sender, alarm.clone()),
+        peers: Bell::new(peer_sender, alarm),
+        inbox,
+    })
 }

@@ -1,5 +1,6 @@
 //! The threads of a node.
 //!
+//! * [`alarm`]: how the Raft thread sleeps and is woken.
 //! * [`mailbox`]: what comes in: requests of callers (bounded) and events of the node's own threads.
 //! * [`raft_thread`]: one OS thread that owns all groups and runs them in turns, with one fsync a turn.
 //! * [`lifecycle`]: how groups come to it and leave it.
@@ -11,6 +12,7 @@
 //! The Raft thread waits for the disk in one place only, the synced write; never for a state machine,
 //! a caller or a file collection.
 
+pub(crate) mod alarm;
 pub(crate) mod apply_pool;
 pub(crate) mod collector;
 mod lifecycle;

@@ -13,7 +13,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::{Sender, select};
+use crossbeam_channel::Sender;
 
 use super::lifecycle::Leaving;
 use super::mailbox::{Event, Inbox, Request};
@@ -22,10 +22,11 @@ use super::writer::{NO_SPACE_PAUSE, Writer};
 use crate::error::{ClusterError, LogError};
 use crate::group::apply::{ApplyDone, ApplyJob};
 use crate::group::core::{GroupCore, GroupLimits, Outbox};
-use crate::ids::GroupId;
+use crate::ids::{GroupId, StoreId};
 use crate::log::store::GroupWrite;
 use crate::metrics::Metrics;
 use crate::net::links::Links;
+use crate::net::sockets::{Came, Sockets};
 use crate::snapshot::Staging;
 
 /// Requests taken in one turn.
@@ -44,6 +45,7 @@ pub(crate) struct RaftThread {
     pub writer: Writer,
     pub jobs: Sender<ApplyJob>,
     pub limits: GroupLimits,
+    pub entry_bytes_max: usize,
     pub tick: Duration,
     pub links: Arc<Links>,
     pub transfers: Sender<TransferJob>,
@@ -66,6 +68,14 @@ pub(crate) struct State {
     pub(super) dirty: BTreeSet<GroupId>,
     pub(super) next_tick: Duration,
     pub(super) outbox: Outbox,
+    pub(super) sockets: Sockets,
+    /// Came over them while a write waited for space.
+    pub(super) came: Vec<Came>,
+    /// Counts ticks; and the tick at which each store was last heard over its connection.
+    pub(super) ticks: u64,
+    pub(super) heard: BTreeMap<StoreId, u64>,
+    /// Since which tick a store that was asked something has not answered everything.
+    pub(super) asked_since: BTreeMap<StoreId, u64>,
     /// What could not be sent in this turn.
     pub(super) undelivered: Outbox,
     /// Set by an orderly stop: when to stop at the latest.
@@ -100,6 +110,7 @@ impl RaftThread {
         self.dispatch(&dirty);
         self.publish(&dirty);
         self.begin_fetches();
+        self.links.send_answers();
         self.check_drained();
     }
 
@@ -113,13 +124,9 @@ impl RaftThread {
         } else {
             Duration::ZERO
         };
-        let mut first = None;
-        select! {
-            recv(self.inbox.events) -> event => if let Ok(event) = event { self.take_event(event) },
-            recv(self.inbox.requests) -> request => first = request.ok(),
-            recv(self.inbox.peers) -> what => if let Ok(what) = what { self.take_from_peers(what) },
-            default(pause) => {}
-        }
+        let is_behind = self.state.sockets.has_unread() || !self.state.came.is_empty();
+        let news = self.inbox.wait(if is_behind { Duration::ZERO } else { pause });
+        self.take_from_sockets(news);
         while let Ok(event) = self.inbox.events.try_recv() {
             self.take_event(event);
         }
@@ -130,9 +137,7 @@ impl RaftThread {
         let mut refusal = None;
         let mut bytes = 0;
         for _ in 0..REQUESTS_PER_TURN {
-            let Some(request) = first.take().or_else(|| self.inbox.requests.try_recv().ok()) else {
-                break;
-            };
+            let Ok(request) = self.inbox.requests.try_recv() else { break };
             if let Request::Propose { data, .. } = &request {
                 bytes += data.len();
             }
@@ -169,7 +174,7 @@ impl RaftThread {
     }
 
     /// Takes one request. `refusal` remembers for this turn whether the disk has room.
-    fn take_request(&mut self, request: Request, refusal: &mut Option<Option<ClusterError>>) {
+    pub(super) fn take_request(&mut self, request: Request, refusal: &mut Option<Option<ClusterError>>) {
         match request {
             Request::Propose { group, kind, data, ticket } => {
                 Metrics::add(&self.writer.metrics.proposals, 1);
@@ -235,6 +240,8 @@ impl RaftThread {
         if self.state.next_tick <= now {
             self.state.next_tick = now + self.tick;
         }
+        self.state.ticks += u64::from(ticks);
+        self.give_up_silent();
         let groups: Vec<_> = self.state.cores.keys().copied().collect();
         for group in groups {
             self.touch(group, |core| (0..ticks).for_each(|_| core.tick()));
@@ -286,6 +293,8 @@ impl RaftThread {
 
     fn refuse_while_full(&mut self) {
         std::thread::sleep(NO_SPACE_PAUSE);
+        let news = self.inbox.wait(Duration::ZERO);
+        self.refuse_from_sockets(news);
         for request in self.inbox.requests.try_iter() {
             match request {
                 Request::Propose { ticket, .. } => ticket.resolve(Err(self.writer.disk_full(0))),

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
+use super::alarm::Bell;
 use super::mailbox::Event;
 use crate::env;
 use crate::group::snapshots::FetchOrder;
@@ -70,7 +71,7 @@ impl TransferThread {
     /// The operating system's.
     pub fn start(
         links: Arc<Links>,
-        events: Sender<Event>,
+        events: Bell<Event>,
         tick: Duration,
         bytes_per_second: u64,
     ) -> io::Result<Self> {
@@ -92,7 +93,7 @@ struct Worker {
     /// Asked when the budget was used up.
     deferred: VecDeque<Serve>,
     links: Arc<Links>,
-    events: Sender<Event>,
+    events: Bell<Event>,
 }
 
 impl Worker {

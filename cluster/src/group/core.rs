@@ -28,6 +28,7 @@ use super::apply::{ApplyDone, ApplyFailure, ApplyJob, Work};
 use super::entry::is_change;
 use super::handle::ReadPoint;
 use super::lost_leader::LostLeader;
+use super::messages::Told;
 use super::proposals::Proposals;
 use super::propose::Proposed;
 use super::reads::Reads;
@@ -70,6 +71,8 @@ pub(crate) struct GroupCore {
     pub(super) seen_stores: BTreeMap<u64, StoreId>,
     /// Tick at which each peer was last heard.
     pub(super) heard: BTreeMap<u64, u64>,
+    /// What the leader was last told of this log.
+    pub(super) told: Told,
     pub(super) ticks: u64,
     /// Tick at which this replica last led, or had no proposals.
     led_at: u64,
@@ -129,6 +132,7 @@ impl GroupCore {
             members_unwritten: false,
             seen_stores: BTreeMap::new(),
             heard: BTreeMap::new(),
+            told: Told::default(),
             ticks: 0,
             led_at: 0,
             lost_leader: None,

@@ -4,8 +4,27 @@ use raft::StateRole;
 use raft::eraftpb::{Entry, Message, MessageType};
 
 use super::core::{GroupCore, Outbox};
+use super::settings::HEARTBEAT_TICKS;
 use crate::ids::{PeerId, StoreId};
 use crate::snapshot::packet::{Outgoing, Packet};
+
+/// The last acknowledgement a replica gave: to which leader, of which term, of which entry, at which tick.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Told {
+    leader: u64,
+    term: u64,
+    index: u64,
+    tick: u64,
+}
+
+impl Told {
+    /// Whether the leader knows, or is about to hear, what another acknowledgement would tell it.
+    fn covers(&self, other: &Self) -> bool {
+        (self.leader, self.term) == (other.leader, other.term)
+            && self.index >= other.index
+            && other.tick < self.tick + HEARTBEAT_TICKS as u64
+    }
+}
 
 impl GroupCore {
     /// Takes a message of a replica on `from_store`, checked by [`edge`](crate::edge) before.
@@ -22,7 +41,29 @@ impl GroupCore {
         match message.get_msg_type() {
             MessageType::MsgSnapshot => self.receive_snapshot(message, from_store),
             MessageType::MsgReadIndex => self.receive_read(message),
+            MessageType::MsgAppend => self.receive_append(message),
             _ => self.step(message),
+        }
+    }
+
+    /// Takes an append. The answer to one without entries is left out when the leader has been told as much within the last
+    /// heartbeat: all it says is which entries are here, and it would wake the leader for nothing. An acknowledgement that was
+    /// lost is asked for again by the heartbeats, and then it is older than that and is answered.
+    fn receive_append(&mut self, message: Message) {
+        let (is_empty, term) = (message.entries.is_empty(), message.term);
+        let before = self.raw.raft.msgs.len();
+        self.step(message);
+        let Some(answer) = self.raw.raft.msgs.get(before) else {
+            return;
+        };
+        if answer.get_msg_type() != MessageType::MsgAppendResponse || answer.reject {
+            return;
+        }
+        let told = Told { leader: answer.to, term, index: answer.index, tick: self.ticks };
+        if is_empty && self.told.covers(&told) {
+            self.raw.raft.msgs.pop();
+        } else {
+            self.told = told;
         }
     }
 

@@ -81,17 +81,19 @@ pub(super) async fn propose(
     let mut request = tonic::Request::new(request);
     request.set_timeout(timeout + Duration::from_millis(100));
     match client.propose(request).await {
-        Ok(reply) => {
-            let reply = reply.into_inner();
-            if reply.outcome() == pb::Outcome::NotLeader {
-                return Sent::NotLeader((reply.leader_store != 0).then_some(StoreId(reply.leader_store)));
-            }
-            Sent::Answered(read_outcome(group, reply))
-        }
+        Ok(reply) => read_reply(group, reply.into_inner()),
         Err(status) if never_left(&status) => Sent::Undelivered(status.message().to_owned()),
         // It may have arrived.
         Err(_) => Sent::Answered(Err(ClusterError::Timeout { group })),
     }
+}
+
+/// Reads what became of a proposal.
+pub(super) fn read_reply(group: GroupId, reply: pb::ProposeReply) -> Sent {
+    if reply.outcome() == pb::Outcome::NotLeader {
+        return Sent::NotLeader((reply.leader_store != 0).then_some(StoreId(reply.leader_store)));
+    }
+    Sent::Answered(read_outcome(group, reply))
 }
 
 /// Whether a call failed because nobody listens there any more.

@@ -22,6 +22,11 @@ impl Directory {
         self.0.read().addresses.get(&store).cloned()
     }
 
+    /// Whether the address of a store is known.
+    pub fn knows(&self, store: StoreId) -> bool {
+        self.0.read().addresses.contains_key(&store)
+    }
+
     /// Whether the store was removed from the cluster, for ever.
     pub fn is_removed(&self, store: StoreId) -> bool {
         self.0.read().removed.contains(&store)

@@ -2,24 +2,30 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use crossbeam_channel::Sender;
 use parking_lot::Mutex;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
+use tokio_stream::Stream;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Server, server::TcpIncoming};
 
 use super::calls::{self, Joining, Sent};
+use super::dial;
 use super::frame::{Local, WIRE_BYTES_MAX};
 use super::links::{Links, Wires};
 use super::proto::{peers_client::PeersClient, peers_server::PeersServer};
 use super::race::{RaceEvent, RaceStep, Running, next_event};
 use super::server::Service;
 use super::tls::{Tls, TlsFiles, sources};
+use crate::driver::alarm::Bell;
 use crate::driver::mailbox::FromPeers;
 use crate::driver::transfer_thread::TransferJob;
 use crate::env::Room;
@@ -99,11 +105,29 @@ pub(crate) struct Handlers {
 pub(crate) struct Reach {
     pub local: Local,
     pub links: Arc<Links>,
-    pub peers: Sender<FromPeers>,
+    pub peers: Bell<FromPeers>,
     pub transfers: Sender<TransferJob>,
     pub groups: Arc<Mutex<BTreeMap<GroupId, GroupHandle>>>,
     pub metrics: Arc<Metrics>,
     pub room: Room,
+}
+
+/// The connections that gRPC serves.
+enum Incoming {
+    All(TcpIncoming),
+    /// Those that nodes have for themselves are taken out.
+    Sorted(ReceiverStream<std::io::Result<TcpStream>>),
+}
+
+impl Stream for Incoming {
+    type Item = std::io::Result<TcpStream>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        match &mut *self {
+            Self::All(all) => Pin::new(all).poll_next(context),
+            Self::Sorted(sorted) => Pin::new(sorted).poll_next(context),
+        }
+    }
 }
 
 /// The running network.
@@ -145,12 +169,20 @@ impl Network {
         let service = PeersServer::new(service)
             .max_decoding_message_size(WIRE_BYTES_MAX)
             .max_encoding_message_size(WIRE_BYTES_MAX);
+        // Certificates are gRPC's: with them, all connections are.
+        let incoming = match tls {
+            None => {
+                let _inside = runtime.enter();
+                Incoming::Sorted(ReceiverStream::new(dial::sort(listener, local, links.clone())))
+            }
+            Some(_) => Incoming::All(TcpIncoming::from(listener).with_nodelay(Some(true))),
+        };
         let (stop, stopped) = oneshot::channel::<()>();
         let server = server(tls.as_ref())?
             .http2_keepalive_interval(Some(KEEPALIVE))
             .http2_keepalive_timeout(Some(KEEPALIVE))
             .add_service(service)
-            .serve_with_incoming(TcpIncoming::from(listener).with_nodelay(Some(true)));
+            .serve_with_incoming(incoming);
         runtime.spawn(async move {
             tokio::select! {
                 outcome = server => if let Err(error) = outcome {
@@ -166,6 +198,9 @@ impl Network {
 
     /// Proposes to a group at another node, for at most `timeout`. Blocks.
     pub fn propose(&self, to: StoreId, group: GroupId, data: Bytes, timeout: Duration) -> Sent {
+        if let Some(sent) = self.links.propose(to, group, &data, timeout) {
+            return sent;
+        }
         let Some(runtime) = &self.runtime else {
             return Sent::Undelivered("the network has stopped".to_owned());
         };

@@ -14,6 +14,7 @@ use super::frame::{Local, VERSION, read_packet, read_raft};
 use super::links::Links;
 use super::network::Handlers;
 use super::proto::{self as pb, peers_server::Peers};
+use crate::driver::alarm::Bell;
 use crate::driver::mailbox::FromPeers;
 use crate::driver::transfer_thread::TransferJob;
 use crate::edge::Refused;
@@ -34,7 +35,7 @@ const REPLICAS_MAX: usize = 65_536;
 pub(super) struct Service {
     pub local: Local,
     pub links: Arc<Links>,
-    pub peers: Sender<FromPeers>,
+    pub peers: Bell<FromPeers>,
     pub transfers: Sender<TransferJob>,
     pub groups: Arc<Mutex<BTreeMap<GroupId, GroupHandle>>>,
     pub handlers: Arc<Handlers>,
@@ -43,13 +44,10 @@ pub(super) struct Service {
 
 impl Service {
     fn check(&self, header: Option<&pb::Header>) -> Result<StoreId, Status> {
-        let from = self.local.check(header).map_err(refused)?;
-        if self.links.directory.is_removed(from) {
-            return Err(Status::permission_denied(format!(
-                "this store was removed from the cluster for good. store=`{from}`"
-            )));
-        }
-        Ok(from)
+        self.links.check(self.local, header).map_err(|reason| match reason {
+            Refused::Removed(_) => Status::permission_denied(reason.to_string()),
+            reason => refused(reason),
+        })
     }
 
     /// Hands something to the Raft thread; a full inbox drops it, as the network might.

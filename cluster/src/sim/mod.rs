@@ -8,8 +8,10 @@
 //! * [`invariants`]: what must hold after every step; one file each.
 //! * [`wgl`]: whether a history of one key is linearizable.
 //! * [`seeds`]: the runs. `SEED=17` runs one seed, `SEGUE_SIM_SEEDS=100000` many, `SEGUE_SIM_STEPS` sets their length.
+//! * [`answers`], [`lost_leader`]: what a leader hears, and what happens when it is not heard.
 //! * [`traps`], [`hostile`]: each trap of `raft` 0.7 that is known, by name.
 
+mod answers;
 mod clients;
 mod disk;
 mod faults;

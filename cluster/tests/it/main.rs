@@ -9,4 +9,5 @@ mod kill;
 mod load;
 mod machine;
 mod node;
+mod plain;
 mod three;

@@ -115,9 +115,9 @@ impl StateMachine for LinesMachine {
 }
 
 /// One running node. Dropped, it stops without a word, as after kill -9.
-struct Running {
-    cluster: Cluster,
-    node: ClusterNode,
+pub(crate) struct Running {
+    pub cluster: Cluster,
+    pub node: ClusterNode,
     group: GroupHandle,
     state: Arc<Mutex<Lines>>,
 }
@@ -128,6 +128,11 @@ fn loopback(port: u16) -> SocketAddr {
 
 impl Running {
     fn start(dir: &Path, entry: Entry, port: u16) -> Self {
+        Self::start_behind(dir, entry, port, None)
+    }
+
+    /// The same; others reach it at the address `advertise`, if there is one.
+    pub fn start_behind(dir: &Path, entry: Entry, port: u16, advertise: Option<String>) -> Self {
         let fresh = !dir.join("identity").exists();
         let cluster_id = match &entry {
             Entry::Join(address) if fresh => Some(cluster_of(address, None).unwrap()),
@@ -135,7 +140,7 @@ impl Running {
         };
         let config = NodeConfig { cluster_id, tick: Duration::from_millis(20), ..config() };
         let node = ClusterNode::open(dir, config).unwrap();
-        let network = NetworkConfig { listen: loopback(port), advertise: None, tls: None };
+        let network = NetworkConfig { listen: loopback(port), advertise, tls: None };
         let options =
             ClusterOptions { network, api: "127.0.0.1:1".into(), entry, replace_after: None, voters: 3 };
         let call = |from: StoreId, topic: u32, request: Bytes| match topic {
@@ -153,7 +158,7 @@ impl Running {
         self.cluster.address().rsplit(':').next().unwrap().parse().unwrap()
     }
 
-    fn write(&self, text: &str) {
+    pub fn write(&self, text: &str) {
         let start = Instant::now();
         loop {
             match self.cluster.propose(GROUP, text.to_owned().into(), LONG) {
@@ -170,16 +175,16 @@ impl Running {
         assert!(self.state.lock().lines.iter().any(|line| line == text));
     }
 
-    fn lines(&self) -> Vec<String> {
+    pub fn lines(&self) -> Vec<String> {
         self.state.lock().lines.clone()
     }
 
-    fn voters(&self) -> BTreeSet<StoreId> {
+    pub fn voters(&self) -> BTreeSet<StoreId> {
         let members = self.group.status().members;
         members.iter().filter(|member| member.votes).filter_map(|member| member.store).collect()
     }
 
-    fn leads(&self) -> bool {
+    pub fn leads(&self) -> bool {
         self.group.status().role == Role::Leader
     }
 
@@ -192,7 +197,7 @@ impl Running {
 }
 
 #[track_caller]
-fn until(what: &str, holds: impl Fn() -> bool) {
+pub(crate) fn until(what: &str, holds: impl Fn() -> bool) {
     let start = Instant::now();
     while !holds() {
         assert!(start.elapsed() < LONG, "{what}: not in time");
@@ -200,7 +205,7 @@ fn until(what: &str, holds: impl Fn() -> bool) {
     }
 }
 
-fn three(dirs: &[tempfile::TempDir; 3]) -> Vec<Running> {
+pub(crate) fn three(dirs: &[tempfile::TempDir; 3]) -> Vec<Running> {
     let first = Running::start(dirs[0].path(), Entry::First, 0);
     for number in 0..50 {
         first.write(&format!("before {number}"));
@@ -217,7 +222,7 @@ fn three(dirs: &[tempfile::TempDir; 3]) -> Vec<Running> {
     nodes
 }
 
-fn dirs() -> [tempfile::TempDir; 3] {
+pub(crate) fn dirs() -> [tempfile::TempDir; 3] {
     [0; 3].map(|_| tempfile::tempdir().unwrap())
 }
 
