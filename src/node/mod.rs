@@ -34,6 +34,9 @@ mod replica;
 mod replica_tests;
 mod report;
 mod shadow;
+mod split;
+#[cfg(test)]
+mod split_tests;
 mod stage;
 mod statistics;
 mod tally;
@@ -60,4 +63,5 @@ pub use placing::{Placing, PlacingReport, ShardMove};
 pub use recovery::{GroupOutlook, RecoveryReport, recover};
 pub use report::{ClusterReport, NodeReport, NodeState, ReplicaReport};
 pub use segue_cluster::TlsFiles;
+pub use split::{SplitReport, SplitRequest, SplitState};
 pub use verify::{DirectoryReport, verify};

@@ -103,7 +103,8 @@ pub(super) fn open(dir: &Path, settings: Settings, membership: Membership) -> Re
     let replicas = tracks.open_rest()?;
     report.repairs.append(&mut tracks.repairs);
     let (tracks, OpenedUsers { replicas: users, places, far }) = (replicas, users.open_rest()?);
-    for group in tracks.groups().chain(users.here()) {
+    // A user shard that is being made serves nobody yet, and is not waited for.
+    for group in tracks.groups().chain(users.owners().into_iter().filter(|group| group.is_here())) {
         wait_until_replayed(group, peers.is_some())?;
     }
     if let Some(far) = &far {
@@ -180,6 +181,14 @@ impl Groups<'_> {
         let Some(peers) = self.peers else { return Ok(false) };
         let forgotten = peers.cluster()?.forget_left(self.node, GroupId(id));
         forgotten.map_err(|error| super::peers::start_error(error.into()))
+    }
+
+    /// Removes a group that runs here and is no part of the database any more.
+    pub(super) fn remove(&self, id: GroupId) -> Result<()> {
+        if let Some(peers) = self.peers {
+            peers.cluster()?.give_up(id);
+        }
+        self.node.remove_group(id).map_err(|error| super::peers::start_error(error.into()))
     }
 
     /// As [`Groups::add`]; only the handle.

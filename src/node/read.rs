@@ -65,17 +65,24 @@ impl Inner {
         if self.peers.is_none() {
             return Ok(());
         }
-        let groups: Vec<&Group> =
-            [&self.meta.group].into_iter().chain(self.tracks.groups()).chain(self.users.here()).collect();
         let start = Instant::now();
-        for (group, asked) in read_points(groups) {
-            if let Err(error) = caught_up(group, asked, start)
-                && group.is_here()
-            {
-                return Err(error);
+        loop {
+            let ranges = self.users.shards.ranges();
+            let owners = self.users.owners().into_iter().filter(|group| group.is_here());
+            let groups: Vec<&Group> =
+                [&self.meta.group].into_iter().chain(self.tracks.groups()).chain(owners).collect();
+            for (group, asked) in read_points(groups) {
+                if let Err(error) = caught_up(group, asked, start)
+                    && group.is_here()
+                {
+                    return Err(error);
+                }
+            }
+            // Otherwise a new shard has taken slots over, and no read point of it was taken.
+            if Arc::ptr_eq(&ranges, &self.users.shards.ranges()) {
+                return Ok(());
             }
         }
-        Ok(())
     }
 
     /// [`Inner::catch_up`] of one user shard, for an answer about nothing else.
@@ -112,7 +119,7 @@ impl Inner {
                     )));
                 }
                 // A shard elsewhere is asked for what is newest when it is asked.
-                None if self.users.groups.iter().any(|known| known.name == *group) => {}
+                None if self.is_user_shard(group) => {}
                 None => {
                     return Err(Error::invalid(
                         "min_token",
@@ -122,6 +129,11 @@ impl Inner {
             }
         }
         Ok(())
+    }
+
+    fn is_user_shard(&self, group: &str) -> bool {
+        let numbers = self.meta.shard.state().user_shard_numbers();
+        numbers.into_iter().any(|number| self.users.groups[usize::from(number)].name == *group)
     }
 
     pub(super) fn recommend(&self, mut request: RecommendRequest) -> Result<Recommendation> {

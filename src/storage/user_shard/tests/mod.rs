@@ -6,6 +6,7 @@ mod damage;
 mod events;
 mod figures;
 mod model;
+mod splits;
 mod trends;
 mod users;
 mod vectors;

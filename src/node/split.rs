@@ -1,0 +1,409 @@
+//! A user shard is split while it serves: what has to be done next, looked up each time, so that it goes on wherever it stopped.
+//! The whole way and why it is safe: `docs/adr/0022`.
+//!
+//! The founder makes the new shard's group. Whoever leads the old shard does the rest; if there are two for a moment, only one's
+//! rows are taken.
+
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use segue_cluster::{Cluster, GroupId, PlacementChange, StoreId};
+use serde::{Deserialize, Serialize};
+use tracing::info;
+
+use super::engine::Inner;
+use super::open::USERS;
+use super::open_users::{open_shard, remove_shard};
+use super::peers::start_error;
+use super::placing::voters;
+use super::tend::Place;
+use crate::error::{Error, Result};
+use crate::storage::meta::{MetaCommand, SplitPhase, UserSplit};
+use crate::storage::user_shard::{
+    ImportPlace, PartingStage, SplitRole, UserCommand, UserOp, UserReply, UserShard,
+};
+use crate::types::{SLOTS, SlotRange, USER_SHARDS_MAX};
+
+/// Bytes of rows in one entry, and one row more.
+const BATCH_BYTES: usize = 1 << 20;
+/// How long requests that began before the switch may still read the old shard.
+const GRACE: Duration = Duration::from_secs(1);
+/// Pause between two looks while something else has to happen first.
+const PAUSE: Duration = Duration::from_millis(10);
+/// Entries without rows that are proposed at a time so that old rows go.
+const SWEEPS: usize = 8;
+
+/// What is asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SplitRequest {
+    /// `users-0`, `users-1`, …
+    pub group: String,
+    /// The first slot of the new shard; absent: the middle.
+    pub at: Option<u16>,
+    /// Only say what would happen.
+    pub dry_run: bool,
+}
+
+/// How a split stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SplitState {
+    /// It would be begun.
+    Planned,
+    /// The new shard is made, or its rows are copied; everything is served as before.
+    Copying,
+    /// The new shard serves; old rows are about to be given up.
+    Switched,
+    /// It is over.
+    Done,
+}
+
+/// What a split does, or would do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SplitReport {
+    /// How it stands.
+    pub state: SplitState,
+    /// The shard that is split.
+    pub group: String,
+    /// The slots it keeps: the first, and one past the last.
+    pub keeps: (u16, u16),
+    /// The new shard.
+    pub new_group: String,
+    /// The slots that gets.
+    pub gets: (u16, u16),
+    /// Bytes of the old shard's files.
+    pub bytes: u64,
+    /// Bytes of the new shard's files; 0 before there are any.
+    pub new_bytes: u64,
+    /// What goes with it, or stands against it, a sentence each.
+    pub notes: Vec<String>,
+}
+
+impl Inner {
+    /// Begins a split, or says what would be, or how it stands.
+    pub(super) fn split_shard(&self, request: &SplitRequest) -> Result<SplitReport> {
+        let state = self.meta.shard.state();
+        let numbers = 0..USER_SHARDS_MAX;
+        let named = numbers.into_iter().find(|number| format!("users-{number}") == request.group);
+        let ranges = state.user_ranges();
+        let owner = named.and_then(|number| Some((number, ranges.range_of(number.into())?)));
+        let (parent, range) = owner.ok_or_else(|| Error::not_found("user shard", &request.group))?;
+        if let Some(split) = state.user_split()
+            && split.parent == parent
+            && request.at.is_none_or(|at| at == split.at)
+            && !self.is_founder_lost(&split)
+        {
+            return Ok(self.split_report(&split, None));
+        }
+        if let Some((child, gets)) = request.at.and_then(|at| {
+            // It ends there already.
+            ranges.in_order().find(|(_, next)| next.first == at && range.end == at)
+        }) {
+            return Ok(self.done_report(&request.group, range, child, gets));
+        }
+        let at = request.at.unwrap_or_else(|| match state.user_split() {
+            Some(split) if split.parent == parent => split.at,
+            _ => range.first + range.count().div_ceil(2),
+        });
+        let founder = self.founder_of(parent)?;
+        let command = MetaCommand::BeginSplit { parent, at, founder };
+        // What the meta group would say.
+        let mut would_be = (*state).clone();
+        would_be.apply(command.clone()).into_result()?;
+        let planned = would_be.user_split();
+        let planned = planned.ok_or_else(|| Error::Internal("a split that began does not run".to_owned()))?;
+        self.check_splittable(parent)?;
+        if request.dry_run {
+            return Ok(self.split_report(&planned, Some(SplitState::Planned)));
+        }
+        self.propose_meta(&command)?;
+        let split = self.meta.shard.state().user_split().filter(|split| split.parent == parent);
+        Ok(self.split_report(&split.unwrap_or(planned), None))
+    }
+
+    /// The store that leads a shard; 0 for a database that is alone.
+    fn founder_of(&self, parent: u16) -> Result<u64> {
+        let Some(peers) = &self.peers else { return Ok(0) };
+        let cluster = peers.cluster()?;
+        let id = group_id(parent);
+        let leader = || cluster.status().leader_of(id);
+        leader().map(|store| store.0).ok_or_else(|| {
+            Error::Conflict(format!("users-{parent} has no leader now: try again; nothing was done"))
+        })
+    }
+
+    fn is_founder_lost(&self, split: &UserSplit) -> bool {
+        let Some(cluster) = self.peers.as_ref().and_then(|peers| peers.cluster().ok()) else { return false };
+        let (map, founder) = (cluster.map(), StoreId(split.founder));
+        let is_there = cluster.others().contains(&founder) || cluster.store() == founder;
+        let is_made = map.nodes.values().any(|node| node.replicas.contains_key(&group_id(split.child)));
+        split.phase == SplitPhase::Founding && split.founder != 0 && !is_there && !is_made
+    }
+
+    /// Refuses what could not be carried out: to wish for it would hide the trouble.
+    fn check_splittable(&self, parent: u16) -> Result<()> {
+        let Some(peers) = &self.peers else { return Ok(()) };
+        let status = peers.cluster()?.status();
+        let answers =
+            |store: &StoreId| status.nodes.iter().any(|node| node.store == *store && node.groups.is_ok());
+        let silent = voters(&status, group_id(parent)).into_iter().find(|store| !answers(store));
+        match silent {
+            Some(store) => Err(Error::Conflict(format!(
+                "a node that votes in users-{parent} does not answer, and the new shard needs as many: start it, or `repair` \
+                 first; nothing was done. node=`{store}`"
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    fn split_report(&self, split: &UserSplit, state: Option<SplitState>) -> SplitReport {
+        let ranges = self.meta.shard.state().user_ranges();
+        let owner = ranges.range_of(split.parent.into());
+        let first = owner.map_or(0, |range| range.first);
+        let end = ranges.range_of(split.child.into()).or(owner).map_or(split.at, |range| range.end);
+        let state = state.unwrap_or(match split.phase {
+            SplitPhase::Founding | SplitPhase::Copying => SplitState::Copying,
+            SplitPhase::Switched => SplitState::Switched,
+        });
+        let mut notes = vec![
+            "rows are copied while everything is served; writes to the new shard's slots wait for a moment at the end".to_owned(),
+            "it goes on after a restart, and cannot be taken back; no shard is moved meanwhile".to_owned(),
+        ];
+        if self.peers.is_some() {
+            notes.push(format!(
+                "users-{} is placed where users-{} is, and needs as many voters before anything is copied; with a node down it waits",
+                split.child, split.parent
+            ));
+        }
+        if state == SplitState::Planned {
+            notes.push("programs from before splits do not open the database any more".to_owned());
+        }
+        SplitReport {
+            state,
+            group: format!("users-{}", split.parent),
+            keeps: (first, split.at),
+            new_group: format!("users-{}", split.child),
+            gets: (split.at, end),
+            bytes: self.bytes_of_shard(split.parent.into()),
+            new_bytes: if state == SplitState::Planned { 0 } else { self.bytes_of_shard(split.child.into()) },
+            notes,
+        }
+    }
+
+    fn done_report(&self, group: &str, keeps: SlotRange, child: usize, gets: SlotRange) -> SplitReport {
+        let parent = group.strip_prefix("users-").and_then(|number| number.parse().ok()).unwrap_or(0);
+        SplitReport {
+            state: SplitState::Done,
+            group: group.to_owned(),
+            keeps: (keeps.first, keeps.end),
+            new_group: format!("users-{child}"),
+            gets: (gets.first, gets.end),
+            bytes: self.bytes_of_shard(parent),
+            new_bytes: self.bytes_of_shard(child),
+            notes: vec!["the shard ends there: nothing is to be done".to_owned()],
+        }
+    }
+
+    /// Takes the split that runs as far as this node can. With none, lets old rows go.
+    pub(super) fn go_on_with_split(&self) -> Result<()> {
+        let Some(split) = self.meta.shard.state().user_split() else { return self.sweep() };
+        match split.phase {
+            SplitPhase::Founding => self.found(&split),
+            SplitPhase::Copying => self.copy(&split),
+            SplitPhase::Switched => self.release(&split),
+        }
+    }
+
+    fn found(&self, split: &UserSplit) -> Result<()> {
+        match &self.peers {
+            None => self.found_alone(split)?,
+            Some(peers) => {
+                let cluster = peers.cluster()?;
+                if split.founder != cluster.store().0 {
+                    return Ok(());
+                }
+                self.found_among_others(cluster, split)?;
+            }
+        }
+        let advance = MetaCommand::AdvanceSplit { child: split.child, phase: SplitPhase::Copying };
+        self.propose_meta(&advance)?;
+        info!(parent = split.parent, child = split.child, at = split.at, "a user shard is being split");
+        Ok(())
+    }
+
+    pub(super) fn found_alone(&self, split: &UserSplit) -> Result<()> {
+        let (number, id) = (usize::from(split.child), group_id(split.child));
+        if self.users.groups[number].is_here() {
+            return Ok(());
+        }
+        let guard = self.cluster.lock();
+        let Some(node) = &*guard else { return Err(stopping()) };
+        let all = self.users.shards.count() + 1;
+        let opened = open_shard(&self.dir, &self.settings, all, number, false)?;
+        let replica = node.add_group(id, Box::new(opened.machine)).map_err(|e| start_error(e.into()))?;
+        self.users.serve(number, replica, opened.shard);
+        Ok(())
+    }
+
+    /// Makes the first replica, unless it is there. Nobody else makes one before the meta group knows that this one is there,
+    /// and nobody founds the group afterwards.
+    fn found_among_others(&self, cluster: &Cluster, split: &UserSplit) -> Result<()> {
+        let (number, id) = (usize::from(split.child), group_id(split.child));
+        let mut places = self.places.lock();
+        if !matches!(places[number], Place::Absent) {
+            return Ok(());
+        }
+        let map = cluster.map();
+        if let Some((store, _)) = map.nodes.iter().find(|(_, node)| node.replicas.contains_key(&id)) {
+            return Err(Error::Internal(format!(
+                "a new user shard has a replica already. group=`users-{number}`, node=`{store}`"
+            )));
+        }
+        if let (Some(to), None) = (map.placements.get(&group_id(split.parent)), map.placements.get(&id)) {
+            let change = PlacementChange { group: id, from: None, to: to.clone() };
+            cluster.place(&change).map_err(Error::Unavailable)?;
+        }
+        let guard = self.cluster.lock();
+        let Some(node) = &*guard else { return Err(stopping()) };
+        remove_shard(&self.dir, number)?;
+        let all = self.users.shards.count() + 1;
+        let opened = open_shard(&self.dir, &self.settings, all, number, true)?;
+        cluster.keep(id);
+        let replica = cluster
+            .found_group(node, id, Box::new(opened.machine))
+            .map_err(|error| start_error(error.into()))?;
+        places[number] = Place::coming(replica, opened.shard);
+        Ok(())
+    }
+
+    /// Copies rows, freezes what is given away, and switches.
+    fn copy(&self, split: &UserSplit) -> Result<()> {
+        let (parent, child) = (usize::from(split.parent), usize::from(split.child));
+        let shards = &self.users.shards;
+        let (Some(from), Some(to)) = (shards.any_at(parent), shards.any_at(child)) else { return Ok(()) };
+        let range = self.meta.shard.state().user_ranges().range_of(parent);
+        let Some(range) = range.filter(|_| self.goes_on(parent)) else { return Ok(()) };
+        if !self.is_as_safe(parent, child)? {
+            return Ok(());
+        }
+        self.step(parent, UserOp::BeginSplit { child: split.child, at: split.at })?;
+        self.step(child, UserOp::BeginImport { parent: split.parent, end: range.end })?;
+        if !self.bring_rows(split, &from, &to)? {
+            return Ok(());
+        }
+        let vectors = to.generations().map_err(Error::from)?.into_iter();
+        let vectors = vectors.map(|(space, generation, _, rows)| (space, generation.0, rows)).collect();
+        self.step(parent, UserOp::HandOver { child: split.child, users: to.user_count(), vectors })?;
+        let advance = MetaCommand::AdvanceSplit { child: split.child, phase: SplitPhase::Switched };
+        self.propose_meta(&advance)?;
+        info!(parent, child, "a new user shard serves");
+        Ok(())
+    }
+
+    /// Brings the child everything its parent has for it; whether it has everything now.
+    fn bring_rows(&self, split: &UserSplit, from: &UserShard, to: &UserShard) -> Result<bool> {
+        let (parent, child) = (usize::from(split.parent), usize::from(split.child));
+        loop {
+            let known = to.split_state();
+            let SplitRole::Child(import) = &known.role else { return Ok(known.was_child) };
+            if !self.goes_on(parent) {
+                return Ok(false);
+            }
+            let batch = from.outgoing(split.child, &import.place, BATCH_BYTES).map_err(Error::from)?;
+            let Some(batch) = batch else {
+                // This replica has not heard of the split, or is a stranger's.
+                std::thread::sleep(PAUSE);
+                continue;
+            };
+            let step = import.step;
+            if batch.is_last && batch.rows.is_empty() {
+                self.step(child, UserOp::EndImport { step, newest_day: from.newest_day() })?;
+                continue;
+            }
+            let is_noting = from
+                .split_state()
+                .parting_with(split.child)
+                .is_some_and(|parting| parting.stage == PartingStage::Noting);
+            if matches!(import.place, ImportPlace::Notes(_)) && !batch.is_full && is_noting {
+                // What comes until then is little, too.
+                self.step(parent, UserOp::FreezeSplit { child: split.child })?;
+                continue;
+            }
+            if batch.rows.is_empty() && batch.place == import.place {
+                std::thread::sleep(PAUSE);
+                continue;
+            }
+            self.step(child, UserOp::Import { step, rows: batch.rows, place: batch.place })?;
+        }
+    }
+
+    /// Gives the old rows up, once nobody reads them any more.
+    fn release(&self, split: &UserSplit) -> Result<()> {
+        let parent = usize::from(split.parent);
+        let end = Instant::now() + GRACE;
+        while Instant::now() < end {
+            if !self.goes_on(parent) {
+                return Ok(());
+            }
+            std::thread::sleep(PAUSE);
+        }
+        self.step(parent, UserOp::ReleaseSplit { child: split.child })?;
+        self.propose_meta(&MetaCommand::EndSplit { child: split.child })?;
+        // Events of listeners that were being moved may have missed their tracks.
+        self.resolve_later();
+        info!(parent, child = split.child, "a user shard was split");
+        Ok(())
+    }
+
+    /// Old rows go with the entries of their shard: a quiet shard gets some.
+    fn sweep(&self) -> Result<()> {
+        if !self.meta.shard.state().was_split() {
+            return Ok(());
+        }
+        for place in 0..self.users.groups.len() {
+            let Some(shard) = self.users.shards.any_at(place) else { continue };
+            if !self.users.groups[place].leads() || shard.split_state().end == SLOTS {
+                continue;
+            }
+            for _ in 0..SWEEPS {
+                if !shard.has_garbage() || !self.goes_on(place) {
+                    break;
+                }
+                self.step(place, UserOp::Nothing)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn goes_on(&self, parent: usize) -> bool {
+        !self.closing.load(Ordering::Acquire) && self.users.groups[parent].leads()
+    }
+
+    /// Whether as many replicas of the child vote as of the parent: a write must not become less safe by a split.
+    fn is_as_safe(&self, parent: usize, child: usize) -> Result<bool> {
+        let votes = |place: usize| {
+            let status = self.users.groups[place].status()?;
+            Ok::<_, Error>((status.members.iter().filter(|member| member.votes).count(), status.is_joint))
+        };
+        let ((parent, _), (child, is_joint)) = (votes(parent)?, votes(child)?);
+        Ok(child >= parent && !is_joint)
+    }
+
+    /// Takes one step in one of both shards.
+    pub(super) fn step(&self, place: usize, op: UserOp) -> Result<()> {
+        let applied = self.users.groups[place].propose(UserCommand::from(op).encode())?;
+        match UserReply::decode(&applied.reply)? {
+            UserReply::Done(_) => Ok(()),
+            UserReply::Refused(reason) => Err(Error::Conflict(reason)),
+            other => Err(super::users::unexpected(&other)),
+        }
+    }
+}
+
+fn group_id(shard: u16) -> GroupId {
+    GroupId(USERS + u64::from(shard))
+}
+
+fn stopping() -> Error {
+    Error::Unavailable("the node is stopping".to_owned())
+}
