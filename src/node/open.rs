@@ -183,14 +183,6 @@ impl Groups<'_> {
         forgotten.map_err(|error| super::peers::start_error(error.into()))
     }
 
-    /// Removes a group that runs here and is no part of the database any more.
-    pub(super) fn remove(&self, id: GroupId) -> Result<()> {
-        if let Some(peers) = self.peers {
-            peers.cluster()?.give_up(id);
-        }
-        self.node.remove_group(id).map_err(|error| super::peers::start_error(error.into()))
-    }
-
     /// As [`Groups::add`]; only the handle.
     pub(super) fn run(&self, id: u64, name: &str, machine: Box<dyn StateMachine>) -> Result<GroupHandle> {
         let cluster = self.peers.map(|peers| peers.cluster()).transpose()?;

@@ -18,7 +18,7 @@ use super::tend::Place;
 use super::users::UserReplicas;
 use crate::config::Settings;
 use crate::error::{Error, Result};
-use crate::storage::meta::{MetaCommand, MetaReply, MetaState, MetaStore, SplitPhase};
+use crate::storage::meta::{MetaCommand, MetaReply, MetaStore, SplitPhase};
 use crate::storage::user_shard::{UserShard, UserShardOptions};
 use crate::types::USER_SHARDS_MAX;
 
@@ -129,7 +129,6 @@ impl OpeningUsers<'_> {
         }
         let state = self.meta.state();
         let numbers = state.user_shard_numbers();
-        self.remove_forgone(&state)?;
         if let Some(shard) = self.opened.keys().find(|shard| !numbers.contains(shard)) {
             return Err(Error::Corrupt(format!(
                 "the directory has a user shard that its database does not have. found=`users-{shard}`, user_shards=`{}`",
@@ -192,18 +191,6 @@ impl OpeningUsers<'_> {
         let far = Arc::new(Far::new(Arc::clone(cluster), USER_SHARDS_MAX.into()));
         let replicas = UserReplicas::new(replicas, self.meta.user_ranges(), Some(far.clone()));
         Ok(OpenedUsers { replicas, places, far: Some(far) })
-    }
-
-    /// Removes what this node founded for a split that another one has founded anew meanwhile.
-    fn remove_forgone(&mut self, state: &MetaState) -> Result<()> {
-        let forgone: Vec<u16> =
-            self.opened.keys().copied().filter(|shard| state.is_forgone(*shard)).collect();
-        for shard in forgone {
-            drop(self.opened.remove(&shard));
-            self.groups.remove(group_id(shard.into()))?;
-            remove_shard(self.dir, shard.into())?;
-        }
-        Ok(())
     }
 
     /// The number in the log, or the one it is given now.

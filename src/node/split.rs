@@ -83,8 +83,7 @@ impl Inner {
     /// Begins a split, or says what would be, or how it stands.
     pub(super) fn split_shard(&self, request: &SplitRequest) -> Result<SplitReport> {
         let state = self.meta.shard.state();
-        let numbers = 0..USER_SHARDS_MAX;
-        let named = numbers.into_iter().find(|number| format!("users-{number}") == request.group);
+        let named = (0..USER_SHARDS_MAX).find(|number| format!("users-{number}") == request.group);
         let ranges = state.user_ranges();
         let owner = named.and_then(|number| Some((number, ranges.range_of(number.into())?)));
         let (parent, range) = owner.ok_or_else(|| Error::not_found("user shard", &request.group))?;
@@ -106,7 +105,9 @@ impl Inner {
             _ => range.first + range.count().div_ceil(2),
         });
         let founder = self.founder_of(parent)?;
-        let command = MetaCommand::BeginSplit { parent, at, founder };
+        let lost = state.user_split().filter(|split| self.is_founder_lost(split));
+        let instead_of = lost.map(|split| split.child);
+        let command = MetaCommand::BeginSplit { parent, at, founder, instead_of };
         // What the meta group would say.
         let mut would_be = (*state).clone();
         would_be.apply(command.clone()).into_result()?;
@@ -137,7 +138,7 @@ impl Inner {
         let (map, founder) = (cluster.map(), StoreId(split.founder));
         let is_there = cluster.others().contains(&founder) || cluster.store() == founder;
         let is_made = map.nodes.values().any(|node| node.replicas.contains_key(&group_id(split.child)));
-        split.phase == SplitPhase::Founding && split.founder != 0 && !is_there && !is_made
+        split.phase == SplitPhase::Founding && !is_there && !is_made
     }
 
     /// Refuses what could not be carried out: to wish for it would hide the trouble.
@@ -206,29 +207,35 @@ impl Inner {
 
     /// Takes the split that runs as far as this node can. With none, lets old rows go.
     pub(super) fn go_on_with_split(&self) -> Result<()> {
-        let Some(split) = self.meta.shard.state().user_split() else { return self.sweep() };
+        let Some(split) = self.meta.shard.state().user_split() else { return self.sweep_old_rows() };
         match split.phase {
-            SplitPhase::Founding => self.found(&split),
-            SplitPhase::Copying => self.copy(&split),
-            SplitPhase::Switched => self.release(&split),
+            SplitPhase::Founding => self.found_child(&split),
+            SplitPhase::Copying => self.copy_to_child(&split),
+            SplitPhase::Switched => self.release_parent(&split),
         }
     }
 
-    fn found(&self, split: &UserSplit) -> Result<()> {
+    fn found_child(&self, split: &UserSplit) -> Result<()> {
         match &self.peers {
             None => self.found_alone(split)?,
             Some(peers) => {
                 let cluster = peers.cluster()?;
-                if split.founder != cluster.store().0 {
+                if split.founder == cluster.store().0 {
+                    self.found_among_others(cluster, split)?;
+                } else if split.founder != 0 || self.is_absent(split.child) {
                     return Ok(());
                 }
-                self.found_among_others(cluster, split)?;
+                // It was made here when the database was alone.
             }
         }
         let advance = MetaCommand::AdvanceSplit { child: split.child, phase: SplitPhase::Copying };
         self.propose_meta(&advance)?;
         info!(parent = split.parent, child = split.child, at = split.at, "a user shard is being split");
         Ok(())
+    }
+
+    fn is_absent(&self, shard: u16) -> bool {
+        matches!(self.places.lock()[usize::from(shard)], Place::Absent)
     }
 
     pub(super) fn found_alone(&self, split: &UserSplit) -> Result<()> {
@@ -277,7 +284,7 @@ impl Inner {
     }
 
     /// Copies rows, freezes what is given away, and switches.
-    fn copy(&self, split: &UserSplit) -> Result<()> {
+    fn copy_to_child(&self, split: &UserSplit) -> Result<()> {
         let (parent, child) = (usize::from(split.parent), usize::from(split.child));
         let shards = &self.users.shards;
         let (Some(from), Some(to)) = (shards.any_at(parent), shards.any_at(child)) else { return Ok(()) };
@@ -286,14 +293,14 @@ impl Inner {
         if !self.is_as_safe(parent, child)? {
             return Ok(());
         }
-        self.step(parent, UserOp::BeginSplit { child: split.child, at: split.at })?;
-        self.step(child, UserOp::BeginImport { parent: split.parent, end: range.end })?;
+        self.split_step(parent, UserOp::BeginSplit { child: split.child, at: split.at })?;
+        self.split_step(child, UserOp::BeginImport { parent: split.parent, end: range.end })?;
         if !self.bring_rows(split, &from, &to)? {
             return Ok(());
         }
         let vectors = to.generations().map_err(Error::from)?.into_iter();
         let vectors = vectors.map(|(space, generation, _, rows)| (space, generation.0, rows)).collect();
-        self.step(parent, UserOp::HandOver { child: split.child, users: to.user_count(), vectors })?;
+        self.split_step(parent, UserOp::HandOver { child: split.child, users: to.user_count(), vectors })?;
         let advance = MetaCommand::AdvanceSplit { child: split.child, phase: SplitPhase::Switched };
         self.propose_meta(&advance)?;
         info!(parent, child, "a new user shard serves");
@@ -317,7 +324,7 @@ impl Inner {
             };
             let step = import.step;
             if batch.is_last && batch.rows.is_empty() {
-                self.step(child, UserOp::EndImport { step, newest_day: from.newest_day() })?;
+                self.split_step(child, UserOp::EndImport { step, newest_day: from.newest_day() })?;
                 continue;
             }
             let is_noting = from
@@ -326,19 +333,19 @@ impl Inner {
                 .is_some_and(|parting| parting.stage == PartingStage::Noting);
             if matches!(import.place, ImportPlace::Notes(_)) && !batch.is_full && is_noting {
                 // What comes until then is little, too.
-                self.step(parent, UserOp::FreezeSplit { child: split.child })?;
+                self.split_step(parent, UserOp::FreezeSplit { child: split.child })?;
                 continue;
             }
             if batch.rows.is_empty() && batch.place == import.place {
                 std::thread::sleep(PAUSE);
                 continue;
             }
-            self.step(child, UserOp::Import { step, rows: batch.rows, place: batch.place })?;
+            self.split_step(child, UserOp::Import { step, rows: batch.rows, place: batch.place })?;
         }
     }
 
     /// Gives the old rows up, once nobody reads them any more.
-    fn release(&self, split: &UserSplit) -> Result<()> {
+    fn release_parent(&self, split: &UserSplit) -> Result<()> {
         let parent = usize::from(split.parent);
         let end = Instant::now() + GRACE;
         while Instant::now() < end {
@@ -347,7 +354,7 @@ impl Inner {
             }
             std::thread::sleep(PAUSE);
         }
-        self.step(parent, UserOp::ReleaseSplit { child: split.child })?;
+        self.split_step(parent, UserOp::ReleaseSplit { child: split.child })?;
         self.propose_meta(&MetaCommand::EndSplit { child: split.child })?;
         // Events of listeners that were being moved may have missed their tracks.
         self.resolve_later();
@@ -356,7 +363,7 @@ impl Inner {
     }
 
     /// Old rows go with the entries of their shard: a quiet shard gets some.
-    fn sweep(&self) -> Result<()> {
+    fn sweep_old_rows(&self) -> Result<()> {
         if !self.meta.shard.state().was_split() {
             return Ok(());
         }
@@ -369,7 +376,7 @@ impl Inner {
                 if !shard.has_garbage() || !self.goes_on(place) {
                     break;
                 }
-                self.step(place, UserOp::Nothing)?;
+                self.split_step(place, UserOp::Nothing)?;
             }
         }
         Ok(())
@@ -390,7 +397,7 @@ impl Inner {
     }
 
     /// Takes one step in one of both shards.
-    pub(super) fn step(&self, place: usize, op: UserOp) -> Result<()> {
+    pub(super) fn split_step(&self, place: usize, op: UserOp) -> Result<()> {
         let applied = self.users.groups[place].propose(UserCommand::from(op).encode())?;
         match UserReply::decode(&applied.reply)? {
             UserReply::Done(_) => Ok(()),

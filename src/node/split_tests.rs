@@ -196,38 +196,42 @@ fn step(engine: &Segue, number: usize) -> bool {
         let SplitRole::Child(import) = shard(1).split_state().role.clone() else { panic!("it is whole") };
         let batch = shard(0).outgoing(child, &import.place, bytes).unwrap().unwrap();
         let step = import.step;
-        inner.step(1, UserOp::Import { step, rows: batch.rows, place: batch.place.clone() }).unwrap();
+        inner.split_step(1, UserOp::Import { step, rows: batch.rows, place: batch.place.clone() }).unwrap();
         batch.place
     };
     match number {
-        0 => drop(inner.propose_meta(&MetaCommand::BeginSplit { parent, at, founder: 0 }).unwrap()),
+        0 => drop(
+            inner
+                .propose_meta(&MetaCommand::BeginSplit { parent, at, founder: 0, instead_of: None })
+                .unwrap(),
+        ),
         1 => inner.found_alone(&inner.meta.shard.state().user_split().unwrap()).unwrap(),
         2 => {
             let phase = SplitPhase::Copying;
             inner.propose_meta(&MetaCommand::AdvanceSplit { child, phase }).unwrap();
         }
-        3 => inner.step(0, UserOp::BeginSplit { child, at }).unwrap(),
-        4 => inner.step(1, UserOp::BeginImport { parent, end: SLOTS }).unwrap(),
+        3 => inner.split_step(0, UserOp::BeginSplit { child, at }).unwrap(),
+        4 => inner.split_step(1, UserOp::BeginImport { parent, end: SLOTS }).unwrap(),
         5 | 6 => drop(import(5_000)),
         7 => while matches!(import(100_000), ImportPlace::Rows(_)) {},
-        8 => inner.step(0, UserOp::FreezeSplit { child }).unwrap(),
+        8 => inner.split_step(0, UserOp::FreezeSplit { child }).unwrap(),
         9 => drop(import(1 << 20)),
         10 => {
             let SplitRole::Child(import) = shard(1).split_state().role.clone() else { panic!("it is whole") };
             let newest_day = shard(0).newest_day();
-            inner.step(1, UserOp::EndImport { step: import.step, newest_day }).unwrap();
+            inner.split_step(1, UserOp::EndImport { step: import.step, newest_day }).unwrap();
         }
         11 => {
             let vectors = shard(1).generations().unwrap().into_iter();
             let vectors = vectors.map(|(space, id, _, rows)| (space, id.0, rows)).collect();
             let users = shard(1).user_count();
-            inner.step(0, UserOp::HandOver { child, users, vectors }).unwrap();
+            inner.split_step(0, UserOp::HandOver { child, users, vectors }).unwrap();
         }
         12 => {
             let phase = SplitPhase::Switched;
             inner.propose_meta(&MetaCommand::AdvanceSplit { child, phase }).unwrap();
         }
-        13 => inner.step(0, UserOp::ReleaseSplit { child }).unwrap(),
+        13 => inner.split_step(0, UserOp::ReleaseSplit { child }).unwrap(),
         14 => drop(inner.propose_meta(&MetaCommand::EndSplit { child }).unwrap()),
         _ => return false,
     }

@@ -46,11 +46,6 @@ impl UserReplicas {
         self.shards.ranges().in_order().map(|(place, _)| &self.groups[place]).collect()
     }
 
-    /// The groups of which a replica serves here.
-    pub(super) fn here(&self) -> impl Iterator<Item = &Group> {
-        self.groups.iter().filter(|group| group.is_here())
-    }
-
     /// From now on a replica of a shard serves here.
     pub(super) fn serve(&self, place: usize, replica: GroupHandle, shard: UserShard) {
         self.groups[place].put(Some(replica));

@@ -110,6 +110,8 @@ pub enum MetaCommand {
         at: u16,
         /// The store that founds the new one's group; 0 = a database that is alone.
         founder: u64,
+        /// The new shard that was to be founded by somebody who is gone for good: another one is made instead.
+        instead_of: Option<u16>,
     },
     /// Says that a split has come so far; fine when it has come further. With `Switched` the ranges change. Since version 4.
     AdvanceSplit {

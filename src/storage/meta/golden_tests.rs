@@ -108,11 +108,11 @@ fn the_golden_state_of_version_4_is_what_todays_writer_writes() {
     let store = golden_store(dir.path(), true);
     let advance = |child, phase| MetaCommand::AdvanceSplit { child, phase };
     for command in [
-        MetaCommand::BeginSplit { parent: 1, at: 1_000, founder: 0 },
+        MetaCommand::BeginSplit { parent: 1, at: 1_000, founder: 0, instead_of: None },
         advance(5, SplitPhase::Copying),
         advance(5, SplitPhase::Switched),
         MetaCommand::EndSplit { child: 5 },
-        MetaCommand::BeginSplit { parent: 5, at: 1_200, founder: 77 },
+        MetaCommand::BeginSplit { parent: 5, at: 1_200, founder: 77, instead_of: None },
         advance(6, SplitPhase::Copying),
     ] {
         assert_eq!(run(&store, &command), MetaReply::Done);

@@ -73,14 +73,12 @@ impl MetaState {
         numbers
     }
 
-    /// Whether a user shard was founded for a split and is no part of the database: another founder has made another one.
-    #[must_use]
-    pub fn is_forgone(&self, shard: u16) -> bool {
-        let was_given = self.user_splits.as_ref().is_some_and(|splits| shard < splits.next);
-        was_given && !self.user_shard_numbers().contains(&shard)
-    }
-
-    pub(super) fn begin_split(&mut self, parent: u16, at: u16, founder: u64) -> MetaReply {
+    pub(super) fn begin_split(
+        &mut self,
+        (parent, at): (u16, u16),
+        founder: u64,
+        instead_of: Option<u16>,
+    ) -> MetaReply {
         let fresh = || {
             let ranges = self.user_ranges();
             let next = u16::try_from(ranges.count()).unwrap_or(u16::MAX);
@@ -94,8 +92,8 @@ impl MetaState {
                     running.parent, running.child
                 ));
             }
-            // Nothing was founded that anybody knows of: somebody else does.
-            Some(running) if running.phase == SplitPhase::Founding && running.founder != founder => {}
+            // Nothing was founded that anybody knows of, and who should have is gone for good.
+            Some(running) if running.phase == SplitPhase::Founding && instead_of == Some(running.child) => {}
             Some(_) => return MetaReply::Done,
             None => {}
         }
@@ -171,7 +169,7 @@ mod tests {
     }
 
     fn begin(parent: u16, at: u16, founder: u64) -> MetaCommand {
-        MetaCommand::BeginSplit { parent, at, founder }
+        MetaCommand::BeginSplit { parent, at, founder, instead_of: None }
     }
 
     fn is_refused(reply: &MetaReply, with: &str) -> bool {
@@ -216,6 +214,11 @@ mod tests {
         let mut state = state(1);
         state.apply(begin(0, 2_048, 7));
         assert_eq!(state.apply(begin(0, 2_048, 9)), MetaReply::Done);
+        assert_eq!(state.user_split().map(|split| (split.child, split.founder)), Some((1, 7)));
+        let anew = MetaCommand::BeginSplit { parent: 0, at: 2_048, founder: 9, instead_of: Some(1) };
+        for _ in 0..2 {
+            assert_eq!(state.apply(anew.clone()), MetaReply::Done);
+        }
         assert_eq!(state.user_split().map(|split| (split.child, split.founder)), Some((2, 9)));
         let old = MetaCommand::AdvanceSplit { child: 1, phase: SplitPhase::Copying };
         assert!(is_refused(&state.apply(old), "no split"));

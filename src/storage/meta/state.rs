@@ -181,7 +181,9 @@ impl MetaState {
             }
             MetaCommand::StopExperiment { surface } => self.stop_experiment(surface),
             MetaCommand::SetTrackShards { count } => self.set_track_shards(count),
-            MetaCommand::BeginSplit { parent, at, founder } => self.begin_split(parent, at, founder),
+            MetaCommand::BeginSplit { parent, at, founder, instead_of } => {
+                self.begin_split((parent, at), founder, instead_of)
+            }
             MetaCommand::AdvanceSplit { child, phase } => self.advance_split(child, phase),
             MetaCommand::EndSplit { child } => self.end_split(child),
         }

@@ -59,7 +59,7 @@ impl Garbage {
         whole(slot.clone(), keys::USERS_END.to_vec());
         for (space, generation, _) in generations.iter().filter(|(.., row)| !row.dropped) {
             let vectors = keys::vectors(space, *generation);
-            whole([&vectors[..], &slot].concat(), [&vectors[..], &keys::USERS_END].concat());
+            whole([&vectors[..], &slot[..]].concat(), [&vectors[..], &keys::USERS_END].concat());
         }
         whole(vec![keys::NOTE], keys::notes_from(noted.saturating_add(1)));
         let (from, to) = (vec![keys::WAITING], keys::WAITING_END.to_vec());

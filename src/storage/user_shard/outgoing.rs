@@ -78,7 +78,7 @@ fn copied(snapshot: &Snapshot<'_>, after: &[u8], range: SlotRange, bytes: usize)
 /// Where rows of a range of slots lie, ascending. Vectors of dropped generations are nobody's.
 fn sections(snapshot: &Snapshot<'_>, range: SlotRange) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
     let ends = |prefix: &[u8]| {
-        let end = |slot: u16| [prefix, &keys::slot(Slot(slot))].concat();
+        let end = |slot: u16| [prefix, &keys::slot(Slot(slot))[..]].concat();
         (end(range.first), end(range.end))
     };
     let mut sections = vec![ends(&[]), (vec![keys::WAITING], keys::WAITING_END.to_vec())];

@@ -188,7 +188,7 @@ impl SplitState {
             SplitRole::Parent(Parting { at, stage: PartingStage::HandedOver { users, vectors }, .. })
                 if end <= *at =>
             {
-                Some((*users, vectors))
+                Some((*users, vectors.as_slice()))
             }
             _ => None,
         }

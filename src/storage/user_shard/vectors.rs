@@ -204,7 +204,7 @@ impl UserShard {
 
     /// Where the vectors of the last slot that is read end.
     fn vectors_end(&self, prefix: &[u8]) -> Vec<u8> {
-        [prefix, &keys::slot(Slot(self.end))].concat()
+        [prefix, &keys::slot(Slot(self.end))[..]].concat()
     }
 
     /// The `k` users whose vectors have the largest cosine with `query`, best first, ties by id; `except` is left
