@@ -16,7 +16,7 @@ use super::peers::{Membership, Peers};
 use super::placing::{Placing, PlacingReport};
 use super::report::{ClusterReport, NodeState};
 use super::shadow::Shadows;
-use super::split::{SplitReport, SplitRequest};
+use super::split_plan::{SplitReport, SplitRequest};
 use super::stage::Stage;
 use super::statistics::StatisticsTurn;
 use super::tally::Tallies;

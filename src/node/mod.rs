@@ -35,6 +35,7 @@ mod replica_tests;
 mod report;
 mod shadow;
 mod split;
+mod split_plan;
 #[cfg(test)]
 mod split_tests;
 mod stage;
@@ -63,5 +64,5 @@ pub use placing::{Placing, PlacingReport, ShardMove};
 pub use recovery::{GroupOutlook, RecoveryReport, recover};
 pub use report::{ClusterReport, NodeReport, NodeState, ReplicaReport};
 pub use segue_cluster::TlsFiles;
-pub use split::{SplitReport, SplitRequest, SplitState};
+pub use split_plan::{SplitReport, SplitRequest, SplitState};
 pub use verify::{DirectoryReport, verify};

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::engine::{LoadKind, Segue};
-use super::split::{SplitReport, SplitRequest, SplitState};
+use super::split_plan::{SplitReport, SplitRequest, SplitState};
 use super::tests::{settings_without_reserve, track};
 use crate::error::ErrorKind;
 use crate::pipeline::request::{RequestContext, SimilarUsersRequest};

@@ -7,10 +7,10 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use segue::{ErrorKind, Segue};
 use segue::config::Settings;
 use segue::node::{LoadKind, SplitRequest};
 use segue::types::GenerationId;
+use segue::{ErrorKind, Segue};
 
 use crate::script::{self, CatalogOp, LOAD_PIECES, Lane, ListenerOp};
 use crate::support::{DIM, STATIC, small_segments, space};

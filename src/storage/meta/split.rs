@@ -1,8 +1,11 @@
-//! The split of a user shard, as the meta group knows it.
+//! How many user shards there are, and the split of one, as the meta group knows it.
 
 use rkyv::{Archive, Deserialize as RkyvDeserialize, Serialize as RkyvSerialize};
 
-use super::{command::MetaReply, state::MetaState};
+use super::{
+    command::{Field, MetaReply},
+    state::{MetaState, invalid},
+};
 use crate::types::{SlotRanges, USER_SHARDS_MAX};
 
 /// How far a split has come.
@@ -41,6 +44,21 @@ pub(super) struct UserSplits {
 }
 
 impl MetaState {
+    pub(super) fn set_user_shards(&mut self, count: u16) -> MetaReply {
+        if count == 0 || count > USER_SHARDS_MAX {
+            return invalid(
+                Field::UserShards,
+                format!("must be 1 to {USER_SHARDS_MAX}. user_shards=`{count}`"),
+            );
+        }
+        match *self.user_shards.get_or_insert(count) {
+            known if known == count => MetaReply::Done,
+            known => MetaReply::Conflict(format!(
+                "the number of user shards is decided already. user_shards=`{known}`, asked=`{count}`"
+            )),
+        }
+    }
+
     /// Which user shard owns which slots.
     #[must_use]
     pub fn user_ranges(&self) -> SlotRanges {

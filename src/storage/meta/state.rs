@@ -189,21 +189,6 @@ impl MetaState {
         }
     }
 
-    fn set_user_shards(&mut self, count: u16) -> MetaReply {
-        if count == 0 || count > USER_SHARDS_MAX {
-            return invalid(
-                Field::UserShards,
-                format!("must be 1 to {USER_SHARDS_MAX}. user_shards=`{count}`"),
-            );
-        }
-        match *self.user_shards.get_or_insert(count) {
-            known if known == count => MetaReply::Done,
-            known => MetaReply::Conflict(format!(
-                "the number of user shards is decided already. user_shards=`{known}`, asked=`{count}`"
-            )),
-        }
-    }
-
     fn set_track_shards(&mut self, count: u16) -> MetaReply {
         if !(2..=TRACK_SHARDS_MAX).contains(&count) {
             return invalid(
@@ -392,7 +377,7 @@ fn incomplete(info: &GenerationInfo, contents: GenerationContents) -> Option<Str
     None
 }
 
-fn invalid(field: Field, reason: impl Into<String>) -> MetaReply {
+pub(super) fn invalid(field: Field, reason: impl Into<String>) -> MetaReply {
     MetaReply::Invalid { field, reason: reason.into() }
 }
 

@@ -25,6 +25,7 @@ mod asking;
 mod cache;
 mod check;
 mod command;
+mod counted;
 mod digest;
 mod divide;
 mod elsewhere;

@@ -318,21 +318,6 @@ impl UserShard {
         })
     }
 
-    /// How much the shard holds.
-    ///
-    /// # Errors
-    /// Damage, I/O.
-    pub fn figures(&self) -> Result<Figures> {
-        Ok(Figures {
-            applied: self.applied().index,
-            users: self.user_count(),
-            newest_day: self.newest_day(),
-            generations: self.generations()?,
-            statistics: self.statistics_version(),
-            bytes: self.disk_bytes(),
-        })
-    }
-
     /// The first listeners with a vector, but for `skip`, at most `limit` and a page of them, in key order.
     ///
     /// # Errors

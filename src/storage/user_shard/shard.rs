@@ -31,7 +31,7 @@ use super::{
 };
 use crate::storage::entry::{AppliedAt, LogEntry};
 use crate::storage::pinned::PinnedFiles;
-use crate::types::{GenerationId, SLOTS, SpaceName, Timestamp, TrackId, User, UserId};
+use crate::types::{SLOTS, Timestamp, TrackId, User, UserId};
 
 /// A user shard. Cheap to clone; any number of readers beside one writer, none waits for another but for the
 /// writer's brief turns.
@@ -55,7 +55,7 @@ pub(super) struct Inner {
     pub(super) engine: Engine,
     writer: Mutex<Garbage>,
     /// The state after the newest entry; written under `writer`.
-    now: RwLock<(ShardRow, Arc<SplitState>)>,
+    pub(super) now: RwLock<(ShardRow, Arc<SplitState>)>,
     views: SnapshotCache<UserId, UserView>,
     pub(super) days: SnapshotCache<DayKey, DayPlays>,
     views_read: AtomicU64,
@@ -286,14 +286,6 @@ impl UserShard {
         Ok(searches)
     }
 
-    /// How many users there are.
-    #[must_use]
-    pub fn user_count(&self) -> u64 {
-        let inner = self.inner();
-        let (row, split) = &*inner.now.read();
-        row.users.saturating_sub(split.given(self.end).map_or(0, |(users, _)| users))
-    }
-
     /// Whether events wait for a track of this id to be added.
     ///
     /// # Errors
@@ -340,22 +332,6 @@ impl UserShard {
         Ok(apply::load_state(&self.inner().engine, load_id)?.unwrap_or_default())
     }
 
-    /// Spaces and generations there are vectors of: dimension and rows.
-    ///
-    /// # Errors
-    /// Damage, I/O.
-    pub fn generations(&self) -> Result<Vec<(SpaceName, GenerationId, u32, u64)>> {
-        let inner = self.inner();
-        let snapshot = inner.engine.snapshot();
-        let split = SplitState::read(&snapshot)?;
-        let live = vectors::generations(&snapshot)?.into_iter().filter(|(_, _, row)| !row.dropped);
-        let counted = live.map(|(space, id, row)| {
-            let rows = row.rows.saturating_sub(split.given_vectors(self.end, &space, id));
-            (space, GenerationId(id), row.dim, rows)
-        });
-        Ok(counted.collect())
-    }
-
     /// Bytes of the live files, plus memory not yet in files. An estimate: files being replaced are not in it.
     #[must_use]
     pub fn disk_bytes(&self) -> u64 {
@@ -386,12 +362,6 @@ impl UserShard {
 
     pub(super) fn row(&self) -> ShardRow {
         self.inner().now.read().0
-    }
-
-    /// The newest day (since the epoch) with a counted play; which days of counts are kept follows from it.
-    #[must_use]
-    pub fn newest_day(&self) -> Option<i32> {
-        self.row().newest_day
     }
 }
 

@@ -11,7 +11,6 @@ use super::{
     keys,
     rows::{GenerationRow, decode_vector, encode_vector},
     shard::UserShard,
-    split::SplitState,
     value::damaged,
 };
 use crate::types::{Deadline, GenerationId, Slot, SpaceName, UserId};
@@ -191,17 +190,6 @@ impl UserShard {
         Ok(found)
     }
 
-    /// How many users have a vector.
-    ///
-    /// # Errors
-    /// Damage, I/O.
-    pub fn vector_count(&self, space: &SpaceName, generation: GenerationId) -> Result<u64> {
-        let inner = self.inner();
-        let snapshot = inner.engine.snapshot();
-        let rows = row_of(&snapshot, space, generation)?.map_or(0, |row| row.rows);
-        Ok(rows.saturating_sub(SplitState::read(&snapshot)?.given_vectors(self.end, space, generation.0)))
-    }
-
     /// Where the vectors of the last slot that is read end.
     fn vectors_end(&self, prefix: &[u8]) -> Vec<u8> {
         [prefix, &keys::slot(Slot(self.end))[..]].concat()
@@ -254,7 +242,7 @@ impl UserShard {
     }
 }
 
-fn row_of(
+pub(super) fn row_of(
     snapshot: &Snapshot<'_>,
     space: &SpaceName,
     generation: GenerationId,

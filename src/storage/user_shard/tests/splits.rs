@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use arc_swap::ArcSwap;
 
-use super::model::{log, seed, small_memory};
+use super::model::{log, seed};
 use super::*;
 use crate::types::{
     Deadline, GenerationId, SLOTS, Slot, SlotRange, SlotRanges, SpaceName, SplitMix64, slot_of,
@@ -14,55 +14,6 @@ use crate::types::{
 /// Small, so that there are many steps.
 const BATCH_BYTES: usize = 3_000;
 const CHILD: u16 = 1;
-
-/// A shard with the log it applies, as a group has.
-struct Logged {
-    dir: TempDir,
-    shard: Option<UserShard>,
-    log: Vec<Vec<u8>>,
-}
-
-impl Logged {
-    fn new() -> Self {
-        let mut new = Self { dir: tempfile::tempdir().unwrap(), shard: None, log: Vec::new() };
-        new.open();
-        new
-    }
-
-    /// A second replica, which has applied the first `entries` of the log.
-    fn replica(&self, entries: usize) -> Self {
-        let mut new =
-            Self { dir: tempfile::tempdir().unwrap(), shard: None, log: self.log[..entries].to_vec() };
-        new.open();
-        new
-    }
-
-    fn shard(&self) -> &UserShard {
-        self.shard.as_ref().unwrap()
-    }
-
-    /// Opens the files and applies what they lack.
-    fn open(&mut self) {
-        let (shard, applied) = UserShard::open(self.dir.path(), &small_memory()).unwrap();
-        for (index, data) in (1..).zip(&self.log).skip(applied.index as usize) {
-            shard.apply(&[LogEntry { index, term: 1, data }]).unwrap();
-        }
-        self.shard = Some(shard);
-    }
-
-    /// What is in memory only is lost; the log is not.
-    fn crash(&mut self) {
-        self.shard = None;
-        self.open();
-    }
-
-    fn run(&mut self, command: impl Into<UserCommand>) -> UserReply {
-        let data = command.into().encode();
-        self.log.push(data.clone());
-        let entry = LogEntry { index: self.log.len() as u64, term: 1, data: &data };
-        UserReply::decode(&self.shard().apply(&[entry]).unwrap()[0]).unwrap()
-    }
-}
 
 /// Both halves, and what drives the split.
 struct Pair {
