@@ -20,6 +20,8 @@ use crate::types::{SlotRanges, UserId};
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Pause between two looks whether it does.
 const PAUSE: Duration = Duration::from_millis(10);
+/// Pause before a shard is asked once more that is about to hear of the end of a split.
+const AGAIN_PAUSE: Duration = Duration::from_millis(100);
 
 /// The user shards and the groups they apply the logs of.
 pub(super) struct UserReplicas {
@@ -134,10 +136,8 @@ impl UserReplicas {
             token.applied.push((self.groups[*shard].name.clone(), applied.index));
             let reply = match UserReply::decode(&applied.reply)? {
                 UserReply::Refused(reason) => return Err(Error::invalid("batch", reason)),
-                // It is split again, or this node has not heard of the end of it.
                 UserReply::Moved { shard: next } => {
-                    std::thread::sleep(PAUSE);
-                    self.propose_divided((*shard, usize::from(next)), part, end, token)?
+                    self.propose_again((*shard, next.into()), part, &ranges, end, token)?
                 }
                 reply => reply,
             };
@@ -150,6 +150,34 @@ impl UserReplicas {
         })
     }
 
+    /// Proposes a part that was refused once more: it is divided further if another split has taken rows of it; otherwise the
+    /// shard has still to hear that the split is over, and takes it then.
+    fn propose_again(
+        &self,
+        (shard, mut next): (usize, usize),
+        part: &UserCommand,
+        ranges: &SlotRanges,
+        end: Instant,
+        token: &mut WriteToken,
+    ) -> Result<UserReply> {
+        loop {
+            if ranges.range_of(next).is_none() {
+                return self.propose_divided((shard, next), part, end, token);
+            }
+            if Instant::now() >= end {
+                return Err(being_split(shard, next));
+            }
+            std::thread::sleep(AGAIN_PAUSE);
+            let applied = self.groups[shard].propose(part.encode())?;
+            token.applied.push((self.groups[shard].name.clone(), applied.index));
+            match UserReply::decode(&applied.reply)? {
+                UserReply::Refused(reason) => return Err(Error::invalid("batch", reason)),
+                UserReply::Moved { shard: other } => next = other.into(),
+                reply => return Ok(reply),
+            }
+        }
+    }
+
     fn wait_for_owner(&self, (old, new): (usize, usize), end: Instant) -> Result<Arc<SlotRanges>> {
         loop {
             let ranges = self.shards.ranges();
@@ -157,9 +185,7 @@ impl UserReplicas {
                 return Ok(ranges);
             }
             if Instant::now() >= end {
-                return Err(Error::Unavailable(format!(
-                    "a user shard is being split: send it again in a moment. group=`users-{old}`, new=`users-{new}`"
-                )));
+                return Err(being_split(old, new));
             }
             std::thread::sleep(PAUSE);
         }
@@ -177,6 +203,12 @@ impl UserReplicas {
         }
         Ok((sum, token))
     }
+}
+
+fn being_split(old: usize, new: usize) -> Error {
+    Error::Unavailable(format!(
+        "a user shard is being split: send it again in a moment. group=`users-{old}`, new=`users-{new}`"
+    ))
 }
 
 /// Parts with rows as commands.
