@@ -62,4 +62,12 @@ impl pb::cluster_server::Cluster for ClusterService {
         };
         self.0.answer(Lane::Write, deadline, work).await
     }
+
+    async fn split_shard(&self, request: Request<pb::SplitShardRequest>) -> Reply<pb::SplitShardReply> {
+        let deadline = self.0.deadline(request.metadata());
+        let work = |core: &Core| {
+            Ok(core.engine()?.split_shard(&convert::split_request(request.into_inner())?)?.into())
+        };
+        self.0.answer(Lane::Write, deadline, work).await
+    }
 }

@@ -9,6 +9,7 @@ use super::args::OutputArgs;
 use super::cluster_check::check;
 use super::cluster_place::{MoveShardArgs, PlaceArgs};
 use super::cluster_recover::RecoverArgs;
+use super::cluster_split::SplitShardArgs;
 use super::output::{Align, bytes, count, print, print_json, table};
 use crate::api::Client;
 use crate::error::{Error, Result};
@@ -24,6 +25,8 @@ Examples:
   segue cluster transfer-leader tracks-0 --to 3f09
   segue cluster move-shard users-3 --from 3f09 --to 88a1 --dry-run
   segue cluster rebalance
+  segue cluster split-shard users-3 --dry-run
+  segue cluster split-shard users-0 --data ./segue-data
   segue cluster remove-node 3f09
   segue cluster check --json
   segue cluster recover --data ./node3 --plan";
@@ -68,6 +71,8 @@ enum Command {
     Rebalance(PlaceArgs),
     /// Give user shards another node for one that does not answer
     Repair(PlaceArgs),
+    /// Split a user shard in two while it serves; of a database that is alone, too
+    SplitShard(SplitShardArgs),
     /// Have another replica lead a group
     TransferLeader {
         /// meta, tracks-0 (tracks-1, ...), users-0 (users-1, ...) or map
@@ -104,6 +109,11 @@ impl ClusterArgs {
         if let Command::Recover(args) = &self.command {
             return args.run(self.output.json);
         }
+        if let Command::SplitShard(args) = &self.command
+            && let Some(dir) = args.data()
+        {
+            return args.clone().run_offline(dir, self.output.json);
+        }
         let endpoint = self
             .endpoint
             .as_deref()
@@ -121,6 +131,7 @@ impl ClusterArgs {
             Command::MoveShard(args) => args.run(&client, json),
             Command::Rebalance(args) => args.run(&client, Placing::Rebalance, json),
             Command::Repair(args) => args.run(&client, Placing::Repair, json),
+            Command::SplitShard(args) => args.run(&client, json),
             Command::TransferLeader { group, to, dry_run } => {
                 let report = client.cluster_status()?;
                 let node = find_node(&report, &to)?;

@@ -16,6 +16,7 @@ mod cluster;
 mod cluster_check;
 mod cluster_place;
 mod cluster_recover;
+mod cluster_split;
 mod contents;
 mod demo;
 pub mod estimate;

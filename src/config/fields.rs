@@ -211,8 +211,8 @@ pub const FIELDS: &[Field] = &[
         0,
         crate::types::USER_SHARDS_MAX as u64,
         "User shards of a new database, each with a log and a store of its own: writes about listeners go on in several at \
-         the same time. It stays what it is; 0 = one, or what the database has. Another number than it has is refused. \
-         Lists do not depend on it. Each takes two threads; more than eight take more memory than one, up to 10 MiB each.",
+         the same time. 0 = one, or what the database has. Another number than it was made with is refused; more are made by \
+         `segue cluster split-shard`. Lists do not depend on it. Each takes two threads; more than eight take more memory than one, up to 10 MiB each.",
     ),
     whole(
         "storage.user_cache_bytes",

@@ -212,7 +212,7 @@ impl Inner {
 
     fn user_shard(&self, group: GroupId) -> Option<Arc<UserShard>> {
         let place = self.users.groups.iter().position(|known| known.id() == group)?;
-        self.users.shards.at(place)
+        self.users.shards.any_at(place)
     }
 
     /// The map counts its own changes.

@@ -5,6 +5,7 @@
 //! applied before the list was begun is a lower bound of everything it read, so a read point at or below it says that
 //! nothing acknowledged before the call is missing. Otherwise the list is made again.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,7 @@ use super::engine::Inner;
 use super::group::{Group, read_points, refused};
 use crate::error::{Error, Result};
 use crate::pipeline::request::{RecommendRequest, Recommendation};
+use crate::types::SlotRanges;
 
 /// How long a read waits for the leaders: an election, and some.
 const READ_TIMEOUT: Duration = Duration::from_secs(5);
@@ -40,6 +42,8 @@ impl Ahead {
 /// Read points that were asked for, and where this node stood just after.
 struct Points<'a> {
     begun: Instant,
+    /// Whose listeners are where, when they were asked for.
+    ranges: Arc<SlotRanges>,
     asked: Vec<(&'a Group, u64, Result<Pending<ReadPoint>>)>,
 }
 
@@ -70,10 +74,19 @@ impl Inner {
     /// # Errors
     /// `Timeout` and `Unavailable` when a leader is not found in time.
     pub(super) fn catch_up(&self) -> Result<()> {
-        if self.peers.is_some() {
-            self.ahead.note(self.ask_points().reached()?);
+        if self.peers.is_none() {
+            return Ok(());
         }
-        Ok(())
+        loop {
+            let points = self.ask_points();
+            let ranges = Arc::clone(&points.ranges);
+            let were_reached = points.reached()?;
+            // Otherwise a new shard has taken slots over, and no read point of it was taken.
+            if self.are_ranges(&ranges) {
+                self.ahead.note(were_reached);
+                return Ok(());
+            }
+        }
     }
 
     /// [`Inner::catch_up`] of one user shard, for an answer about nothing else.
@@ -96,20 +109,32 @@ impl Inner {
         request.validate(&self.settings.limits)?;
         self.complete(&mut request);
         let points = self.ask_points();
+        let ranges = Arc::clone(&points.ranges);
         let made = self.make_list(&request);
-        let was_new_enough = points.reached()?;
+        let mut was_new_enough = points.reached()?;
+        if !self.are_ranges(&ranges) {
+            was_new_enough = false;
+            self.catch_up()?;
+        }
         self.ahead.note(was_new_enough);
         let (list, recipes) = if was_new_enough { made? } else { self.make_list(&request)? };
         self.note_served(&recipes, &request, &list);
         Ok(list)
     }
 
+    /// Whether listeners are still where they were.
+    fn are_ranges(&self, before: &Arc<SlotRanges>) -> bool {
+        Arc::ptr_eq(before, &self.users.shards.ranges())
+    }
+
     fn ask_points(&self) -> Points<'_> {
+        let ranges = self.users.shards.ranges();
+        let owners = self.users.owners().into_iter().filter(|group| group.is_here());
         let groups: Vec<&Group> =
-            [&self.meta.group].into_iter().chain(self.tracks.groups()).chain(self.users.here()).collect();
+            [&self.meta.group].into_iter().chain(self.tracks.groups()).chain(owners).collect();
         let begun = Instant::now();
         let asked = read_points(groups).into_iter();
-        Points { begun, asked: asked.map(|(group, point)| (group, group.applied(), point)).collect() }
+        Points { begun, ranges, asked: asked.map(|(group, point)| (group, group.applied(), point)).collect() }
     }
 }
 

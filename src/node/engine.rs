@@ -17,6 +17,7 @@ use super::peers::{Membership, Peers};
 use super::placing::{Placing, PlacingReport};
 use super::report::{ClusterReport, NodeState};
 use super::shadow::Shadows;
+use super::split_plan::{SplitReport, SplitRequest};
 use super::stage::Stage;
 use super::statistics::StatisticsTurn;
 use super::tally::Tallies;
@@ -157,8 +158,9 @@ impl Segue {
         let inner = Arc::new(inner);
         if let Some(peers) = &inner.peers {
             peers.serve_calls(Arc::downgrade(&inner));
-            *inner.tenders.lock() = Some(Tenders::start(&Arc::downgrade(&inner))?);
         }
+        let in_cluster = inner.peers.is_some();
+        *inner.tenders.lock() = Some(Tenders::start(&Arc::downgrade(&inner), in_cluster)?);
         inner.shadows.start(Arc::downgrade(&inner))?;
         *inner.worker.lock() = Some(Worker::start(Arc::downgrade(&inner))?);
         Ok((Self(Arc::new(Handle(inner))), report))
@@ -594,6 +596,16 @@ impl Segue {
         self.serving()?.place_shards(what, dry_run)
     }
 
+    /// Splits a user shard in two, or says what would be; it goes on in the background, and after a restart. Asked again while it
+    /// runs, says how far it is; asked again for a split that is done, and named by its slot, says that.
+    ///
+    /// # Errors
+    /// `NotFound` for a shard that there is not; `Conflict` for a range of one slot, a slot outside the range, while another
+    /// split runs, when there are as many shards as there may be, or the groups concerned have no majority.
+    pub fn split_shard(&self, request: &SplitRequest) -> Result<SplitReport> {
+        self.current()?.split_shard(request)
+    }
+
     /// Has a group's leader hand over to its replica on a node.
     ///
     /// # Errors
@@ -664,7 +676,7 @@ impl Segue {
         let inner = self.serving()?;
         inner.meta.group.ready()?;
         inner.tracks.groups().try_for_each(Group::ready)?;
-        inner.users.here().try_for_each(Group::ready)
+        inner.users.owners().into_iter().filter(|group| group.is_here()).try_for_each(Group::ready)
     }
 
     /// Seals what is in memory and merges what should be merged, now: afterwards a restart replays next to nothing.

@@ -207,6 +207,10 @@ fn kind_of(question: &UserQuestion) -> Kind {
         | UserQuestion::Sample { .. }
         | UserQuestion::Similar { .. }
         | UserQuestion::Trends { .. } => Kind::Page,
+        UserQuestion::Within { question, .. } => match UserQuestion::decode(question) {
+            Ok(UserQuestion::Within { .. }) | Err(_) => Kind::Page,
+            Ok(question) => kind_of(&question),
+        },
         UserQuestion::User(_)
         | UserQuestion::Known(_)
         | UserQuestion::View(_)

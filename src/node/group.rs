@@ -34,8 +34,8 @@ impl Group {
     }
 
     /// Names a group of which no replica serves here.
-    pub fn elsewhere(name: impl Into<String>, id: GroupId, cluster: Arc<Cluster>) -> Self {
-        Self { name: name.into(), id, replica: Arc::default(), cluster: Some(cluster) }
+    pub fn elsewhere(name: impl Into<String>, id: GroupId, cluster: Option<Arc<Cluster>>) -> Self {
+        Self { name: name.into(), id, replica: Arc::default(), cluster }
     }
 
     /// From now on this replica serves here, or none does.

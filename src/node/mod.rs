@@ -36,6 +36,10 @@ mod replica;
 mod replica_tests;
 mod report;
 mod shadow;
+mod split;
+mod split_plan;
+#[cfg(test)]
+mod split_tests;
 mod stage;
 mod statistics;
 mod tally;
@@ -62,4 +66,5 @@ pub use placing::{Placing, PlacingReport, ShardMove};
 pub use recovery::{GroupOutlook, RecoveryReport, recover};
 pub use report::{ClusterReport, NodeReport, NodeState, ReplicaReport};
 pub use segue_cluster::TlsFiles;
+pub use split_plan::{SplitReport, SplitRequest, SplitState};
 pub use verify::{DirectoryReport, verify};

@@ -104,7 +104,8 @@ pub(super) fn open(dir: &Path, settings: Settings, membership: Membership) -> Re
     let replicas = tracks.open_rest()?;
     report.repairs.append(&mut tracks.repairs);
     let (tracks, OpenedUsers { replicas: users, places, far }) = (replicas, users.open_rest()?);
-    for group in tracks.groups().chain(users.here()) {
+    // A user shard that is being made serves nobody yet, and is not waited for.
+    for group in tracks.groups().chain(users.owners().into_iter().filter(|group| group.is_here())) {
         wait_until_replayed(group, peers.is_some())?;
     }
     if let Some(far) = &far {

@@ -1,8 +1,8 @@
 //! How many user shards a database has, and opening those that are here.
 //!
-//! The number is decided when a database is created, by an entry of the meta group, before the first user shard is made; it
-//! is never another afterwards. A directory from before there was such an entry has one. A node that joins learns the
-//! number from the meta group, which it therefore joins first; which of the shards it holds, from the cluster's map.
+//! The number is decided when a database is created, by an entry of the meta group, before the first user shard is made;
+//! splits make it larger. A directory from before there was such an entry has one. A node that joins learns the
+//! numbers from the meta group, which it therefore joins first; which of the shards it holds, from the cluster's map.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -18,7 +18,7 @@ use super::tend::Place;
 use super::users::UserReplicas;
 use crate::config::Settings;
 use crate::error::{Error, Result};
-use crate::storage::meta::{MetaCommand, MetaReply, MetaStore};
+use crate::storage::meta::{MetaCommand, MetaReply, MetaStore, SplitPhase};
 use crate::storage::user_shard::{UserShard, UserShardOptions};
 use crate::types::USER_SHARDS_MAX;
 
@@ -109,10 +109,11 @@ impl OpeningUsers<'_> {
             self.check_asked(count)?;
         }
         let mut shards = self.stored.clone();
-        if founds {
-            shards.extend(0..known.unwrap_or(0));
+        let numbers = self.meta.state().user_shard_numbers();
+        if founds && known.is_some() {
+            shards.extend(&numbers);
         }
-        let all = known.map_or(self.stored.len(), usize::from);
+        let all = known.map_or(self.stored.len(), |_| numbers.len());
         shards.into_iter().try_for_each(|shard| self.open(shard, all))
     }
 
@@ -126,48 +127,69 @@ impl OpeningUsers<'_> {
             // Known only once the cluster has let the node in: a voter that went away now would be missed.
             tracing::warn!(%error, "the node joins with the cluster's number of user shards");
         }
-        if let Some(shard) = self.opened.keys().find(|shard| **shard >= count) {
+        let state = self.meta.state();
+        let numbers = state.user_shard_numbers();
+        if let Some(shard) = self.opened.keys().find(|shard| !numbers.contains(shard)) {
             return Err(Error::Corrupt(format!(
-                "the directory has more user shards than its database. found=`users-{shard}`, user_shards=`{count}`"
+                "the directory has a user shard that its database does not have. found=`users-{shard}`, user_shards=`{}`",
+                numbers.len()
             )));
         }
         let Some(peers) = self.groups.peers else {
-            (0..count).try_for_each(|shard| self.open(shard, count.into()))?;
-            let replica =
-                |(shard, (handle, users))| (Group::new(format!("users-{shard}"), handle, None), users);
-            let replicas = UserReplicas::new(self.opened.into_iter().map(replica).collect());
+            numbers.iter().try_for_each(|shard| self.open(*shard, numbers.len()))?;
+            let mut replicas = Vec::new();
+            for shard in 0..USER_SHARDS_MAX {
+                let name = format!("users-{shard}");
+                replicas.push(match self.opened.remove(&shard) {
+                    Some((handle, users)) => (Group::new(name, handle, None), Some(users)),
+                    None => (Group::elsewhere(name, group_id(shard.into()), None), None),
+                });
+            }
+            let replicas = UserReplicas::new(replicas, self.meta.user_ranges(), None);
             return Ok(OpenedUsers { replicas, places: Vec::new(), far: None });
         };
         let cluster = peers.cluster()?;
-        for shard in 0..count {
+        // One that is being founded is its founder's to make.
+        let is_founded = |shard: u16| {
+            let split = state.user_split().filter(|split| split.child == shard);
+            split.is_none_or(|split| split.phase != SplitPhase::Founding)
+        };
+        for shard in numbers.iter().copied().filter(|shard| is_founded(*shard)) {
             let is_known = self.opened.contains_key(&shard);
             if !is_known && cluster.is_wanted_here(group_id(shard.into())) {
                 // What an earlier replica has left.
                 remove_shard(self.dir, shard.into())?;
-                self.open(shard, count.into())?;
+                self.open(shard, numbers.len())?;
             }
         }
+        let ranges = state.user_ranges();
         let (mut replicas, mut places) = (Vec::new(), Vec::new());
-        for shard in 0..count {
+        for shard in 0..USER_SHARDS_MAX {
             let (name, id) = (format!("users-{shard}"), group_id(shard.into()));
             match self.opened.remove(&shard) {
                 Some((handle, users)) if is_kept(cluster, id) => {
-                    let group = Group::new(name, handle.clone(), Some(Arc::clone(cluster)));
-                    replicas.push((group, Some(users.clone())));
-                    places.push(Place::Serving(handle, users));
+                    if ranges.range_of(shard.into()).is_some() {
+                        let group = Group::new(name, handle.clone(), Some(Arc::clone(cluster)));
+                        replicas.push((group, Some(users.clone())));
+                        places.push(Place::Serving(handle, users));
+                    } else {
+                        // It is being made: nobody waits for it.
+                        replicas.push((Group::elsewhere(name, id, Some(Arc::clone(cluster))), None));
+                        places.push(Place::coming(handle, users));
+                    }
                 }
                 left => {
                     if left.is_some() {
                         cluster.give_up(id);
                     }
-                    replicas.push((Group::elsewhere(name, id, Arc::clone(cluster)), None));
+                    replicas.push((Group::elsewhere(name, id, Some(Arc::clone(cluster))), None));
                     let left = left.map(|(handle, users)| Place::Leaving(handle, users));
                     places.push(left.unwrap_or(Place::Absent));
                 }
             }
         }
-        let far = Arc::new(Far::new(Arc::clone(cluster), count.into()));
-        let replicas = UserReplicas::placed(replicas, far.clone());
+        let far = Arc::new(Far::new(Arc::clone(cluster), USER_SHARDS_MAX.into()));
+        let replicas = UserReplicas::new(replicas, self.meta.user_ranges(), Some(far.clone()));
         Ok(OpenedUsers { replicas, places, far: Some(far) })
     }
 

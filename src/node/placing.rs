@@ -64,6 +64,15 @@ impl Inner {
     /// Places user shards elsewhere, or says what would be. Asked again it changes nothing more.
     pub(super) fn place_shards(&self, what: &Placing, dry_run: bool) -> Result<PlacingReport> {
         let cluster = self.others()?.cluster()?;
+        // A dead node is replaced all the same: nothing else would give a split its members back.
+        if let Some(split) = self.meta.shard.state().user_split()
+            && *what != Placing::Repair
+        {
+            return Err(Error::Conflict(format!(
+                "a user shard is being split: wait until that has ended; nothing was done. group=`users-{}`, new=`users-{}`",
+                split.parent, split.child
+            )));
+        }
         let status = self.led_status(cluster);
         let silent: BTreeSet<StoreId> =
             status.nodes.iter().filter(|node| node.groups.is_err()).map(|node| node.store).collect();
@@ -95,13 +104,12 @@ impl Inner {
             }
         };
         self.check_movable(&status, &changes)?;
-        let bytes = self.bytes_by_shard()?;
         let mut report = PlacingReport { applied: !dry_run, moves: Vec::new(), notes };
         for change in &changes {
             let has_it = |store: &&StoreId| holds(&status, **store, change.group);
             let copies = change.to.iter().filter(|store| !has_it(store)).count() as u64;
             let of_group = self.users.groups.iter().position(|group| group.id() == change.group);
-            let size = of_group.and_then(|place| bytes.get(place)).copied().unwrap_or(0);
+            let size = of_group.map_or(0, |place| self.bytes_of_shard(place));
             report.moves.push(ShardMove {
                 group: group_name(change.group),
                 from: change.from.iter().flatten().map(ToString::to_string).collect(),
@@ -121,7 +129,7 @@ impl Inner {
         loop {
             let status = cluster.status();
             let is_led = |group: &Group| status.leader_of(group.id()).is_some();
-            if self.users.groups.iter().all(is_led) || start.elapsed() >= ELECTION {
+            if self.users.owners().into_iter().all(is_led) || start.elapsed() >= ELECTION {
                 return status;
             }
             std::thread::sleep(PAUSE);
@@ -135,7 +143,7 @@ impl Inner {
         group: &str,
         (from, to): (&str, &str),
     ) -> Result<Option<PlacementChange>> {
-        let found = self.users.groups.iter().find(|known| known.name == group);
+        let found = self.users.owners().into_iter().find(|known| known.name == group);
         let id = found.ok_or_else(|| Error::not_found("user shard", group))?.id();
         let (from, to) = (parse_node(from)?, parse_node(to)?);
         let node = |store: StoreId| {
@@ -187,7 +195,7 @@ impl Inner {
         Ok(())
     }
 
-    /// All user shards. Each owns as many slots as the others, to one, and counts as much.
+    /// All user shards. Each counts as much as the others, however many slots it owns.
     fn group_places(&self, status: &ClusterStatus) -> Result<Vec<GroupPlace>> {
         let place = |id: GroupId| {
             let voters = voters(status, id);
@@ -199,18 +207,16 @@ impl Inner {
             }
             Ok(GroupPlace { group: id, bytes: 1, voters })
         };
-        self.users.groups.iter().map(|group| place(group.id())).collect()
+        self.users.owners().into_iter().map(|group| place(group.id())).collect()
     }
 
-    /// Bytes of every user shard; of one elsewhere as of a moment ago.
-    pub(super) fn bytes_by_shard(&self) -> Result<Vec<u64>> {
-        let shards = &self.users.shards;
-        let far = |place| self.far.as_ref().and_then(|far| far.last_figures(place));
-        let bytes = |place| match shards.at(place) {
+    /// Bytes of a user shard; of one elsewhere as of a moment ago.
+    pub(super) fn bytes_of_shard(&self, place: usize) -> u64 {
+        let far = || self.far.as_ref().and_then(|far| far.last_figures(place));
+        match self.users.shards.any_at(place) {
             Some(shard) => shard.disk_bytes(),
-            None => far(place).map_or(0, |figures| figures.bytes),
-        };
-        Ok((0..shards.count()).map(bytes).collect())
+            None => far().map_or(0, |figures| figures.bytes),
+        }
     }
 }
 
@@ -240,7 +246,7 @@ fn repairs(
 }
 
 /// The stores of a group's voters, as its leader of the newest term or, without one, whoever has most of it says.
-fn voters(status: &ClusterStatus, group: GroupId) -> BTreeSet<StoreId> {
+pub(super) fn voters(status: &ClusterStatus, group: GroupId) -> BTreeSet<StoreId> {
     let seen = status.nodes.iter().filter_map(|node| node.groups.as_ref().ok()).flatten();
     let of_group = seen.filter(|it| it.group == group);
     let best = of_group.max_by_key(|it| (it.role == Role::Leader, it.term, it.applied));

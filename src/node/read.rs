@@ -77,7 +77,7 @@ impl Inner {
                     )));
                 }
                 // A shard elsewhere is asked for what is newest when it is asked.
-                None if self.users.groups.iter().any(|known| known.name == *group) => {}
+                None if self.is_user_shard(group) => {}
                 None => {
                     return Err(Error::invalid(
                         "min_token",
@@ -87,6 +87,11 @@ impl Inner {
             }
         }
         Ok(())
+    }
+
+    fn is_user_shard(&self, group: &str) -> bool {
+        let numbers = self.meta.shard.state().user_shard_numbers();
+        numbers.into_iter().any(|number| self.users.groups[usize::from(number)].name == *group)
     }
 
     pub(super) fn recommend(&self, mut request: RecommendRequest) -> Result<Recommendation> {

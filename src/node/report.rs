@@ -140,7 +140,8 @@ impl Inner {
 
     pub(super) fn transfer_leader(&self, group: &str, node: &str) -> Result<()> {
         let cluster = self.others()?.cluster()?;
-        let users = (USERS..).take(self.users.groups.len());
+        let users =
+            self.meta.shard.state().user_shard_numbers().into_iter().map(|shard| USERS + u64::from(shard));
         let tracks = (TRACKS..).take(self.tracks.count());
         let known = [META].into_iter().chain(tracks).chain(users).map(GroupId).chain([MAP_GROUP]);
         let found = known.into_iter().find(|id| group_name(*id) == group);

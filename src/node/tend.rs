@@ -23,12 +23,15 @@ use super::open::USERS;
 use super::open_users::{open_shard, remove_shard};
 use super::peers::start_error;
 use crate::error::{Error, Result};
+use crate::storage::meta::SplitPhase;
 use crate::storage::user_shard::UserShard;
 
 /// Pause between two looks.
 const PERIOD: Duration = Duration::from_millis(200);
 /// Pause between two looks at shards elsewhere.
 const FAR_PERIOD: Duration = Duration::from_millis(500);
+/// Pause between two looks at a split.
+const SPLIT_PERIOD: Duration = Duration::from_millis(100);
 
 /// What this node has to do with one user shard.
 pub(super) enum Place {
@@ -45,6 +48,13 @@ pub(super) enum Place {
     Leaving(GroupHandle, UserShard),
 }
 
+impl Place {
+    /// A replica that has just been made or opened, and has still to catch up.
+    pub(super) fn coming(replica: GroupHandle, shard: UserShard) -> Self {
+        Self::Coming { replica, shard, point: None, since: Instant::now() }
+    }
+}
+
 /// The threads that look after shards here and elsewhere.
 pub(super) struct Tenders {
     stop: Vec<Sender<()>>,
@@ -53,10 +63,13 @@ pub(super) struct Tenders {
 
 impl Tenders {
     /// Starts them; they end by themselves when the node is gone.
-    pub(super) fn start(node: &Weak<Inner>) -> Result<Self> {
+    pub(super) fn start(node: &Weak<Inner>, in_cluster: bool) -> Result<Self> {
         let mut tenders = Self { stop: Vec::new(), threads: Vec::new() };
-        tenders.spawn("segue-shards", PERIOD, node, Inner::tend)?;
-        tenders.spawn("segue-far", FAR_PERIOD, node, Inner::look_far)?;
+        tenders.spawn("segue-split", SPLIT_PERIOD, node, Inner::go_on_with_split)?;
+        if in_cluster {
+            tenders.spawn("segue-shards", PERIOD, node, Inner::tend)?;
+            tenders.spawn("segue-far", FAR_PERIOD, node, Inner::look_far)?;
+        }
         Ok(tenders)
     }
 
@@ -121,10 +134,16 @@ impl Inner {
     fn tend(&self) -> Result<()> {
         let Some(peers) = &self.peers else { return Ok(()) };
         let cluster = peers.cluster()?;
+        let state = self.meta.shard.state();
+        let mut numbers = state.user_shard_numbers();
+        let founding = state.user_split().filter(|split| split.phase == SplitPhase::Founding);
+        // Its founder makes it, and nobody else.
+        numbers.retain(|number| founding.is_none_or(|split| split.child != *number));
         let mut places = self.places.lock();
-        for (number, place) in places.iter_mut().enumerate() {
+        for (number, place) in (0..).zip(places.iter_mut()) {
             let now = std::mem::replace(place, Place::Absent);
-            *place = self.step(cluster, number, now);
+            let is_there = numbers.contains(&number) || !matches!(now, Place::Absent);
+            *place = if is_there { self.step(cluster, number.into(), now) } else { now };
         }
         Ok(())
     }
@@ -162,7 +181,7 @@ impl Inner {
             // It has been placed here again before it was gone.
             Place::Leaving(replica, shard) if is_wanted => {
                 cluster.keep(id);
-                Place::Coming { replica, shard, point: None, since: Instant::now() }
+                Place::coming(replica, shard)
             }
             Place::Leaving(replica, shard) if !cluster.has_left(id, replica.status().peer) => {
                 Place::Leaving(replica, shard)
@@ -186,13 +205,13 @@ impl Inner {
         let Some(node) = &*guard else { return Ok(Place::Absent) };
         // What an earlier replica has left.
         remove_shard(&self.dir, number)?;
-        let opened = open_shard(&self.dir, &self.settings, self.users.groups.len(), number, true)?;
+        let opened = open_shard(&self.dir, &self.settings, self.users.shards.count(), number, true)?;
         cluster.keep(id);
         let replica = cluster
             .add_group(node, id, Box::new(opened.machine))
             .map_err(|error| start_error(error.into()))?;
         info!(shard = number, "a user shard is placed here");
-        Ok(Place::Coming { replica, shard: opened.shard, point: None, since: Instant::now() })
+        Ok(Place::coming(replica, opened.shard))
     }
 
     /// Lets a replica serve once it has everything that was acknowledged when it was asked.

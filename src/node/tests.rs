@@ -205,7 +205,8 @@ fn a_load_that_only_some_shards_have_taken_goes_on_and_loses_nothing() {
     let early = engine.finish_load("users", LoadKind::Users, &|_| {});
     assert_eq!(early.unwrap_err().kind(), ErrorKind::Conflict, "rows of the others are missing");
     // Other batches than before: one ends within what the shard has, one begins within it.
-    let taken = || node.users.shards.load_states("users").unwrap().into_iter().map(|state| state.rows_done);
+    let taken =
+        || node.users.shards.load_states("users").unwrap().into_iter().map(|(_, state)| state.rows_done);
     for (rows, expected) in [(0..60, [60, 100, 60]), (60..150, [150; 3]), (150..160, [160; 3])] {
         let end = rows.end;
         assert_eq!(engine.load_users("users", rows.start, users(rows)).unwrap().rows_done, end);
@@ -236,7 +237,7 @@ fn a_directory_that_was_stopped_before_its_user_shards_were_made_makes_the_rest(
     settings.storage.user_shards = 2;
     assert_eq!(Segue::open(other.path(), settings).err().unwrap().kind(), ErrorKind::Conflict);
     let (engine, _) = open(other.path());
-    assert_eq!(engine.inner().users.groups.len(), 4);
+    assert_eq!(engine.inner().users.shards.count(), 4);
     drop(engine);
     assert_eq!(std::fs::read_dir(other.path()).unwrap().count(), whole);
 }

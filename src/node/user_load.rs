@@ -2,6 +2,7 @@
 //! how far the file has come in it, in the same write as its rows: what one shard has taken is not given to it again.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::catalog::user_error;
 use super::engine::{Inner, LoadProgress};
@@ -9,7 +10,7 @@ use super::listeners::completed;
 use super::load::{ENTRY_ROWS, unseen};
 use crate::error::{Error, Result};
 use crate::storage::user_shard::{EventTrack, LoadStep, PlayBatch, PlayRow, UserCommand, UserOp, UserReply};
-use crate::types::{Play, ShardId, TrackId, TrackOrdinal, TrackRef, User, UserId};
+use crate::types::{Play, ShardId, SlotRanges, TrackId, TrackOrdinal, TrackRef, User, UserId, slot_of};
 
 /// A load under way, as one call sees it.
 pub(super) struct UserLoad<'a> {
@@ -18,7 +19,9 @@ pub(super) struct UserLoad<'a> {
     /// Row of the file that comes next.
     next_row: u64,
     /// Rows of the file that need not be given to each shard.
-    rows_done: Vec<u64>,
+    rows_done: BTreeMap<usize, u64>,
+    /// The shards those are.
+    ranges: Arc<SlotRanges>,
 }
 
 impl UserLoad<'_> {
@@ -34,19 +37,24 @@ impl UserLoad<'_> {
         op: impl Fn(Vec<T>) -> UserOp,
     ) -> Result<u64> {
         let users = &self.node.users;
+        if !Arc::ptr_eq(&self.ranges, &users.shards.ranges()) {
+            // A shard was split: the new one has what that had.
+            *self = self.node.user_load(self.load_id, self.next_row)?;
+        }
         let (first_row, end) = (self.next_row, self.next_row + rows.len() as u64);
-        let mut parts: Vec<Vec<T>> = self.rows_done.iter().map(|_| Vec::new()).collect();
+        let mut parts: BTreeMap<usize, Vec<T>> =
+            self.rows_done.keys().map(|shard| (*shard, Vec::new())).collect();
         for (row, at) in rows.into_iter().zip(first_row..) {
-            let shard = users.shards.place_of(user_of(&row));
-            if at >= self.rows_done[shard] {
-                parts[shard].push(row);
+            let shard = self.ranges.shard_of(slot_of(user_of(&row).as_str()));
+            if at >= self.rows_done[&shard] {
+                parts.entry(shard).or_default().push(row);
             }
         }
-        let lacking = parts.into_iter().enumerate().filter(|(shard, _)| self.rows_done[*shard] < end);
+        let lacking = parts.into_iter().filter(|(shard, _)| self.rows_done[shard] < end);
         let commands = lacking.map(|(shard, rows)| {
             let load = Some(LoadStep {
                 load_id: self.load_id.to_owned(),
-                first_row: first_row.max(self.rows_done[shard]),
+                first_row: first_row.max(self.rows_done[&shard]),
                 rows_done: end,
                 finished: false,
             });
@@ -64,7 +72,7 @@ impl UserLoad<'_> {
                 )));
             }
         }
-        self.rows_done.iter_mut().for_each(|done| *done = end.max(*done));
+        self.rows_done.values_mut().for_each(|done| *done = end.max(*done));
         self.next_row = end;
         Ok(end)
     }
@@ -74,7 +82,7 @@ impl Inner {
     /// Where a load stands in the user shards: what all of them have.
     pub(super) fn user_load_progress(&self, load_id: &str) -> Result<LoadProgress> {
         let mut progress = LoadProgress { rows_done: u64::MAX, finished: true };
-        for state in self.users.shards.load_states(load_id).map_err(user_error)? {
+        for (_, state) in self.users.shards.load_states(load_id).map_err(user_error)? {
             progress.rows_done = progress.rows_done.min(state.rows_done);
             progress.finished &= state.finished;
         }
@@ -83,9 +91,14 @@ impl Inner {
 
     /// Goes on with a load at a row of its file.
     pub(super) fn user_load<'a>(&'a self, load_id: &'a str, next_row: u64) -> Result<UserLoad<'a>> {
-        let states = self.users.shards.load_states(load_id).map_err(user_error)?;
-        let rows_done = states.into_iter().map(|state| state.rows_done).collect();
-        Ok(UserLoad { node: self, load_id, next_row, rows_done })
+        loop {
+            let ranges = self.users.shards.ranges();
+            let states = self.users.shards.load_states(load_id).map_err(user_error)?;
+            let rows_done = states.into_iter().map(|(shard, state)| (shard, state.rows_done)).collect();
+            if Arc::ptr_eq(&ranges, &self.users.shards.ranges()) {
+                return Ok(UserLoad { node: self, load_id, next_row, rows_done, ranges });
+            }
+        }
     }
 
     /// Ends a load in every shard in which it has not ended.
@@ -95,7 +108,7 @@ impl Inner {
     pub(super) fn finish_user_load(&self, load_id: &str, rows_done: u64) -> Result<()> {
         let mut parts = Vec::new();
         let states = self.users.shards.load_states(load_id).map_err(user_error)?;
-        for (shard, state) in states.into_iter().enumerate() {
+        for (shard, state) in states {
             if state.rows_done > rows_done {
                 return Err(Error::Conflict(format!(
                     "some rows are in a part of the user shards only: send them again, then end the load. first_row=`{rows_done}`, rows_done=`{}`",

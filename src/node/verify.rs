@@ -24,10 +24,10 @@ use super::stage::Stage;
 use crate::error::{Error, Result};
 use crate::pipeline::statistics::Statistics;
 use crate::storage::error::describe;
-use crate::storage::meta::{self, MetaStore};
+use crate::storage::meta::{self, MetaState, MetaStore, UserSplit};
 use crate::storage::track_shard::{Opening, TrackStateMachine, TrackView};
 use crate::storage::user_shard::{UserShard, UserShardOptions};
-use crate::types::{ShardId, Slot, TRACK_SHARDS_MAX, TrackRef, USER_SHARDS_MAX, shard_of_slot};
+use crate::types::{ShardId, Slot, TRACK_SHARDS_MAX, TrackRef, USER_SHARDS_MAX};
 
 /// Memory for the user store while it is rehearsed.
 const CACHE_BYTES: usize = 16 << 20;
@@ -99,8 +99,8 @@ pub fn verify(dir: &Path, progress: &mut dyn FnMut(VerifyProgress)) -> Result<Di
         }
     }
     // What is missing must come whole from the log.
-    let count = machines.meta.as_ref().map_or(0, |(_, store)| store.state().user_shards().unwrap_or(1));
-    for shard in 0..count {
+    let numbers = machines.meta.as_ref().map(|(_, store)| store.state().user_shard_numbers());
+    for shard in numbers.unwrap_or_default() {
         parts.users.entry(shard).or_insert_with(|| dir.join(format!("users-{shard}")));
     }
     for (&shard, folder) in &parts.users {
@@ -299,14 +299,12 @@ impl DirectoryReport {
             Some(view) => track.ordinal.0 < view.ordinals(),
             None => views.is_empty() || track_shards.is_none_or(|count| track.shard.0 < count),
         };
-        let count = state.as_ref().map(|state| state.user_shards().unwrap_or(1));
-        if let Some(count) = count {
-            self.user_folders(parts, count);
+        if let Some(state) = &state {
+            self.user_folders(parts, &state.user_shard_numbers());
         }
         for (number, (_, users)) in &machines.users {
             let folder = &parts.users[number];
-            let is_own =
-                |slot: Slot| count.is_none_or(|count| shard_of_slot(slot, count) == usize::from(*number));
+            let is_own = |slot: Slot| state.as_ref().is_none_or(|state| may_be_in(state, *number, slot));
             match users.check_rows(&exists, &is_own) {
                 Ok(problems) => problems.into_iter().for_each(|what| self.add(folder, what)),
                 Err(error) => self.add(folder, describe(&error)),
@@ -339,21 +337,32 @@ impl DirectoryReport {
     }
 
     /// The user shards there are against how many the database has.
-    fn user_folders(&mut self, parts: &Parts, count: u16) {
+    fn user_folders(&mut self, parts: &Parts, numbers: &[u16]) {
+        let count = numbers.len();
         for (number, folder) in &parts.users {
-            if *number >= count && folder.exists() {
+            if !numbers.contains(number) && folder.exists() {
                 self.add(folder, format!("is no part of the database. user_shards=`{count}`"));
             }
         }
         // One that was stopped in the middle of its first start has none, or some.
         let is_missing = |number: &u16| parts.users.get(number).is_none_or(|folder| !folder.exists());
-        let missing = (0..count).filter(is_missing).count();
+        let missing = numbers.iter().filter(|number| is_missing(*number)).count();
         if missing > 0 {
             self.notes.push(format!(
                 "user shards are missing: they are on other nodes of the cluster, or the next start makes them from the log. missing=`{missing}`, user_shards=`{count}`"
             ));
         }
     }
+}
+
+/// Whether rows of a slot may be in a user shard: in the one that owns it, and in both of a split that runs.
+fn may_be_in(state: &MetaState, number: u16, slot: Slot) -> bool {
+    let owner = state.user_ranges().shard_of(slot);
+    let both = |split: UserSplit| {
+        let halves = [usize::from(split.parent), usize::from(split.child)];
+        halves.contains(&owner) && halves.contains(&number.into())
+    };
+    owner == usize::from(number) || state.user_split().is_some_and(both)
 }
 
 fn has_manifest(folder: &Path) -> bool {

@@ -60,12 +60,13 @@ impl Inner {
             return Ok(WriteToken::default());
         }
         let waiting = self.users.shards.waiting_for(&known).map_err(user_error)?;
-        let part = |waits: Vec<bool>| {
+        let part = |(shard, waits): (usize, Vec<bool>)| {
             let tracks = known.iter().cloned().zip(places.iter().copied()).zip(waits);
-            tracks.filter(|(_, waits)| *waits).map(|(track, _)| track).collect()
+            let tracks: Vec<_> = tracks.filter(|(_, waits)| *waits).map(|(track, _)| track).collect();
+            (!tracks.is_empty()).then(|| (shard, UserOp::ResolveTracks(tracks).into()))
         };
-        let parts: Vec<Vec<(TrackId, TrackRef)>> = waiting.into_iter().map(part).collect();
-        let (_, token) = self.users.propose_counted(commands(parts, UserOp::ResolveTracks))?;
+        let parts = waiting.into_iter().filter_map(part).collect();
+        let (_, token) = self.users.propose_counted(parts)?;
         Ok(token)
     }
 
@@ -96,8 +97,9 @@ impl Inner {
             return Ok(());
         }
         cursor.last = Some(Instant::now());
-        let led: Vec<_> =
-            self.users.shards.here().filter(|(place, _)| self.users.groups[*place].leads()).collect();
+        let leads = |place: usize| self.users.groups[place].leads();
+        let here = (0..self.users.groups.len()).filter(|place| leads(*place));
+        let led: Vec<_> = here.filter_map(|place| Some((place, self.users.shards.at(place)?))).collect();
         let mut parts: Vec<Vec<(TrackId, TrackRef)>> = self.users.groups.iter().map(|_| Vec::new()).collect();
         for (place, shard) in led {
             let after = cursor.after.remove(&place);

@@ -6,6 +6,7 @@ mod event;
 mod hash;
 mod ids;
 mod placement;
+mod ranges;
 mod space;
 mod time;
 mod track;
@@ -22,6 +23,7 @@ pub use placement::{
     Part, SLOTS, ShardId, Slot, TRACK_SHARDS_MAX, TrackOrdinal, TrackRef, USER_SHARDS_MAX, shard_of_slot,
     slots_of_shard,
 };
+pub use ranges::{SlotRange, SlotRanges};
 pub use segue_index::{Metric, SplitMix64};
 pub use space::{Entity, SpaceSpec, VectorRow};
 pub use time::{DAY_MS, Date, HOUR_MS, InvalidTime, Timestamp};

@@ -7,10 +7,10 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use segue::Segue;
 use segue::config::Settings;
-use segue::node::LoadKind;
+use segue::node::{LoadKind, SplitRequest};
 use segue::types::GenerationId;
+use segue::{ErrorKind, Segue};
 
 use crate::script::{self, CatalogOp, LOAD_PIECES, Lane, ListenerOp};
 use crate::support::{DIM, STATIC, small_segments, space};
@@ -93,6 +93,9 @@ pub fn write() {
     let (engine, report) = Segue::open(&dir(), settings()).expect("the database opens");
     say(&format!("open {}", report.repairs.len()));
     let generation = generation(&engine);
+    if std::env::var(SHARDS).is_ok_and(|shards| shards != "1") {
+        begin_split(&engine, next[0]);
+    }
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
         for (lane, first) in Lane::ALL.into_iter().zip(next) {
@@ -113,6 +116,16 @@ pub fn write() {
         stop.store(true, Ordering::Relaxed);
     });
     engine.shutdown().expect("the database closes");
+}
+
+/// Begins to split a user shard, which goes on while others write, and is killed like everything else. Splits of before may
+/// still run.
+fn begin_split(engine: &Segue, number: u64) {
+    let request = SplitRequest { group: format!("users-{}", number % 3), at: None, dry_run: false };
+    match engine.split_shard(&request) {
+        Ok(report) => eprintln!("{} is split into {}", report.group, report.new_group),
+        Err(error) => assert_eq!(error.kind(), ErrorKind::Conflict, "{error}"),
+    }
 }
 
 /// The generation that the load fills: made by the first child that gets so far.

@@ -13,6 +13,7 @@ use crate::ids::{GroupId, PeerId, StoreId};
 use crate::map::{MAP_GROUP, MapCommand, MapState, NodeIntent};
 use crate::node::ClusterNode;
 use crate::placement::assign::{self, GroupPlace, PlacementChange, PlacementPlan};
+use crate::state_machine::StateMachine;
 use crate::status::Role;
 
 impl Cluster {
@@ -26,6 +27,20 @@ impl Cluster {
         let (map, own) = (self.map(), self.store());
         let removed = map.nodes.get(&own).is_some_and(|node| node.intent == NodeIntent::Removed);
         !removed && map.is_placed(group, own)
+    }
+
+    /// Makes a new group with this node's replica as its only member; others become members as the map says. Only for a group
+    /// of which it is sure that no other node makes it, or ever made it.
+    ///
+    /// # Errors
+    /// See [`GroupError`].
+    pub fn found_group(
+        &self,
+        node: &ClusterNode,
+        group: GroupId,
+        machine: Box<dyn StateMachine>,
+    ) -> Result<GroupHandle, GroupError> {
+        node.add_group(group, machine)
     }
 
     /// Destroys the log of a group that has its places and goes on without the replica this directory holds, which a stop kept

@@ -5,10 +5,10 @@ use tonic::transport::Channel;
 use super::connection::{Again, Client};
 use super::whole::in_part;
 use crate::api::border::{stamp_events, stamp_recommend, stamp_similar};
-use crate::api::convert::{node_state_to_proto, placing_to_proto};
+use crate::api::convert::{node_state_to_proto, placing_to_proto, split_request_to_proto};
 use crate::api::proto as pb;
 use crate::error::{Error, Result};
-use crate::node::{ClusterReport, NodeState, Placing, PlacingReport, VectorRow};
+use crate::node::{ClusterReport, NodeState, Placing, PlacingReport, SplitReport, SplitRequest, VectorRow};
 use crate::pipeline::portrait::Portrait;
 use crate::pipeline::recipe::Recipe;
 use crate::pipeline::request::{
@@ -374,6 +374,15 @@ impl Client {
     pub fn place_shards(&self, what: Placing, dry_run: bool) -> Result<PlacingReport> {
         let message = pb::PlaceShardsRequest { what: Some(placing_to_proto(what)), dry_run };
         call!(self, Again::Yes, cluster_stub.place_shards(message)).map(Into::into)
+    }
+
+    /// See [`crate::Segue::split_shard`].
+    ///
+    /// # Errors
+    /// Those of the server.
+    pub fn split_shard(&self, request: SplitRequest) -> Result<SplitReport> {
+        let message = split_request_to_proto(request);
+        call!(self, Again::Yes, cluster_stub.split_shard(message))?.try_into()
     }
 }
 

@@ -18,6 +18,7 @@ mod portrait;
 mod recipes;
 mod recommender;
 mod replies;
+mod splitting;
 
 pub(crate) use catalog::{id_batch, page_of_tracks, page_of_users, page_size, vector_rows};
 pub(crate) use cluster::{node_state, node_state_to_proto};
@@ -29,6 +30,7 @@ pub use loads::Batch;
 pub(crate) use loads::{load_id, load_kind, load_kind_to_proto, push};
 pub(crate) use placing::{placing, placing_to_proto};
 pub(crate) use recipes::recipe;
+pub(crate) use splitting::{split_request, split_request_to_proto};
 
 #[cfg(test)]
 mod tests;

@@ -2,17 +2,21 @@
 
 use rkyv::{Archive, Deserialize as RkyvDeserialize, Serialize as RkyvSerialize};
 
-use super::generation::{GenerationContents, GenerationInfo, GramData};
+use super::{
+    generation::{GenerationContents, GenerationInfo, GramData},
+    split::SplitPhase,
+};
 use crate::{
     error::{Error, Result},
     storage::codec,
     types::{GenerationId, SpaceSpec},
 };
 
-const VERSION: u16 = 3;
+const VERSION: u16 = 4;
 /// Entries that earlier versions know are written as these wrote them.
 const FIRST_VERSION: u16 = 1;
 const SECOND_VERSION: u16 = 2;
+const THIRD_VERSION: u16 = 3;
 
 /// One log entry of the meta group.
 #[derive(Debug, Clone, PartialEq, Archive, RkyvSerialize, RkyvDeserialize)]
@@ -96,6 +100,30 @@ pub enum MetaCommand {
     SetTrackShards {
         /// 2 to 64.
         count: u16,
+    },
+    /// Begins the split of a user shard: a new one gets its slots from one on, and the next number. Saying the same again is
+    /// fine; another split is refused while one runs. Since version 4.
+    BeginSplit {
+        /// The shard that is split.
+        parent: u16,
+        /// The first slot of the new one.
+        at: u16,
+        /// The store that founds the new one's group; 0 = a database that is alone.
+        founder: u64,
+        /// The new shard that was to be founded by somebody who is gone for good: another one is made instead.
+        instead_of: Option<u16>,
+    },
+    /// Says that a split has come so far; fine when it has come further. With `Switched` the ranges change. Since version 4.
+    AdvanceSplit {
+        /// The new shard.
+        child: u16,
+        /// How far.
+        phase: SplitPhase,
+    },
+    /// Ends a split that has switched. Since version 4.
+    EndSplit {
+        /// The new shard.
+        child: u16,
     },
 }
 
@@ -195,7 +223,10 @@ impl MetaCommand {
     /// As [`codec::encode`].
     pub fn encode(&self) -> Result<Vec<u8>> {
         let version = match self {
-            Self::PutExperiment { .. } | Self::StopExperiment { .. } | Self::SetTrackShards { .. } => VERSION,
+            Self::BeginSplit { .. } | Self::AdvanceSplit { .. } | Self::EndSplit { .. } => VERSION,
+            Self::PutExperiment { .. } | Self::StopExperiment { .. } | Self::SetTrackShards { .. } => {
+                THIRD_VERSION
+            }
             Self::SetUserShards { .. } => SECOND_VERSION,
             _ => FIRST_VERSION,
         };

@@ -53,6 +53,7 @@ impl From<StateFirst> for MetaState {
             track_shards: None,
             experiments: BTreeMap::new(),
             running: BTreeMap::new(),
+            user_splits: None,
         }
     }
 }

@@ -87,21 +87,54 @@ fn a_state_that_version_2_can_hold_is_written_as_it_was() {
     assert_eq!(fs::read(golden("v2").join("meta-0")).unwrap(), fs::read(dir.path().join("meta-1")).unwrap());
 }
 
-/// `SEGUE_WRITE_GOLDEN=1` writes the file anew: only for a new version.
-#[test]
-fn the_golden_state_of_version_3_is_what_todays_writer_writes() {
-    let (path, dir) = (golden("v3").join("meta-0"), tempfile::tempdir().unwrap());
-    let store = golden_store(dir.path(), true);
-    // Eleven entries, written in turns: the last is in the first file.
-    let written = fs::read(dir.path().join("meta-0")).unwrap();
+/// Compares the last file a store wrote with the golden one; a store on a copy of that. `SEGUE_WRITE_GOLDEN=1` writes it anew:
+/// only for a new version.
+fn compare(version: &str, written: &Path) -> (tempfile::TempDir, MetaStore) {
+    let (path, written) = (golden(version).join("meta-0"), fs::read(written).unwrap());
     if std::env::var_os("SEGUE_WRITE_GOLDEN").is_some() {
-        fs::create_dir_all(golden("v3")).unwrap();
+        fs::create_dir_all(golden(version)).unwrap();
         fs::write(&path, &written).unwrap();
     }
     assert_eq!(fs::read(&path).unwrap(), written);
     let copy = tempfile::tempdir().unwrap();
     fs::copy(&path, copy.path().join("meta-0")).unwrap();
-    let state = open(copy.path()).state();
+    let store = open(copy.path());
+    (copy, store)
+}
+
+#[test]
+fn the_golden_state_of_version_4_is_what_todays_writer_writes() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = golden_store(dir.path(), true);
+    let advance = |child, phase| MetaCommand::AdvanceSplit { child, phase };
+    for command in [
+        MetaCommand::BeginSplit { parent: 1, at: 1_000, founder: 0, instead_of: None },
+        advance(5, SplitPhase::Copying),
+        advance(5, SplitPhase::Switched),
+        MetaCommand::EndSplit { child: 5 },
+        MetaCommand::BeginSplit { parent: 5, at: 1_200, founder: 77, instead_of: None },
+        advance(6, SplitPhase::Copying),
+    ] {
+        assert_eq!(run(&store, &command), MetaReply::Done);
+    }
+    // Seventeen entries, written in turns: the last is in the first file.
+    let (_copy, copied) = compare("v4", &dir.path().join("meta-0"));
+    let state = copied.state();
+    assert_eq!(*state, *store.state());
+    assert_eq!(state.user_shard_numbers(), [0, 1, 2, 3, 4, 5, 6]);
+    let split = UserSplit { parent: 5, child: 6, at: 1_200, founder: 77, phase: SplitPhase::Copying };
+    assert_eq!(state.user_split(), Some(split));
+    assert_eq!(**copied.user_ranges().load(), state.user_ranges());
+    assert_eq!(state.user_ranges().shard_of(crate::types::Slot(1_300)), 5);
+}
+
+#[test]
+fn the_golden_state_of_version_3_is_what_todays_writer_writes() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = golden_store(dir.path(), true);
+    // Eleven entries, written in turns: the last is in the first file.
+    let (_copy, copied) = compare("v3", &dir.path().join("meta-0"));
+    let state = copied.state();
     assert_eq!(*state, *store.state());
     let found: Vec<_> =
         state.experiments().map(|(surface, version, _, runs)| (surface, version, runs)).collect();

@@ -12,8 +12,10 @@ mod command;
 mod first;
 mod generation;
 mod second;
+mod split;
 mod state;
 mod store;
+mod third;
 
 #[cfg(test)]
 mod golden_tests;
@@ -22,5 +24,6 @@ mod tests;
 
 pub use command::{Field, MetaCommand, MetaReply, Named};
 pub use generation::{DIM_MAX, GenerationContents, GenerationInfo, GenerationState, GramData};
+pub use split::{SplitPhase, UserSplit};
 pub use state::MetaState;
 pub use store::{MetaOpened, MetaStore, check_files};

@@ -45,6 +45,7 @@ impl From<StateSecond> for MetaState {
             track_shards: None,
             experiments: BTreeMap::new(),
             running: BTreeMap::new(),
+            user_splits: None,
         }
     }
 }

@@ -7,6 +7,7 @@ use rkyv::{Archive, Deserialize as RkyvDeserialize, Serialize as RkyvSerialize};
 use super::{
     command::{Field, MetaCommand, MetaReply, Named},
     generation::{DIM_MAX, GenerationContents, GenerationInfo, GenerationState, GramData},
+    split::UserSplits,
 };
 use crate::types::{GenerationId, SpaceName, SpaceSpec, TRACK_SHARDS_MAX, USER_SHARDS_MAX};
 
@@ -37,6 +38,8 @@ pub struct MetaState {
     pub(super) experiments: BTreeMap<(String, u32), String>,
     /// The version that runs, by surface.
     pub(super) running: BTreeMap<String, u32>,
+    /// `None`: no user shard was ever split.
+    pub(super) user_splits: Option<UserSplits>,
 }
 
 /// A generation as it is kept.
@@ -63,6 +66,7 @@ impl Default for MetaState {
             track_shards: None,
             experiments: BTreeMap::new(),
             running: BTreeMap::new(),
+            user_splits: None,
         }
     }
 }
@@ -124,7 +128,8 @@ impl MetaState {
         self.keys.get(name).map(Vec::as_slice)
     }
 
-    /// How many user shards the database has; `None` when nobody has decided, or a program did that knew of one only.
+    /// How many user shards the database was created with; `None` when nobody has decided, or a program did that knew of one
+    /// only. How many it has by now: [`MetaState::user_ranges`].
     #[must_use]
     pub fn user_shards(&self) -> Option<u16> {
         self.user_shards
@@ -138,7 +143,15 @@ impl MetaState {
 
     /// Whether a file of version 2 can hold all of it.
     pub(super) fn is_of_second_version(&self) -> bool {
-        self.track_shards.is_none() && self.experiments.is_empty() && self.running.is_empty()
+        self.is_of_third_version()
+            && self.track_shards.is_none()
+            && self.experiments.is_empty()
+            && self.running.is_empty()
+    }
+
+    /// Whether a file of version 3 can hold all of it.
+    pub(super) fn is_of_third_version(&self) -> bool {
+        self.user_splits.is_none()
     }
 
     /// Stored experiments by surface and version: their documents, and whether each runs.
@@ -168,21 +181,11 @@ impl MetaState {
             }
             MetaCommand::StopExperiment { surface } => self.stop_experiment(surface),
             MetaCommand::SetTrackShards { count } => self.set_track_shards(count),
-        }
-    }
-
-    fn set_user_shards(&mut self, count: u16) -> MetaReply {
-        if count == 0 || count > USER_SHARDS_MAX {
-            return invalid(
-                Field::UserShards,
-                format!("must be 1 to {USER_SHARDS_MAX}. user_shards=`{count}`"),
-            );
-        }
-        match *self.user_shards.get_or_insert(count) {
-            known if known == count => MetaReply::Done,
-            known => MetaReply::Conflict(format!(
-                "the number of user shards is decided already. user_shards=`{known}`, asked=`{count}`"
-            )),
+            MetaCommand::BeginSplit { parent, at, founder, instead_of } => {
+                self.begin_split((parent, at), founder, instead_of)
+            }
+            MetaCommand::AdvanceSplit { child, phase } => self.advance_split(child, phase),
+            MetaCommand::EndSplit { child } => self.end_split(child),
         }
     }
 
@@ -374,7 +377,7 @@ fn incomplete(info: &GenerationInfo, contents: GenerationContents) -> Option<Str
     None
 }
 
-fn invalid(field: Field, reason: impl Into<String>) -> MetaReply {
+pub(super) fn invalid(field: Field, reason: impl Into<String>) -> MetaReply {
     MetaReply::Invalid { field, reason: reason.into() }
 }
 

@@ -15,6 +15,7 @@ use super::{
     first::StoredFirst,
     second::StoredSecond,
     state::MetaState,
+    third::StoredThird,
 };
 use crate::{
     error::{Error, Result},
@@ -23,14 +24,16 @@ use crate::{
         entry::{AppliedAt, LogEntry},
         error::{damaged, describe},
     },
+    types::{SlotRanges, USER_SHARDS_MAX},
 };
 
 /// The schema of the file's payload.
 const SCHEMA: u32 = 1;
 /// 1: as in [`super::first`]. 2: with the number of user shards, as in [`super::second`]. 3: with that of track shards and with
-/// experiments, where there are several or any.
-const VERSION: u16 = 3;
+/// experiments, where there are several or any, as in [`super::third`]. 4: with ranges, once a user shard was split.
+const VERSION: u16 = 4;
 const SECOND_VERSION: u16 = 2;
+const THIRD_VERSION: u16 = 3;
 /// Written in turns, so the file before the newest one is there too.
 const FILES: [&str; 2] = ["meta-0", "meta-1"];
 
@@ -48,6 +51,7 @@ pub struct MetaStore(Arc<Inner>);
 struct Inner {
     dir: PathBuf,
     state: ArcSwap<MetaState>,
+    user_ranges: Arc<ArcSwap<SlotRanges>>,
     files: Mutex<Files>,
 }
 
@@ -114,8 +118,24 @@ impl MetaStore {
     }
 
     fn new(dir: &Path, state: MetaState, files: Files) -> Self {
+        let user_ranges = Arc::new(ArcSwap::from_pointee(state.user_ranges()));
         let state = ArcSwap::from_pointee(state);
-        Self(Arc::new(Inner { dir: dir.to_path_buf(), state, files: Mutex::new(files) }))
+        Self(Arc::new(Inner { dir: dir.to_path_buf(), state, user_ranges, files: Mutex::new(files) }))
+    }
+
+    /// Makes a state visible. Ranges first: whoever sees what a split has done sees where rows are.
+    fn publish(&self, state: MetaState) {
+        let ranges = state.user_ranges();
+        if **self.0.user_ranges.load() != ranges {
+            self.0.user_ranges.store(Arc::new(ranges));
+        }
+        self.0.state.store(Arc::new(state));
+    }
+
+    /// Which user shard owns which slots, now and later: what is loaded from here is as new as the newest applied entry.
+    #[must_use]
+    pub fn user_ranges(&self) -> Arc<ArcSwap<SlotRanges>> {
+        Arc::clone(&self.0.user_ranges)
     }
 
     /// The state now.
@@ -162,7 +182,7 @@ impl MetaStore {
             let payload = encode(&stored)?;
             write_blob(&self.0.dir, FILES[files.next], SCHEMA, &payload).map_err(damaged)?;
             *files = Files { applied, older: files.applied.index, next: 1 - files.next };
-            self.0.state.store(Arc::new(stored.state));
+            self.publish(stored.state);
         }
         Ok(replies)
     }
@@ -195,7 +215,7 @@ impl MetaStore {
             files.next = 1 - files.next;
         }
         (files.applied, files.older) = (at, at.index);
-        self.0.state.store(Arc::new(stored.state));
+        self.publish(stored.state);
         Ok(())
     }
 }
@@ -230,10 +250,14 @@ fn read(dir: &Path, name: &str) -> Result<Option<Stored>> {
 
 /// Writes a state in the oldest version that holds all of it, of those that know user shards.
 fn encode(stored: &Stored) -> Result<Vec<u8>> {
-    if !stored.state.is_of_second_version() {
+    if !stored.state.is_of_third_version() {
         return codec::encode(VERSION, stored);
     }
+    let is_of_second_version = stored.state.is_of_second_version();
     let Stored { index, term, state } = stored.clone();
+    if !is_of_second_version {
+        return codec::encode(THIRD_VERSION, &StoredThird { index, term, state: state.into() });
+    }
     codec::encode(SECOND_VERSION, &StoredSecond { index, term, state: state.into() })
 }
 
@@ -248,7 +272,17 @@ fn decode(bytes: &[u8]) -> Result<Stored> {
             let StoredSecond { index, term, state } = codec::decode(SECOND_VERSION, bytes)?;
             Ok(Stored { index, term, state: state.into() })
         }
-        _ => codec::decode(VERSION, bytes),
+        THIRD_VERSION => {
+            let StoredThird { index, term, state } = codec::decode(THIRD_VERSION, bytes)?;
+            Ok(Stored { index, term, state: state.into() })
+        }
+        _ => {
+            let stored: Stored = codec::decode(VERSION, bytes)?;
+            if stored.state.user_ranges().is_sound(USER_SHARDS_MAX) {
+                return Ok(stored);
+            }
+            Err(Error::Corrupt("the ranges of user shards do not have every slot once".to_owned()))
+        }
     }
 }
 

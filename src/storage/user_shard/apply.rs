@@ -20,6 +20,7 @@ use super::{
         GenerationRow, PendingEvent, ShardRow, UserRecord, add, decode_count, decode_load, encode_count,
         encode_load,
     },
+    split::SplitState,
     trends::is_kept,
     validate,
     value::{self, damaged},
@@ -41,6 +42,7 @@ pub(super) struct Touched {
 pub(super) struct Applied {
     pub writes: WriteSet,
     pub row: ShardRow,
+    pub split: Arc<SplitState>,
     pub reply: UserReply,
     pub touched: Touched,
 }
@@ -50,6 +52,7 @@ pub(super) struct Entry<'a> {
     pub engine: &'a Engine,
     pub writes: WriteSet,
     pub row: ShardRow,
+    pub split: Arc<SplitState>,
     pub touched: Touched,
     works: HashMap<UserId, UserWork>,
     /// New counted plays by (day, region, track) and by track.
@@ -57,17 +60,18 @@ pub(super) struct Entry<'a> {
     total_plays: BTreeMap<TrackRef, u64>,
 }
 
-/// Applies one entry on top of `row`, the state after the entry before it.
+/// Applies one entry on top of `row` and `split`, the state after the entry before it.
 pub(super) fn apply(
     engine: &Engine,
     garbage: &mut Garbage,
-    row: ShardRow,
+    (row, split): (ShardRow, Arc<SplitState>),
     command: UserCommand,
 ) -> Result<Applied> {
     let mut entry = Entry {
         engine,
         writes: WriteSet::default(),
         row,
+        split,
         touched: Touched::default(),
         works: HashMap::new(),
         day_plays: BTreeMap::new(),
@@ -85,9 +89,11 @@ pub(super) fn apply(
     };
     entry.finish_users()?;
     entry.finish_counts()?;
+    entry.note_changes();
     garbage.collect(engine, entry.row.newest_day, &mut entry.writes)?;
     entry.writes.put(keys::SHARD.to_vec(), entry.row.encode());
-    Ok(Applied { writes: entry.writes, row: entry.row, reply, touched: entry.touched })
+    let Entry { writes, row, split, touched, .. } = entry;
+    Ok(Applied { writes, row, split, reply, touched })
 }
 
 /// Where a load stands.
@@ -102,6 +108,9 @@ impl Entry<'_> {
     fn check(&self, command: &UserCommand) -> Result<Option<UserReply>> {
         if let Some(reason) = validate::command(command) {
             return Ok(Some(UserReply::Refused(reason)));
+        }
+        if let Some(shard) = self.split.refuses(command) {
+            return Ok(Some(UserReply::Moved { shard }));
         }
         let Some(step) = &command.load else { return Ok(None) };
         let state = load_state(self.engine, &step.load_id)?.unwrap_or_default();
@@ -148,6 +157,13 @@ impl Entry<'_> {
             }
             UserOp::DropGeneration { space, generation } => self.drop_generation(&space, generation, garbage),
             UserOp::ResolveTracks(tracks) => self.resolve_tracks(&tracks),
+            op @ (UserOp::BeginSplit { .. }
+            | UserOp::FreezeSplit { .. }
+            | UserOp::HandOver { .. }
+            | UserOp::ReleaseSplit { .. }
+            | UserOp::BeginImport { .. }
+            | UserOp::Import { .. }
+            | UserOp::EndImport { .. }) => self.run_split(op, garbage),
         }
     }
 
@@ -321,6 +337,10 @@ impl Entry<'_> {
             let (Some(prefix), Some(user)) = (prefix, user) else {
                 return Err(damaged(&key, "key is malformed"));
             };
+            if self.split.is_closed(&user) {
+                // It goes on waiting in the shard that gets the listener.
+                continue;
+            }
             resolved += self.resolve_user(&user, &prefix, id, track)?;
             self.writes.delete(key);
         }

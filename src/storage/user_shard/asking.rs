@@ -7,7 +7,7 @@ use super::error::{Result, UserShardError};
 use super::question::{Figures, UserAnswer, UserQuestion};
 use super::shard::UserShard;
 use super::shards::UserShards;
-use crate::types::UserId;
+use crate::types::{SlotRange, SlotRanges, UserId};
 
 impl UserShards {
     pub(super) fn ask(&self, place: usize, question: &UserQuestion) -> Result<UserAnswer> {
@@ -19,6 +19,23 @@ impl UserShards {
                 ))),
             }),
         }
+    }
+
+    /// [`UserShards::ask`] about the listeners of a range of slots. Before anything was split there is nobody else in the shard,
+    /// and the question is one that older programs know.
+    pub(super) fn ask_within(
+        &self,
+        (place, range): (usize, SlotRange),
+        question: &UserQuestion,
+    ) -> Result<UserAnswer> {
+        self.ask(place, &self.within((place, range), question.clone()))
+    }
+
+    pub(super) fn within(&self, (place, range): (usize, SlotRange), question: UserQuestion) -> UserQuestion {
+        let ranges = self.ranges();
+        let count = u16::try_from(ranges.count()).unwrap_or(u16::MAX);
+        let is_even = *ranges == SlotRanges::even(count) && ranges.range_of(place) == Some(range);
+        if is_even { question } else { question.within(range.end) }
     }
 
     /// Asks several shards at a time; the answers in the same order. Cost: a thread for each but one.
@@ -42,24 +59,27 @@ impl UserShards {
         })
     }
 
-    /// Asks every shard the same; the answers in order.
+    /// Asks every shard the same about the listeners of its range; the answers by shard, in the order of the slots.
     pub(super) fn gather<T>(
         &self,
         here: impl Fn(&UserShard) -> Result<T>,
         question: impl Fn() -> UserQuestion,
         read: impl Fn(UserAnswer) -> Result<T>,
-    ) -> Result<Vec<T>> {
-        let far: Vec<(usize, UserQuestion)> = self.elsewhere().map(|place| (place, question())).collect();
+    ) -> Result<Vec<(usize, T)>> {
+        let ranges = self.ranges();
+        let far = ranges.in_order().filter(|(place, _)| self.at(*place).is_none());
+        let far: Vec<(usize, UserQuestion)> =
+            far.map(|(place, range)| (place, self.within((place, range), question()))).collect();
         let mut answers: BTreeMap<usize, Result<UserAnswer>> = self.ask_all(far).into_iter().collect();
-        let one = |place| match answers.remove(&place) {
+        let mut one = |(place, range): (usize, SlotRange)| match answers.remove(&place) {
             Some(answer) => read(answer?),
             None => match self.at(place) {
-                Some(shard) => here(&shard),
+                Some(shard) => here(&shard.within(range.end)),
                 // It has just been moved.
-                None => read(self.ask(place, &question())?),
+                None => read(self.ask_within((place, range), &question())?),
             },
         };
-        (0..self.count()).map(one).collect()
+        ranges.in_order().map(|(place, range)| Ok((place, one((place, range))?))).collect()
     }
 
     /// Asks about several users, each shard elsewhere once; the answers in the order of the users.
@@ -91,11 +111,11 @@ impl UserShards {
     }
 
     pub(super) fn sum(&self, here: impl Fn(&UserShard) -> u64, figures: impl Fn(&Figures) -> u64) -> u64 {
-        let one = |place| match self.at(place) {
-            Some(shard) => here(&shard),
+        let one = |(place, range): (usize, SlotRange)| match self.at(place) {
+            Some(shard) => here(&shard.within(range.end)),
             None => self.last_figures(place).map_or(0, |found| figures(&found)),
         };
-        (0..self.count()).map(one).sum()
+        self.ranges().in_order().map(one).sum()
     }
 
     pub(super) fn last_figures(&self, place: usize) -> Option<Arc<Figures>> {

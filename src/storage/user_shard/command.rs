@@ -1,18 +1,21 @@
 //! What the log of a user shard says, and what is answered.
 //!
 //! An entry is a [`UserCommand`] in the envelope of [`codec`]. A newer version stops the replica: an entry must never
-//! be skipped.
+//! be skipped. What earlier programs know is written as they wrote it.
 
 use rkyv::{Archive, Deserialize as RkyvDeserialize, Serialize as RkyvSerialize};
 
 use super::error::{Result, UserShardError};
+use super::split::ImportPlace;
 use crate::storage::codec;
 use crate::types::{
     Action, ArtistId, EventId, GenerationId, PlayAction, SpaceName, Surface, Timestamp, TrackId, TrackRef,
     User, UserId,
 };
 
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
+/// Of everything but the steps of splits.
+const FIRST_VERSION: u16 = 1;
 
 /// One log entry of a user shard.
 #[derive(Debug, Clone, PartialEq, Archive, RkyvSerialize, RkyvDeserialize)]
@@ -73,6 +76,56 @@ pub enum UserOp {
     PutStatistics(Vec<u8>),
     /// Records events, and of the explored slots of their served lists how each was chosen.
     RecordShown(Vec<ResolvedEvent>, Vec<ShownSlot>),
+    /// From here on the shard notes what changes in its slots from one on, which a new shard is to get. This and the
+    /// following since version 2.
+    BeginSplit {
+        /// The new shard.
+        child: u16,
+        /// Its first slot.
+        at: u16,
+    },
+    /// From here on these slots take no writes.
+    FreezeSplit {
+        /// The new shard.
+        child: u16,
+    },
+    /// The new shard has everything, and counts so much.
+    HandOver {
+        /// The new shard.
+        child: u16,
+        /// Listeners.
+        users: u64,
+        /// Vectors by space and generation.
+        vectors: Vec<(SpaceName, u32, u64)>,
+    },
+    /// The new shard serves: rows of its slots mean nothing here any more.
+    ReleaseSplit {
+        /// The new shard.
+        child: u16,
+    },
+    /// The shard is a new one, and gets its rows from another one.
+    BeginImport {
+        /// Which.
+        parent: u16,
+        /// One past the last slot of the new shard.
+        end: u16,
+    },
+    /// Rows of the other shard, as they are stored.
+    Import {
+        /// The number of the batch: it is taken if it is the next one, else nothing is done.
+        step: u64,
+        /// Keys and values; `None`: there is no such row any more. Each key once.
+        rows: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+        /// What has been taken with it.
+        place: ImportPlace,
+    },
+    /// All rows are here: the shard takes writes.
+    EndImport {
+        /// The number of the batch that would be next; otherwise nothing is done.
+        step: u64,
+        /// The newest day with a counted play of the other shard.
+        newest_day: Option<i32>,
+    },
 }
 
 /// A step of a named load. Steps of one load come in row order.
@@ -251,6 +304,11 @@ pub enum UserReply {
     AlreadyLoaded(LoadState),
     /// A mistake of the caller; nothing was done.
     Refused(String),
+    /// Something of it belongs to another shard, now or in a moment; nothing was done. Since version 2.
+    Moved {
+        /// Which.
+        shard: u16,
+    },
 }
 
 impl UserCommand {
@@ -263,7 +321,8 @@ impl UserCommand {
     /// The bytes of a log entry.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        codec::encode(VERSION, self).expect("plain data serialises into memory")
+        let version = if self.op.is_of_split() { VERSION } else { FIRST_VERSION };
+        codec::encode(version, self).expect("plain data serialises into memory")
     }
 
     /// Reads a log entry, checking every byte of its structure.
@@ -280,7 +339,8 @@ impl UserReply {
     /// The bytes of a reply.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        codec::encode(VERSION, self).expect("plain data serialises into memory")
+        let version = if matches!(self, Self::Moved { .. }) { VERSION } else { FIRST_VERSION };
+        codec::encode(version, self).expect("plain data serialises into memory")
     }
 
     /// Reads a reply.

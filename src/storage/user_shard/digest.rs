@@ -6,6 +6,7 @@ use std::ops::ControlFlow;
 use super::error::Result;
 use super::rows::ShardRow;
 use super::shard::UserShard;
+use super::split::{SplitRole, SplitState};
 use super::trends::oldest_kept;
 use super::value::damaged;
 use super::{keys, vectors};
@@ -33,7 +34,17 @@ impl UserShard {
             .collect();
         let newest = snapshot.last_key(&[keys::DAY_PLAYS])?.and_then(|key| keys::day_of_plays(&key));
         let oldest = newest.map(|day| keys::plays_of_day(oldest_kept(day)));
+        let split = SplitState::read(&snapshot)?;
+        // Rows of slots that were given away, and notes of that time, go when they go.
+        let notes = match &split.role {
+            SplitRole::Parent(parting) => keys::notes_from(parting.since),
+            SplitRole::Whole | SplitRole::Child(_) => keys::NOTES_END.to_vec(),
+        };
         snapshot.scan_prefix(&[], |key, value| {
+            let is_note = key.first() == Some(&keys::NOTE);
+            if is_note && key < &notes[..] || keys::slot_of_row(key).is_some_and(|slot| slot.0 >= split.end) {
+                return Ok(ControlFlow::Continue(()));
+            }
             let first = key.first().copied().unwrap_or_default();
             let slot = key.first_chunk().map_or(Slot(0), |slot| Slot(u16::from_be_bytes(*slot)));
             let (kind, slot) = match first {

@@ -33,21 +33,22 @@ impl UserShards {
     /// # Errors
     /// Damage, I/O; the nodes that were asked.
     pub fn figures(&self) -> Result<Vec<Figures>> {
-        self.gather(
+        let figures = self.gather(
             UserShard::figures,
             || UserQuestion::Figures,
             |answer| match answer {
                 UserAnswer::Figures(figures) => Ok(figures),
                 other => Err(unexpected(&other)),
             },
-        )
+        );
+        Ok(figures?.into_iter().map(|(_, figures)| figures).collect())
     }
 
     /// Whether events wait for each of these tracks to be added, by shard.
     ///
     /// # Errors
     /// Damage, I/O; the nodes that were asked.
-    pub fn waiting_for(&self, tracks: &[TrackId]) -> Result<Vec<Vec<bool>>> {
+    pub fn waiting_for(&self, tracks: &[TrackId]) -> Result<Vec<(usize, Vec<bool>)>> {
         let here = |shard: &UserShard| tracks.iter().map(|track| shard.is_waited_for(track)).collect();
         self.gather(
             here,
@@ -74,7 +75,7 @@ impl UserShards {
                 other => Err(unexpected(&other)),
             },
         );
-        let mut tracks = found?.concat();
+        let mut tracks: Vec<TrackId> = found?.into_iter().flat_map(|(_, tracks)| tracks).collect();
         if self.count() > 1 {
             tracks.sort_unstable();
             tracks.dedup();
@@ -83,11 +84,11 @@ impl UserShards {
         Ok(tracks)
     }
 
-    /// As [`UserShard::load_state`], of every shard.
+    /// As [`UserShard::load_state`], of every shard, by shard.
     ///
     /// # Errors
     /// Damage, I/O; the nodes that were asked.
-    pub fn load_states(&self, load_id: &str) -> Result<Vec<LoadState>> {
+    pub fn load_states(&self, load_id: &str) -> Result<Vec<(usize, LoadState)>> {
         let question = || UserQuestion::Load(load_id.to_owned());
         self.gather(
             |shard| shard.load_state(load_id),
@@ -122,9 +123,9 @@ impl UserShards {
     /// Damage, I/O.
     pub fn vector_count(&self, space: &SpaceName, generation: GenerationId) -> Result<u64> {
         let mut sum = 0;
-        for place in 0..self.count() {
+        for (place, range) in self.ranges().in_order() {
             sum += match self.at(place) {
-                Some(shard) => shard.vector_count(space, generation)?,
+                Some(shard) => shard.within(range.end).vector_count(space, generation)?,
                 None => self.last_figures(place).map_or(0, |figures| {
                     let of = figures
                         .generations
@@ -150,17 +151,17 @@ impl UserShards {
         missing: &Missing,
     ) -> Result<Vec<Sampled>> {
         let mut found: Vec<Sampled> = Vec::new();
-        for place in 0..self.count() {
+        for (place, range) in self.ranges().in_order() {
             let first = found.len();
             while found.len() < max {
                 let (skip, limit) = (found.len() - first, max - found.len());
                 let page = match self.at(place) {
-                    Some(shard) => shard.sample(space, generation, skip, limit)?,
+                    Some(shard) => shard.within(range.end).sample(space, generation, skip, limit)?,
                     None => {
                         let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
                         let (skip, limit) = (number(skip), number(limit));
                         let question = UserQuestion::Sample { space: space.clone(), generation, skip, limit };
-                        match self.ask(place, &question) {
+                        match self.ask_within((place, range), &question) {
                             Ok(UserAnswer::Sample(page)) => page,
                             Ok(other) => return Err(unexpected(&other)),
                             Err(error) => {
@@ -204,7 +205,7 @@ impl UserShards {
             UserAnswer::Similar(found) => Ok(found),
             other => Err(unexpected(&other)),
         });
-        Ok(nearest_of(found?.concat(), k))
+        Ok(nearest_of(found?.into_iter().flat_map(|(_, found)| found).collect(), k))
     }
 
     /// As [`UserShard::trend_counts`], over all shards. The newest day with a counted play anywhere decides which days count.
@@ -224,7 +225,7 @@ impl UserShards {
         let mut all = Vec::new();
         let mut asked: Vec<(usize, UserQuestion)> = Vec::new();
         let question = |after| UserQuestion::Trends { region, from_day, to_day, after };
-        for place in 0..self.count() {
+        for (place, _) in self.ranges().in_order() {
             match self.at(place) {
                 Some(shard) => all.extend(shard.trend_counts(region, from_day, to_day)?),
                 None => asked.push((place, question(None))),
@@ -255,7 +256,7 @@ impl UserShards {
             Some(shard) => shard.newest_day(),
             None => self.last_figures(place).and_then(|figures| figures.newest_day),
         };
-        (0..self.count()).filter_map(newest).max()
+        self.ranges().in_order().filter_map(|(place, _)| newest(place)).max()
     }
 
     /// Visits listeners in key order, each as [`UserShard::view`] gives them, until the visitor breaks. Of more than
@@ -273,19 +274,20 @@ impl UserShards {
         mut visit: impl FnMut(UserView) -> std::result::Result<ControlFlow<()>, E>,
     ) -> std::result::Result<(), E> {
         let stride = self.user_count().div_ceil(most.max(1)).next_power_of_two();
-        for place in 0..self.count() {
+        for (place, range) in self.ranges().in_order() {
             if let Some(shard) = self.at(place) {
-                if shard.for_each_view(None, stride, &mut visit)?.is_break() {
+                if shard.within(range.end).for_each_view(None, stride, &mut visit)?.is_break() {
                     return Ok(());
                 }
                 continue;
             }
             let mut after = None;
             loop {
-                let (page, next) = match self.ask(place, &UserQuestion::Views { after, stride })? {
-                    UserAnswer::Views(page, next) => (page, next),
-                    other => return Err(unexpected(&other).into()),
-                };
+                let (page, next) =
+                    match self.ask_within((place, range), &UserQuestion::Views { after, stride })? {
+                        UserAnswer::Views(page, next) => (page, next),
+                        other => return Err(unexpected(&other).into()),
+                    };
                 for view in page {
                     if visit(view)?.is_break() {
                         return Ok(());

@@ -14,6 +14,8 @@
 //! F1 | load id                                                   progress of a load
 //! F2 | space | 00 | generation u32                               dimension and rows of a generation
 //! F3                                                             statistics derived from all listeners
+//! F4                                                             what the shard knows of splits
+//! F5 | applied index u64 | key                                   an entry has changed a row that is given away
 //! ```
 //!
 //! Numbers are big-endian, signed ones with the sign bit flipped, so keys sort as numbers do. Slots are below
@@ -40,6 +42,11 @@ pub(super) const LOAD: u8 = 0xF1;
 pub(super) const GENERATION: u8 = 0xF2;
 /// The row of the statistics.
 pub(super) const STATISTICS: [u8; 1] = [0xF3];
+/// The row about splits.
+pub(super) const SPLIT: [u8; 1] = [0xF4];
+pub(super) const NOTE: u8 = 0xF5;
+/// The end of all notes.
+pub(super) const NOTES_END: [u8; 1] = [NOTE + 1];
 /// Users lie before this byte.
 pub(super) const USERS_END: [u8; 1] = [0x10];
 
@@ -218,6 +225,47 @@ pub(super) fn load(load_id: &str) -> Vec<u8> {
     [&[LOAD], load_id.as_bytes()].concat()
 }
 
+/// The slot of the listener whose row it is: of their own rows, of who waits, of vectors.
+pub(super) fn slot_of_row(key: &[u8]) -> Option<Slot> {
+    let rest = match *key.first()? {
+        first if first < USERS_END[0] => key,
+        WAITING => after_text(key)?,
+        VECTOR => after_text(key)?.get(4..)?,
+        _ => return None,
+    };
+    rest.first_chunk().map(|slot| Slot(u16::from_be_bytes(*slot)))
+}
+
+/// What comes behind the text that begins with a key's second byte, and the 0 that ends it.
+fn after_text(key: &[u8]) -> Option<&[u8]> {
+    let text = key.get(1..)?;
+    text.get(text.iter().position(|byte| *byte == 0)? + 1..)
+}
+
+/// Whether a user's row is their record.
+pub(super) fn is_record(key: &[u8]) -> bool {
+    let id = key.get(2..).unwrap_or_default();
+    let end = id.iter().position(|byte| *byte == 0);
+    end.is_some_and(|end| id[end + 1..] == [RECORD])
+}
+
+/// `F5 | applied index | key`.
+pub(super) fn note(index: u64, key: &[u8]) -> Vec<u8> {
+    let mut note = notes_from(index);
+    note.extend_from_slice(key);
+    note
+}
+
+/// Where the notes of an entry begin.
+pub(super) fn notes_from(index: u64) -> Vec<u8> {
+    [&[NOTE][..], &index.to_be_bytes()].concat()
+}
+
+/// The key that was noted.
+pub(super) fn noted_key(note: &[u8]) -> Option<&[u8]> {
+    note.get(9..).filter(|key| !key.is_empty())
+}
+
 /// The number a region has in keys; unknown has one too.
 pub(super) fn region_number(region: Option<Region>) -> u16 {
     region.map_or(NO_REGION, Region::number)
@@ -287,6 +335,8 @@ pub(super) fn describe(key: &[u8]) -> String {
         DAY_PLAYS | TOTAL_PLAYS => "play counts".to_owned(),
         0xF0 => "shard".to_owned(),
         0xF3 => "statistics".to_owned(),
+        0xF4 => "splits".to_owned(),
+        NOTE => "note of a change".to_owned(),
         LOAD => format!("load {}", text(&key[1..])),
         GENERATION => format!("generation of {}", text(&key[1..])),
         _ => {
@@ -305,39 +355,4 @@ pub(super) fn describe(key: &[u8]) -> String {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn keys_sort_as_their_parts_do() {
-        let prefix = user(&UserId::new("u1").unwrap());
-        assert!(history(&prefix, -1, 9) < history(&prefix, 0, 0));
-        assert!(history(&prefix, 3, 0) < history(&prefix, 3, 1));
-        assert!(timed(&prefix, SERVED, Timestamp(-5), u64::MAX) < timed(&prefix, SERVED, Timestamp(2), 0));
-        let longest = history(&prefix, i32::MAX, u16::MAX);
-        assert!(longest < user_end(&prefix) && longest[..] < USERS_END[..]);
-    }
-
-    #[test]
-    fn parts_are_read_back_from_keys() {
-        let id = UserId::new("ü 1").unwrap();
-        let track = TrackId::new("t").unwrap();
-        let prefix = user(&id);
-        assert_eq!(history_day(&history(&prefix, -7, 3)), Some(-7));
-        assert_eq!(timed_suffix(&timed(&prefix, SEARCH, Timestamp(-9), 77)), Some((Timestamp(-9), 77)));
-        assert_eq!(pending_track(&prefix, &pending(&prefix, &track, Timestamp(1), 2)), Some(&b"t"[..]));
-        let wait = waiting(b"t", &prefix);
-        assert_eq!(waiting_user(&waiting_of_track(b"t"), &wait), Some(prefix.clone()));
-        assert_eq!(waiting_track(&wait), Some(track.clone()));
-        let (after, longer) = (waiting_after(Some(&track)), waiting(b"t ", &prefix));
-        assert!(waiting_after(None) < wait && wait < after && after < longer && longer[..] < WAITING_END[..]);
-        let space = SpaceName::new("user_cf").unwrap();
-        assert_eq!(vectors_user(&vector(&space, 7, &prefix)), Some(id.clone()));
-        assert_eq!(parse_generation(&generation(&space, 7)), Some((space, 7)));
-        let at = TrackRef { shard: ShardId(3), ordinal: TrackOrdinal(70_000) };
-        assert_eq!(track_suffix(&day_plays(4, 1, at)), Some(at));
-        assert_eq!(user_id_of(&prefix), Some(id));
-        assert_eq!(describe(&history(&prefix, 0, 0)), "user ü 1, history");
-    }
-}
+mod tests;

@@ -38,7 +38,7 @@ impl UserShard {
         let mut users = Vec::new();
         while users.len() <= limit {
             let mut found = None;
-            snapshot.scan(&from, &keys::USERS_END, |key, value| {
+            snapshot.scan(&from, &keys::slot(Slot(self.end)), |key, value| {
                 found = Some((key.to_vec(), value.to_vec()));
                 Ok(ControlFlow::Break(()))
             })?;

@@ -12,7 +12,7 @@ use super::{
     rows::UserRecord,
     value::{damaged, open},
 };
-use crate::types::{UserId, slot_of};
+use crate::types::{Slot, UserId, slot_of};
 
 impl UserShard {
     /// Visits the listeners of every `stride`-th slot behind `after` in key order until the visitor breaks; whether it did.
@@ -28,7 +28,7 @@ impl UserShard {
         loop {
             let snapshot = inner.engine.snapshot();
             let mut found = None;
-            snapshot.scan(&from, &keys::USERS_END, |key, value| {
+            snapshot.scan(&from, &keys::slot(Slot(self.end)), |key, value| {
                 found = Some((key.to_vec(), value.to_vec()));
                 Ok(ControlFlow::Break(()))
             })?;

@@ -22,6 +22,7 @@ use super::{
     keys,
     options::UserShardOptions,
     rows::{ShardRow, decode_search},
+    split::{SplitRole, SplitState},
     trends::{DayKey, DayPlays},
     value::{damaged, open_row},
     vectors, view,
@@ -30,15 +31,21 @@ use super::{
 };
 use crate::storage::entry::{AppliedAt, LogEntry};
 use crate::storage::pinned::PinnedFiles;
-use crate::types::{GenerationId, SpaceName, Timestamp, TrackId, User, UserId};
+use crate::types::{SLOTS, Timestamp, TrackId, User, UserId};
 
 /// A user shard. Cheap to clone; any number of readers beside one writer, none waits for another but for the
 /// writer's brief turns.
+///
+/// What is gathered from all of its listeners leaves out those of slots from [`UserShard::within`] on.
 #[derive(Clone)]
-pub struct UserShard(Arc<Slot>);
+pub struct UserShard {
+    held: Arc<Held>,
+    /// One past the last slot that is read.
+    pub(super) end: u16,
+}
 
 /// The state in force; a snapshot of another replica takes its place whole.
-struct Slot {
+struct Held {
     now: ArcSwap<Inner>,
     dir: PathBuf,
     options: UserShardOptions,
@@ -48,7 +55,7 @@ pub(super) struct Inner {
     pub(super) engine: Engine,
     writer: Mutex<Garbage>,
     /// The state after the newest entry; written under `writer`.
-    row: RwLock<ShardRow>,
+    pub(super) now: RwLock<(ShardRow, Arc<SplitState>)>,
     views: SnapshotCache<UserId, UserView>,
     pub(super) days: SnapshotCache<DayKey, DayPlays>,
     views_read: AtomicU64,
@@ -66,15 +73,24 @@ impl Inner {
         engine.recovered(row.index);
         let statistics = super::scan::read_statistics(&engine)?;
         let mut garbage = Garbage::default();
-        for (space, generation, row) in vectors::generations(&engine.snapshot())? {
+        let generations = vectors::generations(&engine.snapshot())?;
+        for (space, generation, row) in &generations {
             if row.dropped {
-                garbage.drop_generation(&space, generation);
+                garbage.drop_generation(space, *generation);
             }
+        }
+        let split = SplitState::read(&engine.snapshot())?;
+        if split.end < SLOTS && !split.is_importing() {
+            let noted = match &split.role {
+                SplitRole::Parent(parting) => parting.since,
+                SplitRole::Whole | SplitRole::Child(_) => u64::MAX,
+            };
+            garbage.give_up_slots(split.end, &generations, noted);
         }
         let inner = Self {
             engine,
             writer: Mutex::new(garbage),
-            row: RwLock::new(row),
+            now: RwLock::new((row, Arc::new(split))),
             views: SnapshotCache::new(options.view_cache_bytes),
             days: SnapshotCache::new(options.trend_cache_bytes),
             views_read: AtomicU64::new(0),
@@ -84,7 +100,7 @@ impl Inner {
     }
 
     fn apply_one(&self, garbage: &mut Garbage, entry: &LogEntry<'_>) -> Result<UserReply> {
-        let before = *self.row.read();
+        let (before, split) = self.now.read().clone();
         if entry.index <= before.index {
             return Ok(UserReply::Done(0));
         }
@@ -93,9 +109,9 @@ impl Inner {
         }
         let command = UserCommand::decode(entry.index, entry.data)?;
         let row = ShardRow { index: entry.index, term: entry.term, ..before };
-        let applied = apply::apply(&self.engine, garbage, row, command)?;
+        let applied = apply::apply(&self.engine, garbage, (row, split), command)?;
         self.engine.commit(applied.writes, entry.index)?;
-        *self.row.write() = applied.row;
+        *self.now.write() = (applied.row, applied.split);
         for user in &applied.touched.users {
             self.views.invalidate(user);
         }
@@ -117,14 +133,33 @@ impl UserShard {
     /// [`UserShardError::Locked`] when it is open already, damage, I/O.
     pub fn open(dir: &Path, options: &UserShardOptions) -> Result<(Self, AppliedAt)> {
         let (inner, at) = Inner::new(Engine::open(dir, &options.engine())?, options)?;
-        let slot =
-            Slot { now: ArcSwap::from_pointee(inner), dir: dir.to_path_buf(), options: options.clone() };
-        Ok((Self(Arc::new(slot)), at))
+        let held =
+            Held { now: ArcSwap::from_pointee(inner), dir: dir.to_path_buf(), options: options.clone() };
+        Ok((Self { held: Arc::new(held), end: SLOTS }, at))
+    }
+
+    /// The same shard, of which only listeners in slots before `end` are gathered: those behind it are another shard's, and
+    /// may be here still.
+    #[must_use]
+    pub fn within(&self, end: u16) -> Self {
+        Self { held: Arc::clone(&self.held), end }
+    }
+
+    /// What the shard knows of splits.
+    #[must_use]
+    pub fn split_state(&self) -> Arc<SplitState> {
+        Arc::clone(&self.inner().now.read().1)
+    }
+
+    /// Whether rows mean nothing any more that have still to be removed: some go with each entry.
+    #[must_use]
+    pub fn has_garbage(&self) -> bool {
+        !self.inner().writer.lock().is_empty()
     }
 
     /// The state in force. Taken once by everything that must belong together.
     pub(super) fn inner(&self) -> Arc<Inner> {
-        self.0.now.load_full()
+        self.held.now.load_full()
     }
 
     /// Pins the shard's files, with everything applied in them, below `root`; `known` are content ids of tables that were
@@ -135,7 +170,7 @@ impl UserShard {
     pub fn snapshot(&self, root: &Path, known: &mut KnownTables) -> Result<PinnedFiles> {
         let inner = self.inner();
         let _writer = inner.writer.lock();
-        let row = *inner.row.read();
+        let row = inner.now.read().0;
         if inner.engine.durable_index() < row.index {
             inner.engine.persist(row.index)?;
         }
@@ -151,16 +186,16 @@ impl UserShard {
     /// I/O; `CorruptFiles` when the files do not hold the state after `at`.
     pub fn install(&self, data: &[u8], tables: &[(u64, PathBuf)], at: AppliedAt) -> Result<()> {
         let old = self.inner();
-        let tree = Engine::stage_tree(&self.0.dir, data, tables)?;
-        let engine = old.engine.open_beside(&self.0.dir, &tree, &self.0.options.engine())?;
-        let (inner, found) = Inner::new(engine, &self.0.options)?;
+        let tree = Engine::stage_tree(&self.held.dir, data, tables)?;
+        let engine = old.engine.open_beside(&self.held.dir, &tree, &self.held.options.engine())?;
+        let (inner, found) = Inner::new(engine, &self.held.options)?;
         if found != at {
             let reason =
                 format!("a snapshot ends with another entry. index=`{}`, found=`{}`", at.index, found.index);
-            return Err(UserShardError::CorruptFiles { path: self.0.dir.clone(), reason });
+            return Err(UserShardError::CorruptFiles { path: self.held.dir.clone(), reason });
         }
-        Engine::publish_tree(&self.0.dir, &tree)?;
-        self.0.now.store(Arc::new(inner));
+        Engine::publish_tree(&self.held.dir, &tree)?;
+        self.held.now.store(Arc::new(inner));
         old.engine.give_up();
         Ok(())
     }
@@ -198,7 +233,7 @@ impl UserShard {
     pub fn persist(&self) -> Result<u64> {
         let inner = self.inner();
         let _writer = inner.writer.lock();
-        let index = inner.row.read().index;
+        let index = inner.now.read().0.index;
         if inner.engine.durable_index() < index {
             inner.engine.persist(index)?;
         }
@@ -251,12 +286,6 @@ impl UserShard {
         Ok(searches)
     }
 
-    /// How many users there are.
-    #[must_use]
-    pub fn user_count(&self) -> u64 {
-        self.row().users
-    }
-
     /// Whether events wait for a track of this id to be added.
     ///
     /// # Errors
@@ -303,16 +332,6 @@ impl UserShard {
         Ok(apply::load_state(&self.inner().engine, load_id)?.unwrap_or_default())
     }
 
-    /// Spaces and generations there are vectors of: dimension and rows.
-    ///
-    /// # Errors
-    /// Damage, I/O.
-    pub fn generations(&self) -> Result<Vec<(SpaceName, GenerationId, u32, u64)>> {
-        let all = vectors::generations(&self.inner().engine.snapshot())?;
-        let live = all.into_iter().filter(|(_, _, row)| !row.dropped);
-        Ok(live.map(|(space, id, row)| (space, GenerationId(id), row.dim, row.rows)).collect())
-    }
-
     /// Bytes of the live files, plus memory not yet in files. An estimate: files being replaced are not in it.
     #[must_use]
     pub fn disk_bytes(&self) -> u64 {
@@ -342,12 +361,7 @@ impl UserShard {
     }
 
     pub(super) fn row(&self) -> ShardRow {
-        *self.inner().row.read()
-    }
-
-    /// The newest day (since the epoch) with a counted play; which days of counts are kept follows from it.
-    pub(super) fn newest_day(&self) -> Option<i32> {
-        self.row().newest_day
+        self.inner().now.read().0
     }
 }
 

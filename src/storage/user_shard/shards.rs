@@ -1,12 +1,15 @@
 //! The user shards of a database: the one place that knows which of them a listener is in, and which are here.
 //!
-//! Each shard owns a contiguous range of the slots, in order. Keys begin with the slot, so the shards one after another
+//! Each shard owns a contiguous range of the slots. Keys begin with the slot, so the shards in the order of their ranges
 //! are in the order of keys, and what is gathered here does not depend on how many there are, nor on where they are: a shard
 //! that is on another node is asked the same ([`UserQuestion`]).
+//!
+//! A shard's place is its number. Which slots it owns may change while it is asked: what is gathered is gathered by the ranges
+//! of one moment, and each shard is told where its range ends, so that no listener is seen twice.
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, ArcSwapOption};
 
 use super::{
     elsewhere::{Elsewhere, Missing},
@@ -15,64 +18,89 @@ use super::{
     shard::UserShard,
     view::UserView,
 };
-use crate::types::{GenerationId, Slot, SpaceName, Timestamp, User, UserId, shard_of_slot, slot_of};
+use crate::types::{
+    GenerationId, Slot, SlotRange, SlotRanges, SpaceName, Timestamp, USER_SHARDS_MAX, User, UserId, slot_of,
+};
 
-/// The shards, in the order of the slots they own. Cheap to clone.
+/// The shards, by number. Cheap to clone.
 #[derive(Clone)]
 pub struct UserShards(pub(super) Arc<Places>);
 
 pub(super) struct Places {
-    /// Those that are here.
+    /// Those that are here, of all that there may be.
     pub(super) here: Box<[ArcSwapOption<UserShard>]>,
+    /// Which owns which slots; others change it.
+    ranges: Arc<ArcSwap<SlotRanges>>,
     /// Who asks the others; `None` when all are here for good.
     pub(super) elsewhere: Option<Arc<dyn Elsewhere>>,
 }
 
 impl UserShards {
-    /// Puts shards together that are all here for good; all there are, in order.
+    /// Puts shards together that are all here for good, and of which none was ever split; all there are, in order.
     ///
     /// # Panics
     /// Without a shard, or with more than a database may have.
     #[must_use]
     pub fn new(shards: Vec<UserShard>) -> Self {
-        Self::make(shards.into_iter().map(Some).collect(), None)
+        let count = shards.len();
+        assert!((1..=usize::from(USER_SHARDS_MAX)).contains(&count));
+        let ranges = SlotRanges::even(u16::try_from(count).expect("at most USER_SHARDS_MAX"));
+        let shards = shards.into_iter().enumerate();
+        Self::ranged(shards, Arc::new(ArcSwap::from_pointee(ranges)), None)
     }
 
-    /// Puts shards together of which some are on other nodes; all there are, in order.
+    /// Puts shards together that own these ranges; of those that are not here, others are asked.
     ///
     /// # Panics
-    /// As [`UserShards::new`].
+    /// With a number that no shard may have.
     #[must_use]
-    pub fn placed(shards: Vec<Option<UserShard>>, elsewhere: Arc<dyn Elsewhere>) -> Self {
-        Self::make(shards, Some(elsewhere))
+    pub fn ranged(
+        shards: impl IntoIterator<Item = (usize, UserShard)>,
+        ranges: Arc<ArcSwap<SlotRanges>>,
+        elsewhere: Option<Arc<dyn Elsewhere>>,
+    ) -> Self {
+        let here: Box<[ArcSwapOption<UserShard>]> =
+            (0..USER_SHARDS_MAX).map(|_| ArcSwapOption::empty()).collect();
+        for (place, shard) in shards {
+            here[place].store(Some(Arc::new(shard)));
+        }
+        Self(Arc::new(Places { here, ranges, elsewhere }))
     }
 
-    fn make(shards: Vec<Option<UserShard>>, elsewhere: Option<Arc<dyn Elsewhere>>) -> Self {
-        assert!((1..=usize::from(crate::types::USER_SHARDS_MAX)).contains(&shards.len()));
-        let here = shards.into_iter().map(|shard| ArcSwapOption::from(shard.map(Arc::new))).collect();
-        Self(Arc::new(Places { here, elsewhere }))
+    /// Which shard owns which slots at this moment.
+    #[must_use]
+    pub fn ranges(&self) -> Arc<SlotRanges> {
+        self.0.ranges.load_full()
     }
 
     /// How many there are.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.0.here.len()
+        self.0.ranges.load().count()
     }
 
-    /// Those that are here with their places, in order.
+    /// Those that are here with their places, in order; those, too, that have not got all their rows yet.
     pub fn here(&self) -> impl Iterator<Item = (usize, Arc<UserShard>)> {
         self.0.here.iter().enumerate().filter_map(|(place, shard)| Some((place, shard.load_full()?)))
     }
 
-    /// The shard at a place, if it is here.
+    /// The shard at a place, if it is here and has all its rows.
     #[must_use]
     pub fn at(&self, place: usize) -> Option<Arc<UserShard>> {
+        self.0.here.get(place)?.load_full().filter(|shard| !shard.split_state().is_importing())
+    }
+
+    /// The same, if it has not all its rows yet, too.
+    #[must_use]
+    pub fn any_at(&self, place: usize) -> Option<Arc<UserShard>> {
         self.0.here.get(place)?.load_full()
     }
 
-    /// Places of the shards that are not here, in order.
+    /// Places of the shards that own slots and are not here, in the order of the slots.
     pub fn elsewhere(&self) -> impl Iterator<Item = usize> {
-        self.0.here.iter().enumerate().filter(|(_, shard)| shard.load().is_none()).map(|(place, _)| place)
+        let ranges = self.ranges();
+        let places: Vec<usize> = ranges.in_order().map(|(place, _)| place).collect();
+        places.into_iter().filter(|place| self.at(*place).is_none())
     }
 
     /// From now on the shard at a place is here, or it is not; whoever reads it goes on with what they have.
@@ -83,14 +111,13 @@ impl UserShards {
     /// Which shard a listener is in.
     #[must_use]
     pub fn place_of(&self, user: &UserId) -> usize {
-        let count = u16::try_from(self.count()).expect("at most USER_SHARDS_MAX");
-        shard_of_slot(slot_of(user.as_str()), count)
+        self.0.ranges.load().shard_of(slot_of(user.as_str()))
     }
 
     /// Whether a listener's shard is here.
     #[must_use]
     pub fn is_here(&self, user: &UserId) -> bool {
-        self.0.here[self.place_of(user)].load().is_some()
+        self.at(self.place_of(user)).is_some()
     }
 
     /// As [`UserShard::user`].
@@ -236,14 +263,15 @@ impl UserShards {
     fn list(&self, mut start: Start, limit: usize) -> Result<(Vec<User>, Option<UserId>)> {
         let mut users: Vec<User> = Vec::new();
         let first = match &start {
-            Start::After(user) => self.place_of(user),
-            Start::Slot(slot) => shard_of_slot(*slot, u16::try_from(self.count()).unwrap_or(u16::MAX)),
+            Start::After(user) => slot_of(user.as_str()),
+            Start::Slot(slot) => *slot,
         };
-        for place in first..self.count() {
+        let ranges = self.ranges();
+        for (place, range) in ranges.in_order().filter(|(_, range)| range.end > first.0) {
             loop {
                 // One more than there is room for tells whether there is more.
                 let room = limit - users.len();
-                let (more, next) = self.list_at(place, &start, room.max(1))?;
+                let (more, next) = self.list_at((place, range), &start, room.max(1))?;
                 if room == 0 {
                     if more.is_empty() {
                         break;
@@ -263,8 +291,14 @@ impl UserShards {
         Ok((users, None))
     }
 
-    fn list_at(&self, place: usize, start: &Start, limit: usize) -> Result<(Vec<User>, Option<UserId>)> {
+    fn list_at(
+        &self,
+        (place, range): (usize, SlotRange),
+        start: &Start,
+        limit: usize,
+    ) -> Result<(Vec<User>, Option<UserId>)> {
         if let Some(shard) = self.at(place) {
+            let shard = shard.within(range.end);
             return match start {
                 Start::After(user) => shard.list_users(Some(user), limit),
                 Start::Slot(slot) => shard.list_users_from(*slot, limit),
@@ -276,7 +310,7 @@ impl UserShards {
             Start::Slot(Slot(0)) => UserQuestion::List { after: None, limit },
             Start::Slot(slot) => UserQuestion::ListFrom { slot: *slot, limit },
         };
-        match self.ask(place, &question)? {
+        match self.ask_within((place, range), &question)? {
             UserAnswer::Users(users, next) => Ok((users, next)),
             other => Err(unexpected(&other)),
         }

@@ -13,7 +13,7 @@ use super::{
     shard::UserShard,
     value::damaged,
 };
-use crate::types::{Deadline, GenerationId, SpaceName, UserId};
+use crate::types::{Deadline, GenerationId, Slot, SpaceName, UserId};
 
 /// Vectors that are looked at between two looks at the clock.
 const DEADLINE_EVERY: u32 = 1_024;
@@ -181,7 +181,7 @@ impl UserShard {
             return Ok(found);
         }
         let prefix = keys::vectors(space, generation.0);
-        snapshot.scan_prefix(&prefix, |key, value| {
+        snapshot.scan(&prefix, &self.vectors_end(&prefix), |key, value| {
             let vector = decode_vector(value).map_err(|what| damaged(key, what))?;
             let user = key.get(prefix.len()..).and_then(keys::user_id_of);
             found.push((user.ok_or_else(|| damaged(key, "key is malformed"))?, vector.collect()));
@@ -190,12 +190,9 @@ impl UserShard {
         Ok(found)
     }
 
-    /// How many users have a vector.
-    ///
-    /// # Errors
-    /// Damage, I/O.
-    pub fn vector_count(&self, space: &SpaceName, generation: GenerationId) -> Result<u64> {
-        Ok(row_of(&self.inner().engine.snapshot(), space, generation)?.map_or(0, |row| row.rows))
+    /// Where the vectors of the last slot that is read end.
+    fn vectors_end(&self, prefix: &[u8]) -> Vec<u8> {
+        [prefix, &keys::slot(Slot(self.end))[..]].concat()
     }
 
     /// The `k` users whose vectors have the largest cosine with `query`, best first, ties by id; `except` is left
@@ -224,7 +221,7 @@ impl UserShard {
         let prefix = keys::vectors(space, generation.0);
         let mut best = BinaryHeap::new();
         let mut looked_at = 0_u32;
-        snapshot.scan_prefix(&prefix, |key, value| {
+        snapshot.scan(&prefix, &self.vectors_end(&prefix), |key, value| {
             if looked_at.is_multiple_of(DEADLINE_EVERY) {
                 deadline.check().map_err(|error| UserShardError::Late { source: Box::new(error) })?;
             }
@@ -245,7 +242,7 @@ impl UserShard {
     }
 }
 
-fn row_of(
+pub(super) fn row_of(
     snapshot: &Snapshot<'_>,
     space: &SpaceName,
     generation: GenerationId,

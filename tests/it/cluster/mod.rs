@@ -25,6 +25,7 @@ mod proxy;
 mod rolling;
 mod security;
 mod servers;
+mod splits;
 mod track_shards;
 /// The checker of the simulation, on histories of real servers.
 #[path = "../../../cluster/src/sim/wgl.rs"]

@@ -55,6 +55,11 @@ impl WriteSet {
     pub(in crate::storage::user_shard) fn delete(&mut self, key: Vec<u8>) {
         self.rows.insert(key, None);
     }
+
+    /// The keys that are written or removed, ascending.
+    pub(in crate::storage::user_shard) fn keys(&self) -> impl Iterator<Item = &[u8]> {
+        self.rows.keys().map(Vec::as_slice)
+    }
 }
 
 /// What the writer, readers and background threads share.

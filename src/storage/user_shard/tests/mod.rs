@@ -6,6 +6,7 @@ mod damage;
 mod events;
 mod figures;
 mod model;
+mod splits;
 mod trends;
 mod users;
 mod vectors;
@@ -59,6 +60,55 @@ impl TestShard {
         let Self { shard, dir } = self;
         drop(shard);
         Self { shard: open(dir.path()), dir }
+    }
+}
+
+/// A shard with the log it applies, as a group has.
+pub(super) struct Logged {
+    pub dir: TempDir,
+    pub shard: Option<UserShard>,
+    pub log: Vec<Vec<u8>>,
+}
+
+impl Logged {
+    pub(super) fn new() -> Self {
+        let mut new = Self { dir: tempfile::tempdir().unwrap(), shard: None, log: Vec::new() };
+        new.open();
+        new
+    }
+
+    /// A second replica, which has applied the first `entries` of the log.
+    pub(super) fn replica(&self, entries: usize) -> Self {
+        let mut new =
+            Self { dir: tempfile::tempdir().unwrap(), shard: None, log: self.log[..entries].to_vec() };
+        new.open();
+        new
+    }
+
+    pub(super) fn shard(&self) -> &UserShard {
+        self.shard.as_ref().unwrap()
+    }
+
+    /// Opens the files and applies what they lack.
+    pub(super) fn open(&mut self) {
+        let (shard, applied) = UserShard::open(self.dir.path(), &model::small_memory()).unwrap();
+        for (index, data) in (1..).zip(&self.log).skip(applied.index as usize) {
+            shard.apply(&[LogEntry { index, term: 1, data }]).unwrap();
+        }
+        self.shard = Some(shard);
+    }
+
+    /// What is in memory only is lost; the log is not.
+    pub(super) fn crash(&mut self) {
+        self.shard = None;
+        self.open();
+    }
+
+    pub(super) fn run(&mut self, command: impl Into<UserCommand>) -> UserReply {
+        let data = command.into().encode();
+        self.log.push(data.clone());
+        let entry = LogEntry { index: self.log.len() as u64, term: 1, data: &data };
+        UserReply::decode(&self.shard().apply(&[entry]).unwrap()[0]).unwrap()
     }
 }
 
