@@ -9,7 +9,7 @@ use super::{
     generation::{DIM_MAX, GenerationContents, GenerationInfo, GenerationState, GramData},
     split::UserSplits,
 };
-use crate::types::{GenerationId, SpaceName, SpaceSpec, TRACK_SHARDS_MAX, USER_SHARDS_MAX};
+use crate::types::{GenerationId, SpaceName, SpaceSpec, TRACK_SHARDS_MAX};
 
 const NAME_BYTES_MAX: usize = 256;
 const KEY_BYTES_MAX: usize = 1024;
