@@ -284,7 +284,7 @@ fn a_load_goes_on_over_a_split_and_takes_every_row_once() {
         listened_ms: 60_000,
         action: PlayAction::Play,
     };
-    let mut row = 0;
+    let mut row: u64 = 0;
     let mut begun = false;
     while row < 6_000 {
         // Every batch begins some rows before what is done.
