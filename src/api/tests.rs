@@ -111,7 +111,7 @@ async fn assault(core: &Core, rng: &mut SplitMix64) {
             }
         }
     }
-    assert_eq!(methods, 44);
+    assert_eq!(methods, 45);
 }
 
 fn hostile(rng: &mut SplitMix64) -> Vec<u8> {

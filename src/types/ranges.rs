@@ -147,8 +147,9 @@ mod tests {
             let first = 1 + rng.below(8) as u16;
             let mut ranges = SlotRanges::even(first);
             for child in first..64 {
-                let parent = rng.below(child.into()) as u16;
-                let range = ranges.range_of(parent.into()).unwrap();
+                let of = rng.below(ranges.count() as u64) as usize;
+                let (parent, range) = ranges.in_order().nth(of).unwrap();
+                let parent = parent as u16;
                 let at = range.first + rng.below(u64::from(range.count()) + 1) as u16;
                 let before = ranges.clone();
                 let outcome = ranges.split(parent, at, child);
