@@ -18,7 +18,7 @@ use super::tend::Place;
 use crate::error::{Error, Result};
 use crate::storage::meta::{MetaCommand, SplitPhase, UserSplit};
 use crate::storage::user_shard::{
-    ImportPlace, PartingStage, SplitRole, UserCommand, UserOp, UserReply, UserShard,
+    ImportPlace, PartingStage, SplitOp, SplitRole, UserCommand, UserOp, UserReply, UserShard,
 };
 use crate::types::SLOTS;
 
@@ -120,14 +120,14 @@ impl Inner {
         if !self.is_as_safe(parent, child)? {
             return Ok(());
         }
-        self.split_step(parent, UserOp::BeginSplit { child: split.child, at: split.at })?;
-        self.split_step(child, UserOp::BeginImport { parent: split.parent, end: range.end })?;
+        self.split_step(parent, SplitOp::BeginSplit { child: split.child, at: split.at })?;
+        self.split_step(child, SplitOp::BeginImport { parent: split.parent, end: range.end })?;
         if !self.bring_rows(split, &from, &to)? {
             return Ok(());
         }
         let vectors = to.generations().map_err(Error::from)?.into_iter();
         let vectors = vectors.map(|(space, generation, _, rows)| (space, generation.0, rows)).collect();
-        self.split_step(parent, UserOp::HandOver { child: split.child, users: to.user_count(), vectors })?;
+        self.split_step(parent, SplitOp::HandOver { child: split.child, users: to.user_count(), vectors })?;
         let advance = MetaCommand::AdvanceSplit { child: split.child, phase: SplitPhase::Switched };
         self.propose_meta(&advance)?;
         info!(parent, child, "a new user shard serves");
@@ -151,7 +151,7 @@ impl Inner {
             };
             let step = import.step;
             if batch.is_last && batch.rows.is_empty() {
-                self.split_step(child, UserOp::EndImport { step, newest_day: from.newest_day() })?;
+                self.split_step(child, SplitOp::EndImport { step, newest_day: from.newest_day() })?;
                 continue;
             }
             let is_noting = from
@@ -160,14 +160,14 @@ impl Inner {
                 .is_some_and(|parting| parting.stage == PartingStage::Noting);
             if matches!(import.place, ImportPlace::Notes(_)) && !batch.is_full && is_noting {
                 // What comes until then is little, too.
-                self.split_step(parent, UserOp::FreezeSplit { child: split.child })?;
+                self.split_step(parent, SplitOp::FreezeSplit { child: split.child })?;
                 continue;
             }
             if batch.rows.is_empty() && batch.place == import.place {
                 std::thread::sleep(PAUSE);
                 continue;
             }
-            self.split_step(child, UserOp::Import { step, rows: batch.rows, place: batch.place })?;
+            self.split_step(child, SplitOp::Import { step, rows: batch.rows, place: batch.place })?;
         }
     }
 
@@ -181,7 +181,7 @@ impl Inner {
             }
             std::thread::sleep(PAUSE);
         }
-        self.split_step(parent, UserOp::ReleaseSplit { child: split.child })?;
+        self.split_step(parent, SplitOp::ReleaseSplit { child: split.child })?;
         self.propose_meta(&MetaCommand::EndSplit { child: split.child })?;
         // Events of listeners that were being moved may have missed their tracks.
         self.resolve_later();
@@ -224,8 +224,8 @@ impl Inner {
     }
 
     /// Takes one step in one of both shards.
-    pub(super) fn split_step(&self, place: usize, op: UserOp) -> Result<()> {
-        let applied = self.users.groups[place].propose(UserCommand::from(op).encode())?;
+    pub(super) fn split_step(&self, place: usize, step: impl Into<UserCommand>) -> Result<()> {
+        let applied = self.users.groups[place].propose(step.into().encode())?;
         match UserReply::decode(&applied.reply)? {
             UserReply::Done(_) => Ok(()),
             UserReply::Refused(reason) => Err(Error::Conflict(reason)),

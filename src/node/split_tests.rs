@@ -12,7 +12,7 @@ use super::tests::{settings_without_reserve, track};
 use crate::error::ErrorKind;
 use crate::pipeline::request::{RequestContext, SimilarUsersRequest};
 use crate::storage::meta::{MetaCommand, SplitPhase};
-use crate::storage::user_shard::{ImportPlace, SplitRole, UserOp};
+use crate::storage::user_shard::{ImportPlace, SplitOp, SplitRole};
 use crate::types::{
     Action, EventId, FeedbackEvent, Play, PlayAction, SLOTS, SpaceName, Timestamp, User, UserId, VectorRow,
 };
@@ -196,7 +196,7 @@ fn step(engine: &Segue, number: usize) -> bool {
         let SplitRole::Child(import) = shard(1).split_state().role.clone() else { panic!("it is whole") };
         let batch = shard(0).outgoing(child, &import.place, bytes).unwrap().unwrap();
         let step = import.step;
-        inner.split_step(1, UserOp::Import { step, rows: batch.rows, place: batch.place.clone() }).unwrap();
+        inner.split_step(1, SplitOp::Import { step, rows: batch.rows, place: batch.place.clone() }).unwrap();
         batch.place
     };
     match number {
@@ -210,28 +210,28 @@ fn step(engine: &Segue, number: usize) -> bool {
             let phase = SplitPhase::Copying;
             inner.propose_meta(&MetaCommand::AdvanceSplit { child, phase }).unwrap();
         }
-        3 => inner.split_step(0, UserOp::BeginSplit { child, at }).unwrap(),
-        4 => inner.split_step(1, UserOp::BeginImport { parent, end: SLOTS }).unwrap(),
+        3 => inner.split_step(0, SplitOp::BeginSplit { child, at }).unwrap(),
+        4 => inner.split_step(1, SplitOp::BeginImport { parent, end: SLOTS }).unwrap(),
         5 | 6 => drop(import(5_000)),
         7 => while matches!(import(100_000), ImportPlace::Rows(_)) {},
-        8 => inner.split_step(0, UserOp::FreezeSplit { child }).unwrap(),
+        8 => inner.split_step(0, SplitOp::FreezeSplit { child }).unwrap(),
         9 => drop(import(1 << 20)),
         10 => {
             let SplitRole::Child(import) = shard(1).split_state().role.clone() else { panic!("it is whole") };
             let newest_day = shard(0).newest_day();
-            inner.split_step(1, UserOp::EndImport { step: import.step, newest_day }).unwrap();
+            inner.split_step(1, SplitOp::EndImport { step: import.step, newest_day }).unwrap();
         }
         11 => {
             let vectors = shard(1).generations().unwrap().into_iter();
             let vectors = vectors.map(|(space, id, _, rows)| (space, id.0, rows)).collect();
             let users = shard(1).user_count();
-            inner.split_step(0, UserOp::HandOver { child, users, vectors }).unwrap();
+            inner.split_step(0, SplitOp::HandOver { child, users, vectors }).unwrap();
         }
         12 => {
             let phase = SplitPhase::Switched;
             inner.propose_meta(&MetaCommand::AdvanceSplit { child, phase }).unwrap();
         }
-        13 => inner.split_step(0, UserOp::ReleaseSplit { child }).unwrap(),
+        13 => inner.split_step(0, SplitOp::ReleaseSplit { child }).unwrap(),
         14 => drop(inner.propose_meta(&MetaCommand::EndSplit { child }).unwrap()),
         _ => return false,
     }

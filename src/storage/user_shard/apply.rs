@@ -157,13 +157,7 @@ impl Entry<'_> {
             }
             UserOp::DropGeneration { space, generation } => self.drop_generation(&space, generation, garbage),
             UserOp::ResolveTracks(tracks) => self.resolve_tracks(&tracks),
-            op @ (UserOp::BeginSplit { .. }
-            | UserOp::FreezeSplit { .. }
-            | UserOp::HandOver { .. }
-            | UserOp::ReleaseSplit { .. }
-            | UserOp::BeginImport { .. }
-            | UserOp::Import { .. }
-            | UserOp::EndImport { .. }) => self.run_split(op, garbage),
+            UserOp::Split(step) => self.run_split(*step, garbage),
         }
     }
 

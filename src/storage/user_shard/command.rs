@@ -76,8 +76,15 @@ pub enum UserOp {
     PutStatistics(Vec<u8>),
     /// Records events, and of the explored slots of their served lists how each was chosen.
     RecordShown(Vec<ResolvedEvent>, Vec<ShownSlot>),
-    /// From here on the shard notes what changes in its slots from one on, which a new shard is to get. This and the
-    /// following since version 2.
+    /// A step of a split. Since version 2. In a box: the other entries are written as before only while no step is larger or
+    /// aligned otherwise than they are.
+    Split(Box<SplitOp>),
+}
+
+/// A step of a split, in the log of one of the two shards.
+#[derive(Debug, Clone, PartialEq, Archive, RkyvSerialize, RkyvDeserialize)]
+pub enum SplitOp {
+    /// From here on the shard notes what changes in its slots from one on, which a new shard is to get.
     BeginSplit {
         /// The new shard.
         child: u16,
@@ -126,6 +133,18 @@ pub enum UserOp {
         /// The newest day with a counted play of the other shard.
         newest_day: Option<i32>,
     },
+}
+
+impl From<SplitOp> for UserOp {
+    fn from(step: SplitOp) -> Self {
+        Self::Split(Box::new(step))
+    }
+}
+
+impl From<SplitOp> for UserCommand {
+    fn from(step: SplitOp) -> Self {
+        UserOp::from(step).into()
+    }
 }
 
 /// A step of a named load. Steps of one load come in row order.
@@ -321,7 +340,7 @@ impl UserCommand {
     /// The bytes of a log entry.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let version = if self.op.is_of_split() { VERSION } else { FIRST_VERSION };
+        let version = if matches!(self.op, UserOp::Split(_)) { VERSION } else { FIRST_VERSION };
         codec::encode(version, self).expect("plain data serialises into memory")
     }
 
@@ -369,6 +388,22 @@ mod tests {
         assert_eq!(UserCommand::decode(1, &command().encode()).unwrap(), command());
         let reply = UserReply::Recorded(vec![true, false]);
         assert_eq!(UserReply::decode(&reply.encode()).unwrap(), reply);
+    }
+
+    /// An entry of version 1, as all programs have written it: databases of programs without splits are read with this layout.
+    const FIRST: &str = "010000000000000000000000000000007531ffffffffffff0000000001000000010000007439ffffffffffff000000000000\
+        0000000000000000000000000000000000000000000005000000000000000000000000000000000000000000000001000000\
+        0000000000000000000000009c1372673066e42ed5a2f7e4f88898d200000000000000000000000000000000000000000000\
+        0000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000\
+        000000000300000034ffffff010000000000000000000000000000000000000000000000";
+
+    #[test]
+    fn entries_of_before_splits_are_read_and_written_as_they_were() {
+        let written: String = command().encode().iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(written, FIRST);
+        let bytes = FIRST.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).unwrap());
+        let bytes: Vec<u8> = bytes.map(|pair| u8::from_str_radix(pair, 16).unwrap()).collect();
+        assert_eq!(UserCommand::decode(1, &bytes).unwrap(), command());
     }
 
     #[test]

@@ -57,7 +57,7 @@ mod tests;
 
 pub use command::{
     EventTrack, LoadState, LoadStep, PlayBatch, PlayRow, ResolvedEvent, STATISTICS_BYTES_MAX, ServedList,
-    ServedTrack, ShownSlot, SlotChoice, UserCommand, UserOp, UserReply, event_key,
+    ServedTrack, ShownSlot, SlotChoice, SplitOp, UserCommand, UserOp, UserReply, event_key,
 };
 pub use elsewhere::{Elsewhere, Missing};
 pub use engine::{KnownTables, table_number};

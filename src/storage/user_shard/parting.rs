@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     apply::Entry,
-    command::{UserOp, UserReply},
+    command::{SplitOp, UserReply},
     error::Result,
     garbage::Garbage,
     keys,
@@ -16,16 +16,15 @@ use crate::types::{SLOTS, SpaceName};
 
 impl Entry<'_> {
     /// Applies a step of a split. Each may come again, and does nothing then.
-    pub(super) fn run_split(&mut self, op: UserOp, garbage: &mut Garbage) -> Result<UserReply> {
-        match op {
-            UserOp::BeginSplit { child, at } => Ok(self.begin_split(child, at)),
-            UserOp::FreezeSplit { child } => Ok(self.freeze_split(child)),
-            UserOp::HandOver { child, users, vectors } => Ok(self.hand_over(child, users, vectors)),
-            UserOp::ReleaseSplit { child } => self.release_split(child, garbage),
-            UserOp::BeginImport { parent, end } => Ok(self.begin_import(parent, end)),
-            UserOp::Import { step, rows, place } => self.import(step, rows, place, garbage),
-            UserOp::EndImport { step, newest_day } => Ok(self.end_import(step, newest_day)),
-            _ => Ok(UserReply::Refused("no step of a split".to_owned())),
+    pub(super) fn run_split(&mut self, step: SplitOp, garbage: &mut Garbage) -> Result<UserReply> {
+        match step {
+            SplitOp::BeginSplit { child, at } => Ok(self.begin_split(child, at)),
+            SplitOp::FreezeSplit { child } => Ok(self.freeze_split(child)),
+            SplitOp::HandOver { child, users, vectors } => Ok(self.hand_over(child, users, vectors)),
+            SplitOp::ReleaseSplit { child } => self.release_split(child, garbage),
+            SplitOp::BeginImport { parent, end } => Ok(self.begin_import(parent, end)),
+            SplitOp::Import { step, rows, place } => self.import(step, rows, place, garbage),
+            SplitOp::EndImport { step, newest_day } => Ok(self.end_import(step, newest_day)),
         }
     }
 

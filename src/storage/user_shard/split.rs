@@ -2,7 +2,7 @@
 //! that change that. The whole way is in `docs/adr/0022`.
 //!
 //! Rows go from the *parent* to the *child* as they are stored. The parent notes every key of that part that is written
-//! from [`UserOp::BeginSplit`](super::UserOp::BeginSplit) on, so that the child can be told what has changed since it was told
+//! from [`SplitOp::BeginSplit`](super::SplitOp::BeginSplit) on, so that the child can be told what has changed since it was told
 //! of a row.
 
 use rkyv::{Archive, Deserialize as RkyvDeserialize, Serialize as RkyvSerialize, rancor, util::AlignedVec};
@@ -162,7 +162,7 @@ impl SplitState {
     /// to both shards.
     pub(super) fn refuses(&self, command: &UserCommand) -> Option<u16> {
         let (_, other) = self.closed_from()?;
-        if command.op.is_of_split() {
+        if matches!(command.op, UserOp::Split(_)) {
             return None;
         }
         let is_about_all = command.load.is_some() || matches!(command.op, UserOp::DropGeneration { .. });
@@ -229,28 +229,8 @@ impl UserOp {
             | Self::DropGeneration { .. }
             | Self::ResolveTracks(_)
             | Self::PutStatistics(_)
-            | Self::BeginSplit { .. }
-            | Self::FreezeSplit { .. }
-            | Self::HandOver { .. }
-            | Self::ReleaseSplit { .. }
-            | Self::BeginImport { .. }
-            | Self::Import { .. }
-            | Self::EndImport { .. } => Box::new(std::iter::empty()),
+            | Self::Split(_) => Box::new(std::iter::empty()),
         }
-    }
-
-    /// Whether it is a step of a split.
-    pub(super) fn is_of_split(&self) -> bool {
-        matches!(
-            self,
-            Self::BeginSplit { .. }
-                | Self::FreezeSplit { .. }
-                | Self::HandOver { .. }
-                | Self::ReleaseSplit { .. }
-                | Self::BeginImport { .. }
-                | Self::Import { .. }
-                | Self::EndImport { .. }
-        )
     }
 }
 

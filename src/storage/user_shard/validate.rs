@@ -28,13 +28,7 @@ fn op(op: &UserOp) -> Option<String> {
     match op {
         UserOp::Nothing | UserOp::DropGeneration { .. } | UserOp::ResolveTracks(_) => None,
         // What they need depends on the state.
-        UserOp::BeginSplit { .. }
-        | UserOp::FreezeSplit { .. }
-        | UserOp::HandOver { .. }
-        | UserOp::ReleaseSplit { .. }
-        | UserOp::BeginImport { .. }
-        | UserOp::Import { .. }
-        | UserOp::EndImport { .. } => None,
+        UserOp::Split(_) => None,
         UserOp::UpsertUsers(users) => users.iter().find_map(|row| user(&row.user_id)),
         UserOp::DeleteUsers(users) | UserOp::DeleteVectors { users, .. } => users.iter().find_map(user),
         UserOp::Record(events) => self::events(events),
