@@ -346,7 +346,7 @@ impl DirectoryReport {
         }
         // One that was stopped in the middle of its first start has none, or some.
         let is_missing = |number: &u16| parts.users.get(number).is_none_or(|folder| !folder.exists());
-        let missing = numbers.iter().filter(|number| is_missing(*number)).count();
+        let missing = numbers.iter().filter(|number| is_missing(number)).count();
         if missing > 0 {
             self.notes.push(format!(
                 "user shards are missing: they are on other nodes of the cluster, or the next start makes them from the log. missing=`{missing}`, user_shards=`{count}`"

@@ -155,14 +155,14 @@ impl Links {
         goes_on
     }
 
-    /// Sends a frame over a store's own connection; gives it back when there is none, and says whether it was taken.
-    fn push(&self, store: StoreId, frame: pb::RaftFrame) -> Result<bool, pb::RaftFrame> {
+    /// Sends a frame over a store's own connection, and says whether it was taken; `None` when there is none.
+    fn push(&self, store: StoreId, frame: &pb::RaftFrame) -> Option<bool> {
         let mut outs = self.outs.lock();
         let Some(out) = outs.get_mut(&store).filter(|_| self.directory.knows(store)) else {
             outs.remove(&store);
-            return Err(frame);
+            return None;
         };
-        Ok(out.writing.push(&encode(&frame)).unwrap_or_else(|error| {
+        Some(out.writing.push(&encode(frame)).unwrap_or_else(|error| {
             tracing::debug!(%store, %error, "a connection broke");
             out.writing.end();
             false
@@ -185,7 +185,7 @@ impl Links {
         let waiting = self.forwards.begin(store);
         let forwarded = vec![pb::Forwarded { id: waiting.id, group: group.0, data: data.clone() }];
         let header = Some(wires.local.header(store));
-        let sent = self.push(store, pb::RaftFrame { header, forwarded, ..pb::RaftFrame::default() });
+        let sent = self.push(store, &pb::RaftFrame { header, forwarded, ..pb::RaftFrame::default() });
         if !sent.unwrap_or(false) {
             return None;
         }
@@ -212,7 +212,8 @@ impl Links {
         for (store, answered) in self.forwards.take_answers() {
             let Some(wires) = self.wires.get() else { continue };
             let header = Some(wires.local.header(store));
-            if self.push(store, pb::RaftFrame { header, answered, ..pb::RaftFrame::default() }) == Ok(false)
+            if self.push(store, &pb::RaftFrame { header, answered, ..pb::RaftFrame::default() })
+                == Some(false)
                 && let Some(out) = self.outs.lock().get(&store)
             {
                 out.writing.end();
@@ -285,7 +286,7 @@ impl Links {
             }
             let header = Some(wires.local.header(store));
             let frame = pb::RaftFrame { header, messages, ..pb::RaftFrame::default() };
-            let sent = self.push(store, frame).unwrap_or_else(|frame| {
+            let sent = self.push(store, &frame).unwrap_or_else(|| {
                 self.dial(wires, store);
                 self.enqueue(wires, store, Class::Raft, Frame::Raft(frame))
             });

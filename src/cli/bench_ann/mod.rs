@@ -8,6 +8,7 @@ mod measure;
 mod report;
 mod segment;
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests;
 
 use std::path::PathBuf;

@@ -18,7 +18,7 @@ use crate::types::{GenerationId, SpaceName, TrackRef};
 
 /// How many points a listener's taste is asked with, at most.
 const POINTS_MAX: usize = 8;
-/// How wide the walk for one of several points is beside a third of its list.
+/// How wide the walk for one of several points is beside half of its list.
 const SPARE_WIDTH: usize = 16;
 /// Spaces and generations kept of a listener; the oldest goes first.
 const KEPT_MAX: usize = 4;
@@ -135,5 +135,5 @@ pub(super) fn share_of(depth: usize, points: usize, factor: usize) -> usize {
 /// one, so its last ranks hardly count, and a walk narrower than the list suffices: neighbours of what it follows are found
 /// without being followed.
 pub(super) fn effort_of_share(k: usize, exact: bool) -> Effort {
-    Effort { k, ef: Some(k / 3 + SPARE_WIDTH), exact }
+    Effort { k, ef: Some(k / 2 + SPARE_WIDTH), exact }
 }

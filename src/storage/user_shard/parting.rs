@@ -167,11 +167,8 @@ impl Importing<'_, '_> {
     fn row(&mut self, key: Vec<u8>, value: Option<Vec<u8>>, garbage: &mut Garbage) -> Result<()> {
         match key.first().copied() {
             Some(keys::GENERATION) => return self.generation_row(key, value.as_deref(), garbage),
-            Some(keys::VECTOR) => {
-                if !self.count_vector(&key, value.as_deref())? {
-                    return Ok(());
-                }
-            }
+            Some(keys::VECTOR) if !self.count_vector(&key, value.as_deref())? => return Ok(()),
+            Some(keys::VECTOR) => {}
             Some(first) if first < keys::USERS_END[0] => {
                 self.entry.touched.users.extend(keys::user_id_of(&key));
                 if keys::is_record(&key) {

@@ -16,6 +16,9 @@ use super::{
 };
 use crate::types::{SLOTS, SlotRange, SpaceName, UserId, slot_of};
 
+/// Vectors by space and generation.
+pub(super) type VectorCounts = [(SpaceName, u32, u64)];
+
 /// What a shard knows of splits; written once there was one.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, RkyvSerialize, RkyvDeserialize)]
 pub struct SplitState {
@@ -183,7 +186,7 @@ impl SplitState {
 
     /// Vectors and listeners that are counted here and were given to the child already, as somebody sees it who looks at the
     /// slots before `end` only.
-    pub(super) fn given(&self, end: u16) -> Option<(u64, &[(SpaceName, u32, u64)])> {
+    pub(super) fn given(&self, end: u16) -> Option<(u64, &VectorCounts)> {
         match &self.role {
             SplitRole::Parent(Parting { at, stage: PartingStage::HandedOver { users, vectors }, .. })
                 if end <= *at =>
