@@ -45,6 +45,7 @@ mod scan;
 mod shard;
 mod shards;
 mod split;
+mod split_op;
 mod trends;
 mod validate;
 mod value;
@@ -57,7 +58,7 @@ mod tests;
 
 pub use command::{
     EventTrack, LoadState, LoadStep, PlayBatch, PlayRow, ResolvedEvent, STATISTICS_BYTES_MAX, ServedList,
-    ServedTrack, ShownSlot, SlotChoice, SplitOp, UserCommand, UserOp, UserReply, event_key,
+    ServedTrack, ShownSlot, SlotChoice, UserCommand, UserOp, UserReply, event_key,
 };
 pub use elsewhere::{Elsewhere, Missing};
 pub use engine::{KnownTables, table_number};
@@ -68,6 +69,7 @@ pub use question::{Figures, FriendPlays, Sampled, UserAnswer, UserQuestion};
 pub use shard::UserShard;
 pub use shards::UserShards;
 pub use split::{Import, ImportPlace, Parting, PartingStage, SplitRole, SplitState};
+pub use split_op::SplitOp;
 
 pub use crate::storage::entry::{AppliedAt, LogEntry};
 pub use trends::TREND_DAYS;

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use super::{
     apply::Entry,
-    command::{SplitOp, UserReply},
+    command::UserReply,
     error::Result,
     garbage::Garbage,
     keys,
     rows::{GenerationRow, decode_vector},
     split::{Import, ImportPlace, Parting, PartingStage, SplitRole, SplitState, done, goes_with, refused},
+    split_op::SplitOp,
     value::damaged,
 };
 use crate::types::{SLOTS, SpaceName};
