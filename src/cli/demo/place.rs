@@ -21,6 +21,8 @@ pub struct Place {
 /// Times the directory is removed, while others still write into it, and the pause between two.
 const REMOVALS_MAX: u32 = 100;
 const REMOVAL_PAUSE: Duration = Duration::from_millis(20);
+/// Looks in a row that must not find it again: whoever was about to make a part of it makes all of it anew.
+const LOOKS: u32 = 5;
 
 impl Place {
     /// A new directory that is kept, or a temporary one.
@@ -103,10 +105,12 @@ impl Place {
 
 /// Removes a directory that others may still be writing into.
 fn remove(dir: &Path) {
+    let mut gone = 0;
     for _ in 0..REMOVALS_MAX {
         // What cannot be removed now is tried again; at the end it is left.
         let _ = std::fs::remove_dir_all(dir);
-        if !dir.exists() {
+        gone = if dir.exists() { 0 } else { gone + 1 };
+        if gone == LOOKS {
             return;
         }
         std::thread::sleep(REMOVAL_PAUSE);
