@@ -18,7 +18,7 @@ use crate::pipeline::retrieve::{open_view, rows_of};
 use crate::storage::error::damaged;
 use crate::storage::track_shard::Opening;
 use crate::storage::track_shard::command::VectorSetSpec;
-use crate::storage::track_shard::vectors::{IndexFiles, SealedVectors};
+use crate::storage::track_shard::vectors::{IndexFiles, SealedVectors, VECTORS};
 use crate::types::{GenerationId, Metric, SpaceName};
 
 /// Number of the segment in its directory.
@@ -54,7 +54,7 @@ impl BenchSegment {
             return Err(unusable("index", folder, "this directory holds no segment: choose an empty one"));
         };
         // The dimension is the file's own; the set's is only compared with it.
-        let vectors = manifest::segment_folder(folder, SEGMENT).join("vectors.seg");
+        let vectors = manifest::segment_folder(folder, entry.id).join(VECTORS);
         let dim = segue_storage_format::VectorFile::open(&vectors, Verify::Structure).map_err(damaged)?.dim();
         let opening = Opening { verify: Verify::Structure, index: Residence::Memory, shards: 1 };
         let sealed = SealedVectors::open(folder, entry, &spec(dim, args.metric)?, opening)?;
