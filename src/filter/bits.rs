@@ -88,21 +88,26 @@ impl DenseBits {
 
     /// The members in ascending order.
     pub fn iter(&self) -> impl Iterator<Item = u32> + '_ {
-        self.words.iter().enumerate().flat_map(|(at, &word)| {
-            let mut rest = word;
-            std::iter::from_fn(move || {
-                (rest != 0).then(|| {
-                    let bit = rest.trailing_zeros();
-                    rest &= rest - 1;
-                    u32::try_from(at * 64).expect("ordinals are u32") + bit
-                })
-            })
-        })
+        ones(&self.words)
     }
 
     fn recount(&mut self) {
         self.count = self.words.iter().map(|word| u64::from(word.count_ones())).sum();
     }
+}
+
+/// The places of the bits that are set, in ascending order.
+pub fn ones(words: &[u64]) -> impl Iterator<Item = u32> + '_ {
+    words.iter().enumerate().flat_map(|(at, &word)| {
+        let mut rest = word;
+        std::iter::from_fn(move || {
+            (rest != 0).then(|| {
+                let bit = rest.trailing_zeros();
+                rest &= rest - 1;
+                u32::try_from(at * 64).expect("ordinals are u32") + bit
+            })
+        })
+    })
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use segue_cluster::{Call, ClusterStatus, GroupId, MAP_GROUP, StoreId};
 use serde::{Deserialize, Serialize};
 
 use super::engine::Inner;
+use super::everyone::ask_each;
 use super::open::META;
 use super::report::group_name;
 use crate::error::{Error, Result};
@@ -129,11 +130,7 @@ impl Inner {
                 let part = |(kind, range, records, sum)| ((kind, range), (records, sum));
                 Ok(Digest { index, parts: parts.into_iter().map(part).collect() })
             };
-            let asked: Vec<_> = thread::scope(|scope| {
-                let threads: Vec<_> = stores.iter().map(|to| scope.spawn(|| ask(*to))).collect();
-                let joined = threads.into_iter().map(|thread| thread.join());
-                joined.map(|it| it.unwrap_or_else(|_| Err("reading it panicked".to_owned()))).collect()
-            });
+            let asked = ask_each(&stores, ask);
             let mut digests = BTreeMap::new();
             for (store, outcome) in stores.iter().zip(asked) {
                 match outcome {

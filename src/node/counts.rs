@@ -6,6 +6,7 @@ use bytes::Bytes;
 use segue_cluster::{Call, StoreId};
 
 use super::engine::Inner;
+use super::everyone::ask_each;
 use super::tally::{Counted, Listeners};
 use crate::error::Result;
 use crate::pipeline::experiment::{Experiment, ExperimentReport};
@@ -62,12 +63,7 @@ impl Inner {
                 let reply = cluster.call(call)?;
                 codec::decode(VERSION, &reply).map(counted).map_err(|error| error.to_string())
             };
-            let said: Vec<_> = std::thread::scope(|scope| {
-                let threads: Vec<_> = others.iter().map(|to| scope.spawn(|| ask(*to))).collect();
-                let joined = threads.into_iter().map(|thread| thread.join());
-                joined.map(|it| it.unwrap_or_else(|_| Err("asking it panicked".to_owned()))).collect()
-            });
-            for (store, said) in others.iter().zip(said) {
+            for (store, said) in others.iter().zip(ask_each(&others, ask)) {
                 match said {
                     Ok(counted) => sum.add(&counted),
                     Err(reason) => missing.push(format!("{store}: {reason}")),

@@ -6,6 +6,7 @@ mod compare;
 mod counts;
 mod current;
 mod engine;
+mod everyone;
 mod experiments;
 mod far;
 #[cfg(test)]

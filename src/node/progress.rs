@@ -8,6 +8,7 @@ use bytes::Bytes;
 use segue_cluster::{Call, Cluster, ClusterStatus, GroupId, StoreId};
 
 use super::engine::Inner;
+use super::everyone::ask_each;
 use super::open::USERS;
 use super::tend::Place;
 use crate::error::Result;
@@ -86,18 +87,16 @@ impl Inner {
     pub(super) fn all_progress(&self, cluster: &Cluster, status: &ClusterStatus) -> AllProgress {
         let answering: Vec<StoreId> =
             status.nodes.iter().filter(|node| node.groups.is_ok()).map(|node| node.store).collect();
-        let ask = |to: StoreId| -> Words {
+        let ask = |to: StoreId| -> std::result::Result<Words, String> {
             if to == cluster.store() {
-                return self.own_progress();
+                return Ok(self.own_progress());
             }
             let call = Call { to, topic: PLACES, request: Bytes::new(), timeout: TIMEOUT };
-            let reply = cluster.call(call).ok();
-            reply.and_then(|reply| codec::decode(VERSION, &reply).ok()).unwrap_or_default()
+            codec::decode(VERSION, &cluster.call(call)?).map_err(|error| error.to_string())
         };
-        let said: Vec<Words> = std::thread::scope(|scope| {
-            let threads: Vec<_> = answering.iter().map(|to| scope.spawn(|| ask(*to))).collect();
-            threads.into_iter().map(|thread| thread.join().unwrap_or_default()).collect()
-        });
+        // Of a node that does not say it nothing is known, which the status shows.
+        let said: Vec<Words> =
+            ask_each(&answering, ask).into_iter().map(std::result::Result::unwrap_or_default).collect();
         let one =
             |(shard, state, bytes, copy_bytes, copied_bytes, elapsed_ms): (u16, u8, u64, u64, u64, u64)| {
                 let (is_coming, is_leaving) = (state == 1, state == 2);

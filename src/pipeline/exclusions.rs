@@ -1,4 +1,4 @@
-//! What one listener must not, or need not, be shown again: bitmaps of a shard, kept while the listener stands still.
+//! What one listener must not, or need not, be shown again: sets of ordinals of a shard, kept while the listener stands still.
 //!
 //! Windows move with every request, but what they hold rarely does. Of two windows the wider holds everything the
 //! narrower does, so how many tracks a window holds says which: that number is what a kept set is found by.
@@ -12,6 +12,7 @@ use super::listener::Listener;
 use super::reader::Reader;
 use super::recipe::HeardWindow;
 use crate::error::Result;
+use crate::filter::Exclusions;
 use crate::storage::track_shard::segment::PostingField;
 use crate::storage::track_shard::{TrackView, versions_in};
 use crate::types::{ShardId, Timestamp, TrackRef};
@@ -32,23 +33,24 @@ enum Kind {
 /// Sets made so far.
 #[derive(Default)]
 pub(super) struct ExclusionSets {
-    kept: Mutex<Vec<(ShardId, Kind, Arc<RoaringBitmap>)>>,
+    kept: Mutex<Vec<(ShardId, Kind, Arc<Exclusions>)>>,
 }
 
 impl ExclusionSets {
     fn get_or_make(
         &self,
-        shard: ShardId,
+        view: &TrackView,
         kind: Kind,
         make: impl FnOnce() -> Result<RoaringBitmap>,
-    ) -> Result<Arc<RoaringBitmap>> {
-        let known = |(of, known, _): &&(ShardId, Kind, Arc<RoaringBitmap>)| *of == shard && *known == kind;
+    ) -> Result<Arc<Exclusions>> {
+        let shard = view.shard;
+        let known = |(of, known, _): &&(ShardId, Kind, Arc<Exclusions>)| *of == shard && *known == kind;
         if let Some((.., set)) = self.kept.lock().iter().find(known) {
             return Ok(Arc::clone(set));
         }
-        let set = Arc::new(make()?);
+        let set = Arc::new(Exclusions::new(make()?, view.ordinals()));
         let mut kept = self.kept.lock();
-        let of_shard = |(of, ..): &(ShardId, Kind, Arc<RoaringBitmap>)| *of == shard;
+        let of_shard = |(of, ..): &(ShardId, Kind, Arc<Exclusions>)| *of == shard;
         if kept.iter().filter(|set| of_shard(set)).count() >= KEPT_MAX
             && let Some(oldest) = kept.iter().position(of_shard)
         {
@@ -65,8 +67,8 @@ impl Listener {
     ///
     /// # Errors
     /// Damaged files.
-    pub fn blocked(&self, reader: &Reader<'_>, view: &TrackView) -> Result<Arc<RoaringBitmap>> {
-        self.exclusions.get_or_make(view.shard, Kind::Blocked, || {
+    pub fn blocked(&self, reader: &Reader<'_>, view: &TrackView) -> Result<Arc<Exclusions>> {
+        self.exclusions.get_or_make(view, Kind::Blocked, || {
             let mut blocked = RoaringBitmap::new();
             for artist in self.blocked_artists() {
                 blocked |= view.postings(PostingField::Artist, artist.0)?;
@@ -90,7 +92,7 @@ impl Listener {
         as_of: Timestamp,
         window: HeardWindow,
         versions: bool,
-    ) -> Result<Arc<RoaringBitmap>> {
+    ) -> Result<Arc<Exclusions>> {
         let since = match window {
             HeardWindow::Allowed => return Ok(Arc::default()),
             HeardWindow::Days(days) => as_of.minus_days(i64::from(days)),
@@ -99,7 +101,7 @@ impl Listener {
         let heard = &self.state.heard;
         // Of all shards: a version of what was heard may be in another.
         let count = heard.last.iter().filter(|last| **last > since).count();
-        self.exclusions.get_or_make(view.shard, Kind::Heard(count, versions), || {
+        self.exclusions.get_or_make(view, Kind::Heard(count, versions), || {
             let rows = heard.tracks.iter().zip(&heard.last);
             let inside = rows.filter(|(_, last)| **last > since).map(|(track, _)| *track);
             if versions {
@@ -119,13 +121,13 @@ impl Listener {
         view: &TrackView,
         as_of: Timestamp,
         weeks: u16,
-    ) -> Result<Arc<RoaringBitmap>> {
+    ) -> Result<Arc<Exclusions>> {
         let since = as_of.minus_days(i64::from(weeks.saturating_mul(7)));
         let lists = self.state.served.partition_point(|list| weeks > 0 && list.at > since);
         if lists == 0 {
             return Ok(Arc::default());
         }
-        self.exclusions.get_or_make(view.shard, Kind::Served(lists), || {
+        self.exclusions.get_or_make(view, Kind::Served(lists), || {
             let tracks = self.state.served[..lists].iter().flat_map(|list| &list.tracks);
             Ok(versions_of(reader, view, tracks.map(|served| served.track)))
         })

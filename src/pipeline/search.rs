@@ -34,7 +34,7 @@ pub fn search(
         if let Some(text) = request.text.as_deref().filter(|text| !text.trim().is_empty()) {
             base = with_words(reader, view, &base, text)?.into();
         }
-        allowed.push(AllowedTracks::new(base, RoaringBitmap::new()));
+        allowed.push(AllowedTracks::new(base, &[]));
     }
     let k = request.k as usize;
     let mut searches = Vec::new();

@@ -10,7 +10,7 @@ use super::retrieve::{AllowedTracks, Effort};
 use super::similar::similar_query;
 use super::sources::{SpaceQueries, ask};
 use crate::error::{Error, Result};
-use crate::filter::{RuleClass, compile};
+use crate::filter::{Exclusions, RuleClass, compile};
 use crate::storage::track_shard::versions_in;
 use crate::types::{GenerationId, Metric, SpaceSpec, TrackRef};
 
@@ -56,14 +56,14 @@ pub fn similar(
     let mut allowed = Vec::with_capacity(reader.tracks.len());
     for view in &reader.tracks {
         let mut excluded = match &listener {
-            Some(listener) => RoaringBitmap::clone(&*listener.blocked(reader, view)?),
+            Some(listener) => listener.blocked(reader, view)?.ordinals().clone(),
             None => RoaringBitmap::new(),
         };
         for (seed, _) in &seeds {
             versions_in(view, &reader.tracks, *seed, |ordinal| excluded.insert(ordinal));
         }
         let base = compile(view, &reader.tracks, &reader.caches.rules, class, &request.filter)?;
-        allowed.push(AllowedTracks::new(base, excluded));
+        allowed.push(AllowedTracks::new(base, &[&Exclusions::new(excluded, view.ordinals())]));
     }
     let metric = if space.metrics.contains(&Metric::Cosine) { Metric::Cosine } else { first_metric(space) };
     let k = request.k as usize;

@@ -11,3 +11,6 @@ pub mod meta;
 pub mod pinned;
 pub mod track_shard;
 pub mod user_shard;
+
+#[cfg(test)]
+mod entry_bytes_tests;

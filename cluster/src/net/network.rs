@@ -217,17 +217,13 @@ impl Network {
         })
     }
 
-    /// Calls the program on another node. Blocks.
+    /// Calls the program on another node. Blocks; `timeout` counts the making of a connection.
     ///
     /// # Errors
     /// A sentence.
     pub fn call(&self, to: StoreId, topic: u32, request: Bytes, timeout: Duration) -> Result<Bytes, String> {
         let runtime = self.runtime.as_ref().ok_or("the network has stopped")?;
-        runtime.block_on(async {
-            let mut client = self.client(to).await?;
-            let outcome = calls::call(&mut client, (self.local, to), topic, request, timeout).await;
-            outcome.inspect_err(|_| drop(self.clients.lock().remove(&to)))
-        })
+        runtime.block_on(self.call_within(to, topic, request, timeout))
     }
 
     /// Calls the program on several nodes about one thing, as `step` says. Blocks.

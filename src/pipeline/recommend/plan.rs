@@ -3,10 +3,8 @@
 use std::sync::Arc;
 use std::sync::OnceLock;
 
-use roaring::RoaringBitmap;
-
 use crate::error::{Error, Result};
-use crate::filter::{DenseBits, RuleClass, TrackFilter, compile};
+use crate::filter::{DenseBits, Exclusions, RuleClass, TrackFilter, compile};
 use crate::pipeline::experiment::Assignment;
 use crate::pipeline::explain::{HardRule, Verdict};
 use crate::pipeline::listener::Listener;
@@ -60,11 +58,11 @@ pub struct Plan {
 struct ShardRules {
     base: Arc<DenseBits>,
     /// Blocked tracks and the seeds: never shown.
-    hard: Arc<RoaringBitmap>,
-    heard: Arc<RoaringBitmap>,
+    hard: Arc<Exclusions>,
+    heard: Arc<Exclusions>,
     /// The collaborative source's own window, when it is stricter.
-    heard_collaborative: Option<Arc<RoaringBitmap>>,
-    served: Arc<RoaringBitmap>,
+    heard_collaborative: Option<Arc<Exclusions>>,
+    served: Arc<Exclusions>,
     /// What is left while all windows hold: for the collaborative source, and for the others. Made when first asked.
     left: [OnceLock<AllowedTracks>; 2],
 }
@@ -194,13 +192,12 @@ impl ShardRules {
     fn allowed(&self, source: Source, windows: Windows) -> AllowedTracks {
         let stricter = self.heard_collaborative.as_ref().filter(|_| source == Source::Collaborative);
         let make = || {
-            let mut excluded = RoaringBitmap::clone(&self.hard);
-            if windows <= Windows::Heard {
-                excluded |= &**stricter.unwrap_or(&self.heard);
-            }
-            if windows <= Windows::All {
-                excluded |= &*self.served;
-            }
+            let heard = stricter.unwrap_or(&self.heard);
+            let excluded: &[&Exclusions] = match windows {
+                Windows::All => &[&self.hard, heard, &self.served],
+                Windows::Heard => &[&self.hard, heard],
+                Windows::None => &[&self.hard],
+            };
             AllowedTracks::new(Arc::clone(&self.base), excluded)
         };
         match windows {
@@ -212,19 +209,19 @@ impl ShardRules {
 
 /// Blocked tracks and, on top, the seeds of the request with their versions.
 fn with_seeds(
-    blocked: Arc<RoaringBitmap>,
+    blocked: Arc<Exclusions>,
     reader: &Reader<'_>,
     view: &TrackView,
     seeds: &[TrackRef],
-) -> Arc<RoaringBitmap> {
+) -> Arc<Exclusions> {
     if seeds.is_empty() {
         return blocked;
     }
-    let mut hard = RoaringBitmap::clone(&blocked);
+    let mut hard = blocked.ordinals().clone();
     for seed in seeds {
         versions_in(view, &reader.tracks, *seed, |ordinal| hard.insert(ordinal));
     }
-    Arc::new(hard)
+    Arc::new(Exclusions::new(hard, view.ordinals()))
 }
 
 /// The request's filter with the recipe's own limit on release dates.

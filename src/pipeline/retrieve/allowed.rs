@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use roaring::RoaringBitmap;
 
-use crate::filter::DenseBits;
+use crate::filter::{DenseBits, Exclusions, ones};
 
 /// Words of bits up to which exclusions are taken out of a copy of them (two million tracks, 256 KiB): then a search
 /// asks about a row in one load, however much the listener has heard. Beyond, copying would cost more than it saves.
@@ -13,39 +13,59 @@ const COPIED_WORDS_MAX: usize = 32_768;
 /// The tracks of one shard that a request may show: shared bits minus the request's own exclusions.
 #[derive(Debug, Clone)]
 pub struct AllowedTracks {
-    /// Hard rules and the request's filter; without the exclusions already where the shard is small enough.
-    base: Arc<DenseBits>,
-    /// Ordinals left out on top: blocked, heard, served.
+    words: Words,
+    /// Ordinals left out on top: blocked, heard, served; none where the bits are without them.
     excluded: Arc<RoaringBitmap>,
 }
 
+/// One bit an ordinal, least significant first.
+#[derive(Debug, Clone)]
+enum Words {
+    /// Hard rules and the request's filter, shared by many.
+    Shared(Arc<DenseBits>),
+    /// A copy, without what is excluded.
+    Own(Arc<Vec<u64>>),
+}
+
 impl AllowedTracks {
-    /// `base` without `excluded`.
+    /// `base` without what is in any of `excluded`.
+    ///
+    /// Cost: one pass over the words of `base` and each large exclusion, and a bit a member of the others; in shards of more than
+    /// two million tracks the union of the exclusions instead.
     #[must_use]
-    pub fn new(base: Arc<DenseBits>, excluded: RoaringBitmap) -> Self {
-        if excluded.is_empty() || base.words().len() > COPIED_WORDS_MAX {
-            return Self { base, excluded: Arc::new(excluded) };
+    pub fn new(base: Arc<DenseBits>, excluded: &[&Exclusions]) -> Self {
+        if base.words().len() > COPIED_WORDS_MAX || excluded.iter().all(|set| set.is_empty()) {
+            let mut union = RoaringBitmap::new();
+            excluded.iter().for_each(|set| union |= set.ordinals());
+            return Self { words: Words::Shared(base), excluded: Arc::new(union) };
         }
-        let mut bits = DenseBits::clone(&base);
-        bits.subtract_roaring(&excluded);
-        Self { base: Arc::new(bits), excluded: Arc::default() }
+        let mut words = base.words().to_vec();
+        excluded.iter().for_each(|set| set.take_out_of(&mut words));
+        Self { words: Words::Own(Arc::new(words)), excluded: Arc::default() }
     }
 
     /// The bits that must be set and the ordinals that must not be named, for a search.
     #[must_use]
     pub fn parts(&self) -> (&[u64], &RoaringBitmap) {
-        (self.base.words(), &self.excluded)
+        let words = match &self.words {
+            Words::Shared(bits) => bits.words(),
+            Words::Own(words) => words,
+        };
+        (words, &self.excluded)
     }
 
     /// Whether a track may be shown.
     #[must_use]
     pub fn contains(&self, ordinal: u32) -> bool {
-        self.base.contains(ordinal) && !self.excluded.contains(ordinal)
+        let (words, excluded) = self.parts();
+        words.get(ordinal as usize / 64).is_some_and(|word| word >> (ordinal % 64) & 1 == 1)
+            && !excluded.contains(ordinal)
     }
 
     /// The tracks in ascending order.
     pub fn iter(&self) -> impl Iterator<Item = u32> + '_ {
-        self.base.iter().filter(|&ordinal| !self.excluded.contains(ordinal))
+        let (words, excluded) = self.parts();
+        ones(words).filter(|&ordinal| !excluded.contains(ordinal))
     }
 }
 
@@ -59,7 +79,7 @@ mod tests {
             let members: RoaringBitmap = (0..700).filter(|at| at % 3 != 0).collect();
             let base = Arc::new(DenseBits::from_roaring(&members, universe));
             let excluded: RoaringBitmap = (0..700).filter(|at| at % 5 == 0).collect();
-            let allowed = AllowedTracks::new(base, excluded);
+            let allowed = AllowedTracks::new(base, &[&Exclusions::new(excluded, universe)]);
             assert!(allowed.iter().eq((0..700).filter(|at| at % 3 != 0 && at % 5 != 0)));
             assert!(allowed.contains(1) && !allowed.contains(5) && !allowed.contains(6));
         }

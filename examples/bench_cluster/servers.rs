@@ -1,5 +1,6 @@
 //! The servers that are measured: their databases, their processes, and what these have used of the processor.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -9,7 +10,7 @@ use segue::Segue;
 use segue::api::Client;
 use segue::config::Settings;
 use segue::generate::Catalogue;
-use segue::node::{ClusterReport, LoadKind};
+use segue::node::{ClusterReport, LoadKind, ReplicaReport};
 use segue::types::{GenerationId, SpaceName};
 
 use crate::Outcome;
@@ -50,13 +51,30 @@ pub fn program(given: Option<PathBuf>) -> Outcome<PathBuf> {
     Ok(program)
 }
 
-/// Makes a database of a catalogue, its listeners, plays and vectors.
-pub fn fill(dir: &Path, made: &Catalogue) -> Outcome<()> {
-    let (engine, _) = Segue::open(dir, Settings::default())?;
-    let tracks: Vec<_> = made.tracks().collect();
-    for chunk in tracks.chunks(CHUNK) {
-        engine.upsert_tracks(chunk.to_vec())?;
+/// Makes a database of a catalogue's tracks.
+pub fn fill_tracks(dir: &Path, made: &Catalogue, settings: Settings) -> Outcome<()> {
+    let (engine, _) = Segue::open(dir, settings)?;
+    upsert_tracks(&engine, made)?;
+    engine.checkpoint()?;
+    engine.shutdown()?;
+    Ok(())
+}
+
+fn upsert_tracks(engine: &Segue, made: &Catalogue) -> Outcome<()> {
+    let mut tracks = made.tracks();
+    loop {
+        let chunk: Vec<_> = tracks.by_ref().take(CHUNK).collect();
+        if chunk.is_empty() {
+            return Ok(());
+        }
+        engine.upsert_tracks(chunk)?;
     }
+}
+
+/// Makes a database of a catalogue, its listeners, plays and vectors.
+pub fn fill(dir: &Path, made: &Catalogue, settings: Settings) -> Outcome<()> {
+    let (engine, _) = Segue::open(dir, settings)?;
+    upsert_tracks(&engine, made)?;
     engine.upsert_users(made.users().collect())?;
     let plays: Vec<_> = made.plays().collect();
     let mut first_row = 0;
@@ -103,11 +121,27 @@ impl Servers {
                 servers.start(program, dir, &["--join", &join])?;
             }
         }
-        let start = Instant::now();
-        while !servers.clients[0].cluster_status().is_ok_and(|report| is_settled(&report, dirs.len())) {
-            wait(start, "not every node has become a voter")?;
-        }
+        servers.settle()?;
         Ok(servers)
+    }
+
+    /// Adds a server to the cluster; the name of its node.
+    pub fn join(&mut self, program: &Path, dir: &Path) -> Outcome<String> {
+        let report = self.clients[0].cluster_status()?;
+        let address = report.nodes.first().ok_or("a cluster without a node")?.address.clone();
+        self.start(program, dir, &["--join", &address])?;
+        let joined = self.clients.last().ok_or("no server was started")?;
+        Ok(joined.cluster_status()?.answered_by)
+    }
+
+    /// Waits until every group has as many voters as there are servers, and a leader, and nobody is behind.
+    pub fn settle(&self) -> Outcome<()> {
+        let start = Instant::now();
+        let settled = || self.clients[0].cluster_status().is_ok_and(|it| is_settled(&it, self.clients.len()));
+        while !settled() {
+            wait(start, "not every node has become a voter that has everything")?;
+        }
+        Ok(())
     }
 
     fn start(&mut self, program: &Path, dir: &Path, flags: &[&str]) -> Outcome<()> {
@@ -136,16 +170,24 @@ impl Servers {
 
     /// Processor seconds that all servers have used since they were started.
     pub fn cpu_seconds(&self) -> Outcome<f64> {
-        self.processes.iter().map(|process| cpu_seconds(process.id())).sum()
+        Ok(self.cpu_seconds_each()?.iter().sum())
     }
+
+    /// The same, server by server.
+    pub fn cpu_seconds_each(&self) -> Outcome<Vec<f64>> {
+        self.processes.iter().map(|process| cpu_seconds(process.id())).collect()
+    }
+}
+
+/// The replicas of each group.
+pub fn groups(report: &ClusterReport) -> impl Iterator<Item = Vec<&ReplicaReport>> {
+    let names: BTreeSet<&str> = report.replicas.iter().map(|it| it.group.as_str()).collect();
+    names.into_iter().map(|group| report.replicas.iter().filter(|it| it.group == *group).collect())
 }
 
 /// Whether every group has as many voters, and a leader, and nobody is behind.
 fn is_settled(report: &ClusterReport, voters: usize) -> bool {
-    let groups: std::collections::BTreeSet<&str> =
-        report.replicas.iter().map(|it| it.group.as_str()).collect();
-    groups.iter().all(|group| {
-        let replicas: Vec<_> = report.replicas.iter().filter(|it| it.group == **group).collect();
+    groups(report).all(|replicas| {
         replicas.iter().filter(|it| it.votes).count() == voters
             && replicas.iter().any(|it| it.role == "leader")
             && replicas.iter().all(|it| it.lag == Some(0) && !it.changing)

@@ -1,30 +1,25 @@
-//! What replication costs: one server alone, and three servers of one cluster on the same machine, measured in turns.
-//!
-//! ```text
-//! cargo build --release
-//! cargo run --release --example bench_replication -- --rounds 3 --seconds 8
-//! ```
-//!
-//! Processor seconds are those of the server processes (user and system, from `/proc/PID/stat`), not the writers'.
+//! What replication costs: processor time a row, time of an acknowledgement, time of a list.
 
-mod servers;
-
-use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use clap::Parser;
 use segue::api::Client;
 use segue::generate::{GenerateParams, generate};
 use segue::pipeline::request::RecommendRequest;
-use segue::types::{GenerationId, SpaceName, SplitMix64, Surface, Timestamp, UserId, VectorRow};
-use servers::Servers;
+use segue::types::{GenerationId, SpaceName, SplitMix64, Surface, UserId, VectorRow};
 
-#[derive(Parser)]
-struct Args {
-    /// The server program [default: `segue` beside this program's folder]
+use crate::figures::{median, percentile};
+use crate::servers::{self, Servers};
+use crate::{AS_OF, Outcome, Place, SURFACE};
+
+/// Measure one server alone and three of one cluster, in turns.
+#[derive(clap::Args)]
+pub struct ReplicationArgs {
+    #[command(flatten)]
+    place: Place,
+    /// Measure this alone [default: all three]
     #[arg(long)]
-    segue: Option<PathBuf>,
+    only: Option<What>,
     /// Turns: in each, the server alone and then the cluster
     #[arg(long, default_value_t = 3)]
     rounds: usize,
@@ -43,39 +38,33 @@ struct Args {
     /// Tracks of the made-up catalogue
     #[arg(long, default_value_t = 20_000)]
     tracks: u32,
-    /// Where the databases are made and removed again
-    #[arg(long, default_value = ".")]
-    folder: PathBuf,
 }
-
-type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 const LISTENERS: u32 = 1_000;
 const DIM: usize = 128;
-/// 2026-11-01T00:00:00Z.
-const AS_OF: Timestamp = Timestamp(1_793_491_200_000);
 
 /// What is written and asked for.
 struct Load {
-    args: Args,
+    args: ReplicationArgs,
     tracks: Vec<String>,
     users: Vec<UserId>,
 }
 
-/// One side in one turn.
-struct Figures {
-    cpu_us_a_row: f64,
-    rows_a_second: f64,
-    /// Milliseconds.
-    acknowledged_p50: f64,
-    acknowledged_p99: f64,
-    recommend_p50: f64,
-    recommend_p99: f64,
+/// What is measured, and in this order: rows as fast as answers come have their indexes built afterwards, which would
+/// disturb the others.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum What {
+    /// Milliseconds of lists, one after the other
+    Lists,
+    /// Milliseconds of acknowledgements at the offered rate
+    Acknowledgements,
+    /// Processor time of a row, as fast as answers come
+    Cost,
 }
 
-fn main() -> Outcome<()> {
-    let args = Args::parse();
-    let folder = tempfile::tempdir_in(&args.folder)?;
+/// Prints a line a side and turn, then the medians side by side.
+pub fn run(args: ReplicationArgs) -> Outcome<()> {
+    let folder = args.place.folder()?;
     let made = generate(&GenerateParams {
         tracks: args.tracks,
         listeners: LISTENERS,
@@ -85,9 +74,9 @@ fn main() -> Outcome<()> {
     eprintln!("making a database of {} tracks and {LISTENERS} listeners, twice", args.tracks);
     let dirs = ["alone", "first", "second", "third"].map(|name| folder.path().join(name));
     for dir in &dirs[..2] {
-        servers::fill(dir, &made)?;
+        servers::fill(dir, &made, segue::config::Settings::default())?;
     }
-    let program = servers::program(args.segue.clone())?;
+    let program = args.place.program()?;
     let alone = Servers::alone(&program, &dirs[0])?;
     let cluster = Servers::cluster(&program, &dirs[1..])?;
     let load = Load {
@@ -96,51 +85,53 @@ fn main() -> Outcome<()> {
         args,
     };
     println!("fsync of 4 KiB here: {:.2} ms (p50)", fsync_p50(&folder.path().join("fsync"))?);
-    println!("turn  servers  cpu us/row  rows/s  ack p50 ms  ack p99 ms  recommend p50 ms  p99 ms");
-    let mut sides = [Vec::new(), Vec::new()];
-    for turn in 1..=load.args.rounds {
-        for (side, servers) in [&alone, &cluster].into_iter().enumerate() {
-            let figures = load.measure(servers, turn as u64)?;
-            println!(
-                "{turn:>4}  {:>7}  {:>10.1}  {:>6.0}  {:>10.2}  {:>10.2}  {:>16.2}  {:>6.2}",
-                servers.clients.len(),
-                figures.cpu_us_a_row,
-                figures.rows_a_second,
-                figures.acknowledged_p50,
-                figures.acknowledged_p99,
-                figures.recommend_p50,
-                figures.recommend_p99
-            );
-            sides[side].push(figures);
+    println!("what              turn  servers       p50       p99   a second");
+    for what in [What::Lists, What::Acknowledgements, What::Cost] {
+        if load.args.only.is_none_or(|only| only == what) {
+            load.compare(what, [&alone, &cluster])?;
         }
     }
-    let of = |side: usize, what: fn(&Figures) -> f64| median(sides[side].iter().map(what).collect());
-    println!(
-        "medians: cpu a row {:.2} times; acknowledgement {:+.2} ms; recommend {:+.2} ms",
-        of(1, |it| it.cpu_us_a_row) / of(0, |it| it.cpu_us_a_row),
-        of(1, |it| it.acknowledged_p50) - of(0, |it| it.acknowledged_p50),
-        of(1, |it| it.recommend_p50) - of(0, |it| it.recommend_p50),
-    );
     Ok(())
 }
 
 impl Load {
-    fn measure(&self, servers: &Servers, seed: u64) -> Outcome<Figures> {
+    /// Measures both sides in turns.
+    fn compare(&self, what: What, sides: [&Servers; 2]) -> Outcome<()> {
+        let mut medians = [Vec::new(), Vec::new()];
+        for turn in 1..=self.args.rounds {
+            for (side, servers) in sides.into_iter().enumerate() {
+                let (name, p50, p99, rate) = self.measure(what, servers, turn as u64)?;
+                println!(
+                    "{name:<16}  {turn:>4}  {:>7}  {p50:>8.2}  {p99:>8.2}  {rate:>9.0}",
+                    servers.clients.len()
+                );
+                medians[side].push(p50);
+            }
+        }
+        let [alone, cluster] = medians.map(median);
+        let (difference, times) = (cluster - alone, cluster / alone);
+        println!("    medians: {alone:.2} and {cluster:.2}: {difference:+.2}, {times:.2} times");
+        Ok(())
+    }
+
+    /// A name, the median and the 99th percentile, and how many there were a second.
+    fn measure(&self, what: What, servers: &Servers, seed: u64) -> Outcome<(&'static str, f64, f64, f64)> {
         let args = &self.args;
-        let recommend = self.recommend(servers, seed)?;
-        let paced = self.write(servers, seed, 1, Some(args.offered))?;
-        let before = servers.cpu_seconds()?;
-        let start = Instant::now();
-        let closed = self.write(servers, seed + 1_000, args.batch, None)?;
-        let seconds = start.elapsed().as_secs_f64();
-        let rows = closed.len() as f64 * args.batch as f64;
-        Ok(Figures {
-            cpu_us_a_row: 1e6 * (servers.cpu_seconds()? - before) / rows,
-            rows_a_second: rows / seconds,
-            acknowledged_p50: percentile(&paced, 50),
-            acknowledged_p99: percentile(&paced, 99),
-            recommend_p50: percentile(&recommend, 50),
-            recommend_p99: percentile(&recommend, 99),
+        let figures = |name, times: &[f64]| {
+            (name, percentile(times, 50), percentile(times, 99), times.len() as f64 / args.seconds as f64)
+        };
+        Ok(match what {
+            What::Lists => figures("list, ms", &self.recommend(servers, seed)?),
+            What::Acknowledgements => {
+                figures("acknowledged, ms", &self.write(servers, seed, 1, Some(args.offered))?)
+            }
+            What::Cost => {
+                let before = servers.cpu_seconds()?;
+                let calls = self.write(servers, seed + 1_000, args.batch, None)?;
+                let rows = calls.len() as f64 * args.batch as f64;
+                let cpu_us = 1e6 * (servers.cpu_seconds()? - before) / rows;
+                ("a row, cpu us", cpu_us, cpu_us, rows / args.seconds as f64)
+            }
         })
     }
 
@@ -193,7 +184,7 @@ impl Load {
             let user = self.users[rng.below(self.users.len() as u64) as usize].clone();
             let request = RecommendRequest {
                 as_of: Some(AS_OF),
-                ..RecommendRequest::new(user, Surface::new("discover_weekly")?)
+                ..RecommendRequest::new(user, Surface::new(SURFACE)?)
             };
             let start = Instant::now();
             client.recommend(request)?;
@@ -224,17 +215,4 @@ fn fsync_p50(path: &std::path::Path) -> Outcome<f64> {
         times.push(1e3 * start.elapsed().as_secs_f64());
     }
     Ok(percentile(&times, 50))
-}
-
-fn percentile(times: &[f64], percent: usize) -> f64 {
-    let mut sorted = times.to_vec();
-    sorted.sort_unstable_by(f64::total_cmp);
-    sorted
-        .get((sorted.len() * percent / 100).min(sorted.len().saturating_sub(1)))
-        .copied()
-        .unwrap_or(f64::NAN)
-}
-
-fn median(values: Vec<f64>) -> f64 {
-    percentile(&values, 50)
 }

@@ -1,0 +1,144 @@
+//! What callers notice while a node joins three and takes its share of the user shards, and while another is drained and
+//! removed: times and errors of lists and of events, and how long any group had fewer than three voters.
+
+mod callers;
+
+use std::time::{Duration, Instant};
+
+use segue::api::Client;
+use segue::config::Settings;
+use segue::generate::{GenerateParams, generate};
+use segue::node::{ClusterReport, NodeState, Placing};
+
+use crate::servers::{self, Servers};
+use crate::{Outcome, Place};
+use callers::Callers;
+
+/// Measure lists and events while the nodes change.
+#[derive(clap::Args)]
+pub struct GrowArgs {
+    #[command(flatten)]
+    place: Place,
+    /// Seconds before, between and after the changes
+    #[arg(long, default_value_t = 15)]
+    seconds: u64,
+    /// Callers that ask for lists, one after the other
+    #[arg(long, default_value_t = 2)]
+    readers: u64,
+    /// Events a second, one a call
+    #[arg(long, default_value_t = 50)]
+    events: u64,
+    /// User shards
+    #[arg(long, default_value_t = 8)]
+    user_shards: u16,
+    /// Tracks of the made-up catalogue
+    #[arg(long, default_value_t = 20_000)]
+    tracks: u32,
+    /// Its listeners
+    #[arg(long, default_value_t = 5_000)]
+    listeners: u32,
+}
+
+const VOTERS: usize = 3;
+const LOOK: Duration = Duration::from_millis(200);
+/// How long a change may take.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// Prints a line a phase.
+pub fn run(args: &GrowArgs) -> Outcome<()> {
+    let folder = args.place.folder()?;
+    let made = generate(&GenerateParams {
+        tracks: args.tracks,
+        listeners: args.listeners,
+        ..GenerateParams::default()
+    })?;
+    let dirs = ["first", "second", "third", "fourth"].map(|name| folder.path().join(name));
+    let mut settings = Settings::default();
+    settings.storage.user_shards = args.user_shards;
+    eprintln!("making a database of {} tracks and {} listeners", args.tracks, args.listeners);
+    servers::fill(&dirs[0], &made, settings)?;
+    let program = args.place.program()?;
+    let mut servers = Servers::cluster(&program, &dirs[..VOTERS])?;
+    servers.clients[0].place_shards(Placing::Rebalance, false)?;
+    servers.settle()?;
+    let callers = Callers::start(&servers, &made, (args.readers, args.events))?;
+    println!(
+        "phase                           s  lists   p50 ms  p99 ms  events  p50 ms  p99 ms  errors  under three voters"
+    );
+    let rest = Duration::from_secs(args.seconds);
+    let phase = |name: &str, change: &mut dyn FnMut() -> Outcome<Duration>| -> Outcome<()> {
+        callers.begin();
+        let start = Instant::now();
+        let under = change()?;
+        println!("{}", callers.line(name, start.elapsed(), under)?);
+        Ok(())
+    };
+    phase("three nodes", &mut || pause(rest))?;
+    phase("a fourth takes its share", &mut || {
+        let joining = servers.join(&program, &dirs[VOTERS])?;
+        let under = until(&servers.clients[0], |report| holds(report, &joining, 1))?;
+        servers.clients[0].place_shards(Placing::Rebalance, false)?;
+        // Each node of four holds three quarters of the shards.
+        let share = usize::from(args.user_shards) * VOTERS / (VOTERS + 1);
+        Ok(under + until(&servers.clients[0], |report| holds(report, &joining, share) && is_calm(report))?)
+    })?;
+    phase("four nodes", &mut || pause(rest))?;
+    let leaving = node_of(&servers.clients[1])?;
+    phase("one is drained and removed", &mut || {
+        let client = &servers.clients[0];
+        client.set_node_state(&leaving, NodeState::Draining)?;
+        client.place_shards(Placing::Rebalance, false)?;
+        let under = until(client, |report| {
+            let gone = !report.replicas.iter().any(|it| it.node == leaving && it.group.starts_with("users-"));
+            gone && is_calm(report) && !report.replicas.iter().any(|it| it.node == leaving && it.votes)
+        })?;
+        callers.leave_out(1);
+        client.set_node_state(&leaving, NodeState::Removed)?;
+        Ok(under)
+    })?;
+    phase("three nodes again", &mut || pause(rest))?;
+    callers.stop()
+}
+
+fn pause(rest: Duration) -> Outcome<Duration> {
+    std::thread::sleep(rest);
+    Ok(Duration::ZERO)
+}
+
+/// Looks at the cluster until it is as wanted; how long some group had fewer than three voters meanwhile.
+fn until(client: &Client, is_done: impl Fn(&ClusterReport) -> bool) -> Outcome<Duration> {
+    let start = Instant::now();
+    let mut under = Duration::ZERO;
+    loop {
+        let looked = Instant::now();
+        let report = client.cluster_status()?;
+        if is_done(&report) {
+            return Ok(under);
+        }
+        if start.elapsed() > PATIENCE {
+            return Err(
+                format!("the cluster is not where it should be after {PATIENCE:?}: {report:?}").into()
+            );
+        }
+        std::thread::sleep(LOOK);
+        if servers::groups(&report).any(|replicas| replicas.iter().filter(|it| it.votes).count() < VOTERS) {
+            under += looked.elapsed();
+        }
+    }
+}
+
+/// Whether a node has so many replicas of user shards, or more, that have caught up.
+fn holds(report: &ClusterReport, node: &str, shards: usize) -> bool {
+    let own = report.replicas.iter().filter(|it| it.node == *node && it.group.starts_with("users-"));
+    own.filter(|it| it.lag == Some(0) && it.moving.is_empty()).count() >= shards
+}
+
+/// Whether no replica comes or goes and no members change.
+fn is_calm(report: &ClusterReport) -> bool {
+    report.replicas.iter().all(|it| it.moving.is_empty() && !it.changing)
+        && servers::groups(report).all(|replicas| replicas.iter().filter(|it| it.votes).count() == VOTERS)
+}
+
+fn node_of(client: &Client) -> Outcome<String> {
+    Ok(client.cluster_status()?.answered_by)
+}
