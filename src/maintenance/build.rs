@@ -35,10 +35,23 @@ impl IndexChoice {
     /// `Exhausted` when the system refuses threads.
     pub fn with_threads(count: u32) -> Result<Self> {
         let builder = rayon::ThreadPoolBuilder::new().num_threads(count as usize);
-        let threads = builder.thread_name(|at| format!("segue-build-{at}")).build();
+        let builder = builder.thread_name(|at| format!("segue-build-{at}")).start_handler(|_| give_way());
+        let threads = builder.build();
         let threads = threads
             .map_err(|error| Error::Exhausted(format!("build threads could not be started: {error}")))?;
         Ok(Self { threads: Some(Arc::new(threads)), ..Self::default() })
+    }
+}
+
+/// How much lower than that of requests the priority of a building thread is, on the scale of `nice(2)`: where both want a
+/// processor a build gets a quarter of it. Far lower, and what grows would never be sealed on a node that is always busy.
+const NICE: i32 = 5;
+
+/// Lowers the priority of this thread. Only Linux has priorities of threads.
+fn give_way() {
+    #[cfg(target_os = "linux")]
+    if let Err(errno) = rustix::process::nice(NICE) {
+        tracing::warn!(%errno, "a build thread keeps the priority of requests");
     }
 }
 

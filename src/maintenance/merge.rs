@@ -14,8 +14,11 @@ use crate::types::{GenerationId, SpaceName};
 
 /// Segments of one size class that are merged together.
 const FANOUT: usize = 4;
-/// Share of dead rows at which a segment is rewritten by itself.
-const DEAD_SHARE_MAX: f64 = 0.2;
+/// Share of dead rows above which a segment is rewritten by itself: of small ones, whose searches are short whatever they hold, and
+/// of others. A rewrite at one half builds one row for each that died, at a fifth four.
+const DEAD_SHARE_MAX: [f64; 2] = [0.5, 0.2];
+/// Rows up to which a segment is small.
+const SMALL_ROWS: usize = 65_536;
 
 /// Segments worth merging into one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +30,7 @@ pub struct MergePlan {
 }
 
 /// What should be merged now: any four sealed segments within a factor of four of each other in size, and any segment
-/// of which more than a fifth is dead. Deterministic for a version of the shard.
+/// of which more than a fifth is dead, a half if it is small. Deterministic for a version of the shard.
 #[must_use]
 pub fn plan_merges(view: &TrackView) -> Vec<MergePlan> {
     let tracks: Vec<Sized> = view
@@ -53,13 +56,15 @@ pub fn plan_merges(view: &TrackView) -> Vec<MergePlan> {
 struct Sized {
     id: u32,
     live: usize,
-    dead_share: f64,
+    /// More of its rows are dead than should be kept.
+    is_worn: bool,
 }
 
 impl Sized {
     fn new(id: u32, rows: usize, dead: u64) -> Self {
         let dead = usize::try_from(dead).unwrap_or(rows);
-        Self { id, live: rows.saturating_sub(dead), dead_share: dead as f64 / rows.max(1) as f64 }
+        let dead_max = DEAD_SHARE_MAX[usize::from(rows > SMALL_ROWS)];
+        Self { id, live: rows.saturating_sub(dead), is_worn: dead as f64 > dead_max * rows as f64 }
     }
 }
 
@@ -78,12 +83,7 @@ fn choose(segments: &[Sized]) -> Option<Vec<u32>> {
                 .map(|segment| segment.id)
                 .collect()
         }
-        None => segments
-            .iter()
-            .filter(|segment| segment.dead_share > DEAD_SHARE_MAX)
-            .map(|s| s.id)
-            .take(1)
-            .collect(),
+        None => segments.iter().filter(|segment| segment.is_worn).map(|s| s.id).take(1).collect(),
     };
     inputs.sort_unstable();
     (!inputs.is_empty()).then_some(inputs)
@@ -185,8 +185,10 @@ mod tests {
     }
 
     #[test]
-    fn a_segment_with_a_fifth_dead_is_rewritten() {
-        assert_eq!(choose(&sized(&[(1_000, 200), (9_000, 0)])), None);
-        assert_eq!(choose(&sized(&[(1_000, 201), (9_000, 0)])), Some(vec![0]));
+    fn a_segment_with_a_fifth_dead_is_rewritten_a_small_one_with_a_half() {
+        assert_eq!(choose(&sized(&[(100_000, 20_000), (9_000, 0)])), None);
+        assert_eq!(choose(&sized(&[(100_000, 20_001), (9_000, 0)])), Some(vec![0]));
+        assert_eq!(choose(&sized(&[(1_000, 500), (9_000, 0)])), None);
+        assert_eq!(choose(&sized(&[(1_000, 501), (9_000, 0)])), Some(vec![0]));
     }
 }

@@ -20,20 +20,23 @@ impl Reader<'_> {
         })
     }
 
-    /// A genre's name, which is the same on all its tracks; `None` when no track has it.
+    /// A genre's name, which is the same on all its tracks; `None` when no track has it. Cost: a pass over their postings once
+    /// a catalogue version.
     ///
     /// # Errors
     /// Damaged files.
     pub fn genre_name(&self, key: GenreKey) -> Result<Option<String>> {
-        for view in &self.tracks {
-            if let Some(ordinal) = view.postings(PostingField::Genre, key.0)?.min() {
-                let row = view.row(ordinal)?;
-                let place = row.genres.iter().position(|(genre, _)| *genre == key);
-                if let Some(tag) = place.and_then(|place| row.track.genres.get(place)) {
-                    return Ok(Some(tag.genre.clone()));
+        self.caches.shelves.genre_name(self.catalogue_epoch(), key, || {
+            for view in &self.tracks {
+                if let Some(ordinal) = view.postings(PostingField::Genre, key.0)?.min() {
+                    let row = view.row(ordinal)?;
+                    let place = row.genres.iter().position(|(genre, _)| *genre == key);
+                    if let Some(tag) = place.and_then(|place| row.track.genres.get(place)) {
+                        return Ok(Some(tag.genre.clone()));
+                    }
                 }
             }
-        }
-        Ok(None)
+            Ok(None)
+        })
     }
 }

@@ -2,7 +2,9 @@
 //!
 //! Sums are added in one fixed order, so that every processor gives the same result.
 
-use segue_index::kernels::Kernels;
+use std::sync::OnceLock;
+
+use segue_index::kernels::{Kernels, prefetch};
 
 /// A vector where it lies, and what scales it to unit length.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -20,11 +22,18 @@ impl UnitRow<'_> {
 }
 
 /// Rows of one dimension that are compared by direction; a row may be absent (a track without a vector). No vector is
-/// copied: a request looks at hundreds, most of them once.
+/// copied, or read before it is compared: a request holds hundreds, and compares a third of them.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct UnitRows<'a> {
     dim: usize,
-    rows: Vec<Option<UnitRow<'a>>>,
+    rows: Vec<Option<UnreadRow<'a>>>,
+}
+
+/// A vector, and what scales it once somebody has asked; `None` when it cannot be compared.
+#[derive(Debug, Clone, PartialEq)]
+struct UnreadRow<'a> {
+    vector: &'a [f32],
+    scale: OnceLock<Option<f32>>,
 }
 
 impl<'a> UnitRows<'a> {
@@ -40,11 +49,26 @@ impl<'a> UnitRows<'a> {
         Self { dim, rows: Vec::with_capacity(rows) }
     }
 
-    /// Adds a row. `None`, another dimension, a vector that is zero, not finite, or so long or short that dot products leave
-    /// the range of `f32` is kept as an absent row, so that rows stay beside the candidates they belong to.
+    /// Adds a row. `None` and another dimension are kept as an absent row, so that rows stay beside the candidates they belong
+    /// to.
     pub fn push(&mut self, vector: Option<&'a [f32]>) {
-        let usable = vector.filter(|vector| vector.len() == self.dim);
-        self.rows.push(usable.and_then(|vector| Some(UnitRow { vector, scale: usable_scale(vector)? })));
+        let vector = vector.filter(|vector| vector.len() == self.dim);
+        self.rows.push(vector.map(|vector| UnreadRow { vector, scale: OnceLock::new() }));
+    }
+
+    /// Whether a row is there, be it one that cannot be compared. Reads no vector.
+    #[must_use]
+    pub fn is_present(&self, row: usize) -> bool {
+        self.rows.get(row).is_some_and(Option::is_some)
+    }
+
+    /// Asks memory for a row that has not been compared yet, and will be soon.
+    pub fn expect(&self, row: usize) {
+        if let Some(Some(unread)) = self.rows.get(row)
+            && unread.scale.get().is_none()
+        {
+            prefetch(unread.vector);
+        }
     }
 
     /// The number of rows, absent ones included.
@@ -59,17 +83,20 @@ impl<'a> UnitRows<'a> {
         self.rows.is_empty()
     }
 
-    /// A row; `None` when absent or out of range.
+    /// A row; `None` when absent or out of range, and of a vector that is zero, not finite, or so long or short that dot
+    /// products leave the range of `f32`.
     #[must_use]
     pub fn row(&self, row: usize) -> Option<UnitRow<'a>> {
-        self.rows.get(row).copied().flatten()
+        let UnreadRow { vector, scale } = self.rows.get(row)?.as_ref()?;
+        let scale = scale.get_or_init(|| usable_scale(vector));
+        scale.map(|scale| UnitRow { vector, scale })
     }
 
     /// The rows in another order (or some of them): row `i` of the result is row `order[i]` of these. Places out of
     /// range become absent rows.
     #[must_use]
     pub fn select(&self, order: &[usize]) -> Self {
-        Self { dim: self.dim, rows: order.iter().map(|&row| self.row(row)).collect() }
+        Self { dim: self.dim, rows: order.iter().map(|&row| self.rows.get(row).cloned().flatten()).collect() }
     }
 
     /// Cosine of two rows; `None` when one is absent.

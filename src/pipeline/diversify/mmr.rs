@@ -4,6 +4,9 @@ use super::caps::{Cap, CapLimits, Counts};
 use super::similarity::PairSimilarity;
 use crate::pipeline::candidate::Candidate;
 
+/// Candidates whose vectors are asked of memory before they are looked at.
+const AHEAD: usize = 4;
+
 /// What a selection asks for.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct MmrParams {
@@ -131,6 +134,9 @@ impl<'p> Pool<'p> {
         for place in 0..self.open.len() {
             let row = self.open[place];
             let beats = |value: f64| best.is_none_or(|(most, _)| value > most);
+            if let Some(&next) = self.open.get(place + AHEAD).filter(|&&next| beats(self.value(next))) {
+                self.similarity.expect(next);
+            }
             if !beats(self.value(row)) || self.counts.cap(self.candidates[row].facts, limits).is_some() {
                 continue;
             }

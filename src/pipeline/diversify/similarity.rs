@@ -12,6 +12,11 @@ pub struct PairSimilarity<'a> {
 }
 
 impl PairSimilarity<'_> {
+    /// Asks memory for what [`PairSimilarity::of`] will read of a candidate soon.
+    pub fn expect(&self, row: usize) {
+        self.audio.expect(row);
+    }
+
     /// `(1 + cos)/2` in the audio space, else in the track space, else 0.5 (as if unrelated), 0 to 1.
     #[must_use]
     pub fn of(&self, a: usize, b: usize) -> f64 {

@@ -1,7 +1,5 @@
 //! From lists to one ranking: facts, blend, session.
 
-use segue_index::kernels::prefetch;
-
 use super::plan::Plan;
 use crate::pipeline::blend::{Blended, blend, weights_at};
 use crate::pipeline::candidate::Candidate;
@@ -20,8 +18,6 @@ use crate::types::{GenerationId, SpaceName, TrackRef};
 
 /// Candidates the stages after the blend look at, at most.
 const POOL_MAX: usize = 600;
-/// Vectors asked of memory before they are needed.
-const AHEAD: usize = 4;
 
 /// Candidates best first, with their vectors beside them.
 pub struct Ranking<'a> {
@@ -91,7 +87,7 @@ fn track_rows<'a>(
     candidates: &[Candidate<'_>],
     audio: &UnitRows<'_>,
 ) -> UnitRows<'a> {
-    let all_heard = (0..candidates.len()).all(|row| audio.row(row).is_some());
+    let all_heard = (0..candidates.len()).all(|row| audio.is_present(row));
     match reader.generation.filter(|_| !all_heard) {
         Some(generation) => {
             let tracks: Vec<TrackRef> = candidates.iter().map(Candidate::track).collect();
@@ -136,13 +132,6 @@ pub fn unit_rows<'a>(
         let set = sets.iter().find(|(shard, _)| *shard == track.shard).and_then(|(_, set)| *set);
         set.and_then(|set| set.vector(track.ordinal.0))
     };
-    let vectors: Vec<Option<&[f32]>> = tracks.iter().map(find).collect();
-    for (place, vector) in vectors.iter().enumerate() {
-        // They lie anywhere in the file: the next ones are on their way while this one is measured.
-        if let Some(Some(ahead)) = vectors.get(place + AHEAD) {
-            prefetch(ahead);
-        }
-        rows.push(*vector);
-    }
+    tracks.iter().for_each(|track| rows.push(find(track)));
     rows
 }

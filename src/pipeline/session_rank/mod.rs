@@ -43,7 +43,7 @@ pub fn session_rank(
     let context = ContextFit::new(listener.profile, listener.moment);
     let shares = GenreShares::new(&listener.profile.genres);
     for (row, candidate) in candidates.iter_mut().enumerate() {
-        candidate.session = session_fit(candidate.facts, audio.row(row), listener);
+        candidate.session = session_fit(candidate.facts, || audio.row(row), listener);
         candidate.context = context.of(candidate.facts);
         candidate.novelty = novelty(candidate.facts, &shares);
         candidate.score = (1.0 - gamma) * candidate.base + gamma * personal(candidate);
@@ -65,8 +65,12 @@ pub fn personal(candidate: &Candidate<'_>) -> f64 {
 }
 
 /// `clamp(1 − 0.5·|energy − mood| − 0.3·[similar to a skip] + 0.1·[artist of an earlier play], 0, 1)`; 0.5 without a
-/// session. An unknown energy is no distance.
-fn session_fit(facts: &TrackFacts, audio: Option<UnitRow<'_>>, listener: &Listener<'_>) -> f64 {
+/// session. An unknown energy is no distance. The audio vector is only read where there is a skip to compare it with.
+fn session_fit<'a>(
+    facts: &TrackFacts,
+    audio: impl FnOnce() -> Option<UnitRow<'a>>,
+    listener: &Listener<'_>,
+) -> f64 {
     let session = listener.session;
     if session.is_empty() {
         return NEUTRAL;
@@ -77,9 +81,10 @@ fn session_fit(facts: &TrackFacts, audio: Option<UnitRow<'_>>, listener: &Listen
         _ => 0.0,
     };
     let skips = listener.skip_vectors;
-    let like_a_skip = audio.is_some_and(|vector| {
+    let is_like = |vector: UnitRow<'_>| {
         (0..skips.len()).filter_map(|row| skips.row(row)).any(|skip| skip.cosine(vector) >= SKIP_SIMILARITY)
-    });
+    };
+    let like_a_skip = !skips.is_empty() && audio().is_some_and(is_like);
     let familiar = facts
         .primary_artist()
         .is_some_and(|artist| session.earlier_artists().any(|earlier| earlier == artist));

@@ -43,7 +43,7 @@ fn the_session_formula_is_the_specified_one() {
     let listener =
         Listener { profile: &profile, session: &session, skip_vectors: &skip_vectors, moment: &moment };
     let fit = |facts: &TrackFacts, vector: Option<&[f32]>| {
-        session_fit(facts, UnitRows::from_iter([vector]).row(0), &listener)
+        session_fit(facts, || UnitRows::from_iter([vector]).row(0), &listener)
     };
     let near = |a: f64, b: f64| (a - b).abs() < 1e-6;
 

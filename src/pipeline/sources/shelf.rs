@@ -1,5 +1,5 @@
 //! Short lists of tracks that many listeners are served from, kept between requests: of each genre the most popular and
-//! an even sample of what is neither a hit nor unknown, of each artist what is no hit of theirs, and their name.
+//! an even sample of what is neither a hit nor unknown, of each artist what is no hit of theirs, and the names of both.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -36,7 +36,8 @@ pub struct ShelfCache {
     popular: Shelves<GenreKey, Popular>,
     middle: Shelves<GenreKey, Popular>,
     others: Shelves<ArtistKey, Version>,
-    names: Shelves<ArtistKey, String>,
+    artist_names: Shelves<ArtistKey, String>,
+    genre_names: Shelves<GenreKey, String>,
 }
 
 impl ShelfCache {
@@ -50,8 +51,20 @@ impl ShelfCache {
         artist: ArtistKey,
         make: impl FnOnce() -> Result<Option<String>>,
     ) -> Result<Option<String>> {
-        let found = self.names.get(epoch, artist, || Ok(make()?.into_iter().collect()))?;
-        Ok(found.first().cloned())
+        self.artist_names.one(epoch, artist, make)
+    }
+
+    /// The name of a genre, as that of an artist.
+    ///
+    /// # Errors
+    /// Those of `make`.
+    pub(in crate::pipeline) fn genre_name(
+        &self,
+        epoch: u64,
+        genre: GenreKey,
+        make: impl FnOnce() -> Result<Option<String>>,
+    ) -> Result<Option<String>> {
+        self.genre_names.one(epoch, genre, make)
     }
 }
 
@@ -66,7 +79,13 @@ impl<K, T> Default for Shelves<K, T> {
     }
 }
 
-impl<K: Copy + Eq + Hash, T> Shelves<K, T> {
+impl<K: Copy + Eq + Hash, T: Clone> Shelves<K, T> {
+    /// A shelf of one thing at most.
+    fn one(&self, epoch: u64, key: K, make: impl FnOnce() -> Result<Option<T>>) -> Result<Option<T>> {
+        let found = self.get(epoch, key, || Ok(make()?.into_iter().collect()))?;
+        Ok(found.first().cloned())
+    }
+
     fn get(&self, epoch: u64, key: K, make: impl FnOnce() -> Result<Vec<T>>) -> Result<Arc<Vec<T>>> {
         {
             let mut known = self.0.lock();
