@@ -1,11 +1,11 @@
 //! The selection itself.
 
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
+
 use super::caps::{Cap, CapLimits, Counts};
 use super::similarity::PairSimilarity;
 use crate::pipeline::candidate::Candidate;
-
-/// Candidates whose vectors are asked of memory before they are looked at.
-const AHEAD: usize = 4;
 
 /// What a selection asks for.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -73,6 +73,7 @@ pub fn diversify(
             break;
         } else {
             limits = pool.relaxed(limits);
+            pool.reopen();
         }
     }
     let left_out =
@@ -89,12 +90,50 @@ pub(super) fn min_max(candidates: &[Candidate<'_>], open: &[usize], relevance: &
     }
 }
 
+/// What a row is worth at most; the largest first, of equal ones the earlier row.
+#[derive(Debug, Clone, Copy)]
+struct Bound {
+    value: f64,
+    row: usize,
+}
+
+impl Bound {
+    /// Zero has one sign here: equal values must compare as equal.
+    fn new(value: f64, row: usize) -> Self {
+        Self { value: value + 0.0, row }
+    }
+}
+
+impl Ord for Bound {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.value.total_cmp(&other.value).then(other.row.cmp(&self.row))
+    }
+}
+
+impl PartialOrd for Bound {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Bound {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Bound {}
+
 struct Pool<'p> {
     candidates: &'p [Candidate<'p>],
     similarity: &'p PairSimilarity<'p>,
     lambda: f64,
     /// Rows not chosen, ascending: best first.
     open: Vec<usize>,
+    /// Those of them that no cap was found to keep out, by what they were worth when last compared.
+    bounds: BinaryHeap<Bound>,
+    /// Those that one does.
+    capped: Vec<usize>,
     relevance: Vec<f64>,
     /// Rows chosen so far.
     taken: Vec<usize>,
@@ -112,6 +151,8 @@ impl<'p> Pool<'p> {
             similarity,
             lambda,
             open: (0..rows).collect(),
+            bounds: BinaryHeap::new(),
+            capped: Vec::new(),
             relevance: vec![0.5; rows],
             taken: Vec::new(),
             nearest: vec![0.0; rows],
@@ -120,32 +161,42 @@ impl<'p> Pool<'p> {
         }
     }
 
-    /// Min-max over the open rows; all equal gives 0.5.
+    /// Min-max over the open rows; all equal gives 0.5. From here on rows are picked.
     fn scale_relevance(&mut self) {
         min_max(self.candidates, &self.open, &mut self.relevance);
+        self.bounds = self.open.iter().map(|&row| self.bound(row)).collect();
     }
 
     /// The open row with the largest marginal relevance that no cap keeps out; the earlier of equals.
     ///
-    /// A row's similarity to the taken only grows, so its value at last sight is an upper bound: a row that cannot
-    /// beat the best so far even by that is not compared again.
+    /// A row's similarity to the taken only grows, so its value at last sight is an upper bound (Minoux 1978): the row with
+    /// the largest bound is compared with what was taken since, until the largest bound is no bound but the value.
     fn best(&mut self, limits: CapLimits) -> Option<Pick> {
-        let mut best: Option<(f64, usize)> = None;
-        for place in 0..self.open.len() {
-            let row = self.open[place];
-            let beats = |value: f64| best.is_none_or(|(most, _)| value > most);
-            if let Some(&next) = self.open.get(place + AHEAD).filter(|&&next| beats(self.value(next))) {
-                self.similarity.expect(next);
-            }
-            if !beats(self.value(row)) || self.counts.cap(self.candidates[row].facts, limits).is_some() {
+        while let Some(Bound { row, .. }) = self.bounds.pop() {
+            if self.counts.cap(self.candidates[row].facts, limits).is_some() {
+                self.capped.push(row);
                 continue;
             }
-            self.compare(row);
-            if beats(self.value(row)) {
-                best = Some((self.value(row), row));
+            if self.compared[row] == self.taken.len() {
+                return Some(Pick { row, relevance: self.relevance[row], penalty: self.penalty(row) });
             }
+            self.bounds.peek().inspect(|next| self.similarity.expect(next.row));
+            self.compare(row);
+            self.bounds.push(self.bound(row));
         }
-        best.map(|(_, row)| Pick { row, relevance: self.relevance[row], penalty: self.penalty(row) })
+        None
+    }
+
+    /// Other caps hold from here on: they may keep out fewer.
+    fn reopen(&mut self) {
+        let capped = std::mem::take(&mut self.capped);
+        for row in capped {
+            self.bounds.push(self.bound(row));
+        }
+    }
+
+    fn bound(&self, row: usize) -> Bound {
+        Bound::new(self.value(row), row)
     }
 
     fn value(&self, row: usize) -> f64 {
