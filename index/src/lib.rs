@@ -51,6 +51,8 @@ mod rows;
 mod scan;
 mod scratch;
 mod search;
+mod sieve;
+mod sift;
 mod sizes;
 mod top;
 mod view;
