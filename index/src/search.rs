@@ -126,7 +126,7 @@ impl IndexView<'_> {
         scratch.counts = Counts::default();
         let Count { rows: count, listed } = count;
         let may_list = count <= SCORED_ROWS && !allowed.is_all();
-        let estimated = !listed && !(may_list && self.few_allowed(allowed, scratch));
+        let estimated = !(listed || may_list && self.few_allowed(allowed, scratch));
         let path = if estimated {
             scratch.query.set(self.kernels, self.meta, self.rotation, query);
             self.collect(params, allowed, count, scratch)

@@ -51,6 +51,8 @@ pub(super) fn scan(
     scores.resize(rows.len(), 0.0);
     let codes = (sieve.records(), centers.as_slice());
     query.signs.estimate_of(view.kernels, codes, rows, OPTIMISM * query.norm, scores);
+    // Damaged factors may be no numbers, and compare with nothing: their rows are the last, but none is lost.
+    scores.iter_mut().for_each(|score| *score = score.max(f32::MIN));
     keep_best(rows, scores, FIRST * keep, best);
     fresh.clear();
     fresh.extend(best.iter().map(|&entry| unpack(entry).1));
