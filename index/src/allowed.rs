@@ -2,10 +2,13 @@
 
 use roaring::RoaringBitmap;
 
+use super::kernels::Kernels;
 use super::plan::Asking;
 
 /// Rows up to which the allowed ones are counted rather than estimated.
 const COUNTED_ROWS: usize = 4096;
+/// Words of the base that are looked at together where few rows are allowed.
+const WORDS_AT_ONCE: usize = 4;
 /// Rows looked at for an estimate: the first few are enough where many of them are allowed.
 const SAMPLED_ROWS: [usize; 2] = [128, 1024];
 /// Allowed rows among the first few that are enough.
@@ -132,6 +135,95 @@ impl<'a> Allowed<'a> {
         self.base.is_none_or(|bits| bit(bits, ordinal)) && self.sets_allow(ordinal)
     }
 
+    /// Adds `mark` to the rows that are not allowed; returns how many are.
+    ///
+    /// Where only a base decides, what it says decides no branch: each would wait for memory, and be guessed wrong.
+    #[inline(always)]
+    pub(super) fn mark_rejected(&self, rows: &mut [u32], mark: u32) -> usize {
+        let mut kept = 0;
+        let mut judge = |row: &mut u32, allows: bool| {
+            kept += usize::from(allows);
+            *row |= mark * u32::from(!allows);
+        };
+        match (self.base, self.ordinals) {
+            (Some(base), Some(ordinals)) if self.is_base_only() => rows.iter_mut().for_each(|row| {
+                let allows = ordinals.get(*row as usize).is_some_and(|&ordinal| bit(base, ordinal));
+                judge(row, allows);
+            }),
+            _ => rows.iter_mut().for_each(|row| {
+                let allows = self.contains(*row);
+                judge(row, allows);
+            }),
+        }
+        kept
+    }
+
+    /// Whether nothing but the base restricts rows.
+    fn is_base_only(&self) -> bool {
+        self.live.is_none() && self.required.is_empty() && self.excluded.is_empty()
+    }
+
+    /// Writes which rows below `n` are allowed into `marks`, a bit each. Where [`Allowed::asking`] says so it is done by the words of
+    /// the base, for a cost that follows their bits, else by asking for every row.
+    pub(super) fn mark(&self, kernels: &Kernels, n: usize, marks: &mut Vec<u64>) {
+        marks.clear();
+        let (Some(base), Some(places), true) = (self.base, self.places, self.ordinals.is_some()) else {
+            marks.extend((0..n.div_ceil(64)).map(|word| self.word(word, n)));
+            return;
+        };
+        marks.resize(n.div_ceil(64), 0);
+        kernels.mark_places(base, places, marks);
+        if self.is_base_only() {
+            return;
+        }
+        for (at, word) in marks.iter_mut().enumerate() {
+            *word = self.sift_word(*word, at, n);
+        }
+    }
+
+    /// Which of the 64 rows from `64 * word` on, below `n`, are allowed: a bit each.
+    #[inline(always)]
+    pub(super) fn word(&self, word: usize, n: usize) -> u64 {
+        let rows = 64 * word..(64 * word + 64).min(n);
+        let bits = match (self.ordinals, self.base) {
+            (Some(column), base) => {
+                let ordinals = column.get(rows.start..rows.end.min(column.len())).unwrap_or(&[]);
+                let allows = |ordinal: u32| base.is_none_or(|bits| bit(bits, ordinal));
+                ordinals
+                    .iter()
+                    .enumerate()
+                    .fold(0, |bits, (at, &ordinal)| bits | u64::from(allows(ordinal)) << at)
+            }
+            (None, Some(base)) => base.get(word).copied().unwrap_or(0),
+            (None, None) => u64::MAX,
+        };
+        self.sift_word(bits, word, n)
+    }
+
+    /// Of 64 rows that the base allows, those that live and that the sets allow.
+    #[inline(always)]
+    fn sift_word(&self, mut bits: u64, word: usize, n: usize) -> u64 {
+        if n < 64 * word + 64 {
+            bits &= (1 << (n % 64)) - 1;
+        }
+        if let Some(live) = self.live {
+            bits &= live.get(word).copied().unwrap_or(0);
+        }
+        if self.required.is_empty() && self.excluded.is_empty() {
+            return bits;
+        }
+        let mut rest = bits;
+        while rest != 0 {
+            let row = 64 * word as u32 + rest.trailing_zeros();
+            let ordinal = self.ordinals.map_or(row, |column| column[row as usize]);
+            if !self.sets_allow(ordinal) {
+                bits &= !(rest & rest.wrapping_neg());
+            }
+            rest &= rest - 1;
+        }
+        bits
+    }
+
     /// Estimates how many of rows `0..n` are allowed: exact for small segments and plain bitsets, else from an even sample.
     #[must_use]
     pub fn estimated_count(&self, n: usize) -> usize {
@@ -158,6 +250,41 @@ impl<'a> Allowed<'a> {
         let found = first + (SAMPLED_ROWS[0]..SAMPLED_ROWS[1]).filter(asked).count();
         // At least one: an empty sample does not prove an empty set.
         (found * n / SAMPLED_ROWS[1]).max(1)
+    }
+
+    /// Lists the allowed rows by the words of the base, where [`Allowed::asking`] says so, and returns whether these are all: it gives up
+    /// beyond `most`, and where many rows of the base are not allowed otherwise.
+    pub(super) fn list_few(&self, n: usize, most: usize, out: &mut Vec<u32>) -> bool {
+        out.clear();
+        let end = self.places.filter(|_| self.ordinals.is_some()).map_or(n, <[u32]>::len);
+        let words = self.base.unwrap_or(&[]);
+        let mut turned_down = 0;
+        for (at, some) in words[..words.len().min(end.div_ceil(64))].chunks(WORDS_AT_ONCE).enumerate() {
+            // Where few rows are allowed most words are empty.
+            if some.iter().fold(0, |any, word| any | word) == 0 {
+                continue;
+            }
+            for (word, &bits) in (WORDS_AT_ONCE * at..).zip(some) {
+                let mut bits = bits;
+                while bits != 0 {
+                    let ordinal = 64 * word as u32 + bits.trailing_zeros();
+                    bits &= bits - 1;
+                    let offset = self.place(ordinal);
+                    let allowed = (offset as usize) < n
+                        && self.live.is_none_or(|live| bit(live, offset))
+                        && self.sets_allow(ordinal);
+                    if allowed {
+                        out.push(offset);
+                    } else {
+                        turned_down += 1;
+                    }
+                }
+            }
+            if out.len() > most || turned_down > COUNTED_ROWS {
+                return false;
+            }
+        }
+        true
     }
 
     /// Calls `visit` with every allowed row below `n`, once, in the order of ordinals where they lead to rows, else of rows; many
@@ -227,49 +354,8 @@ fn bit(bits: &[u64], at: u32) -> bool {
 fn count_bits(bits: &[u64], n: usize) -> usize {
     let whole = (n / 64).min(bits.len());
     let tail = bits.get(whole).map_or(0, |word| (word & ((1u64 << (n % 64)) - 1)).count_ones());
-    bits[..whole].iter().map(|word| word.count_ones() as usize).sum::<usize>() + tail as usize
+    Kernels::get().count_bits(&bits[..whole]) + tail as usize
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::SplitMix64;
-
-    #[test]
-    fn rows_found_through_places_are_those_found_by_asking_each() {
-        let seed = 3;
-        let mut random = SplitMix64::new(seed);
-        for (rows, gap) in [(1000u32, 1), (777, 2)] {
-            let mut ordinals: Vec<u32> = (0..rows).map(|at| gap * at).collect();
-            for i in (1..rows as usize).rev() {
-                ordinals.swap(i, random.below(i as u64 + 1) as usize);
-            }
-            let mut places = vec![u32::MAX; (gap * (rows - 1) + 1) as usize];
-            (0..).zip(&ordinals).for_each(|(offset, &ordinal)| places[ordinal as usize] = offset);
-            let mut bits = |words: usize| -> Vec<u64> {
-                (0..words).map(|_| random.next_u64() & random.next_u64()).collect()
-            };
-            // Longer and shorter than the ordinals.
-            let (base, live) = (bits(if gap == 1 { 40 } else { 9 }), bits(16));
-            let heard: RoaringBitmap = (0..500).filter(|ordinal| ordinal % 3 == 0).collect();
-            for by in [
-                Allowed::all().with_ordinals(&ordinals).with_base(&base),
-                Allowed::all().with_ordinals(&ordinals).with_base(&base).with_live(&live),
-                Allowed::all().with_ordinals(&ordinals).with_base(&base).with_excluded(&heard),
-            ] {
-                let all = |allowed: &Allowed<'_>| {
-                    let mut found = Vec::new();
-                    allowed.for_each_stretch(rows as usize, |offsets| found.extend_from_slice(offsets));
-                    found.sort_unstable();
-                    found
-                };
-                let with = by.clone().with_places(&places);
-                let expected: Vec<u32> = (0..rows).filter(|&offset| by.contains(offset)).collect();
-                assert!(expected.len() > 10, "seed {seed}");
-                assert_eq!(all(&with), expected, "seed {seed}");
-                assert_eq!(all(&by), expected);
-                assert_eq!(with.estimated_count(rows as usize), expected.len());
-            }
-        }
-    }
-}
+mod tests;

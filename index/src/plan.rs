@@ -14,8 +14,13 @@ const SCAN_NS: f64 = 3.0;
 const ASK_NS: f64 = 1.0;
 const ASK_WORD_NS: f64 = 1.0;
 const HOP_NS: f64 = 150.0;
-/// How much more a hop costs where few nodes are allowed: its neighbours are mostly bridges to be looked at.
-const FAR_HOP: f64 = 1.35;
+/// Scanning through the sieve: what a row costs by its one-bit code, the centre of a block, and the rows that are looked at then.
+const SIFT_NS: f64 = 14.0;
+const CENTER_NS: f64 = 10.0;
+const SIFTED_NS: f64 = 8000.0;
+/// What walks far from what is allowed cost beside the most hops they may take: a hop is a third dearer, its neighbours being mostly
+/// bridges to be looked at, and margins stop some of them earlier.
+const FAR_HOP: f64 = 1.0;
 /// Plain walks whose hops are enough: where as many nodes are allowed around the query as elsewhere, and where fewer.
 const WALKS_ENOUGH: f64 = 2.0;
 const WALKS_ENOUGH_FAR: f64 = 5.0;
@@ -31,11 +36,25 @@ pub(super) struct Sizes {
     pub(super) row_bytes: usize,
     /// Bytes of a vector's own code and factors.
     pub(super) code_bytes: usize,
+    /// Blocks of the sieve; none without one.
+    pub(super) blocks: usize,
 }
 
 impl Sizes {
     fn scan_row_ns(&self) -> f64 {
         SCAN_NS + LINE_NS * self.code_bytes.div_ceil(LINE_BYTES) as f64
+    }
+
+    /// Cost of scanning so many rows, and whether the sieve is what makes it that cheap.
+    fn scan_ns(&self, allowed: usize) -> (f64, bool) {
+        let plain = allowed as f64 * self.scan_row_ns();
+        let sifted = allowed as f64 * SIFT_NS + self.blocks as f64 * CENTER_NS + SIFTED_NS;
+        if self.blocks > 0 && sifted < plain { (sifted, true) } else { (plain, false) }
+    }
+
+    /// Whether that many allowed rows are scanned through the sieve.
+    pub(super) fn sifts(&self, allowed: usize) -> bool {
+        self.scan_ns(allowed).1
     }
 
     fn hop_ns(&self) -> f64 {
@@ -92,7 +111,7 @@ pub(super) fn choose(sizes: &Sizes, allowed: usize, (effort, keep): (usize, usiz
             Asking::Words => ASK_WORD_NS / 64.0,
             Asking::Rows => ASK_NS,
         };
-    let scan = allowed as f64 * sizes.scan_row_ns() + asked;
+    let scan = sizes.scan_ns(allowed).0 + asked;
     // A walk sees `1 / share` nodes for each allowed one. That is also more choice, so it may stop earlier than a plain
     // walk, of all whose nodes it has expanded: two plain walks are enough down to a share of a fifth.
     let per_allowed = sizes.n as f64 / allowed.max(1) as f64;

@@ -25,6 +25,8 @@ pub(super) struct Query {
     pub(super) signs: SignQuery,
     /// Euclidean length of the query as given.
     pub(super) length: f32,
+    /// Its length in the scale of a walk.
+    pub(super) norm: f32,
     /// See [`Query::spread`]: what is constant, and what each unit of the score takes off.
     spread: (f32, f32),
     /// What turns a score into one of the walk: a factor and a constant.
@@ -72,8 +74,10 @@ impl Query {
         if meta.profile == Profile::Fast {
             self.table.set(kernels, &self.rotated);
         }
+        self.norm = wanted;
+        self.signs.set(&self.rotated);
         if let Some(signs) = &meta.entry_signs {
-            self.signs.set(kernels, meta.metric, &self.rotated, &signs.center);
+            self.signs.set_center(kernels, meta.metric, &self.rotated, &signs.center);
         }
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BinaryHeap;
 use super::graph::beam::Beam;
 use super::graph::visited::Visited;
 use super::query::Query;
+use super::sift::Sifted;
 use super::top::{Scored, Top};
 
 /// Working memory of one searching thread; any index and any query may use it, one at a time.
@@ -18,12 +19,16 @@ pub struct Scratch {
     pub(super) open: BinaryHeap<Scored>,
     pub(super) fresh: Vec<u32>,
     pub(super) pending: Vec<u32>,
+    /// All allowed nodes where they are few.
+    pub(super) few: Vec<u32>,
     /// Nodes about to enter the beam.
     pub(super) entries: Vec<u64>,
     /// Estimates of the entries from their one-bit codes.
     pub(super) rough: Vec<f32>,
     /// Nodes to start from that may not be returned.
     pub(super) others: Vec<u64>,
+    /// Rows chosen by their one-bit codes.
+    pub(super) sifted: Sifted,
     pub(super) top: Top,
     pub(super) found: Vec<Scored>,
     pub(super) counts: Counts,

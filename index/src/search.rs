@@ -3,21 +3,31 @@
 use super::allowed::Allowed;
 use super::error::IndexError;
 use super::params::{K_MAX, Profile, SearchParams, WIDTH_MAX};
-use super::plan::{self, Plan};
+use super::plan::{self, Asking, Plan};
 use super::query::{self, Query};
 use super::reach::{self, Reach};
 use super::scan;
 use super::scratch::{Counts, Scratch};
+use super::sift;
 use super::top::Scored;
 use super::view::IndexView;
 use super::walk;
 use crate::SegmentOffset;
 
-/// Allowed rows up to which all are scored exactly: making a query ready for codes costs as much.
-const SCORED_ROWS: usize = 200;
+/// Allowed rows up to which all are scored exactly: making a query ready for codes, and scanning these, costs as much.
+const SCORED_ROWS: usize = 400;
 
 /// Vectors that are asked for before they are scored.
 const AHEAD: usize = 6;
+
+/// How many rows a filter allows.
+#[derive(Clone, Copy)]
+struct Count {
+    /// Their number, perhaps estimated.
+    rows: usize,
+    /// Whether they are in `scratch.few`.
+    listed: bool,
+}
 
 /// Which way a search went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -74,8 +84,16 @@ impl IndexView<'_> {
         allowed: &Allowed<'_>,
         scratch: &mut Scratch,
     ) -> Result<SearchOutcome, IndexError> {
-        let count = allowed.estimated_count(self.len());
+        let count = self.count(allowed, scratch);
         self.search_counted(query, params, allowed, count, scratch)
+    }
+
+    /// Counts the allowed rows, about. Where they are few and easily found they are left in `scratch.few`.
+    fn count(&self, allowed: &Allowed<'_>, scratch: &mut Scratch) -> Count {
+        if allowed.asking() == Asking::Words && allowed.list_few(self.len(), SCORED_ROWS, &mut scratch.few) {
+            return Count { rows: scratch.few.len(), listed: true };
+        }
+        Count { rows: allowed.estimated_count(self.len()), listed: false }
     }
 
     /// Searches for several queries of one request under one filter, whose selectivity is estimated once.
@@ -89,7 +107,7 @@ impl IndexView<'_> {
         allowed: &Allowed<'_>,
         scratch: &mut Scratch,
     ) -> Result<Vec<SearchOutcome>, IndexError> {
-        let count = allowed.estimated_count(self.len());
+        let count = self.count(allowed, scratch);
         queries.iter().map(|query| self.search_counted(query, params, allowed, count, scratch)).collect()
     }
 
@@ -98,7 +116,7 @@ impl IndexView<'_> {
         query: &[f32],
         params: &SearchParams,
         allowed: &Allowed<'_>,
-        count: usize,
+        count: Count,
         scratch: &mut Scratch,
     ) -> Result<SearchOutcome, IndexError> {
         if params.k == 0 || params.k > K_MAX {
@@ -106,7 +124,9 @@ impl IndexView<'_> {
         }
         query::check(self.meta.metric, self.meta.dim, query)?;
         scratch.counts = Counts::default();
-        let estimated = count > SCORED_ROWS || allowed.is_all() || !self.few_allowed(allowed, scratch);
+        let Count { rows: count, listed } = count;
+        let may_list = count <= SCORED_ROWS && !allowed.is_all();
+        let estimated = !(listed || may_list && self.few_allowed(allowed, scratch));
         let path = if estimated {
             scratch.query.set(self.kernels, self.meta, self.rotation, query);
             self.collect(params, allowed, count, scratch)
@@ -114,22 +134,26 @@ impl IndexView<'_> {
             scratch.query.length = self.kernels.dot_f32(query, query).sqrt();
             SearchPath::Exact
         };
-        let hits = self.rescore(query, params.k, estimated, scratch);
+        let hits = if estimated {
+            self.rescore(query, params.k, scratch)
+        } else {
+            self.score_few(query, params.k, scratch)
+        };
         let selectivity = if self.is_empty() { 0.0 } else { count as f32 / self.len() as f32 };
         Ok(SearchOutcome { hits, path, selectivity, counts: scratch.counts })
     }
 
-    /// Leaves all allowed nodes in `scratch.found`, unless the estimate of their number was far too small.
+    /// Leaves all allowed nodes in `scratch.few`, unless the estimate of their number was far too small.
     fn few_allowed(&self, allowed: &Allowed<'_>, scratch: &mut Scratch) -> bool {
-        let found = &mut scratch.found;
-        found.clear();
+        let few = &mut scratch.few;
+        few.clear();
         allowed.for_each_stretch(self.len(), |nodes| {
             // More than enough says that there are too many.
-            if found.len() <= 4 * SCORED_ROWS {
-                found.extend(nodes.iter().map(|&node| Scored { score: 0.0, node }));
+            if few.len() <= 4 * SCORED_ROWS {
+                few.extend_from_slice(nodes);
             }
         });
-        found.len() <= 4 * SCORED_ROWS
+        few.len() <= 4 * SCORED_ROWS
     }
 
     /// Leaves the nodes worth scoring exactly in `scratch.found`, best first.
@@ -160,7 +184,10 @@ impl IndexView<'_> {
             scratch.found.extend(nodes.map(|(score, node)| Scored { score, node }));
             return path;
         }
-        scan::scan(self, keep, allowed, scratch);
+        match self.sieve.filter(|_| !allowed.is_all() && self.sizes().sifts(count)) {
+            Some(sieve) => sift::scan(self, sieve, (params.k, keep), allowed, scratch),
+            None => scan::scan(self, keep, allowed, scratch),
+        }
         if walked { SearchPath::Escalated } else { path }
     }
 
@@ -192,22 +219,27 @@ impl IndexView<'_> {
         }
     }
 
+    /// Scores the nodes in `scratch.few` exactly and returns the best `k`.
+    fn score_few(&self, query: &[f32], k: usize, scratch: &mut Scratch) -> Vec<(SegmentOffset, f32)> {
+        let Scratch { query: form, few, found, top, counts, .. } = scratch;
+        top.reset(k);
+        for &node in few.iter() {
+            top.push(self.score(query, form.length, node), node);
+        }
+        counts.exact += few.len() as u64;
+        top.drain_into(found);
+        found.iter().map(|entry| (SegmentOffset(entry.node), entry.score)).collect()
+    }
+
     /// Scores the nodes in `scratch.found` exactly and returns the best `k`.
     ///
-    /// * `estimated`: they are in the order of their estimates. Then it stops where what is left is worse than the k-th best by
-    ///   more than estimates err.
-    fn rescore(
-        &self,
-        query: &[f32],
-        k: usize,
-        estimated: bool,
-        scratch: &mut Scratch,
-    ) -> Vec<(SegmentOffset, f32)> {
+    /// They are in the order of their estimates: it stops where what is left is worse than the k-th best by more than estimates err.
+    fn rescore(&self, query: &[f32], k: usize, scratch: &mut Scratch) -> Vec<(SegmentOffset, f32)> {
         let Scratch { query: form, found, top, counts, .. } = scratch;
         top.reset(k);
         found.iter().take(AHEAD).for_each(|entry| self.prefetch_vector(entry.node));
         for (i, entry) in found.iter().enumerate() {
-            if let Some(worst) = top.worst().filter(|_| estimated)
+            if let Some(worst) = top.worst()
                 && entry.score + form.error(self.factor(entry.node)) < form.walk_score(worst)
             {
                 break;

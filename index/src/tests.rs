@@ -1,6 +1,8 @@
 //! Whole searches: recall numbers, filters, determinism, odd inputs.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod filters;
+
 use roaring::RoaringBitmap;
 
 use super::kernels::{InstructionSet, Kernels};
@@ -35,7 +37,7 @@ impl Fixture {
     fn new(vectors: Vec<f32>, dim: usize, metric: Metric, profile: Profile) -> Self {
         let rows = Rows::new(&vectors, vectors.len() / dim, dim, dim).unwrap();
         let parts = build(&rows, &BuildParams::new(metric, profile), &Progress::default()).unwrap();
-        let head = IndexHead::open(&parts.meta).unwrap();
+        let head = IndexHead::open(&parts.meta).unwrap().with_sieve(&parts.slices()).unwrap();
         Self { queries: clustered(50, dim, 99), vectors, dim, metric, parts, head }
     }
 
@@ -94,30 +96,6 @@ fn an_index_of_before_the_one_bit_codes_of_entries_searches_as_well() {
     fixture.head = IndexHead::open(&meta.encode()).unwrap();
     let without = fixture.recall(SearchParams::new(10), &Allowed::all());
     assert!(with >= 0.97 && without >= 0.97, "with={with} without={without}");
-}
-
-#[test]
-fn filters_of_every_selectivity_keep_recall_and_never_fall_short() {
-    let n = 6000;
-    for metric in METRICS {
-        let fixture = Fixture::new(clustered(n, 48, 2), 48, metric, Profile::Fast);
-        let anchor = fixture.vectors[..48].to_vec();
-        let mut by_anchor: Vec<u32> = (0..n as u32).collect();
-        let key =
-            |v: u32| -> f32 { anchor.iter().zip(fixture.rows().row(v as usize)).map(|(a, b)| a * b).sum() };
-        by_anchor.sort_by(|a, b| key(*b).total_cmp(&key(*a)));
-        for share in [0.9, 0.5, 0.2, 0.05, 0.01, 0.001] {
-            let m = ((n as f64 * share) as usize).max(1);
-            let mut random = SplitMix64::new(5);
-            let drawn: Vec<u32> = (0..n as u32).filter(|_| random.uniform() < share).collect();
-            for rows in [&drawn, &by_anchor[..m].to_vec(), &by_anchor[n - m..].to_vec()] {
-                let mut bits = vec![0u64; n.div_ceil(64)];
-                rows.iter().for_each(|r| bits[*r as usize / 64] |= 1 << (r % 64));
-                let recall = fixture.recall(SearchParams::new(10), &Allowed::all().with_base(&bits));
-                assert!(recall >= 0.95, "{metric} share={share} recall={recall}");
-            }
-        }
-    }
 }
 
 #[test]

@@ -9,6 +9,7 @@ use super::plan::Sizes;
 use super::quantize::rotation::Rotation;
 use super::query::Query;
 use super::rows::Rows;
+use super::sieve::Sieve;
 use crate::Metric;
 
 /// The bits of a number that name a node.
@@ -26,6 +27,7 @@ pub struct IndexView<'a> {
     code_stride: usize,
     factor_stride: usize,
     row_stride: usize,
+    pub(super) sieve: Option<&'a Sieve>,
 }
 
 impl<'a> IndexView<'a> {
@@ -49,7 +51,13 @@ impl<'a> IndexView<'a> {
             code_stride,
             factor_stride,
             row_stride: layout.stride(),
+            sieve: None,
         }
+    }
+
+    /// The same view with one-bit codes of all rows.
+    pub(super) fn with_sieve(self, sieve: Option<&'a Sieve>) -> Self {
+        Self { sieve, ..self }
     }
 
     /// The same view on another table of kernels; results do not change.
@@ -86,6 +94,7 @@ impl<'a> IndexView<'a> {
             n: self.meta.n,
             row_bytes: self.row_stride,
             code_bytes: self.code_stride + self.factor_stride,
+            blocks: self.sieve.map_or(0, Sieve::blocks),
         }
     }
 

@@ -24,6 +24,8 @@ const DETOURS: u64 = 32;
 const FAR_SHARE: f64 = 0.5;
 /// Nodes a walk under a filter starts from, of the allowed and of the others.
 const STARTS_FILTERED: (usize, usize) = (64, 16);
+/// Entries that are not allowed, the most promising, which tell where a walk will be: see [`starts_far`].
+const ENTRIES_TO_KNOW: usize = 64;
 /// Hops after which a walk knows where it is.
 const HOPS_TO_KNOW: u64 = 64;
 
@@ -106,6 +108,26 @@ fn starts(
     counts.estimates += fresh.len() as u64;
 }
 
+/// Whether what is allowed lies far from the query, as far as one-bit codes of the entries tell: among the most promising less than
+/// half as many are allowed as the filter allows elsewhere.
+fn starts_far(view: &IndexView<'_>, allowed: &Allowed<'_>, share: f64, scratch: &mut Scratch) -> bool {
+    let Scratch { query, entries, others, rough, .. } = scratch;
+    let (nodes, Some(signs)) = (&view.meta.entries, &view.meta.entry_signs) else { return false };
+    rough.resize(nodes.len(), 0.0);
+    query.signs.estimate(view.kernels, &signs.records, rough);
+    entries.clear();
+    others.clear();
+    for (&score, &node) in rough.iter().zip(nodes) {
+        if allowed.contains(node) { entries.push(pack(score, node)) } else { others.push(pack(score, node)) }
+    }
+    if others.len() <= ENTRIES_TO_KNOW {
+        return false;
+    }
+    let (_, last, _) = others.select_nth_unstable_by(ENTRIES_TO_KNOW - 1, |a, b| b.cmp(a));
+    let wanted = entries.iter().filter(|&entry| *entry > *last).count() as f64;
+    wanted / (wanted + ENTRIES_TO_KNOW as f64) < FAR_SHARE * share
+}
+
 /// Leaves the best few, in any order.
 fn keep_best(entries: &mut Vec<u64>, count: usize) {
     if entries.len() > count {
@@ -130,6 +152,9 @@ pub(super) fn filtered(
     scratch: &mut Scratch,
 ) -> bool {
     start(view, reach.keep, scratch);
+    if hops.enough_far.is_none() && starts_far(view, allowed, hops.share, scratch) {
+        return false;
+    }
     // The nearest may not be allowed, and what is allowed may lie far away.
     starts(view, STARTS_FILTERED, |node| allowed.contains(node), scratch);
     let Scratch { query, visited, beam, open, fresh, pending, .. } = scratch;
@@ -250,15 +275,8 @@ fn propose(view: &IndexView<'_>, node: u32, score: f32, threshold: f32, scratch:
     let Scratch { query, fresh, visited, counts, .. } = scratch;
     counts.hops += 1;
     fresh.clear();
-    recommended(view, query, (score, node), threshold, |links, mut mask| {
-        while mask != 0 {
-            let next = u32::from_le_bytes(links[mask.trailing_zeros() as usize]);
-            mask &= mask - 1;
-            // A damaged link leads nowhere.
-            if (next as usize) < view.meta.n && !visited.contains(next) {
-                fresh.push(next);
-            }
-        }
+    recommended(view, query, (score, node), threshold, |links, mask| {
+        visited.unseen_links(links, mask, view.meta.n, fresh);
     });
 }
 
@@ -272,19 +290,12 @@ fn see_some(
     scratch: &mut Scratch,
 ) {
     let Scratch { fresh, visited, counts, .. } = scratch;
-    let mut kept = 0;
-    for node in fresh.iter_mut() {
-        if allowed.contains(*node) {
-            kept += 1;
-        } else {
-            *node |= REJECTED;
-        }
-    }
+    let kept = allowed.mark_rejected(fresh, REJECTED);
     met.allowed += kept as u64;
     met.all += fresh.len() as u64;
     // A bridge leads to allowed nodes only, and none is built where at least half of the neighbours are allowed.
     let bridges = may_detour || (!is_bridge && 2 * kept < fresh.len());
-    fresh.retain(|&node| (bridges || node & REJECTED == 0) && visited.insert(node & !REJECTED));
+    visited.keep_new(fresh, REJECTED, bridges);
     fresh.iter().for_each(|&node| view.prefetch_code(node & !REJECTED));
     counts.estimates += fresh.len() as u64;
 }

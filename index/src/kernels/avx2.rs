@@ -7,13 +7,15 @@
 use std::arch::x86_64::*;
 
 use super::scalar::fold_lanes;
-use super::{BATCH, BlockScale, InstructionSet, Kernels, SignScale, prepare, signs};
+use super::{BATCH, BlockScale, InstructionSet, Kernels, SignScale, bits, prepare, signs};
 
 /// Returns the table when this machine has the instructions.
 pub(super) fn kernels() -> Option<Kernels> {
     let present = is_x86_feature_detected!("avx2")
         && is_x86_feature_detected!("f16c")
-        && is_x86_feature_detected!("popcnt");
+        && is_x86_feature_detected!("popcnt")
+        && is_x86_feature_detected!("bmi1")
+        && is_x86_feature_detected!("bmi2");
     // SAFETY (each closure below): this table is only handed out when the features were detected just above.
     present.then_some(Kernels {
         instruction_set: InstructionSet::Avx2,
@@ -41,6 +43,16 @@ pub(super) fn kernels() -> Option<Kernels> {
         sign_table: |numbers, table| unsafe { sign_table(numbers, table) },
         // SAFETY: POPCNT was detected.
         sign_scores: |planes, records, scale, out| unsafe { sign_scores(planes, records, scale, out) },
+        // SAFETY: as above.
+        sign_scores_of: |planes, records, rows, bases, scale, out| unsafe {
+            sign_scores_of(planes, records, rows, bases, scale, out)
+        },
+        // SAFETY: as above.
+        count_bits: |words| unsafe { count_bits(words) },
+        // SAFETY: POPCNT, BMI1 and BMI2 were detected, here and for the next.
+        mark_places: |words, places, marks| unsafe { mark_places(words, places, marks) },
+        // SAFETY: as above.
+        list_bits: |words, out| unsafe { list_bits(words, out) },
     })
 }
 
@@ -63,6 +75,34 @@ fn sign_table(numbers: &[f32], table: &mut [u8]) -> f32 {
 #[target_feature(enable = "popcnt")]
 fn sign_scores(planes: &[u64], records: &[u8], scale: &SignScale, out: &mut [f32]) {
     signs::sign_scores(planes, records, scale, out);
+}
+
+/// As above.
+#[target_feature(enable = "popcnt")]
+fn sign_scores_of(
+    planes: &[u64],
+    records: &[u8],
+    rows: &[u32],
+    bases: &[f32],
+    scale: &SignScale,
+    out: &mut [f32],
+) {
+    signs::sign_scores_of(planes, records, rows, bases, scale, out);
+}
+
+#[target_feature(enable = "popcnt")]
+fn count_bits(words: &[u64]) -> usize {
+    bits::count_bits(words)
+}
+
+#[target_feature(enable = "popcnt,bmi1,bmi2")]
+fn mark_places(words: &[u64], places: &[u32], marks: &mut [u64]) {
+    bits::mark_places(words, places, marks);
+}
+
+#[target_feature(enable = "popcnt,bmi1,bmi2")]
+fn list_bits(words: &[u64], out: &mut Vec<u32>) {
+    bits::list_bits(words, out);
 }
 
 /// Sums 32 lanes of `term` over whole chunks, then the tail, then folds in the fixed order.

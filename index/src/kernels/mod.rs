@@ -16,6 +16,7 @@ mod scalar;
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod bits;
 mod prefetch;
 mod prepare;
 mod signs;
@@ -26,7 +27,7 @@ mod tests;
 use std::sync::OnceLock;
 
 pub use prefetch::{as_raw, prefetch};
-pub use signs::{SIGN_HEAD_BYTES, SignScale};
+pub use signs::{BASE_ROWS, SIGN_HEAD_BYTES, SignScale};
 
 /// Neighbours estimated together by [`Kernels::scan_block`]; the degree of a graph is a multiple of it.
 pub const BATCH: usize = 32;
@@ -64,6 +65,10 @@ type RoundBytes = fn(&[f32], &mut [i8]) -> f32;
 type SignTable = fn(&[f32], &mut [u8]) -> f32;
 type DotSquare = fn(&[f32], &[f32]) -> (f32, f32);
 type SignScores = fn(&[u64], &[u8], &SignScale, &mut [f32]);
+type MarkPlaces = fn(&[u64], &[u32], &mut [u64]);
+type ListBits = fn(&[u64], &mut Vec<u32>);
+type CountBits = fn(&[u64]) -> usize;
+type SignScoresOf = fn(&[u64], &[u8], &[u32], &[f32], &SignScale, &mut [f32]);
 type ScanBlock = fn(&[u8], &[u8], &[u8], &BlockScale, f32, &mut [f32; BATCH]) -> u32;
 
 /// One table of kernels, all for the same instruction set.
@@ -82,6 +87,10 @@ pub struct Kernels {
     round_bytes: RoundBytes,
     sign_table: SignTable,
     sign_scores: SignScores,
+    sign_scores_of: SignScoresOf,
+    count_bits: CountBits,
+    mark_places: MarkPlaces,
+    list_bits: ListBits,
 }
 
 impl std::fmt::Debug for Kernels {
@@ -129,6 +138,10 @@ impl Kernels {
             round_bytes: prepare::round_bytes,
             sign_table: prepare::sign_table,
             sign_scores: signs::sign_scores,
+            sign_scores_of: signs::sign_scores_of,
+            count_bits: bits::count_bits,
+            mark_places: bits::mark_places,
+            list_bits: bits::list_bits,
         }
     }
 

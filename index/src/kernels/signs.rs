@@ -1,10 +1,12 @@
-//! Estimates from one-bit codes of single vectors, one after the other: loops that every instruction set compiles for itself
-//! from the same lines.
+//! Estimates from one-bit codes of single vectors: loops that every instruction set compiles for itself from the same lines.
 
 use super::Kernels;
 
 /// Bytes of slope and constant at the front of a record.
 pub const SIGN_HEAD_BYTES: usize = 8;
+
+/// Rows, one after the other, that share a base in [`Kernels::sign_scores_of`].
+pub const BASE_ROWS: usize = 128;
 
 /// The map from the integer sum of one record to an estimated score.
 #[derive(Clone, Copy, Debug, Default)]
@@ -29,44 +31,147 @@ impl Kernels {
         assert!(planes.len().is_multiple_of(4) && records.len() == out.len() * stride);
         (self.sign_scores)(planes, records, scale, out);
     }
+
+    /// The same for the records of some `rows`, each with the base of its [`BASE_ROWS`] rows added to that of `scale`.
+    ///
+    /// * `rows`: as many as `out`. One without a record or a base gets minus infinity.
+    #[inline]
+    pub fn sign_scores_of(
+        &self,
+        planes: &[u64],
+        records: &[u8],
+        rows: &[u32],
+        bases: &[f32],
+        scale: &SignScale,
+        out: &mut [f32],
+    ) {
+        assert!(!planes.is_empty() && planes.len().is_multiple_of(4) && rows.len() == out.len());
+        (self.sign_scores_of)(planes, records, rows, bases, scale, out);
+    }
 }
 
 /// See [`super::Kernels::sign_scores`].
 #[inline(always)]
 pub(super) fn sign_scores(planes: &[u64], records: &[u8], scale: &SignScale, out: &mut [f32]) {
     match planes.len() / 4 {
-        1 => fixed::<1>(planes, records, scale, out),
-        2 => fixed::<2>(planes, records, scale, out),
-        4 => fixed::<4>(planes, records, scale, out),
-        words => each(words, records, scale, out, |word, at| weigh(word, |plane| planes[words * plane + at])),
+        1 => each(&own::<1>(planes), records, scale, out),
+        2 => each(&own::<2>(planes), records, scale, out),
+        4 => each(&own::<4>(planes), records, scale, out),
+        words => each(&Planes { planes, words }, records, scale, out),
     }
 }
 
-/// The same for a number of words that is known when this is compiled: the planes stay in registers.
+/// See [`super::Kernels::sign_scores_of`].
 #[inline(always)]
-fn fixed<const WORDS: usize>(planes: &[u64], records: &[u8], scale: &SignScale, out: &mut [f32]) {
+pub(super) fn sign_scores_of(
+    planes: &[u64],
+    records: &[u8],
+    rows: &[u32],
+    bases: &[f32],
+    scale: &SignScale,
+    out: &mut [f32],
+) {
+    match planes.len() / 4 {
+        1 => each_of(&own::<1>(planes), records, rows, bases, scale, out),
+        2 => each_of(&own::<2>(planes), records, rows, bases, scale, out),
+        4 => each_of(&own::<4>(planes), records, rows, bases, scale, out),
+        words => each_of(&Planes { planes, words }, records, rows, bases, scale, out),
+    }
+}
+
+/// The planes of a query: the bits of numbers from -8 to 7.
+trait Weigh {
+    /// Words of a plane.
+    fn words(&self) -> usize;
+    /// The numbers whose bits are set in word `at`, added up.
+    fn weigh(&self, word: u64, at: usize) -> i32;
+}
+
+/// Planes of any number of words.
+struct Planes<'a> {
+    planes: &'a [u64],
+    words: usize,
+}
+
+impl Weigh for Planes<'_> {
+    #[inline(always)]
+    fn words(&self) -> usize {
+        self.words
+    }
+
+    #[inline(always)]
+    fn weigh(&self, word: u64, at: usize) -> i32 {
+        weigh(word, |plane| self.planes[self.words * plane + at])
+    }
+}
+
+/// Planes of a number of words that is known when this is compiled: they stay in registers.
+struct Own<const WORDS: usize>([[u64; WORDS]; 4]);
+
+/// Copies the planes.
+#[inline(always)]
+fn own<const WORDS: usize>(planes: &[u64]) -> Own<WORDS> {
     let mut own = [[0u64; WORDS]; 4];
     for (own, plane) in own.iter_mut().zip(planes.chunks_exact(WORDS)) {
         own.copy_from_slice(plane);
     }
-    each(WORDS, records, scale, out, |word, at| weigh(word, |plane| own[plane][at]));
+    Own(own)
 }
 
-/// The numbers whose bits are set in a word, added up: planes are the bits of numbers from -8 to 7.
+impl<const WORDS: usize> Weigh for Own<WORDS> {
+    #[inline(always)]
+    fn words(&self) -> usize {
+        WORDS
+    }
+
+    #[inline(always)]
+    fn weigh(&self, word: u64, at: usize) -> i32 {
+        weigh(word, |plane| self.0[plane][at])
+    }
+}
+
 #[inline(always)]
 fn weigh(word: u64, plane: impl Fn(usize) -> u64) -> i32 {
     let count = |at: usize| (word & plane(at)).count_ones() as i32;
     count(0) + 2 * count(1) + 4 * count(2) - 8 * count(3)
 }
 
+/// The score of one record.
 #[inline(always)]
-fn each(words: usize, records: &[u8], scale: &SignScale, out: &mut [f32], weigh: impl Fn(u64, usize) -> i32) {
-    let stride = SIGN_HEAD_BYTES + 8 * words;
+fn score(planes: &impl Weigh, record: &[u8], scale: &SignScale, base: f32) -> f32 {
+    let record = record.as_chunks::<8>().0;
+    let [a, b, c, d, e, f, g, h] = record[0];
+    let (slope, constant) = (f32::from_le_bytes([a, b, c, d]), f32::from_le_bytes([e, f, g, h]));
+    let sum: i32 = (0..planes.words()).map(|at| planes.weigh(u64::from_le_bytes(record[1 + at]), at)).sum();
+    (sum as f32 * scale.step + scale.offset) * slope + (constant + base)
+}
+
+#[inline(always)]
+fn each(planes: &impl Weigh, records: &[u8], scale: &SignScale, out: &mut [f32]) {
+    let stride = SIGN_HEAD_BYTES + 8 * planes.words();
     for (out, record) in out.iter_mut().zip(records.chunks_exact(stride)) {
-        let record = record.as_chunks::<8>().0;
-        let [a, b, c, d, e, f, g, h] = record[0];
-        let (slope, constant) = (f32::from_le_bytes([a, b, c, d]), f32::from_le_bytes([e, f, g, h]));
-        let sum: i32 = (0..words).map(|at| weigh(u64::from_le_bytes(record[1 + at]), at)).sum();
-        *out = (sum as f32 * scale.step + scale.offset) * slope + (constant + scale.base);
+        *out = score(planes, record, scale, scale.base);
+    }
+}
+
+#[inline(always)]
+fn each_of(
+    planes: &impl Weigh,
+    records: &[u8],
+    rows: &[u32],
+    bases: &[f32],
+    scale: &SignScale,
+    out: &mut [f32],
+) {
+    let stride = SIGN_HEAD_BYTES + 8 * planes.words();
+    let record = |row: u32| {
+        let at = row as usize * stride;
+        records.get(at..at + stride)
+    };
+    for (out, &row) in out.iter_mut().zip(rows) {
+        *out = match (record(row), bases.get(row as usize / BASE_ROWS)) {
+            (Some(record), Some(base)) => score(planes, record, scale, scale.base + base),
+            _ => f32::NEG_INFINITY,
+        };
     }
 }

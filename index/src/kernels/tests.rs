@@ -3,7 +3,7 @@
 
 use proptest::prelude::*;
 
-use super::{BATCH, BlockScale, InstructionSet, Kernels, SignScale, as_raw};
+use super::{BASE_ROWS, BATCH, BlockScale, InstructionSet, Kernels, SignScale, as_raw};
 use crate::SplitMix64;
 
 fn tables() -> Vec<Kernels> {
@@ -140,6 +140,64 @@ proptest! {
             let mut got = vec![0.0; count];
             table.sign_scores(&planes, &records, &scale, &mut got);
             prop_assert!(got.iter().zip(&expected).all(|(x, y)| x.to_bits() == y.to_bits()));
+        }
+    }
+
+    #[test]
+    fn records_of_some_rows_are_scored_as_all_of_them_are(words in prop_oneof![1usize..=5, 1usize..=64], count in 0usize..400, seed: u64) {
+        let mut random = SplitMix64::new(seed);
+        let planes: Vec<u64> = (0..4 * words).map(|_| random.next_u64()).collect();
+        let records: Vec<u8> = (0..count)
+            .flat_map(|_| {
+                let head: Vec<u8> = [0; 2].iter().flat_map(|_| (random.normal() as f32).to_le_bytes()).collect();
+                [head, bytes(&mut random, 8 * words)].concat()
+            })
+            .collect();
+        let bases = floats(&mut random, count.div_ceil(BASE_ROWS));
+        // The last two are beyond the records.
+        let rows: Vec<u32> = (0..count as u32 + 2).filter(|row| row % 3 > 0 || *row as usize >= count).collect();
+        let scale = SignScale { step: 0.25, offset: -1.5, base: 0.5 };
+        let stride = 8 + 8 * words;
+        for table in tables().into_iter().chain(Kernels::of(InstructionSet::Scalar)) {
+            let mut got = vec![0.0; rows.len()];
+            table.sign_scores_of(&planes, &records, &rows, &bases, &scale, &mut got);
+            for (&row, score) in rows.iter().zip(got) {
+                let at = row as usize;
+                let mut one = [f32::NEG_INFINITY];
+                if at < count {
+                    let scale = SignScale { base: 0.5 + bases[at / BASE_ROWS], ..scale };
+                    table.sign_scores(&planes, &records[at * stride..(at + 1) * stride], &scale, &mut one);
+                }
+                prop_assert_eq!(score.to_bits(), one[0].to_bits());
+            }
+        }
+    }
+
+    #[test]
+    fn bits_are_counted_listed_and_moved_as_one_by_one(words in 0usize..90, density in 0u32..5, places in 0usize..6000, seed: u64) {
+        let mut random = SplitMix64::new(seed);
+        let word = |random: &mut SplitMix64| match density {
+            0 => 0,
+            4 => u64::MAX,
+            more => (1..more).fold(random.next_u64(), |word, _| word & random.next_u64() & random.next_u64()),
+        };
+        let set: Vec<u64> = (0..words).map(|_| word(&mut random)).collect();
+        let listed: Vec<u32> = (0..64 * words as u32).filter(|bit| set[(bit / 64) as usize] >> (bit % 64) & 1 == 1).collect();
+        // Some lead nowhere.
+        let places: Vec<u32> = (0..places).map(|_| if random.below(9) == 0 { u32::MAX } else { random.below(5000) as u32 }).collect();
+        let mut marked = vec![0u64; 70];
+        for place in listed.iter().filter_map(|&bit| places.get(bit as usize)) {
+            if let Some(word) = marked.get_mut(*place as usize / 64) {
+                *word |= 1 << (place % 64);
+            }
+        }
+        for table in tables().into_iter().chain(Kernels::of(InstructionSet::Scalar)) {
+            let (mut out, mut marks) = (vec![7; 3], vec![0u64; 70]);
+            table.list_bits(&set, &mut out);
+            table.mark_places(&set, &places, &mut marks);
+            prop_assert_eq!(table.count_bits(&set), listed.len());
+            prop_assert_eq!(&out, &listed);
+            prop_assert_eq!(&marks, &marked);
         }
     }
 

@@ -42,8 +42,8 @@ pub struct SignQuery {
 }
 
 impl SignQuery {
-    /// Takes over a rotated query and the centre, both `[padded_dim]`.
-    pub fn set(&mut self, kernels: &Kernels, metric: Metric, rotated: &[f32], center: &[f32]) {
+    /// Takes over a rotated query, `[padded_dim]`.
+    pub fn set(&mut self, rotated: &[f32]) {
         let largest = rotated.iter().fold(0.0f32, |m, x| m.max(x.abs()));
         let (step, inverse) = if largest > 0.0 { (largest / LARGEST, LARGEST / largest) } else { (0.0, 0.0) };
         let words = rotated.len() / 64;
@@ -62,11 +62,31 @@ impl SignQuery {
             }
             (0..4).for_each(|plane| self.planes[words * plane + at] = planes[plane]);
         }
-        let product = kernels.dot_f32(rotated, center);
-        let base =
-            if metric == Metric::L2 { 2.0 * product - kernels.dot_f32(center, center) } else { product };
         // Signs are plus or minus one: twice what is set less everything.
-        self.scale = SignScale { step: 2.0 * step, offset: -step * sum as f32, base };
+        self.scale = SignScale { step: 2.0 * step, offset: -step * sum as f32, base: 0.0 };
+    }
+
+    /// Takes over the centre of the entries, `[padded_dim]`, for the query set before.
+    pub fn set_center(&mut self, kernels: &Kernels, metric: Metric, rotated: &[f32], center: &[f32]) {
+        let product = kernels.dot_f32(rotated, center);
+        self.scale.base =
+            if metric == Metric::L2 { 2.0 * product - kernels.dot_f32(center, center) } else { product };
+    }
+
+    /// Estimates the scores of some `rows` from records relative to centres of their own, which score `bases`; see
+    /// [`Kernels::sign_scores_of`].
+    ///
+    /// * `optimism`: added to each estimate times the slope of the record, which is in proportion to its error.
+    pub fn estimate_of(
+        &self,
+        kernels: &Kernels,
+        (records, bases): (&[u8], &[f32]),
+        rows: &[u32],
+        optimism: f32,
+        out: &mut [f32],
+    ) {
+        let scale = SignScale { offset: self.scale.offset + optimism, base: 0.0, ..self.scale };
+        kernels.sign_scores_of(&self.planes, records, rows, bases, &scale, out);
     }
 
     /// Estimates the scores of as many nodes as there are records.
@@ -96,7 +116,8 @@ mod tests {
                 let mut record = vec![0; record_bytes(dim)];
                 encode(metric, &center, &vector, &mut record);
                 let mut form = SignQuery::default();
-                form.set(kernels, metric, &query, &center);
+                form.set(&query);
+                form.set_center(kernels, metric, &query, &center);
                 let mut estimate = [0.0];
                 form.estimate(kernels, &record, &mut estimate);
                 let product = kernels.dot_f32(&query, &vector);

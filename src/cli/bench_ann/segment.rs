@@ -14,7 +14,7 @@ use crate::cli::progress::Progress;
 use crate::error::{Error, Result};
 use crate::ingest::npy::{read_floats, read_integers};
 use crate::maintenance::{IndexChoice, write_vector_segment};
-use crate::pipeline::retrieve::{open_view, rows_of};
+use crate::pipeline::retrieve::{open_head, open_view, rows_of};
 use crate::storage::error::damaged;
 use crate::storage::track_shard::Opening;
 use crate::storage::track_shard::command::VectorSetSpec;
@@ -63,8 +63,7 @@ impl BenchSegment {
             let reason = format!("the segment there has no {profile} index for {}", args.metric);
             return Err(unusable("index", folder, &reason));
         };
-        let head = IndexHead::open(files.codes.meta())
-            .map_err(|error| unusable("index", folder, &error.to_string()))?;
+        let head = open_head(&sealed, files)?;
         let segment = Self { head, metric: args.metric, built, _folder: temporary, sealed };
         segment.view()?.check().map_err(|error| unusable("index", folder, &error.to_string()))?;
         Ok(segment)

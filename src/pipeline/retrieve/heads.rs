@@ -36,7 +36,7 @@ impl IndexHeads {
         if let Some(head) = self.heads.read().get(&key) {
             return Ok(Some(Arc::clone(head)));
         }
-        let head = IndexHead::open(files.codes.meta()).map_err(|error| damaged(sealed, &error))?;
+        let head = open_head(sealed, files)?;
         open_view(&head, sealed, files)?.check().map_err(|error| damaged(sealed, &error))?;
         let head = Arc::new(head);
         let mut heads = self.heads.write();
@@ -69,6 +69,24 @@ fn is_live(view: &TrackView, segment: u64) -> bool {
     view.sets.values().flat_map(|set| &set.segments).any(|known| u64::from(known.id) == segment)
 }
 
+/// Makes the in-memory part of a segment's index, with what makes searches under filters fast.
+///
+/// # Errors
+/// `Corrupt` when the index's arrays do not fit together.
+pub fn open_head(sealed: &SealedVectors, files: &IndexFiles) -> Result<IndexHead> {
+    let head = IndexHead::open(files.codes.meta()).map_err(|error| damaged(sealed, &error))?;
+    head.with_sieve(&slices_of(files)?).map_err(|error| damaged(sealed, &error))
+}
+
+/// The arrays of an index.
+fn slices_of(files: &IndexFiles) -> Result<IndexSlices<'_>> {
+    Ok(IndexSlices {
+        codes: files.codes.bytes("codes").map_err(crate::storage::error::damaged)?,
+        factors: files.codes.bytes("factors").map_err(crate::storage::error::damaged)?,
+        rows: files.graph.bytes("rows").map_err(crate::storage::error::damaged)?,
+    })
+}
+
 /// Puts a segment's mapped arrays behind its head.
 ///
 /// # Errors
@@ -78,15 +96,7 @@ pub fn open_view<'a>(
     sealed: &'a SealedVectors,
     files: &'a IndexFiles,
 ) -> Result<IndexView<'a>> {
-    let block = |file: &'a segue_storage_format::BlockFile, tag: &str| {
-        file.bytes(tag).map_err(crate::storage::error::damaged)
-    };
-    let slices = IndexSlices {
-        codes: block(&files.codes, "codes")?,
-        factors: block(&files.codes, "factors")?,
-        rows: block(&files.graph, "rows")?,
-    };
-    let view = head.view(slices, rows_of(sealed)?).map_err(|error| damaged(sealed, &error))?;
+    let view = head.view(slices_of(files)?, rows_of(sealed)?).map_err(|error| damaged(sealed, &error))?;
     Ok(view)
 }
 

@@ -10,7 +10,7 @@ mod nearest;
 mod searchers;
 
 pub use allowed::AllowedTracks;
-pub use heads::{IndexHeads, open_view, rows_of};
+pub use heads::{IndexHeads, open_head, open_view, rows_of};
 pub use live::{Checked, LiveRecall};
 pub use nearest::{Effort, Found, Search};
 pub use searchers::Searchers;

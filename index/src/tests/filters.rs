@@ -1,0 +1,131 @@
+//! Searches under filters: recall numbers, the sieve beside exact scans, damaged arrays.
+
+use super::*;
+
+#[test]
+fn filters_of_every_selectivity_keep_recall_and_never_fall_short() {
+    let n = 6000;
+    for metric in METRICS {
+        let fixture = Fixture::new(clustered(n, 48, 2), 48, metric, Profile::Fast);
+        let anchor = fixture.vectors[..48].to_vec();
+        let mut by_anchor: Vec<u32> = (0..n as u32).collect();
+        let key =
+            |v: u32| -> f32 { anchor.iter().zip(fixture.rows().row(v as usize)).map(|(a, b)| a * b).sum() };
+        by_anchor.sort_by(|a, b| key(*b).total_cmp(&key(*a)));
+        for share in [0.9, 0.5, 0.2, 0.05, 0.01, 0.001] {
+            let m = ((n as f64 * share) as usize).max(1);
+            let mut random = SplitMix64::new(5);
+            let drawn: Vec<u32> = (0..n as u32).filter(|_| random.uniform() < share).collect();
+            for rows in [&drawn, &by_anchor[..m].to_vec(), &by_anchor[n - m..].to_vec()] {
+                let mut bits = vec![0u64; n.div_ceil(64)];
+                rows.iter().for_each(|r| bits[*r as usize / 64] |= 1 << (r % 64));
+                let recall = fixture.recall(SearchParams::new(10), &Allowed::all().with_base(&bits));
+                assert!(recall >= 0.95, "{metric} share={share} recall={recall}");
+            }
+        }
+    }
+}
+
+/// Some rows of `n`, drawn with the given chance, as a bitset.
+fn drawn(n: usize, share: f64, seed: u64) -> Vec<u64> {
+    let mut random = SplitMix64::new(seed);
+    let mut bits = vec![0u64; n.div_ceil(64)];
+    (0..n).filter(|_| random.uniform() < share).for_each(|row| bits[row / 64] |= 1 << (row % 64));
+    bits
+}
+
+/// What a scan through the sieve returns, scored exactly.
+fn sifted(fixture: &Fixture, query: &[f32], k: usize, allowed: &Allowed<'_>) -> Vec<f32> {
+    let (head, mut scratch) = (fixture.head.clone(), Scratch::new());
+    let view = head.view(fixture.parts.slices(), fixture.rows()).unwrap();
+    // Makes the query ready.
+    view.search(query, &SearchParams::new(k), &Allowed::all(), &mut scratch).unwrap();
+    sift::scan(&view, view.sieve.unwrap(), (k, 2 * k + 16), allowed, &mut scratch);
+    let found = scratch.found.iter();
+    let mut scores: Vec<f32> = found
+        .map(|entry| {
+            assert!(allowed.contains(entry.node));
+            exact::score(fixture.metric, query, fixture.rows().row(entry.node as usize))
+        })
+        .collect();
+    scores.sort_by(|a, b| b.total_cmp(a));
+    scores.truncate(k);
+    scores
+}
+
+#[test]
+fn a_scan_through_the_sieve_finds_what_an_exact_scan_finds() {
+    for metric in METRICS {
+        for (profile, least) in [(Profile::Fast, 0.97), (Profile::Compact, 0.95)] {
+            for (dim, n, seed) in [(48, 4000, 31), (128, 3001, 32)] {
+                let fixture = Fixture::new(clustered(n, dim, seed), dim, metric, profile);
+                for share in [0.001, 0.1, 1.0] {
+                    let bits = drawn(n, share, seed);
+                    let allowed = Allowed::all().with_base(&bits);
+                    let (mut found, mut wanted) = (0, 0);
+                    for query in fixture.queries.chunks_exact(dim) {
+                        let truth = fixture.exact(query, 10, &allowed);
+                        let scores = sifted(&fixture, query, 10, &allowed);
+                        assert_eq!(scores.len(), truth.len(), "never fewer than there are");
+                        let last = truth.last().map_or(f32::MIN, |hit| hit.1);
+                        found += scores.iter().filter(|score| **score >= last).count();
+                        wanted += truth.len();
+                    }
+                    let recall = found as f64 / wanted.max(1) as f64;
+                    assert!(
+                        recall >= least,
+                        "{metric} {profile:?} dim={dim} share={share} seed={seed} {recall}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn filtered_hits_do_not_depend_on_the_instruction_set_nor_few_hits_on_the_sieve() {
+    let (n, dim) = (9000usize, 40);
+    let fixture = Fixture::new(clustered(n, dim, 33), dim, Metric::Cosine, Profile::Fast);
+    let scalar = Box::leak(Box::new(Kernels::of(InstructionSet::Scalar).unwrap()));
+    for share in [0.5, 0.3, 0.03] {
+        let bits = drawn(n, share, 34);
+        let allowed = Allowed::all().with_base(&bits);
+        for query in fixture.queries.chunks_exact(dim) {
+            let run = |view: IndexView<'_>| {
+                view.search(query, &SearchParams::new(10), &allowed, &mut Scratch::new()).unwrap()
+            };
+            let own = run(fixture.view());
+            assert_eq!(own, run(fixture.view().with_kernels(scalar)), "share {share}");
+            let without = IndexHead::open(&fixture.parts.meta).unwrap();
+            let plain = run(without.view(fixture.parts.slices(), fixture.rows()).unwrap());
+            assert_eq!(own.hits.len(), plain.hits.len());
+            if share < 0.04 {
+                assert_eq!(own.hits, fixture.exact(query, 10, &allowed), "few rows are scored exactly");
+            }
+        }
+    }
+}
+
+#[test]
+fn damaged_factors_make_a_sieve_that_loses_no_rows() {
+    let mut fixture = Fixture::new(clustered(3000, 16, 36), 16, Metric::Ip, Profile::Fast);
+    for wrong in [f32::NAN, f32::INFINITY] {
+        for factor in fixture.parts.factors.bytes.as_chunks_mut::<4>().0 {
+            *factor = wrong.to_le_bytes();
+        }
+        fixture.head =
+            IndexHead::open(&fixture.parts.meta).unwrap().with_sieve(&fixture.parts.slices()).unwrap();
+        let bits = drawn(3000, 0.5, 37);
+        let query = fixture.queries[..16].to_vec();
+        assert_eq!(sifted(&fixture, &query, 10, &Allowed::all().with_base(&bits)).len(), 10);
+    }
+}
+
+#[test]
+fn a_sieve_of_arrays_of_another_size_is_refused() {
+    let fixture = Fixture::new(clustered(300, 16, 35), 16, Metric::Ip, Profile::Fast);
+    let mut parts = fixture.parts.clone();
+    parts.codes.bytes.pop();
+    let head = IndexHead::open(&parts.meta).unwrap();
+    assert!(matches!(head.with_sieve(&parts.slices()), Err(IndexError::Damaged { block: "codes", .. })));
+}
