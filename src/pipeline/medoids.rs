@@ -111,10 +111,11 @@ struct Fit {
 impl Fit {
     fn new(rows: &UnitRows<'_>, points: &[usize], weights: &[f64]) -> Self {
         let count = points.len();
+        let vectors: Vec<_> = points.iter().map(|&point| rows.row(point)).collect();
         let mut similarity = vec![1.0; count * count];
         for i in 0..count {
             for j in 0..i {
-                let cosine = rows.cosine(points[i], points[j]).unwrap_or(0.0);
+                let cosine = vectors[i].zip(vectors[j]).map_or(0.0, |(a, b)| a.cosine(b));
                 let value = (1.0 + cosine.clamp(-1.0, 1.0)) / 2.0;
                 similarity[i * count + j] = value;
                 similarity[j * count + i] = value;

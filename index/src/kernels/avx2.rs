@@ -127,15 +127,7 @@ unsafe fn sum_terms(a: &[f32], b: &[f32], difference: bool) -> f32 {
             *acc = _mm256_add_ps(*acc, if difference { _mm256_mul_ps(d, d) } else { _mm256_mul_ps(x, y) });
         }
     }
-    let mut lanes = [0.0f32; 32];
-    for (lane, acc) in acc.iter().enumerate() {
-        // SAFETY: `lanes` has room for four times eight floats.
-        unsafe { _mm256_storeu_ps(lanes.as_mut_ptr().add(8 * lane), *acc) };
-    }
-    for (lane, (x, y)) in lanes.iter_mut().zip(a[whole..].iter().zip(&b[whole..])) {
-        *lane += if difference { (x - y) * (x - y) } else { x * y };
-    }
-    fold_lanes(lanes)
+    fold(&acc, &a[whole..], &b[whole..], |x, y| if difference { (x - y) * (x - y) } else { x * y })
 }
 
 /// # Safety
@@ -158,22 +150,27 @@ unsafe fn dot_and_square(a: &[f32], b: &[f32]) -> (f32, f32) {
         }
     }
     let (a, b) = (&a[whole..], &b[whole..]);
-    (fold(&dots, a, b), fold(&squares, b, b))
+    (fold(&dots, a, b, |x, y| x * y), fold(&squares, b, b, |x, y| x * y))
 }
 
-/// Adds the products of a tail shorter than 32 to the lanes, and folds in the fixed order.
+/// Adds the terms of a tail shorter than 32 to the lanes, and folds in the fixed order, the tree of `scalar::fold_lanes`.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn fold(acc: &[__m256; 4], a: &[f32], b: &[f32]) -> f32 {
-    let mut lanes = [0.0f32; 32];
-    for (lane, acc) in acc.iter().enumerate() {
-        // SAFETY: `lanes` has room for four times eight floats.
-        unsafe { _mm256_storeu_ps(lanes.as_mut_ptr().add(8 * lane), *acc) };
+fn fold(acc: &[__m256; 4], a: &[f32], b: &[f32], term: impl Fn(f32, f32) -> f32) -> f32 {
+    if !a.is_empty() {
+        let mut lanes = [0.0f32; 32];
+        for (lane, acc) in acc.iter().enumerate() {
+            // SAFETY: `lanes` has room for four times eight floats.
+            unsafe { _mm256_storeu_ps(lanes.as_mut_ptr().add(8 * lane), *acc) };
+        }
+        lanes.iter_mut().zip(a.iter().zip(b)).for_each(|(lane, (x, y))| *lane += term(*x, *y));
+        return fold_lanes(lanes);
     }
-    for (lane, (x, y)) in lanes.iter_mut().zip(a.iter().zip(b)) {
-        *lane += x * y;
-    }
-    fold_lanes(lanes)
+    let sixteen = [_mm256_add_ps(acc[0], acc[2]), _mm256_add_ps(acc[1], acc[3])];
+    let eight = _mm256_add_ps(sixteen[0], sixteen[1]);
+    let four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps::<1>(eight));
+    let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps::<1>(two, two)))
 }
 
 #[target_feature(enable = "avx2")]
