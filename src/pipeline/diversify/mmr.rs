@@ -7,6 +7,9 @@ use super::caps::{Cap, CapLimits, Counts};
 use super::similarity::PairSimilarity;
 use crate::pipeline::candidate::Candidate;
 
+/// Candidates whose vectors are asked of memory before they are looked at.
+const AHEAD: usize = 4;
+
 /// What a selection asks for.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct MmrParams {
@@ -169,20 +172,30 @@ impl<'p> Pool<'p> {
 
     /// The open row with the largest marginal relevance that no cap keeps out; the earlier of equals.
     ///
-    /// A row's similarity to the taken only grows, so its value at last sight is an upper bound (Minoux 1978): the row with
-    /// the largest bound is compared with what was taken since, until the largest bound is no bound but the value.
+    /// A row's similarity to the taken only grows, so its value at last sight is an upper bound (Minoux 1978). The row with the
+    /// largest bound is compared with what was taken since, one after the other, until another row's bound is larger, or its
+    /// bound is its value.
     fn best(&mut self, limits: CapLimits) -> Option<Pick> {
         while let Some(Bound { row, .. }) = self.bounds.pop() {
             if self.counts.cap(self.candidates[row].facts, limits).is_some() {
                 self.capped.push(row);
                 continue;
             }
-            if self.compared[row] == self.taken.len() {
+            if self.compared[row] == 0 {
+                // Rows are first looked at in their order.
+                self.similarity.expect(row + AHEAD);
+            }
+            while self.compared[row] < self.taken.len() {
+                self.compare(row);
+                if self.bounds.peek().is_some_and(|next| *next > self.bound(row)) {
+                    break;
+                }
+            }
+            let bound = self.bound(row);
+            if self.bounds.peek().is_none_or(|next| *next < bound) {
                 return Some(Pick { row, relevance: self.relevance[row], penalty: self.penalty(row) });
             }
-            self.bounds.peek().inspect(|next| self.similarity.expect(next.row));
-            self.compare(row);
-            self.bounds.push(self.bound(row));
+            self.bounds.push(bound);
         }
         None
     }
@@ -207,12 +220,11 @@ impl<'p> Pool<'p> {
         (1.0 - self.lambda) * self.nearest[row]
     }
 
-    /// Compares a row with what was taken since it was last looked at.
+    /// Compares a row with the next of the taken.
     fn compare(&mut self, row: usize) {
-        let unseen = &self.taken[self.compared[row]..];
-        let nearest = unseen.iter().map(|&taken| self.similarity.of(taken, row));
-        self.nearest[row] = nearest.fold(self.nearest[row], f64::max);
-        self.compared[row] = self.taken.len();
+        let similarity = self.similarity.of(self.taken[self.compared[row]], row);
+        self.nearest[row] = self.nearest[row].max(similarity);
+        self.compared[row] += 1;
     }
 
     fn take(&mut self, row: usize) {
