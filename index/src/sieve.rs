@@ -5,6 +5,8 @@
 //!
 //! A record is that of [`super::quantize::signs`] (RaBitQ, arXiv:2405.12497); a centre is a code of eight bits with its factor.
 
+use rayon::prelude::*;
+
 use super::kernels::{BASE_ROWS, Kernels};
 use super::meta::Meta;
 use super::params::Profile;
@@ -25,50 +27,24 @@ pub(super) struct Sieve {
 }
 
 impl Sieve {
-    /// Makes the codes from the vectors' own. Cost: two passes over the codes.
+    /// Makes the codes from the vectors' own, on the rayon pool of the caller. Cost: two passes over the codes.
     ///
     /// * `slices`: as long as the meta says.
     pub(super) fn new(meta: &Meta, padded_dim: usize, slices: &IndexSlices<'_>) -> Self {
-        let blocks = meta.n.div_ceil(BASE_ROWS);
         let stride = signs::record_bytes(padded_dim);
-        let mut sieve = Self {
-            centers: vec![0; blocks * padded_dim],
-            center_factors: Vec::with_capacity(blocks),
-            records: vec![0; meta.n * stride],
-            padded_dim,
-        };
-        let mut rows = vec![0.0f32; BASE_ROWS * padded_dim];
-        for block in 0..blocks {
-            let first = block * BASE_ROWS;
-            let count = BASE_ROWS.min(meta.n - first);
-            for (at, row) in rows.chunks_exact_mut(padded_dim).take(count).enumerate() {
-                decode(meta, slices, first + at, row);
+        let mut centers = vec![0; meta.n.div_ceil(BASE_ROWS) * padded_dim];
+        let mut records = vec![0; meta.n * stride];
+        let blocks = centers.par_chunks_mut(padded_dim).zip(records.par_chunks_mut(BASE_ROWS * stride));
+        let encode = |rows: &mut Vec<f32>, (block, (code, records)): (usize, (&mut [u8], &mut [u8]))| {
+            let rows = &mut rows[..records.len() / stride * padded_dim];
+            for (at, row) in rows.chunks_exact_mut(padded_dim).enumerate() {
+                decode(meta, slices, block * BASE_ROWS + at, row);
             }
-            sieve.encode_block(meta.metric, block, &rows[..count * padded_dim]);
-        }
-        sieve
-    }
-
-    /// Makes the codes of one block from its rows.
-    fn encode_block(&mut self, metric: Metric, block: usize, rows: &[f32]) {
-        let (dim, count) = (self.padded_dim, rows.len() / self.padded_dim);
-        let mut center = vec![0.0f32; dim];
-        for row in rows.chunks_exact(dim) {
-            center.iter_mut().zip(row).for_each(|(mean, x)| *mean += x / count as f32);
-        }
-        let mut code = vec![0i8; dim];
-        let (factor, _) = codes::encode_bytes(&center, &mut code);
-        // Relative to what its code says, which is what queries are compared with.
-        center.iter_mut().zip(&code).for_each(|(x, &c)| *x = factor * f32::from(c));
-        let square: f32 = center.iter().map(|x| x * x).sum();
-        self.center_factors.push(if metric == Metric::L2 { (2.0 * factor, -square) } else { (factor, 0.0) });
-        let to = &mut self.centers[block * dim..(block + 1) * dim];
-        to.iter_mut().zip(&code).for_each(|(to, &c)| *to = c as u8);
-        let stride = signs::record_bytes(dim);
-        let records = &mut self.records[block * BASE_ROWS * stride..][..count * stride];
-        for (record, row) in records.chunks_exact_mut(stride).zip(rows.chunks_exact(dim)) {
-            signs::encode(metric, &center, row, record);
-        }
+            encode_block(meta.metric, rows, code, records)
+        };
+        let center_factors =
+            blocks.enumerate().map_init(|| vec![0.0f32; BASE_ROWS * padded_dim], encode).collect();
+        Self { centers, center_factors, records, padded_dim }
     }
 
     /// Number of blocks.
@@ -92,6 +68,26 @@ impl Sieve {
             out.extend(scores.iter().zip(factors).map(|(score, (_, constant))| score + constant));
         }
     }
+}
+
+/// Makes the codes of one block from its rows, `[rows, code.len()]`; returns what estimates of the centre are multiplied with and
+/// moved by.
+fn encode_block(metric: Metric, rows: &[f32], code: &mut [u8], records: &mut [u8]) -> (f32, f32) {
+    let dim = code.len();
+    let count = rows.len() / dim;
+    let (mut center, mut bytes) = (vec![0.0f32; dim], vec![0i8; dim]);
+    for row in rows.chunks_exact(dim) {
+        center.iter_mut().zip(row).for_each(|(mean, x)| *mean += x / count as f32);
+    }
+    let (factor, _) = codes::encode_bytes(&center, &mut bytes);
+    code.iter_mut().zip(&bytes).for_each(|(to, &c)| *to = c as u8);
+    // Relative to what its code says, which is what queries are compared with.
+    center.iter_mut().zip(&bytes).for_each(|(x, &c)| *x = factor * f32::from(c));
+    for (record, row) in records.chunks_exact_mut(signs::record_bytes(dim)).zip(rows.chunks_exact(dim)) {
+        signs::encode(metric, &center, row, record);
+    }
+    let square: f32 = center.iter().map(|x| x * x).sum();
+    if metric == Metric::L2 { (2.0 * factor, -square) } else { (factor, 0.0) }
 }
 
 /// Reads back a rotated row from its code.

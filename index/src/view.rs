@@ -1,5 +1,7 @@
 //! An index ready to be searched: head, arrays and full-precision vectors.
 
+use rayon::prelude::*;
+
 use super::error::IndexError;
 use super::kernels::{Kernels, prefetch};
 use super::layout::RowLayout;
@@ -78,13 +80,13 @@ impl<'a> IndexView<'a> {
         self.meta.n == 0
     }
 
-    /// Checks that every link leads to a node. Done once when a segment is opened; reads all rows.
+    /// Checks that every link leads to a node, on the rayon pool of the caller. Done once when a segment is opened; reads all rows.
     ///
     /// # Errors
     /// [`IndexError::Damaged`] names the first row with a wrong link.
     pub fn check(&self) -> Result<(), IndexError> {
-        let wrong =
-            (0..self.meta.n as u32).find(|&node| self.links(node).any(|link| link as usize >= self.meta.n));
+        let leads_nowhere = |&node: &u32| self.links(node).any(|link| link as usize >= self.meta.n);
+        let wrong = (0..self.meta.n as u32).into_par_iter().find_first(leads_nowhere);
         wrong.map_or(Ok(()), |node| Err(IndexError::damaged("rows", format!("row {node} links to no node"))))
     }
 
