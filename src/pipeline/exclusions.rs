@@ -100,7 +100,10 @@ impl Listener {
         };
         let heard = &self.state.heard;
         // Of all shards: a version of what was heard may be in another.
-        let count = heard.last.iter().filter(|last| **last > since).count();
+        let count = match window {
+            HeardWindow::Ever => heard.last.len(),
+            _ => heard.last.iter().filter(|last| **last > since).count(),
+        };
         self.exclusions.get_or_make(view, Kind::Heard(count, versions), || {
             let rows = heard.tracks.iter().zip(&heard.last);
             let inside = rows.filter(|(_, last)| **last > since).map(|(track, _)| *track);

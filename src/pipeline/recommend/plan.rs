@@ -14,7 +14,7 @@ use crate::pipeline::request::{RecommendRequest, RequestContext};
 use crate::pipeline::retrieve::AllowedTracks;
 use crate::storage::track_shard::{TrackView, versions_in};
 use crate::telemetry::StageClock;
-use crate::types::{Date, Timestamp, TrackId, TrackOrdinal, TrackRef};
+use crate::types::{Date, ShardId, Timestamp, TrackId, TrackOrdinal, TrackRef};
 
 /// Which soft windows hold. Hard rules always do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -56,6 +56,7 @@ pub struct Plan {
 
 /// What one shard may show.
 struct ShardRules {
+    shard: ShardId,
     base: Arc<DenseBits>,
     /// Blocked tracks and the seeds: never shown.
     hard: Arc<Exclusions>,
@@ -101,6 +102,7 @@ impl Plan {
             let stricter = recipe.heard_collaborative.filter(|window| *window != recipe.heard);
             let heard = |window| listener.heard(reader, view, as_of, window, recipe.rules);
             shards.push(ShardRules {
+                shard: view.shard,
                 base: compile(view, &reader.tracks, &reader.caches.rules, class, &filter)?,
                 hard: with_seeds(blocked, reader, view, &seeds),
                 heard: heard(recipe.heard)?,
@@ -137,6 +139,18 @@ impl Plan {
     pub fn is_asked(&self, source: Source) -> bool {
         let user = &self.listener.state.user;
         source != Source::Social || (user.social_consent && !user.friends.is_empty())
+    }
+
+    /// Whether the listener has heard a track by the time of the request. Cost: a look-up among all they have heard; a bit, where
+    /// their windows say that it is none of those.
+    #[must_use]
+    pub fn has_heard(&self, track: TrackRef) -> bool {
+        let of_shard = self.shards.iter().find(|shard| shard.shard == track.shard);
+        let ever = of_shard.and_then(|shard| shard.heard_ever(&self.recipe));
+        if ever.is_some_and(|ever| !ever.contains(track.ordinal.0)) {
+            return false;
+        }
+        self.listener.state.heard.last_of(track).is_some_and(|at| at <= self.as_of)
     }
 
     /// Whether any soft window leaves something out.
@@ -189,6 +203,16 @@ impl Plan {
 }
 
 impl ShardRules {
+    /// Everything that was ever heard, perhaps with other versions of it, where a window asks for that.
+    fn heard_ever(&self, recipe: &Recipe) -> Option<&Exclusions> {
+        let windows = [
+            (Some(recipe.heard), Some(&self.heard)),
+            (recipe.heard_collaborative, self.heard_collaborative.as_ref()),
+        ];
+        let ever = windows.into_iter().find(|(window, _)| *window == Some(HeardWindow::Ever))?;
+        ever.1.map(|set| &**set)
+    }
+
     fn allowed(&self, source: Source, windows: Windows) -> AllowedTracks {
         let stricter = self.heard_collaborative.as_ref().filter(|_| source == Source::Collaborative);
         let make = || {

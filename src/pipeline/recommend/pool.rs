@@ -31,9 +31,8 @@ pub(super) fn pool<'a>(
     count: usize,
 ) -> (Vec<usize>, Vec<PoolTrack<'a>>) {
     let home = Home::of(plan);
-    let heard = &plan.listener.state.heard;
     let unheard: Vec<usize> = (0..ranking.candidates.len())
-        .filter(|&row| heard.last_of(ranking.candidates[row].track()).is_none_or(|at| at > plan.as_of))
+        .filter(|&row| !plan.has_heard(ranking.candidates[row].track()))
         .collect();
     let room = (TRACKS_EACH * count).div_ceil(SHARES.iter().sum()).max(1);
     let mut rooms = SHARES.map(|share| share * room);

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use rayon::prelude::*;
 use roaring::RoaringBitmap;
 use segue_storage_format::{
     BlobFile, Manifest, SegmentEntry, SegmentKind, Tombstones, Verify,
@@ -10,6 +11,7 @@ use segue_storage_format::{
 };
 
 use super::checkpoint::{STATE_SCHEMA, SmallState, shard_name};
+use super::command::VectorSetSpec;
 use super::row::TrackHot;
 use super::segment::{SealedTracks, TrackBody, TrackSegment};
 use super::shard::Opening;
@@ -58,9 +60,19 @@ pub(super) fn load(folder: &Path, shard: ShardId, opening: Opening) -> Result<(T
     }
     let (tracks, vectors): (Vec<_>, Vec<_>) =
         manifest.segments.iter().partition(|entry| entry.kind == SegmentKind::Tracks);
-    view.load_tracks(folder, &tracks, &manifest, opening.verify)?;
-    for entry in vectors {
-        view.load_vectors(folder, entry, opening)?;
+    let vectors =
+        vectors.into_iter().map(|entry| Ok((entry, view.spec_of(entry)?))).collect::<Result<Vec<_>>>()?;
+    // Reading indexes into memory is most of a start, and goes as fast as processors clear pages for it.
+    let open = |(entry, spec): &(&SegmentEntry, Arc<VectorSetSpec>)| {
+        SealedVectors::open(folder, entry, spec, opening)
+    };
+    let (opened, loaded) = rayon::join(
+        || vectors.par_iter().map(open).collect::<Result<Vec<_>>>(),
+        || view.load_tracks(folder, &tracks, &manifest, opening.verify),
+    );
+    loaded?;
+    for ((entry, _), sealed) in vectors.iter().zip(opened?) {
+        view.add_vectors(folder, entry, sealed)?;
     }
     view.changes = Changes::starting_after(view.epoch);
     Ok((view, repairs))
@@ -88,6 +100,17 @@ fn dead_rows(folder: &Path, entry: &SegmentEntry) -> Result<RoaringBitmap> {
 fn segment_number(entry: &SegmentEntry) -> Result<u32> {
     u32::try_from(entry.id)
         .map_err(|_| Error::Corrupt(format!("segment number out of range. segment=`{}`", entry.id)))
+}
+
+fn is_of(set: &VectorSet, entry: &SegmentEntry) -> bool {
+    set.spec.space.as_str() == entry.space && set.spec.generation.0 == entry.generation
+}
+
+fn of_no_set(entry: &SegmentEntry) -> Error {
+    Error::Corrupt(format!(
+        "a vector segment belongs to no known set. segment=`{}`, space=`{}`, generation=`{}`",
+        entry.id, entry.space, entry.generation
+    ))
 }
 
 impl TrackView {
@@ -187,18 +210,16 @@ impl TrackView {
         Ok(())
     }
 
-    fn load_vectors(&mut self, folder: &Path, entry: &SegmentEntry, opening: Opening) -> Result<()> {
-        let known = self
-            .sets
-            .values_mut()
-            .find(|set| set.spec.space.as_str() == entry.space && set.spec.generation.0 == entry.generation);
-        let Some(set) = known else {
-            return Err(Error::Corrupt(format!(
-                "a vector segment belongs to no known set. segment=`{}`, space=`{}`, generation=`{}`",
-                entry.id, entry.space, entry.generation
-            )));
-        };
-        let sealed = SealedVectors::open(folder, entry, &set.spec, opening)?;
+    /// What the set of a vector segment is.
+    fn spec_of(&self, entry: &SegmentEntry) -> Result<Arc<VectorSetSpec>> {
+        let known = self.sets.values().find(|set| is_of(set, entry));
+        known.map(|set| Arc::clone(&set.spec)).ok_or_else(|| of_no_set(entry))
+    }
+
+    /// Takes over an opened vector segment.
+    fn add_vectors(&mut self, folder: &Path, entry: &SegmentEntry, sealed: SealedVectors) -> Result<()> {
+        let known = self.sets.values_mut().find(|set| is_of(set, entry));
+        let set = known.ok_or_else(|| of_no_set(entry))?;
         let dead = dead_rows(folder, entry)?;
         let id = segment_number(entry)?;
         let ordinals = self.hot.len();

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use rayon::prelude::*;
 use roaring::RoaringBitmap;
 use segue_storage_format::{
     BlockFile, ColumnFile, ColumnFileWriter, FileEntry, IndexPart, SegmentEntry, SegmentKind, VectorFile,
@@ -197,18 +198,20 @@ impl SealedVectors {
     ) -> Result<Self> {
         let Opening { verify, index: residence, .. } = opening;
         let folder = segment_folder(shard_folder, entry.id);
-        let vectors = VectorFile::open(&folder.join(VECTORS), verify).map_err(damaged)?;
-        let rows = ColumnFile::open(&folder.join(ROWS), verify).map_err(damaged)?;
-        let mut indexes = Vec::new();
-        for &metric in &set.metrics {
-            if !entry.files.iter().any(|file| file.name == graph_file(metric)) {
-                continue;
-            }
-            let open = |name: String, part| BlockFile::open(&folder.join(name), part, residence, verify);
+        let has_index = |metric: &&Metric| entry.files.iter().any(|file| file.name == graph_file(**metric));
+        let metrics: Vec<Metric> = set.metrics.iter().filter(has_index).copied().collect();
+        let open = |name: String, part| BlockFile::open(&folder.join(name), part, residence, verify);
+        let open_index = |&metric: &Metric| -> Result<IndexFiles> {
             let codes = open(codes_file(metric), IndexPart::Codes).map_err(damaged)?;
             let graph = open(graph_file(metric), IndexPart::Graph).map_err(damaged)?;
-            indexes.push(IndexFiles { metric, codes, graph });
-        }
+            Ok(IndexFiles { metric, codes, graph })
+        };
+        let (indexes, vectors) = rayon::join(
+            || metrics.par_iter().map(open_index).collect::<Result<Vec<_>>>(),
+            || VectorFile::open(&folder.join(VECTORS), verify).map_err(damaged),
+        );
+        let (vectors, indexes) = (vectors?, indexes?);
+        let rows = ColumnFile::open(&folder.join(ROWS), verify).map_err(damaged)?;
         let mut sealed = Self { entry: entry.clone(), vectors, indexes, rows, in_order: false, places: None };
         sealed.in_order = (0_u32..).zip(sealed.ordinals()?).all(|(offset, &ordinal)| offset == ordinal);
         sealed.places = if sealed.in_order { None } else { places(sealed.ordinals()?) };
