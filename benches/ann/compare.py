@@ -204,7 +204,7 @@ def run_segue(profile, folder, metric, k, a):
     command += ["--seconds", str(a.seconds), "--ef", ",".join(map(str, a.ef))]
     environment = dict(os.environ, RAYON_NUM_THREADS=str(BUILD_THREADS))
     report = json.loads(subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout)
-    size = (report["bytes"]["codes"] + report["bytes"]["graph"]) / report["n"]
+    size = sum(report["bytes"][part] for part in ("codes", "graph", "sieve")) / report["n"]
     build = report["build"]
     return dict(build_s=build["seconds"], build_mib=build["memory_mb"], bytes=size, curve=report["curve"])
 

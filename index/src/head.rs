@@ -34,7 +34,7 @@ impl IndexHead {
 
     /// Adds what makes searches under filters fast: one-bit codes of all rows, made from the codes.
     ///
-    /// Takes two passes over the codes, and `padded_dim / 8 + 8` bytes a row and `padded_dim` bytes for each 64 rows of memory. Without
+    /// Takes two passes over the codes, and `padded_dim / 8 + 8` bytes a row and `padded_dim` bytes for each 128 rows of memory. Without
     /// it searches find as much, and take longer where few rows are allowed or those lie far from the query.
     ///
     /// # Errors
@@ -43,6 +43,12 @@ impl IndexHead {
         self.check_sizes(slices)?;
         let sieve = Sieve::new(&self.meta, self.layout.padded_dim, slices);
         Ok(Self { sieve: Some(sieve), ..self })
+    }
+
+    /// Bytes of memory that [`IndexHead::with_sieve`] takes; 0 without.
+    #[must_use]
+    pub fn sieve_bytes(&self) -> usize {
+        self.sieve.as_ref().map_or(0, Sieve::bytes)
     }
 
     /// Number of vectors.

@@ -15,6 +15,11 @@ use super::quantize::codes::{self, CodeQuery};
 use super::quantize::signs;
 use crate::Metric;
 
+/// Bytes of memory a row takes, its part of a centre included.
+pub(super) fn row_bytes(padded_dim: usize) -> usize {
+    signs::record_bytes(padded_dim) + (padded_dim + size_of::<(f32, f32)>()).div_ceil(BASE_ROWS)
+}
+
 /// One-bit codes of all rows of an index.
 #[derive(Clone, Debug)]
 pub(super) struct Sieve {
@@ -45,6 +50,11 @@ impl Sieve {
         let center_factors =
             blocks.enumerate().map_init(|| vec![0.0f32; BASE_ROWS * padded_dim], encode).collect();
         Self { centers, center_factors, records, padded_dim }
+    }
+
+    /// Bytes of memory it takes.
+    pub(super) fn bytes(&self) -> usize {
+        self.centers.len() + size_of_val(&self.center_factors[..]) + self.records.len()
     }
 
     /// Number of blocks.

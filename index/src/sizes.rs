@@ -3,15 +3,18 @@
 use super::layout::RowLayout;
 use super::params::BuildParams;
 use super::quantize::rotation::padded_dim;
+use super::sieve;
 use crate::Metric;
 
-/// Bytes that one indexed vector takes in each file of its index, headers and checksums left out.
+/// Bytes that one indexed vector takes in each file of its index, headers and checksums left out, and in memory beside them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IndexRowBytes {
     /// In the file of codes: the vector's own code and its factors.
     pub codes: usize,
     /// In the file of the graph: links, and in the fast profile the neighbours' codes beside them.
     pub graph: usize,
+    /// In memory only, while the index is open: one-bit codes that scans read first.
+    pub sieve: usize,
 }
 
 impl IndexRowBytes {
@@ -23,6 +26,7 @@ impl IndexRowBytes {
         Self {
             codes: padded * params.profile.code_bits() / 8 + factors,
             graph: RowLayout::new(params.profile, params.degree, padded).stride(),
+            sieve: sieve::row_bytes(padded),
         }
     }
 }
@@ -46,8 +50,11 @@ mod tests {
             let sizes = IndexRowBytes::new(&params, dim);
             let codes = parts.codes.bytes.len() + parts.factors.bytes.len();
             assert_eq!((sizes.codes * 50, sizes.graph * 50), (codes, parts.rows.bytes.len()));
-            let (code, factor, row) = IndexHead::open(&parts.meta).expect("opens").strides();
+            let head = IndexHead::open(&parts.meta).expect("opens");
+            let (code, factor, row) = head.strides();
             assert_eq!((sizes.codes, sizes.graph), (code + factor, row));
+            let sieve = head.with_sieve(&parts.slices()).expect("fits").sieve_bytes();
+            assert!((sizes.sieve * 50).abs_diff(sieve) <= 2 * dim.next_multiple_of(64), "{sizes:?} {sieve}");
         }
     }
 }

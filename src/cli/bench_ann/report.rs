@@ -20,6 +20,8 @@ pub struct Bytes {
     pub codes: usize,
     /// Links and what is beside them.
     pub graph: usize,
+    /// One-bit codes, in memory only.
+    pub sieve: usize,
     /// Full-precision vectors.
     pub vectors: usize,
     /// Everything else.
@@ -111,7 +113,7 @@ impl BenchAnnReport {
     /// The report for people: one line a point.
     #[must_use]
     pub fn table(&self) -> String {
-        let bytes = (self.bytes.codes + self.bytes.graph) / self.n.max(1);
+        let bytes = (self.bytes.codes + self.bytes.graph + self.bytes.sieve) / self.n.max(1);
         let mut out = format!(
             "{} vectors of {}, {}, {}: {bytes} bytes a vector\n",
             self.n, self.d, self.metric, self.profile

@@ -136,6 +136,7 @@ impl BenchSegment {
         };
         Ok(Bytes {
             codes: len(codes, "codes")? + len(codes, "factors")?,
+            sieve: self.head.sieve_bytes(),
             graph: len(graph, "rows")?,
             vectors: size_of_val(self.sealed.vectors.raw().0),
             other: codes.meta().len(),
