@@ -42,7 +42,7 @@ pub struct GrowArgs {
 const VOTERS: usize = 3;
 const LOOK: Duration = Duration::from_millis(200);
 /// How long a change may take.
-const PATIENCE: Duration = Duration::from_secs(600);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Prints a line a phase.
 pub fn run(args: &GrowArgs) -> Outcome<()> {
@@ -76,11 +76,14 @@ pub fn run(args: &GrowArgs) -> Outcome<()> {
     phase("three nodes", &mut || pause(rest))?;
     phase("a fourth takes its share", &mut || {
         let joining = servers.join(&program, &dirs[VOTERS])?;
-        let under = until(&servers.clients[0], |report| holds(report, &joining, 1))?;
+        let under = until(&servers.clients[0], |report| holds(report, &joining, "tracks-", 1))?;
         servers.clients[0].place_shards(Placing::Rebalance, false)?;
         // Each node of four holds three quarters of the shards.
         let share = usize::from(args.user_shards) * VOTERS / (VOTERS + 1);
-        Ok(under + until(&servers.clients[0], |report| holds(report, &joining, share) && is_calm(report))?)
+        Ok(under
+            + until(&servers.clients[0], |report| {
+                holds(report, &joining, "users-", share) && is_calm(report)
+            })?)
     })?;
     phase("four nodes", &mut || pause(rest))?;
     let leaving = node_of(&servers.clients[1])?;
@@ -127,9 +130,9 @@ fn until(client: &Client, is_done: impl Fn(&ClusterReport) -> bool) -> Outcome<D
     }
 }
 
-/// Whether a node has so many replicas of user shards, or more, that have caught up.
-fn holds(report: &ClusterReport, node: &str, shards: usize) -> bool {
-    let own = report.replicas.iter().filter(|it| it.node == *node && it.group.starts_with("users-"));
+/// Whether a node has so many replicas of shards of a kind, or more, that have caught up.
+fn holds(report: &ClusterReport, node: &str, kind: &str, shards: usize) -> bool {
+    let own = report.replicas.iter().filter(|it| it.node == *node && it.group.starts_with(kind));
     own.filter(|it| it.lag == Some(0) && it.moving.is_empty()).count() >= shards
 }
 
