@@ -73,7 +73,7 @@ mod tests {
     #[test]
     fn small_and_large_sets_take_out_the_same() {
         let universe = 64 * 40 + 7;
-        for step in [3, 31, 33, 500] {
+        for step in [3, 31, 64, 500] {
             let members: RoaringBitmap = (0..universe + 100).step_by(step).collect();
             let set = Exclusions::new(members.clone(), universe);
             assert_eq!(set.words.is_empty(), step > 32, "step {step}");

@@ -107,7 +107,20 @@ fn entries_of_track_shards() {
         .iter()
         .map(|(kind, command)| (*kind, super::track_shard::encode(command).unwrap()))
         .collect();
-    check(&entries, &[]);
+    check(
+        &entries,
+        &[
+            ("UpsertTracks", "1918b1a6ec84c319"),
+            ("DeleteTracks", "b3ec3b334586aa24"),
+            ("UpsertVectors", "518f43673c552f0b"),
+            ("DeleteVectors", "e753e7da1aa2e2d4"),
+            ("DropGeneration", "4f92f7e5c8cb0168"),
+            ("Seal", "f7f0caeb7bafc25b"),
+            ("AddSegments", "f140b52edeebabc0"),
+            ("ReserveSegments", "3f3e675c95c7f5ee"),
+            ("MarkLoad", "b692b5d66cc35b6a"),
+        ],
+    );
 }
 
 #[test]
@@ -154,7 +167,27 @@ fn entries_of_the_meta_group() {
         ("EndSplit", MetaCommand::EndSplit { child: 5 }),
     ];
     let entries: Vec<_> = commands.iter().map(|(kind, command)| (*kind, command.encode().unwrap())).collect();
-    check(&entries, &[]);
+    check(
+        &entries,
+        &[
+            ("DefineSpace", "b250dfcfb790692e"),
+            ("CreateGeneration", "32f93e0510f14520"),
+            ("ActivateGeneration", "946704d3865512dc"),
+            ("RollbackGeneration", "88f6a7f73e2805a8"),
+            ("DropGeneration", "4f9fc91e3e4234ab"),
+            ("PutRecipe", "53859237ffe9574c"),
+            ("ActivateRecipe", "ce7108387c401db0"),
+            ("SetKey", "b902f93d57d4ca84"),
+            ("SetUserShards", "d50d00c75edbfe02"),
+            ("PutExperiment", "3f5cab045c4c84e5"),
+            ("StopExperiment", "063704a04aaebcde"),
+            ("SetTrackShards", "56b77014c519f96c"),
+            ("BeginSplit", "21ea639387627ffa"),
+            ("BeginSplit again", "228340c8fb5744b4"),
+            ("AdvanceSplit", "bef3f4a1cdd8f815"),
+            ("EndSplit", "c17ff9b03b5f9baa"),
+        ],
+    );
 }
 
 /// An event with every part.
@@ -221,5 +254,21 @@ fn entries_of_user_shards() {
         .into_iter()
         .map(|(kind, op)| (kind, UserCommand { load: Some(load.clone()), op }.encode()))
         .collect();
-    check(&entries, &[]);
+    check(
+        &entries,
+        &[
+            ("Nothing", "083d74c98ca7dcb2"),
+            ("UpsertUsers", "5e3e199916087e26"),
+            ("DeleteUsers", "bc5434bbc4d89856"),
+            ("Record", "eb214c7711eb5861"),
+            ("RecordPlays", "4f842bf9f9dbab21"),
+            ("UpsertVectors", "8930e0dd79607843"),
+            ("DeleteVectors", "aa949d9b1cdfa172"),
+            ("DropGeneration", "09e87a2fb553128a"),
+            ("ResolveTracks", "367af12e2bd956bd"),
+            ("PutStatistics", "68cbbe002c721eeb"),
+            ("RecordShown", "7ffa8f6e56c6c321"),
+            ("Split", "20edd5c26fe656b3"),
+        ],
+    );
 }

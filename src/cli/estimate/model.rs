@@ -147,7 +147,7 @@ fn space_parts(name: &str, tracks: f64, rows: f64, dim: u32, metrics: &[Metric])
     );
     parts.extend(metrics.iter().map(|&metric| {
         let sieve = IndexRowBytes::new(&BuildParams::new(metric, Profile::Fast), dim as usize).sieve;
-        in_memory(&format!("{name} one-bit codes, {metric}"), rows, rows * sieve as f64)
+        in_memory(&format!("{name} sieve, {metric}"), rows, rows * sieve as f64)
     }));
     parts.push(in_memory(&format!("{name} places"), tracks, tracks * 8.0 + rows * 4.0));
     parts
