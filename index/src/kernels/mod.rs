@@ -17,6 +17,7 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod bits;
+mod block;
 mod prefetch;
 mod prepare;
 mod signs;
@@ -26,6 +27,7 @@ mod tests;
 
 use std::sync::OnceLock;
 
+pub use block::BlockScale;
 pub use prefetch::{as_raw, prefetch};
 pub use signs::{BASE_ROWS, SIGN_HEAD_BYTES, SignScale};
 
@@ -41,19 +43,6 @@ pub enum InstructionSet {
     Avx2,
     /// x86-64 with AVX-512 F, BW, VL, DQ and VNNI.
     Avx512,
-}
-
-/// The affine map from the integer sums of one block to estimated scores, for one visited node.
-#[derive(Clone, Copy, Debug)]
-pub struct BlockScale {
-    /// Multiplies each integer sum.
-    pub step: f32,
-    /// Added to the scaled sum: estimated `<q, signs>`.
-    pub offset: f32,
-    /// Score of the visited node itself, added at the end.
-    pub base: f32,
-    /// Scale of the two stored half-precision factors.
-    pub factor_scale: f32,
 }
 
 type DotF32 = fn(&[f32], &[f32]) -> f32;
