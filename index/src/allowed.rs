@@ -111,6 +111,16 @@ impl<'a> Allowed<'a> {
         }
     }
 
+    /// The row of an ordinal that the base allows, and whether it is one below `n` that everything else allows.
+    #[inline(always)]
+    fn row_of(&self, ordinal: u32, n: usize) -> (u32, bool) {
+        let offset = self.place(ordinal);
+        let allowed = (offset as usize) < n
+            && self.live.is_none_or(|live| bit(live, offset))
+            && self.sets_allow(ordinal);
+        (offset, allowed)
+    }
+
     /// Whether the sets, other than the base, allow an ordinal.
     #[inline(always)]
     fn sets_allow(&self, ordinal: u32) -> bool {
@@ -173,6 +183,10 @@ impl<'a> Allowed<'a> {
         };
         marks.resize(n.div_ceil(64), 0);
         kernels.mark_places(base, places, marks);
+        // Places beyond the rows may lie in the last word.
+        if let Some(last) = marks.last_mut().filter(|_| !n.is_multiple_of(64)) {
+            *last &= (1 << (n % 64)) - 1;
+        }
         if self.is_base_only() {
             return;
         }
@@ -215,8 +229,8 @@ impl<'a> Allowed<'a> {
         let mut rest = bits;
         while rest != 0 {
             let row = 64 * word as u32 + rest.trailing_zeros();
-            let ordinal = self.ordinals.map_or(row, |column| column[row as usize]);
-            if !self.sets_allow(ordinal) {
+            let ordinal = self.ordinals.map_or(Some(row), |column| column.get(row as usize).copied());
+            if !ordinal.is_some_and(|ordinal| self.sets_allow(ordinal)) {
                 bits &= !(rest & rest.wrapping_neg());
             }
             rest &= rest - 1;
@@ -269,10 +283,7 @@ impl<'a> Allowed<'a> {
                 while bits != 0 {
                     let ordinal = 64 * word as u32 + bits.trailing_zeros();
                     bits &= bits - 1;
-                    let offset = self.place(ordinal);
-                    let allowed = (offset as usize) < n
-                        && self.live.is_none_or(|live| bit(live, offset))
-                        && self.sets_allow(ordinal);
+                    let (offset, allowed) = self.row_of(ordinal, n);
                     if allowed {
                         out.push(offset);
                     } else {
@@ -297,17 +308,13 @@ impl<'a> Allowed<'a> {
             }
             return stretch.end(&mut visit);
         };
-        let plain = self.required.is_empty() && self.excluded.is_empty();
         let end = self.places.filter(|_| self.ordinals.is_some()).map_or(n, <[u32]>::len);
         for (word, &bits) in bits.iter().enumerate().take(end.div_ceil(64)) {
             let mut bits = bits;
             while bits != 0 {
                 let ordinal = 64 * word as u32 + bits.trailing_zeros();
                 bits &= bits - 1;
-                let offset = self.place(ordinal);
-                let allowed = (offset as usize) < n
-                    && self.live.is_none_or(|live| bit(live, offset))
-                    && (plain || self.sets_allow(ordinal));
+                let (offset, allowed) = self.row_of(ordinal, n);
                 stretch.put(offset, allowed, &mut visit);
             }
         }

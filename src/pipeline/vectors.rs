@@ -22,7 +22,7 @@ impl UnitRow<'_> {
 }
 
 /// Rows of one dimension that are compared by direction; a row may be absent (a track without a vector). No vector is
-/// copied, or read before it is compared: a request holds hundreds, and compares a third of them.
+/// copied, or read before it is compared: a request holds hundreds and need not compare them all.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct UnitRows<'a> {
     dim: usize,

@@ -12,7 +12,8 @@ fn rows_found_through_places_are_those_found_by_asking_each() {
         for i in (1..rows as usize).rev() {
             ordinals.swap(i, random.below(i as u64 + 1) as usize);
         }
-        let mut places = vec![u32::MAX; (gap * (rows - 1) + 1) as usize];
+        // Ordinals without a row have a place beyond the rows, here the first.
+        let mut places = vec![rows; (gap * (rows - 1) + 1) as usize];
         (0..).zip(&ordinals).for_each(|(offset, &ordinal)| places[ordinal as usize] = offset);
         let mut bits = |words: usize| -> Vec<u64> {
             (0..words).map(|_| random.next_u64() & random.next_u64()).collect()
