@@ -169,29 +169,25 @@ impl<'a> Allowed<'a> {
     }
 
     /// Whether nothing but the base restricts rows.
-    fn is_base_only(&self) -> bool {
+    pub(super) fn is_base_only(&self) -> bool {
         self.live.is_none() && self.required.is_empty() && self.excluded.is_empty()
     }
 
-    /// Writes which rows below `n` are allowed into `marks`, a bit each. Where [`Allowed::asking`] says so it is done by the words of
-    /// the base, for a cost that follows their bits, else by asking for every row.
-    pub(super) fn mark(&self, kernels: &Kernels, n: usize, marks: &mut Vec<u64>) {
-        marks.clear();
-        let (Some(base), Some(places), true) = (self.base, self.places, self.ordinals.is_some()) else {
-            marks.extend((0..n.div_ceil(64)).map(|word| self.word(word, n)));
-            return;
-        };
-        marks.resize(n.div_ceil(64), 0);
+    /// The words of the base and the column that leads from ordinals to rows, where both are set.
+    pub(super) fn translated_base(&self) -> Option<(&'a [u64], &'a [u32])> {
+        self.ordinals?;
+        Some((self.base?, self.places?))
+    }
+
+    /// Sets the bits of the rows below `n` that the base allows, where [`Allowed::translated_base`]. Cost follows the bits of the base.
+    ///
+    /// * `marks`: empty words, as many as `n` rows need.
+    pub(super) fn mark_base(&self, kernels: &Kernels, n: usize, marks: &mut [u64]) {
+        let Some((base, places)) = self.translated_base() else { return };
         kernels.mark_places(base, places, marks);
         // Places beyond the rows may lie in the last word.
         if let Some(last) = marks.last_mut().filter(|_| !n.is_multiple_of(64)) {
             *last &= (1 << (n % 64)) - 1;
-        }
-        if self.is_base_only() {
-            return;
-        }
-        for (at, word) in marks.iter_mut().enumerate() {
-            *word = self.sift_word(*word, at, n);
         }
     }
 
@@ -214,9 +210,9 @@ impl<'a> Allowed<'a> {
         self.sift_word(bits, word, n)
     }
 
-    /// Of 64 rows that the base allows, those that live and that the sets allow.
+    /// Of 64 rows that the base allows, those below `n` that live and that the sets allow.
     #[inline(always)]
-    fn sift_word(&self, mut bits: u64, word: usize, n: usize) -> u64 {
+    pub(super) fn sift_word(&self, mut bits: u64, word: usize, n: usize) -> u64 {
         if n < 64 * word + 64 {
             bits &= (1 << (n % 64)) - 1;
         }

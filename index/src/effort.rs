@@ -35,7 +35,7 @@ const QUERIES: usize = 160;
 const TOGETHER: usize = 16;
 /// Least width beyond half the number of results, for queries unlike all that were drawn. Walks stop by a margin below the
 /// k-th best: what they find last is never followed.
-const WIDTH_MIN: usize = 32;
+const WIDTH_MIN: usize = 48;
 /// Widths tried: that, then the next of 64, 96, 128, 192, 256, ... until one is at least this, and four times the number of results more.
 const TRIED_MAX: usize = 1024;
 

@@ -15,7 +15,7 @@
 //! | [`order`] | an order of rows that searches and builds are faster in |
 //! | [`head`], [`view`] | opening those arrays again, checked |
 //! | [`allowed`], [`plan`] | filters, and which way of searching suits them |
-//! | [`sieve`], [`sift`] | one-bit codes of all rows, and scans that read them first |
+//! | [`sieve`] | one-bit codes of all rows in blocks, and scans that read them first |
 //! | [`walk`], [`scan`], [`search`] | walking the graph, scanning codes, and putting both together |
 //! | [`exact`] | exact scan of plain vectors |
 //! | [`sizes`] | what an index will take |
@@ -53,7 +53,6 @@ mod scan;
 mod scratch;
 mod search;
 mod sieve;
-mod sift;
 mod sizes;
 mod top;
 mod view;

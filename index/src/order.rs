@@ -10,14 +10,15 @@
 use rayon::prelude::*;
 
 use super::kernels::Kernels;
+use super::sieve::BLOCK_ROWS;
 use crate::SplitMix64;
 
 /// Rows of a range that is not cut any further.
 const LEAF_ROWS: usize = 8;
 /// Rows of a range that decide where it is cut, at most.
-const SAMPLED_ROWS: usize = 64;
+const SAMPLED_ROWS: usize = 1024;
 /// Rounds of moving the two centres.
-const ROUNDS: usize = 4;
+const ROUNDS: usize = 6;
 /// Ranges of fewer rows are not worth another thread.
 const PARALLEL_ROWS: usize = 4096;
 
@@ -42,6 +43,16 @@ pub fn locality_order(rows: &[&[f32]], seed: u64) -> Vec<u32> {
     places.into_iter().map(|(_, at)| at).collect()
 }
 
+/// Where a range is cut: in the middle, but between blocks of [`BLOCK_ROWS`] rows while there are several.
+fn middle(len: usize) -> usize {
+    let half = len / 2;
+    if len > BLOCK_ROWS {
+        half.next_multiple_of(BLOCK_ROWS).min(len.next_multiple_of(BLOCK_ROWS) - BLOCK_ROWS)
+    } else {
+        half
+    }
+}
+
 /// What all ranges share.
 struct Cutter<'a> {
     kernels: &'static Kernels,
@@ -64,7 +75,7 @@ impl Cutter<'_> {
         } else {
             range.par_iter_mut().with_min_len(PARALLEL_ROWS / 4).for_each(project);
         }
-        let middle = range.len() / 2;
+        let middle = middle(range.len());
         range.select_nth_unstable_by(middle, |a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
         let (low, high) = range.split_at_mut(middle);
         let mut random = SplitMix64::new(seed);

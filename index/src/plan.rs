@@ -14,16 +14,20 @@ const SCAN_NS: f64 = 3.0;
 const ASK_NS: f64 = 1.0;
 const ASK_WORD_NS: f64 = 1.0;
 const HOP_NS: f64 = 150.0;
-/// Scanning through the sieve: what a row costs by its one-bit code, the centre of a block, and the rows that are looked at then.
-const SIFT_NS: f64 = 14.0;
-const CENTER_NS: f64 = 10.0;
+/// Scanning through the sieve: what the centre of a block costs, reading a block, and the rows that are looked at then.
+const CENTER_NS: f64 = 9.0;
+const BLOCK_NS: f64 = 110.0;
 const SIFTED_NS: f64 = 8000.0;
-/// What walks far from what is allowed cost beside the most hops they may take: a hop is a third dearer, its neighbours being mostly
-/// bridges to be looked at, and margins stop some of them earlier.
-const FAR_HOP: f64 = 1.0;
+/// Allowed rows of a block that is read, where the share of all rows that is allowed is 1: in proportion to the root of that share, since
+/// what is allowed lies together.
+const BLOCK_SIFTED: f64 = 36.0;
+/// What walks far from what is allowed cost beside the most hops they may take: margins stop most of them earlier.
+const FAR_HOP: f64 = 0.55;
 /// Plain walks whose hops are enough: where as many nodes are allowed around the query as elsewhere, and where fewer.
 const WALKS_ENOUGH: f64 = 2.0;
 const WALKS_ENOUGH_FAR: f64 = 5.0;
+/// How much of what the longest walk takes beyond one of average effort walks under a filter take on average.
+const LONGER: f64 = 0.45;
 /// Neighbours of a node that are looked at by their own codes, where codes beside the links choose them and where not.
 const LOOKS: (f64, f64) = (3.0, 15.0);
 
@@ -38,6 +42,8 @@ pub(super) struct Sizes {
     pub(super) code_bytes: usize,
     /// Blocks of the sieve; none without one.
     pub(super) blocks: usize,
+    /// Allowed rows that a scan through the sieve reads.
+    pub(super) sifted: usize,
 }
 
 impl Sizes {
@@ -48,8 +54,10 @@ impl Sizes {
     /// Cost of scanning so many rows, and whether the sieve is what makes it that cheap.
     fn scan_ns(&self, allowed: usize) -> (f64, bool) {
         let plain = allowed as f64 * self.scan_row_ns();
-        let sifted = allowed as f64 * SIFT_NS + self.blocks as f64 * CENTER_NS + SIFTED_NS;
-        if self.blocks > 0 && sifted < plain { (sifted, true) } else { (plain, false) }
+        let share = (allowed.max(1) as f64 / self.n as f64).min(1.0);
+        let read = (self.sifted as f64 / (BLOCK_SIFTED * share.sqrt())).min(self.blocks as f64);
+        let sifted = read * BLOCK_NS + self.blocks as f64 * CENTER_NS + SIFTED_NS;
+        if self.blocks > 0 && allowed < self.n && sifted < plain { (sifted, true) } else { (plain, false) }
     }
 
     /// Whether that many allowed rows are scanned through the sieve.
@@ -116,16 +124,20 @@ pub(super) fn choose(sizes: &Sizes, allowed: usize, (effort, keep): (usize, usiz
     // walk, of all whose nodes it has expanded: two plain walks are enough down to a share of a fifth.
     let per_allowed = sizes.n as f64 / allowed.max(1) as f64;
     let hops_of = |ef: usize, walks: f64| 30.0 + ef as f64 * (0.4 * per_allowed).max(walks);
-    let hops = (30.0 + effort as f64 * per_allowed).min(hops_of(effort, WALKS_ENOUGH));
+    let (few, most) = (hops_of(effort, WALKS_ENOUGH), hops_of(keep, WALKS_ENOUGH));
+    let hops = (30.0 + effort as f64 * per_allowed).min(few + LONGER * (most - few));
     if allowed <= keep || scan <= hops * sizes.hop_ns() {
         Plan::Scan
     } else if everything {
         Plan::Plain
     } else {
         let far = hops_of(keep, WALKS_ENOUGH_FAR);
+        // The more is allowed the sooner a walk comes to it.
+        let walks_far = WALKS_ENOUGH + (WALKS_ENOUGH_FAR - WALKS_ENOUGH) * (1.0 - 1.0 / per_allowed);
+        let far_ns = hops_of(keep, walks_far) * FAR_HOP * sizes.hop_ns();
         Plan::Filtered(Hops {
-            enough: hops_of(keep, WALKS_ENOUGH) as u64,
-            enough_far: (far * FAR_HOP * sizes.hop_ns() <= scan).then_some(far as u64),
+            enough: most as u64,
+            enough_far: (far_ns <= scan).then_some(far as u64),
             max: (scan / sizes.hop_ns()) as u64 + keep as u64 / 4,
             share: 1.0 / per_allowed,
         })

@@ -34,6 +34,7 @@ pub(super) struct Query {
     /// See [`Query::error`]: for each step of a vector's code, and of the query; squared.
     errors: (f32, f32),
     rotated: Vec<f32>,
+    has_table: bool,
 }
 
 impl Query {
@@ -71,7 +72,9 @@ impl Query {
         let part = SPREADS * SPREADS / 12.0;
         let rounded = twice * other * self.code.step();
         self.errors = (part * wanted * wanted, part * rounded * rounded);
-        if meta.profile == Profile::Fast {
+        // Without codes beside the links only a sieve needs it: see `with_table`.
+        self.has_table = meta.profile == Profile::Fast;
+        if self.has_table {
             self.table.set(kernels, &self.rotated);
         }
         self.norm = wanted;
@@ -83,6 +86,26 @@ impl Query {
 }
 
 impl Query {
+    /// A query in the scale it has, ready for codes of all kinds but those of entries.
+    ///
+    /// * `rotated`: `[padded_dim]`.
+    pub(super) fn of_rotated(kernels: &Kernels, rotated: &[f32]) -> Self {
+        let norm = kernels.dot_f32(rotated, rotated).sqrt();
+        let mut query = Self { norm, rotated: rotated.to_vec(), ..Self::default() };
+        query.code.set(kernels, rotated);
+        query.with_table(kernels);
+        query
+    }
+
+    /// The query ready for estimates from blocks of one-bit codes.
+    pub(super) fn with_table(&mut self, kernels: &Kernels) -> &Self {
+        if !self.has_table {
+            self.table.set(kernels, &self.rotated);
+            self.has_table = true;
+        }
+        self
+    }
+
     /// How widely scores spread below one that is among the best, in the scale of the walk; margins are in these units.
     #[inline(always)]
     pub(super) fn spread(&self, score: f32) -> f32 {

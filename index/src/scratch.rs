@@ -5,7 +5,7 @@ use std::collections::BinaryHeap;
 use super::graph::beam::Beam;
 use super::graph::visited::Visited;
 use super::query::Query;
-use super::sift::Sifted;
+use super::sieve::scan::Sifted;
 use super::top::{Scored, Top};
 
 /// Working memory of one searching thread; any index and any query may use it, one at a time.

@@ -8,7 +8,7 @@ use super::query::{self, Query};
 use super::reach::{self, Reach};
 use super::scan;
 use super::scratch::{Counts, Scratch};
-use super::sift;
+use super::sieve;
 use super::top::Scored;
 use super::view::IndexView;
 use super::walk;
@@ -38,7 +38,9 @@ pub enum SearchPath {
     Filtered,
     /// A scan of all allowed rows.
     Exact,
-    /// A walk that found too few or took too long, then a scan of all allowed rows.
+    /// A scan of the allowed rows of blocks that may hold the best, by one-bit codes first.
+    Sifted,
+    /// A walk that found too few or took too long, then one of those scans.
     Escalated,
 }
 
@@ -50,6 +52,7 @@ impl SearchPath {
             Self::Plain => "plain",
             Self::Filtered => "filtered",
             Self::Exact => "exact",
+            Self::Sifted => "sifted",
             Self::Escalated => "escalated",
         }
     }
@@ -166,7 +169,8 @@ impl IndexView<'_> {
     ) -> SearchPath {
         let (effort, keep) = (self.effort(params), self.rescored(params.k));
         let reach = self.meta.margins.reach(params.k, effort, keep);
-        let path = match plan::choose(&self.sizes(), count, (effort, reach.keep), allowed.asking()) {
+        let sizes = self.sizes(count, params.k);
+        let path = match plan::choose(&sizes, count, (effort, reach.keep), allowed.asking()) {
             Plan::Plain => {
                 walk::plain(self, &reach, scratch);
                 SearchPath::Plain
@@ -175,6 +179,7 @@ impl IndexView<'_> {
                 SearchPath::Filtered
             }
             Plan::Filtered(_) => SearchPath::Escalated,
+            Plan::Scan if sizes.sifts(count) => SearchPath::Sifted,
             Plan::Scan => SearchPath::Exact,
         };
         let walked = matches!(path, SearchPath::Plain | SearchPath::Filtered);
@@ -184,8 +189,8 @@ impl IndexView<'_> {
             scratch.found.extend(nodes.map(|(score, node)| Scored { score, node }));
             return path;
         }
-        match self.sieve.filter(|_| !allowed.is_all() && self.sizes().sifts(count)) {
-            Some(sieve) => sift::scan(self, sieve, (params.k, keep), allowed, scratch),
+        match self.sieve.filter(|_| sizes.sifts(count)) {
+            Some(sieve) => sieve::scan::scan(self, sieve, (params.k, keep), (allowed, count), scratch),
             None => scan::scan(self, keep, allowed, scratch),
         }
         if walked { SearchPath::Escalated } else { path }

@@ -91,12 +91,15 @@ impl<'a> IndexView<'a> {
     }
 
     /// What the cost of a search depends on.
-    pub(super) fn sizes(&self) -> Sizes {
+    ///
+    /// * `allowed`, `k`: of one search.
+    pub(super) fn sizes(&self, allowed: usize, k: usize) -> Sizes {
         Sizes {
             n: self.meta.n,
             row_bytes: self.row_stride,
             code_bytes: self.code_stride + self.factor_stride,
             blocks: self.sieve.map_or(0, Sieve::blocks),
+            sifted: self.sieve.map_or(0, |sieve| sieve.rows_read(allowed, k)),
         }
     }
 

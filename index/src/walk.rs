@@ -22,12 +22,14 @@ const DETOURS: u64 = 32;
 /// Where less than this part of what the filter allows elsewhere is allowed among the nodes a walk meets, it is far from
 /// what is allowed.
 const FAR_SHARE: f64 = 0.5;
+/// The same among the entries, before a walk: a scan instead costs little more.
+const FAR_START: f64 = 0.7;
 /// Nodes a walk under a filter starts from, of the allowed and of the others.
 const STARTS_FILTERED: (usize, usize) = (64, 16);
 /// Entries that are not allowed, the most promising, which tell where a walk will be: see [`starts_far`].
-const ENTRIES_TO_KNOW: usize = 64;
+const ENTRIES_TO_KNOW: usize = 32;
 /// Hops after which a walk knows where it is.
-const HOPS_TO_KNOW: u64 = 64;
+const HOPS_TO_KNOW: u64 = 40;
 
 /// Walks with no filter: afterwards `scratch.beam` holds the best nodes that were found.
 ///
@@ -108,8 +110,8 @@ fn starts(
     counts.estimates += fresh.len() as u64;
 }
 
-/// Whether what is allowed lies far from the query, as far as one-bit codes of the entries tell: among the most promising less than
-/// half as many are allowed as the filter allows elsewhere.
+/// Whether what is allowed lies far from the query, as far as one-bit codes of the entries tell: among the most promising clearly
+/// fewer are allowed than the filter allows elsewhere.
 fn starts_far(view: &IndexView<'_>, allowed: &Allowed<'_>, share: f64, scratch: &mut Scratch) -> bool {
     let Scratch { query, entries, others, rough, .. } = scratch;
     let (nodes, Some(signs)) = (&view.meta.entries, &view.meta.entry_signs) else { return false };
@@ -125,7 +127,7 @@ fn starts_far(view: &IndexView<'_>, allowed: &Allowed<'_>, share: f64, scratch: 
     }
     let (_, last, _) = others.select_nth_unstable_by(ENTRIES_TO_KNOW - 1, |a, b| b.cmp(a));
     let wanted = entries.iter().filter(|&entry| *entry > *last).count() as f64;
-    wanted / (wanted + ENTRIES_TO_KNOW as f64) < FAR_SHARE * share
+    wanted / (wanted + ENTRIES_TO_KNOW as f64) < FAR_START * share
 }
 
 /// Leaves the best few, in any order.
@@ -261,7 +263,14 @@ fn recommended(
         let links = row[4 * BATCH * block..4 * BATCH * (block + 1)].as_chunks::<4>().0;
         let mask = if view.layout.with_signs {
             let beside = (&row[view.layout.signs(block)], &row[view.layout.factors(block)]);
-            query.table.scan(view.kernels, beside, score, view.meta.factor_scale, threshold, &mut estimates)
+            query.table.scan(
+                view.kernels,
+                beside,
+                (score, 0.0),
+                view.meta.factor_scale,
+                threshold,
+                &mut estimates,
+            )
         } else {
             u32::MAX
         };

@@ -34,13 +34,19 @@ fn rows_found_through_places_are_those_found_by_asking_each() {
             };
             let with = by.clone().with_places(&places);
             for allowed in [&by, &with] {
-                let mut marks = Vec::new();
-                allowed.mark(Kernels::get(), rows as usize, &mut marks);
-                let marked: Vec<u32> = (0..64 * marks.len() as u32).filter(|&row| bit(&marks, row)).collect();
-                assert!(
-                    marked.into_iter().eq((0..rows).filter(|&offset| by.contains(offset))),
-                    "seed {seed}"
-                );
+                let words = (rows as usize).div_ceil(64);
+                let mut marks = vec![0; words];
+                allowed.mark_base(Kernels::get(), rows as usize, &mut marks);
+                for (at, mark) in marks.into_iter().enumerate() {
+                    let row = |bit: u32| 64 * at as u32 + bit;
+                    let expected = (0..64)
+                        .filter(|&bit| row(bit) < rows && by.contains(row(bit)))
+                        .fold(0u64, |word, bit| word | 1 << bit);
+                    assert_eq!(allowed.word(at, rows as usize), expected, "seed {seed}");
+                    if allowed.translated_base().is_some() {
+                        assert_eq!(allowed.sift_word(mark, at, rows as usize), expected, "seed {seed}");
+                    }
+                }
                 let mut some: Vec<u32> = (0..rows + 9).collect();
                 let kept = allowed.mark_rejected(&mut some, 1 << 31);
                 let ours = |row: u32| row | if by.contains(row) { 0 } else { 1 << 31 };

@@ -27,6 +27,8 @@ pub(super) fn kernels() -> Option<Kernels> {
         dot_and_square: |a, b| unsafe { dot_and_square(a, b) },
         // SAFETY: as above; lengths are equal multiples of 32.
         dot_u4: |low, high, code| unsafe { dot_u4(low, high, code) },
+        // SAFETY: as above; there are as many codes as numbers.
+        dot_u4_each: |low, high, codes, out| unsafe { dot_u4_each(low, high, codes, out) },
         // SAFETY: as above; lengths are equal multiples of 64.
         dot_i8: |a, b| unsafe { dot_i8(a, b) },
         // SAFETY: as above; all four codes are as long as the query.
@@ -44,15 +46,9 @@ pub(super) fn kernels() -> Option<Kernels> {
         // SAFETY: POPCNT was detected.
         sign_scores: |planes, records, scale, out| unsafe { sign_scores(planes, records, scale, out) },
         // SAFETY: as above.
-        sign_scores_of: |planes, records, rows, bases, scale, out| unsafe {
-            sign_scores_of(planes, records, rows, bases, scale, out)
-        },
-        // SAFETY: as above.
         count_bits: |words| unsafe { count_bits(words) },
-        // SAFETY: POPCNT, BMI1 and BMI2 were detected, here and for the next.
+        // SAFETY: POPCNT, BMI1 and BMI2 were detected.
         mark_places: |words, places, marks| unsafe { mark_places(words, places, marks) },
-        // SAFETY: as above.
-        list_bits: |words, out| unsafe { list_bits(words, out) },
     })
 }
 
@@ -77,19 +73,6 @@ fn sign_scores(planes: &[u64], records: &[u8], scale: &SignScale, out: &mut [f32
     signs::sign_scores(planes, records, scale, out);
 }
 
-/// As above.
-#[target_feature(enable = "popcnt")]
-fn sign_scores_of(
-    planes: &[u64],
-    records: &[u8],
-    rows: &[u32],
-    bases: &[f32],
-    scale: &SignScale,
-    out: &mut [f32],
-) {
-    signs::sign_scores_of(planes, records, rows, bases, scale, out);
-}
-
 #[target_feature(enable = "popcnt")]
 fn count_bits(words: &[u64]) -> usize {
     bits::count_bits(words)
@@ -98,11 +81,6 @@ fn count_bits(words: &[u64]) -> usize {
 #[target_feature(enable = "popcnt,bmi1,bmi2")]
 fn mark_places(words: &[u64], places: &[u32], marks: &mut [u64]) {
     bits::mark_places(words, places, marks);
-}
-
-#[target_feature(enable = "popcnt,bmi1,bmi2")]
-fn list_bits(words: &[u64], out: &mut Vec<u32>) {
-    bits::list_bits(words, out);
 }
 
 /// Sums 32 lanes of `term` over whole chunks, then the tail, then folds in the fixed order.
@@ -216,6 +194,16 @@ unsafe fn dot_u4(low: &[i8], high: &[i8], code: &[u8]) -> i32 {
 }
 
 /// # Safety
+/// As [`dot_u4`] for each of the codes.
+#[target_feature(enable = "avx2")]
+unsafe fn dot_u4_each(low: &[i8], high: &[i8], codes: &[u8], out: &mut [i32]) {
+    for (out, code) in out.iter_mut().zip(codes.chunks_exact(low.len())) {
+        // SAFETY: each code is as long as the halves of the query.
+        *out = unsafe { dot_u4(low, high, code) };
+    }
+}
+
+/// # Safety
 /// AVX2 is present; lengths are equal multiples of 64.
 #[target_feature(enable = "avx2")]
 unsafe fn dot_i8(a: &[i8], b: &[i8]) -> i32 {
@@ -280,12 +268,12 @@ unsafe fn scan_block(
     let mask = _mm256_set1_epi8(15);
     // Eight neighbours each.
     let mut sums = [_mm256_setzero_si256(); 4];
-    // 256 groups of at most 255 stay below 65,536 even when both halves are added.
+    // 256 groups stay below 65,536 even when both halves are added.
     for (codes, table) in codes.chunks(16 * 256).zip(table.chunks(16 * 256)) {
         // Of the low and of the high nibbles: sums of whole words, where those of odd bytes are added to the upper half and
         // whatever overflows is lost, and sums of odd bytes alone.
         let (mut all, mut odd) = ([_mm256_setzero_si256(); 2], [_mm256_setzero_si256(); 2]);
-        for at in (0..codes.len()).step_by(32) {
+        let look_up = |at: usize| {
             // SAFETY: `at + 32 <= len` of both slices, whose lengths are equal multiples of 64.
             let (c, t) = unsafe {
                 (
@@ -293,8 +281,18 @@ unsafe fn scan_block(
                     _mm256_loadu_si256(table.as_ptr().add(at).cast()),
                 )
             };
-            let low = _mm256_shuffle_epi8(t, _mm256_and_si256(c, mask));
-            let high = _mm256_shuffle_epi8(t, _mm256_and_si256(_mm256_srli_epi16::<4>(c), mask));
+            let high = _mm256_and_si256(_mm256_srli_epi16::<4>(c), mask);
+            [_mm256_shuffle_epi8(t, _mm256_and_si256(c, mask)), _mm256_shuffle_epi8(t, high)]
+        };
+        let both =
+            |a: [__m256i; 2], b: [__m256i; 2]| [_mm256_add_epi8(a[0], b[0]), _mm256_add_epi8(a[1], b[1])];
+        for at in (0..codes.len()).step_by(128) {
+            // Four entries fit a byte.
+            let mut four = both(look_up(at), look_up(at + 32));
+            if at + 64 < codes.len() {
+                four = both(four, both(look_up(at + 64), look_up(at + 96)));
+            }
+            let [low, high] = four;
             all = [_mm256_add_epi16(all[0], low), _mm256_add_epi16(all[1], high)];
             odd = [
                 _mm256_add_epi16(odd[0], _mm256_srli_epi16::<8>(low)),

@@ -25,6 +25,8 @@ pub(super) fn kernels() -> Option<Kernels> {
         l2_f32: |a, b| unsafe { l2_f32(a, b) },
         // SAFETY: as above; lengths are equal multiples of 32.
         dot_u4: |low, high, code| unsafe { dot_u4(low, high, code) },
+        // SAFETY: as above; there are as many codes as numbers.
+        dot_u4_each: |low, high, codes, out| unsafe { dot_u4_each(low, high, codes, out) },
         // SAFETY: as above; lengths are equal multiples of 64.
         dot_i8: |a, b| unsafe { dot_i8(a, b) },
         // SAFETY: as above; all four codes are as long as the query.
@@ -129,6 +131,16 @@ unsafe fn dot_u4(low: &[i8], high: &[i8], code: &[u8]) -> i32 {
         at += 64;
     }
     _mm512_reduce_add_epi32(_mm512_add_epi32(acc_low, acc_high))
+}
+
+/// # Safety
+/// As [`dot_u4`] for each of the codes.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+unsafe fn dot_u4_each(low: &[i8], high: &[i8], codes: &[u8], out: &mut [i32]) {
+    for (out, code) in out.iter_mut().zip(codes.chunks_exact(low.len())) {
+        // SAFETY: each code is as long as the halves of the query.
+        *out = unsafe { dot_u4(low, high, code) };
+    }
 }
 
 /// # Safety

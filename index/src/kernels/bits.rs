@@ -20,12 +20,6 @@ impl Kernels {
     pub fn mark_places(&self, words: &[u64], places: &[u32], marks: &mut [u64]) {
         (self.mark_places)(words, places, marks);
     }
-
-    /// Replaces `out` by the places of the bits that are set, in their order.
-    #[inline]
-    pub fn list_bits(&self, words: &[u64], out: &mut Vec<u32>) {
-        (self.list_bits)(words, out);
-    }
 }
 
 /// See [`super::Kernels::count_bits`].
@@ -84,15 +78,4 @@ fn mark_by<const AT_ONCE: usize>(words: &[u64], places: &[u32], marks: &mut [u64
         }
     }
     mark(&bits[..len]);
-}
-
-/// See [`super::Kernels::list_bits`].
-#[inline(always)]
-pub(super) fn list_bits(words: &[u64], out: &mut Vec<u32>) {
-    out.resize(count_bits(words) + 64, 0);
-    let mut len = 0;
-    for (at, &word) in words.iter().enumerate() {
-        len = write_bits::<4>(word, 64 * at as u32, out, len);
-    }
-    out.truncate(len);
 }

@@ -27,9 +27,9 @@ mod tests;
 
 use std::sync::OnceLock;
 
-pub use block::BlockScale;
+pub use block::{BlockScale, TABLE_MAX};
 pub use prefetch::{as_raw, prefetch};
-pub use signs::{BASE_ROWS, SIGN_HEAD_BYTES, SignScale};
+pub use signs::{SIGN_HEAD_BYTES, SignScale};
 
 /// Neighbours estimated together by [`Kernels::scan_block`]; the degree of a graph is a multiple of it.
 pub const BATCH: usize = 32;
@@ -47,6 +47,7 @@ pub enum InstructionSet {
 
 type DotF32 = fn(&[f32], &[f32]) -> f32;
 type DotCodes = fn(&[i8], &[i8], &[u8]) -> i32;
+type DotEach = fn(&[i8], &[i8], &[u8], &mut [i32]);
 type DotBytes = fn(&[i8], &[i8]) -> i32;
 type DotFour = fn(&[i8], i32, [&[u8]; 4]) -> [i32; 4];
 type Transform = fn(&mut [f32]);
@@ -55,9 +56,7 @@ type SignTable = fn(&[f32], &mut [u8]) -> f32;
 type DotSquare = fn(&[f32], &[f32]) -> (f32, f32);
 type SignScores = fn(&[u64], &[u8], &SignScale, &mut [f32]);
 type MarkPlaces = fn(&[u64], &[u32], &mut [u64]);
-type ListBits = fn(&[u64], &mut Vec<u32>);
 type CountBits = fn(&[u64]) -> usize;
-type SignScoresOf = fn(&[u64], &[u8], &[u32], &[f32], &SignScale, &mut [f32]);
 type ScanBlock = fn(&[u8], &[u8], &[u8], &BlockScale, f32, &mut [f32; BATCH]) -> u32;
 
 /// One table of kernels, all for the same instruction set.
@@ -69,6 +68,7 @@ pub struct Kernels {
     l2_f32: DotF32,
     dot_and_square: DotSquare,
     dot_u4: DotCodes,
+    dot_u4_each: DotEach,
     dot_i8: DotBytes,
     dot_i8_four: DotFour,
     scan_block: ScanBlock,
@@ -76,10 +76,8 @@ pub struct Kernels {
     round_bytes: RoundBytes,
     sign_table: SignTable,
     sign_scores: SignScores,
-    sign_scores_of: SignScoresOf,
     count_bits: CountBits,
     mark_places: MarkPlaces,
-    list_bits: ListBits,
 }
 
 impl std::fmt::Debug for Kernels {
@@ -120,6 +118,7 @@ impl Kernels {
             l2_f32: scalar::l2_f32,
             dot_and_square: scalar::dot_and_square,
             dot_u4: scalar::dot_u4,
+            dot_u4_each: scalar::dot_u4_each,
             dot_i8: scalar::dot_i8,
             dot_i8_four: scalar::dot_i8_four,
             scan_block: scalar::scan_block,
@@ -127,10 +126,8 @@ impl Kernels {
             round_bytes: prepare::round_bytes,
             sign_table: prepare::sign_table,
             sign_scores: signs::sign_scores,
-            sign_scores_of: signs::sign_scores_of,
             count_bits: bits::count_bits,
             mark_places: bits::mark_places,
-            list_bits: bits::list_bits,
         }
     }
 
@@ -165,6 +162,14 @@ impl Kernels {
         (self.dot_u4)(low, high, code)
     }
 
+    /// Same as [`Kernels::dot_u4`] for codes that follow each other, as many as `out` has numbers.
+    #[inline]
+    pub fn dot_u4_each(&self, low: &[i8], high: &[i8], codes: &[u8], out: &mut [i32]) {
+        assert!(low.len() == high.len() && low.len().is_multiple_of(32) && !low.is_empty());
+        assert_eq!(codes.len(), low.len() * out.len(), "codes for each number");
+        (self.dot_u4_each)(low, high, codes, out);
+    }
+
     /// Returns `Σ a[j]·b[j]`, exact. Lengths are equal and a multiple of 64.
     #[inline]
     pub fn dot_i8(&self, a: &[i8], b: &[i8]) -> i32 {
@@ -189,7 +194,7 @@ impl Kernels {
     ///
     /// * `codes`: `16·groups` bytes: for each group of four dimensions, 16 bytes whose low nibbles belong
     ///   to neighbours 0..16 and high nibbles to 16..32.
-    /// * `table`: `16·groups` bytes. `groups` is a multiple of 4, at most 1,024.
+    /// * `table`: `16·groups` bytes, none above [`TABLE_MAX`]. `groups` is a multiple of 4, at most 1,024.
     /// * `factors`: 128 bytes: 32 half-precision slopes, then 32 constants, little-endian.
     #[inline]
     pub fn scan_block(

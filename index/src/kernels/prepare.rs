@@ -1,6 +1,6 @@
 //! Making a query ready: loops that every instruction set compiles for itself from the same lines.
 
-use super::Kernels;
+use super::{Kernels, TABLE_MAX};
 
 impl Kernels {
     /// Applies the orthonormal fast Walsh-Hadamard transform. The length is a power of two, at least 64.
@@ -19,7 +19,7 @@ impl Kernels {
     }
 
     /// Writes for each four of some finite numbers the sixteen sums with every choice of signs, from minus to plus the largest
-    /// sum as 0 to 255, and returns that largest sum. Bit `i` of an entry's place is set where number `i` is added.
+    /// sum as 0 to [`TABLE_MAX`], and returns that largest sum. Bit `i` of an entry's place is set where number `i` is added.
     ///
     /// * `table`: four times as long as `numbers`, which is a multiple of 64.
     #[inline]
@@ -105,7 +105,7 @@ pub(super) fn sign_table(numbers: &[f32], table: &mut [u8]) -> f32 {
         sums
     };
     let largest = largest(numbers.as_chunks::<LANES>().0.iter().map(absolute));
-    let inverse = if largest > 0.0 { 255.0 / (2.0 * largest) } else { 0.0 };
+    let inverse = if largest > 0.0 { f32::from(TABLE_MAX) / (2.0 * largest) } else { 0.0 };
     for (four, entries) in numbers.as_chunks::<4>().0.iter().zip(table.as_chunks_mut::<16>().0) {
         for (nibble, entry) in entries.iter_mut().enumerate() {
             let signed = |i: usize| SIGNS[i][nibble] * four[i];

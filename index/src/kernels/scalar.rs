@@ -55,6 +55,12 @@ pub(super) fn dot_u4(low: &[i8], high: &[i8], code: &[u8]) -> i32 {
         .sum()
 }
 
+pub(super) fn dot_u4_each(low: &[i8], high: &[i8], codes: &[u8], out: &mut [i32]) {
+    for (out, code) in out.iter_mut().zip(codes.chunks_exact(low.len())) {
+        *out = dot_u4(low, high, code);
+    }
+}
+
 pub(super) fn dot_i8(a: &[i8], b: &[i8]) -> i32 {
     a.iter().zip(b).map(|(x, y)| i32::from(*x) * i32::from(*y)).sum()
 }

@@ -5,9 +5,6 @@ use super::Kernels;
 /// Bytes of slope and constant at the front of a record.
 pub const SIGN_HEAD_BYTES: usize = 8;
 
-/// Rows, one after the other, that share a base in [`Kernels::sign_scores_of`].
-pub const BASE_ROWS: usize = 128;
-
 /// The map from the integer sum of one record to an estimated score.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SignScale {
@@ -31,23 +28,6 @@ impl Kernels {
         assert!(planes.len().is_multiple_of(4) && records.len() == out.len() * stride);
         (self.sign_scores)(planes, records, scale, out);
     }
-
-    /// The same for the records of some `rows`, each with the base of its [`BASE_ROWS`] rows added to that of `scale`.
-    ///
-    /// * `rows`: as many as `out`. One without a record or a base gets minus infinity.
-    #[inline]
-    pub fn sign_scores_of(
-        &self,
-        planes: &[u64],
-        records: &[u8],
-        rows: &[u32],
-        bases: &[f32],
-        scale: &SignScale,
-        out: &mut [f32],
-    ) {
-        assert!(!planes.is_empty() && planes.len().is_multiple_of(4) && rows.len() == out.len());
-        (self.sign_scores_of)(planes, records, rows, bases, scale, out);
-    }
 }
 
 /// See [`super::Kernels::sign_scores`].
@@ -58,24 +38,6 @@ pub(super) fn sign_scores(planes: &[u64], records: &[u8], scale: &SignScale, out
         2 => each(&own::<2>(planes), records, scale, out),
         4 => each(&own::<4>(planes), records, scale, out),
         words => each(&Planes { planes, words }, records, scale, out),
-    }
-}
-
-/// See [`super::Kernels::sign_scores_of`].
-#[inline(always)]
-pub(super) fn sign_scores_of(
-    planes: &[u64],
-    records: &[u8],
-    rows: &[u32],
-    bases: &[f32],
-    scale: &SignScale,
-    out: &mut [f32],
-) {
-    match planes.len() / 4 {
-        1 => each_of(&own::<1>(planes), records, rows, bases, scale, out),
-        2 => each_of(&own::<2>(planes), records, rows, bases, scale, out),
-        4 => each_of(&own::<4>(planes), records, rows, bases, scale, out),
-        words => each_of(&Planes { planes, words }, records, rows, bases, scale, out),
     }
 }
 
@@ -151,27 +113,5 @@ fn each(planes: &impl Weigh, records: &[u8], scale: &SignScale, out: &mut [f32])
     let stride = SIGN_HEAD_BYTES + 8 * planes.words();
     for (out, record) in out.iter_mut().zip(records.chunks_exact(stride)) {
         *out = score(planes, record, scale, scale.base);
-    }
-}
-
-#[inline(always)]
-fn each_of(
-    planes: &impl Weigh,
-    records: &[u8],
-    rows: &[u32],
-    bases: &[f32],
-    scale: &SignScale,
-    out: &mut [f32],
-) {
-    let stride = SIGN_HEAD_BYTES + 8 * planes.words();
-    let record = |row: u32| {
-        let at = row as usize * stride;
-        records.get(at..at + stride)
-    };
-    for (out, &row) in out.iter_mut().zip(rows) {
-        *out = match (record(row), bases.get(row as usize / BASE_ROWS)) {
-            (Some(record), Some(base)) => score(planes, record, scale, scale.base + base),
-            _ => f32::NEG_INFINITY,
-        };
     }
 }

@@ -3,7 +3,7 @@
 
 use proptest::prelude::*;
 
-use super::{BASE_ROWS, BATCH, BlockScale, InstructionSet, Kernels, SignScale, as_raw};
+use super::{BATCH, BlockScale, InstructionSet, Kernels, SignScale, TABLE_MAX, as_raw};
 use crate::SplitMix64;
 
 fn tables() -> Vec<Kernels> {
@@ -64,7 +64,7 @@ fn queries_are_made_ready_to_the_same_bits() {
         for (at, entry) in sums.iter().enumerate() {
             let four = &numbers[at / 16 * 4..at / 16 * 4 + 4];
             let sum: f32 = (0..4).map(|i| if ((at % 16) >> i) & 1 == 1 { four[i] } else { -four[i] }).sum();
-            let step = 2.0 * largest_sum / 255.0;
+            let step = 2.0 * largest_sum / f32::from(TABLE_MAX);
             assert!((f32::from(*entry) * step - largest_sum - sum).abs() <= 0.51 * step, "n={n} at={at}");
         }
         for table in tables() {
@@ -94,6 +94,11 @@ proptest! {
         let expected = Kernels::of(InstructionSet::Scalar).unwrap().dot_u4(&low, &high, &code);
         for table in tables() {
             prop_assert_eq!(table.dot_u4(&low, &high, &code), expected);
+            if blocks > 0 {
+                let mut each = [0; 3];
+                table.dot_u4_each(&low, &high, &[&code[..], &code, &code].concat(), &mut each);
+                prop_assert_eq!(each, [expected; 3]);
+            }
         }
     }
 
@@ -144,37 +149,7 @@ proptest! {
     }
 
     #[test]
-    fn records_of_some_rows_are_scored_as_all_of_them_are(words in prop_oneof![1usize..=5, 1usize..=64], count in 0usize..400, seed: u64) {
-        let mut random = SplitMix64::new(seed);
-        let planes: Vec<u64> = (0..4 * words).map(|_| random.next_u64()).collect();
-        let records: Vec<u8> = (0..count)
-            .flat_map(|_| {
-                let head: Vec<u8> = [0; 2].iter().flat_map(|_| (random.normal() as f32).to_le_bytes()).collect();
-                [head, bytes(&mut random, 8 * words)].concat()
-            })
-            .collect();
-        let bases = floats(&mut random, count.div_ceil(BASE_ROWS));
-        // The last two are beyond the records.
-        let rows: Vec<u32> = (0..count as u32 + 2).filter(|row| row % 3 > 0 || *row as usize >= count).collect();
-        let scale = SignScale { step: 0.25, offset: -1.5, base: 0.5 };
-        let stride = 8 + 8 * words;
-        for table in tables().into_iter().chain(Kernels::of(InstructionSet::Scalar)) {
-            let mut got = vec![0.0; rows.len()];
-            table.sign_scores_of(&planes, &records, &rows, &bases, &scale, &mut got);
-            for (&row, score) in rows.iter().zip(got) {
-                let at = row as usize;
-                let mut one = [f32::NEG_INFINITY];
-                if at < count {
-                    let scale = SignScale { base: 0.5 + bases[at / BASE_ROWS], ..scale };
-                    table.sign_scores(&planes, &records[at * stride..(at + 1) * stride], &scale, &mut one);
-                }
-                prop_assert_eq!(score.to_bits(), one[0].to_bits());
-            }
-        }
-    }
-
-    #[test]
-    fn bits_are_counted_listed_and_moved_as_one_by_one(words in 0usize..90, density in 0u32..5, places in 0usize..6000, seed: u64) {
+    fn bits_are_counted_and_moved_as_one_by_one(words in 0usize..90, density in 0u32..5, places in 0usize..6000, seed: u64) {
         let mut random = SplitMix64::new(seed);
         let word = |random: &mut SplitMix64| match density {
             0 => 0,
@@ -192,11 +167,9 @@ proptest! {
             }
         }
         for table in tables().into_iter().chain(Kernels::of(InstructionSet::Scalar)) {
-            let (mut out, mut marks) = (vec![7; 3], vec![0u64; 70]);
-            table.list_bits(&set, &mut out);
+            let mut marks = vec![0u64; 70];
             table.mark_places(&set, &places, &mut marks);
             prop_assert_eq!(table.count_bits(&set), listed.len());
-            prop_assert_eq!(&out, &listed);
             prop_assert_eq!(&marks, &marked);
         }
     }
@@ -205,8 +178,9 @@ proptest! {
     fn blocks_are_scanned_to_the_same_bits(quarters in 1usize..=256, seed: u64, full: bool) {
         let mut random = SplitMix64::new(seed);
         let codes = bytes(&mut random, 64 * quarters);
-        // All-255 tables drive the sums to their largest values.
-        let table_bytes = if full { vec![255; 64 * quarters] } else { bytes(&mut random, 64 * quarters) };
+        // The largest tables drive the sums to their largest values.
+        let entry = |byte: u8| if full { TABLE_MAX } else { byte % (TABLE_MAX + 1) };
+        let table_bytes: Vec<u8> = bytes(&mut random, 64 * quarters).into_iter().map(entry).collect();
         let factors: Vec<u8> = (0..2 * BATCH).flat_map(|_| half::f16::from_f64(random.normal()).to_le_bytes()).collect();
         let scale = BlockScale { step: 0.01, offset: -1.5, base: 0.3, factor_scale: 2.5 };
         let mut expected = [0.0; BATCH];

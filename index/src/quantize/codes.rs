@@ -97,6 +97,20 @@ impl CodeQuery {
         2.0 * self.half_step
     }
 
+    /// Estimates `<q, x>` for vectors from their codes of four bits a coordinate, one after the other, before their factors.
+    ///
+    /// * `products`: working memory.
+    pub fn estimate_nibbles(
+        &self,
+        kernels: &Kernels,
+        codes: &[u8],
+        products: &mut Vec<i32>,
+    ) -> impl Iterator<Item = f32> {
+        products.resize(codes.len() / self.low.len(), 0);
+        kernels.dot_u4_each(&self.low, &self.high, codes, products);
+        products.iter().map(|product| (2 * product - 15 * self.sum) as f32 * self.half_step)
+    }
+
     /// Estimates `<q, x>` for four vectors from their codes and factors.
     #[inline(always)]
     pub fn estimate(&self, kernels: &Kernels, codes: [&[u8]; 4], factors: [f32; 4]) -> [f32; 4] {

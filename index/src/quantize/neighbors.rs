@@ -9,7 +9,7 @@
 use half::f16;
 
 use crate::Metric;
-use crate::kernels::{BATCH, BlockScale, Kernels};
+use crate::kernels::{BATCH, BlockScale, Kernels, TABLE_MAX};
 
 /// Slope and constant of one neighbour, before they are scaled and halved.
 pub fn factors(metric: Metric, node: &[f32], neighbor: &[f32]) -> (f32, f32) {
@@ -57,22 +57,24 @@ impl TableQuery {
     pub fn set(&mut self, kernels: &Kernels, rotated: &[f32]) {
         self.table.resize(4 * rotated.len(), 0);
         let largest = kernels.sign_table(rotated, &mut self.table);
-        self.step = 2.0 * largest / 255.0;
+        self.step = 2.0 * largest / f32::from(TABLE_MAX);
         self.offset = -largest * (rotated.len() / 4) as f32;
     }
 
     /// Estimates the scores of a block of 32 neighbours of a node that scores `base`; see [`Kernels::scan_block`].
+    ///
+    /// * `optimism`: added to each estimate times its slope, which is in proportion to its error.
     #[inline(always)]
     pub fn scan(
         &self,
         kernels: &Kernels,
         block: (&[u8], &[u8]),
-        base: f32,
+        (base, optimism): (f32, f32),
         factor_scale: f32,
         threshold: f32,
         out: &mut [f32; BATCH],
     ) -> u32 {
-        let scale = BlockScale { step: self.step, offset: self.offset, base, factor_scale };
+        let scale = BlockScale { step: self.step, offset: self.offset + optimism, base, factor_scale };
         kernels.scan_block(block.0, &self.table, block.1, &scale, threshold, out)
     }
 }

@@ -73,22 +73,6 @@ impl SignQuery {
             if metric == Metric::L2 { 2.0 * product - kernels.dot_f32(center, center) } else { product };
     }
 
-    /// Estimates the scores of some `rows` from records relative to centres of their own, which score `bases`; see
-    /// [`Kernels::sign_scores_of`].
-    ///
-    /// * `optimism`: added to each estimate times the slope of the record, which is in proportion to its error.
-    pub fn estimate_of(
-        &self,
-        kernels: &Kernels,
-        (records, bases): (&[u8], &[f32]),
-        rows: &[u32],
-        optimism: f32,
-        out: &mut [f32],
-    ) {
-        let scale = SignScale { offset: self.scale.offset + optimism, base: 0.0, ..self.scale };
-        kernels.sign_scores_of(&self.planes, records, rows, bases, &scale, out);
-    }
-
     /// Estimates the scores of as many nodes as there are records.
     pub fn estimate(&self, kernels: &Kernels, records: &[u8], out: &mut [f32]) {
         kernels.sign_scores(&self.planes, records, &self.scale, out);

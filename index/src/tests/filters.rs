@@ -40,7 +40,8 @@ fn sifted(fixture: &Fixture, query: &[f32], k: usize, allowed: &Allowed<'_>) -> 
     let view = head.view(fixture.parts.slices(), fixture.rows()).unwrap();
     // Makes the query ready.
     view.search(query, &SearchParams::new(k), &Allowed::all(), &mut scratch).unwrap();
-    sift::scan(&view, view.sieve.unwrap(), (k, 2 * k + 16), allowed, &mut scratch);
+    let count = allowed.estimated_count(view.len());
+    sieve::scan::scan(&view, view.sieve.unwrap(), (k, 2 * k + 16), (allowed, count), &mut scratch);
     let found = scratch.found.iter();
     let mut scores: Vec<f32> = found
         .map(|entry| {
@@ -80,6 +81,52 @@ fn a_scan_through_the_sieve_finds_what_an_exact_scan_finds() {
             }
         }
     }
+}
+
+/// Vectors in the order of their places.
+fn in_order(vectors: &[f32], dim: usize) -> Vec<f32> {
+    let rows: Vec<&[f32]> = vectors.chunks_exact(dim).collect();
+    locality_order(&rows, 1).into_iter().flat_map(|at| rows[at as usize].to_vec()).collect()
+}
+
+#[test]
+fn a_scan_reads_a_part_of_rows_in_groups_and_finds_what_is_near_and_far() {
+    let (n, dim) = (12_000, 32);
+    for metric in [Metric::Ip, Metric::Cosine] {
+        let fixture = Fixture::new(in_order(&clustered(n, dim, 41), dim), dim, metric, Profile::Fast);
+        let sieve = fixture.view().sieve.unwrap();
+        let read = sieve.rows_read(n / 2, 10);
+        assert!(read < n / 4, "{metric} {read}");
+        // A stretch of rows lies together: near some queries, far from most.
+        for (first, share) in [(0, 0.5), (n / 3, 0.25), (n / 2, 0.1)] {
+            let mut bits = vec![0u64; n.div_ceil(64)];
+            let last = first + (n as f64 * share) as usize;
+            (first..last.min(n)).for_each(|row| bits[row / 64] |= 1 << (row % 64));
+            for (k, least) in [(10, 0.95), (100, 0.95)] {
+                let allowed = Allowed::all().with_base(&bits);
+                let (mut found, mut wanted) = (0, 0);
+                for query in fixture.queries.chunks_exact(dim) {
+                    let truth = fixture.exact(query, k, &allowed);
+                    let scores = sifted(&fixture, query, k, &allowed);
+                    let least = truth.last().map_or(f32::MIN, |hit| hit.1);
+                    found += scores.iter().filter(|score| **score >= least).count();
+                    wanted += truth.len();
+                }
+                let recall = found as f64 / wanted as f64;
+                assert!(recall >= least, "{metric} first={first} share={share} k={k} {recall}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_scan_reads_all_rows_where_they_form_no_groups() {
+    let (n, dim) = (10_000, 64);
+    let mut random = SplitMix64::new(43);
+    let vectors: Vec<f32> = (0..n * dim).map(|_| random.normal() as f32).collect();
+    let fixture = Fixture::new(in_order(&vectors, dim), dim, Metric::Cosine, Profile::Fast);
+    let read = fixture.view().sieve.unwrap().rows_read(n / 2, 10);
+    assert!(read > n * 7 / 20, "{read} of {} rows", n / 2);
 }
 
 #[test]

@@ -42,7 +42,7 @@ impl Effort {
 pub struct Found {
     /// Up to `k` `(ordinal, score)`, best first, ties by the key of the track's id.
     pub hits: Vec<(u32, f32)>,
-    /// Ways the segments were searched: `plain`, `filtered`, `exact`, `escalated`; in that order, joined by `+`.
+    /// Ways the segments were searched: `plain`, `filtered`, `exact`, `sifted`, `escalated`; in that order, joined by `+`.
     pub path: String,
     /// Estimated share of the rows that are allowed, over all segments, 0 to 1.
     pub selectivity: f32,
@@ -113,7 +113,13 @@ impl Merge {
     fn finish(mut self, view: &TrackView, k: usize) -> Found {
         self.hits.sort_unstable_by(|a, b| best_first(view, a, b));
         self.hits.truncate(k);
-        let order = [SearchPath::Plain, SearchPath::Filtered, SearchPath::Exact, SearchPath::Escalated];
+        let order = [
+            SearchPath::Plain,
+            SearchPath::Filtered,
+            SearchPath::Exact,
+            SearchPath::Sifted,
+            SearchPath::Escalated,
+        ];
         let names: Vec<&str> =
             order.into_iter().filter(|path| self.paths.contains(path)).map(SearchPath::as_str).collect();
         let selectivity = if self.rows > 0.0 { (self.allowed_rows / self.rows) as f32 } else { 0.0 };
