@@ -143,3 +143,47 @@ pub(super) fn choose(sizes: &Sizes, allowed: usize, (effort, keep): (usize, usiz
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 190,000 vectors of 128 numbers; a sieve that reads 75 times the root of what is allowed.
+    fn sizes(allowed: usize, with_sieve: bool) -> Sizes {
+        let sifted = (75.0 * (allowed as f64).sqrt()) as usize;
+        let (blocks, sifted) = if with_sieve { (2969, sifted.min(allowed)) } else { (0, 0) };
+        Sizes { n: 190_000, row_bytes: 768, code_bytes: 132, blocks, sifted }
+    }
+
+    fn plan(allowed: usize, with_sieve: bool) -> Plan {
+        choose(&sizes(allowed, with_sieve), allowed, (110, 220), Asking::Words)
+    }
+
+    #[test]
+    fn few_rows_are_scanned_many_walked_and_a_sieve_moves_the_border_up() {
+        for allowed in [20, 1_900, 5_000] {
+            assert_eq!([plan(allowed, false), plan(allowed, true)], [Plan::Scan; 2], "{allowed}");
+        }
+        assert!(!sizes(1_900, true).sifts(1_900) && sizes(19_000, true).sifts(19_000));
+        assert!(matches!(plan(19_000, false), Plan::Filtered(_)));
+        assert_eq!(plan(19_000, true), Plan::Scan);
+        let all = choose(&sizes(190_000, true), 190_000, (110, 220), Asking::Nothing);
+        assert_eq!(all, Plan::Plain);
+        assert!(!sizes(190_000, true).sifts(190_000), "a sieve does not help where all rows are allowed");
+    }
+
+    #[test]
+    fn walks_far_from_what_is_allowed_give_up_where_a_scan_is_cheaper() {
+        let hops = |allowed, with_sieve| match plan(allowed, with_sieve) {
+            Plan::Filtered(hops) => hops,
+            other => panic!("{allowed} {other:?}"),
+        };
+        assert!(hops(95_000, false).enough_far.is_some(), "without a sieve no scan is cheaper");
+        assert!(hops(95_000, true).enough_far.is_none());
+        assert!(
+            hops(171_000, true).enough_far.is_some(),
+            "little is not allowed: a walk soon comes to the rest"
+        );
+        assert!(hops(95_000, true).max < hops(95_000, false).max);
+    }
+}

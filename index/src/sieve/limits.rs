@@ -157,3 +157,33 @@ fn quantile(mut numbers: Vec<f32>, share: f64) -> Option<f32> {
     numbers.sort_unstable_by(f32::total_cmp);
     numbers.get(((numbers.len() as f64 * share) as usize).min(numbers.len().wrapping_sub(1))).copied()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_to_read_grow_with_what_is_allowed_and_with_the_results_and_are_never_more() {
+        let limits = Limits { rows: 50.0, power: 0.5, reach: (0.4, 0.02), measured: 1024.0, ..Limits::NONE };
+        assert_eq!(
+            [100, 2500, 10_000, 40_000].map(|allowed| limits.rows(allowed, 10)),
+            [100, 2500, 5000, 10_000]
+        );
+        assert_eq!(limits.rows(40_000, 1), 10_000, "fewer results than were measured");
+        assert!((13_000..15_000).contains(&limits.rows(40_000, 100)));
+        assert!((limits.reach(4096) - 0.44).abs() < 1e-6 && (limits.reach(512) - 0.38).abs() < 1e-6);
+        assert!((limits.reach(1 << 30) - 0.5).abs() < 1e-6, "not on and on");
+        assert_eq!(Limits::NONE.rows(40_000, 500), 40_000);
+        assert!(Limits::NONE.reach(0).is_infinite());
+    }
+
+    #[test]
+    fn a_quantile_is_one_of_the_numbers() {
+        let numbers = || (0..100).rev().map(|at| at as f32).collect();
+        assert_eq!(
+            [0.0, 0.97, 1.0].map(|share| quantile(numbers(), share)),
+            [Some(0.0), Some(97.0), Some(99.0)]
+        );
+        assert_eq!(quantile(Vec::new(), 0.5), None);
+    }
+}
