@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 use segue_cluster::ClusterNode;
+use segue_storage_format::Health;
 
 use super::compare::CheckReport;
 use super::current::Ahead;
@@ -25,6 +26,7 @@ use super::tend::{Place, Tenders};
 use super::tracks::TrackReplicas;
 use super::users::UserReplicas;
 use super::waiting::ResolveCursor;
+use super::warm_up::WarmUp;
 use super::worker::Worker;
 use crate::config::Settings;
 use crate::error::{Error, Result};
@@ -121,6 +123,10 @@ pub(super) struct Inner {
     pub shadows: Shadows,
     /// What was served of experiments.
     pub tallies: Tallies,
+    /// What was found damaged since the start.
+    pub health: Arc<Health>,
+    /// What the start has left to be read and checked.
+    pub warm_up: WarmUp,
     pub closing: AtomicBool,
 }
 
@@ -162,6 +168,7 @@ impl Segue {
         let in_cluster = inner.peers.is_some();
         *inner.tenders.lock() = Some(Tenders::start(&Arc::downgrade(&inner), in_cluster)?);
         inner.shadows.start(Arc::downgrade(&inner))?;
+        inner.warm_up.start(&inner)?;
         *inner.worker.lock() = Some(Worker::start(Arc::downgrade(&inner))?);
         Ok((Self(Arc::new(Handle(inner))), report))
     }
@@ -176,14 +183,48 @@ impl Segue {
         if inner.closing.load(Ordering::Acquire) {
             return Err(Error::Unavailable("the database is shutting down".to_owned()));
         }
+        inner.sound()?;
         Ok(inner)
     }
 
+    /// The answer to a call, unless damage was found by the time it is there: a file may have been read for it that is
+    /// damaged.
+    fn answer<T>(&self, answer: impl FnOnce(&Inner) -> Result<T>) -> Result<T> {
+        let answer = answer(self.serving()?);
+        self.0.0.sound()?;
+        answer
+    }
+
+    /// Damage that was found in a file since the start: nothing is served any more.
+    #[must_use]
+    pub fn damage(&self) -> Option<Error> {
+        self.0.0.sound().err()
+    }
+
+    /// Bytes of files that are still to be read and checked in the background after the start.
+    #[must_use]
+    pub fn warm_up_left(&self) -> u64 {
+        self.0.0.warm_up.left()
+    }
+
+    /// Waits until [`Segue::warm_up_left`] is 0: for measurements.
+    ///
+    /// # Errors
+    /// Damage that was found.
+    pub fn wait_until_warm(&self) -> Result<()> {
+        while self.warm_up_left() > 0 {
+            self.serving()?;
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        self.serving().map(drop)
+    }
+
     /// The same, when this node has seen everything any node has acknowledged.
-    fn current(&self) -> Result<&Inner> {
-        let inner = self.serving()?;
-        inner.catch_up()?;
-        Ok(inner)
+    fn answer_current<T>(&self, answer: impl FnOnce(&Inner) -> Result<T>) -> Result<T> {
+        self.answer(|inner| {
+            inner.catch_up()?;
+            answer(inner)
+        })
     }
 
     /// Adds or replaces tracks. A batch with a mistake changes nothing. Each track shard takes its rows of the batch whole or
@@ -193,7 +234,7 @@ impl Segue {
     /// `InvalidRow` naming row and field; retryable refusals, after which some of several shards may have their rows: the same
     /// call again is safe and brings the rest.
     pub fn upsert_tracks(&self, tracks: Vec<Track>) -> Result<WriteToken> {
-        self.current()?.upsert_tracks(tracks)
+        self.answer_current(|inner| inner.upsert_tracks(tracks))
     }
 
     /// Takes tracks down: from the moment of the reply nobody is shown them. Unknown ids are ignored; counts the known.
@@ -201,7 +242,7 @@ impl Segue {
     /// # Errors
     /// Retryable refusals.
     pub fn delete_tracks(&self, ids: &[TrackId]) -> Result<(u64, WriteToken)> {
-        self.current()?.delete_tracks(ids)
+        self.answer_current(|inner| inner.delete_tracks(ids))
     }
 
     /// One track.
@@ -209,7 +250,7 @@ impl Segue {
     /// # Errors
     /// `NotFound`.
     pub fn track(&self, id: &TrackId) -> Result<Track> {
-        self.current()?.track(id)
+        self.answer_current(|inner| inner.track(id))
     }
 
     /// Tracks shard by shard, in each in ordinal order, after a cursor (exclusive); at most `limit`; the next cursor if there are
@@ -218,7 +259,7 @@ impl Segue {
     /// # Errors
     /// Damaged files.
     pub fn list_tracks(&self, cursor: Option<u64>, limit: usize) -> Result<(Vec<Track>, Option<u64>)> {
-        self.current()?.list_tracks(cursor, limit)
+        self.answer_current(|inner| inner.list_tracks(cursor, limit))
     }
 
     /// Adds or replaces users. A batch with a mistake changes nothing. Each user shard takes its rows of the batch whole or
@@ -228,7 +269,7 @@ impl Segue {
     /// `InvalidRow` naming row and field; retryable refusals, after which some shards may have their rows: the same call
     /// again is safe and brings the rest.
     pub fn upsert_users(&self, users: Vec<User>) -> Result<WriteToken> {
-        self.current()?.upsert_users(users)
+        self.answer_current(|inner| inner.upsert_users(users))
     }
 
     /// Removes users and every trace of them; counts the known.
@@ -236,7 +277,7 @@ impl Segue {
     /// # Errors
     /// Retryable refusals, after which some of several user shards may have removed theirs.
     pub fn delete_users(&self, ids: &[UserId]) -> Result<(u64, WriteToken)> {
-        self.current()?.delete_users(ids)
+        self.answer_current(|inner| inner.delete_users(ids))
     }
 
     /// One user.
@@ -244,7 +285,7 @@ impl Segue {
     /// # Errors
     /// `NotFound`.
     pub fn user(&self, id: &UserId) -> Result<User> {
-        self.current()?.user(id)
+        self.answer_current(|inner| inner.user(id))
     }
 
     /// Users in key order (slot, then id; the same for any number of user shards) after a cursor (exclusive); at most
@@ -253,7 +294,7 @@ impl Segue {
     /// # Errors
     /// Damaged files.
     pub fn list_users(&self, cursor: Option<UserId>, limit: usize) -> Result<(Vec<User>, Option<UserId>)> {
-        self.current()?.list_users(cursor, limit)
+        self.answer_current(|inner| inner.list_users(cursor, limit))
     }
 
     /// [`Segue::list_users`] of one part of all listeners: together the parts have everyone once.
@@ -266,7 +307,7 @@ impl Segue {
         cursor: Option<UserId>,
         limit: usize,
     ) -> Result<(Vec<User>, Option<UserId>)> {
-        self.current()?.list_users_in(part, cursor, limit)
+        self.answer_current(|inner| inner.list_users_in(part, cursor, limit))
     }
 
     /// Adds or replaces vectors of a space in a generation (`STATIC` for spaces without generations). A batch with a mistake
@@ -280,11 +321,12 @@ impl Segue {
         generation: GenerationId,
         rows: Vec<VectorRow>,
     ) -> Result<WriteToken> {
-        let inner = self.serving()?;
-        if !inner.is_settled(space) {
-            inner.catch_up()?;
-        }
-        inner.upsert_vectors(space, generation, rows)
+        self.answer(|inner| {
+            if !inner.is_settled(space) {
+                inner.catch_up()?;
+            }
+            inner.upsert_vectors(space, generation, rows)
+        })
     }
 
     /// Removes vectors by id; counts those there were.
@@ -297,7 +339,7 @@ impl Segue {
         generation: GenerationId,
         ids: &[String],
     ) -> Result<(u64, WriteToken)> {
-        self.current()?.delete_vectors(space, generation, ids)
+        self.answer_current(|inner| inner.delete_vectors(space, generation, ids))
     }
 
     /// One vector.
@@ -305,7 +347,7 @@ impl Segue {
     /// # Errors
     /// `NotFound`.
     pub fn vector(&self, space: &SpaceName, generation: Option<GenerationId>, id: &str) -> Result<Vec<f32>> {
-        self.current()?.vector(space, generation, id)
+        self.answer_current(|inner| inner.vector(space, generation, id))
     }
 
     /// Vectors of a space in the order of its tracks or listeners, at most `limit` ids a call, those without a vector left
@@ -320,7 +362,7 @@ impl Segue {
         page: Option<&str>,
         limit: usize,
     ) -> Result<(Vec<VectorRow>, Option<String>)> {
-        self.current()?.list_vectors(space, generation, page, limit)
+        self.answer_current(|inner| inner.list_vectors(space, generation, page, limit))
     }
 
     /// Records events; visible to the next request of those users. One outcome an event: `true` = new, `false` = seen
@@ -330,7 +372,7 @@ impl Segue {
     /// `InvalidRow` naming row and field, unknown users included; nothing is recorded then. Retryable refusals, after which
     /// some of several user shards may have recorded theirs: the same call again is safe and records the rest.
     pub fn feedback(&self, events: Vec<FeedbackEvent>) -> Result<(Vec<bool>, WriteToken)> {
-        self.current()?.feedback(events)
+        self.answer_current(|inner| inner.feedback(events))
     }
 
     /// A finished list.
@@ -342,7 +384,7 @@ impl Segue {
         if inner.is_elsewhere(&request.user_id) {
             return inner.recommend_elsewhere(request);
         }
-        inner.recommend_current(request)
+        self.answer(|inner| inner.recommend_current(request))
     }
 
     /// What is known of a listener at a moment.
@@ -354,7 +396,7 @@ impl Segue {
         if inner.is_elsewhere(user) {
             return inner.portrait_elsewhere(user, as_of, context);
         }
-        self.current()?.portrait(user, as_of, context)
+        self.answer_current(|inner| inner.portrait(user, as_of, context))
     }
 
     /// Tracks like some seeds.
@@ -366,7 +408,7 @@ impl Segue {
         if let Some(user) = request.user_id.clone().filter(|user| inner.is_elsewhere(user)) {
             return inner.similar_elsewhere(&user, request);
         }
-        self.current()?.similar(request)
+        self.answer_current(|inner| inner.similar(request))
     }
 
     /// Listeners like one listener, by the cosine of their vectors. Exact: O(users · dim).
@@ -374,7 +416,7 @@ impl Segue {
     /// # Errors
     /// `NotFound` when the user has no vector.
     pub fn similar_users(&self, request: SimilarUsersRequest) -> Result<Vec<SimilarUser>> {
-        self.current()?.similar_users(request)
+        self.answer_current(|inner| inner.similar_users(request))
     }
 
     /// Nearest or most popular tracks under a filter.
@@ -382,7 +424,7 @@ impl Segue {
     /// # Errors
     /// `InvalidField`, `NotFound` space.
     pub fn search(&self, request: SearchRequest) -> Result<Recommendation> {
-        self.current()?.search(request)
+        self.answer_current(|inner| inner.search(request))
     }
 
     /// Why a track is, or is not, in a list.
@@ -394,7 +436,7 @@ impl Segue {
         if inner.is_elsewhere(&request.request.user_id) {
             return inner.explain_elsewhere(request);
         }
-        self.current()?.explain(request)
+        self.answer_current(|inner| inner.explain(request))
     }
 
     /// Where a named load stands; a load never heard of stands at 0. `load_id` is made from the file's content, kind,
@@ -403,7 +445,7 @@ impl Segue {
     /// # Errors
     /// Damaged files.
     pub fn load_progress(&self, load_id: &str) -> Result<LoadProgress> {
-        self.current()?.load_progress(load_id)
+        self.answer_current(|inner| inner.load_progress(load_id))
     }
 
     /// Rows `first_row..` of a tracks load; durable on return. Rows before the load's progress are skipped.
@@ -411,7 +453,7 @@ impl Segue {
     /// # Errors
     /// `InvalidRow`; `Conflict` when rows before these are missing.
     pub fn load_tracks(&self, load_id: &str, first_row: u64, rows: Vec<Track>) -> Result<LoadProgress> {
-        self.current()?.load_tracks(load_id, first_row, rows)
+        self.answer_current(|inner| inner.load_tracks(load_id, first_row, rows))
     }
 
     /// Rows of a users load.
@@ -419,7 +461,7 @@ impl Segue {
     /// # Errors
     /// As [`Segue::load_tracks`].
     pub fn load_users(&self, load_id: &str, first_row: u64, rows: Vec<User>) -> Result<LoadProgress> {
-        self.current()?.load_users(load_id, first_row, rows)
+        self.answer_current(|inner| inner.load_users(load_id, first_row, rows))
     }
 
     /// Rows of a plays load. Events of unknown users create the user; events of unknown tracks wait for the track.
@@ -427,7 +469,7 @@ impl Segue {
     /// # Errors
     /// As [`Segue::load_tracks`].
     pub fn load_plays(&self, load_id: &str, first_row: u64, rows: Vec<Play>) -> Result<LoadProgress> {
-        self.current()?.load_plays(load_id, first_row, rows)
+        self.answer_current(|inner| inner.load_plays(load_id, first_row, rows))
     }
 
     /// Rows of a vectors load. Searchable after [`Segue::finish_load`].
@@ -442,7 +484,7 @@ impl Segue {
         generation: GenerationId,
         rows: Vec<VectorRow>,
     ) -> Result<LoadProgress> {
-        self.current()?.load_vectors(load_id, first_row, space, generation, rows)
+        self.answer_current(|inner| inner.load_vectors(load_id, first_row, space, generation, rows))
     }
 
     /// Ends a load: returns when its rows are sealed, indexed and searchable. `progress` gets a share in 0..=1.
@@ -456,7 +498,7 @@ impl Segue {
         kind: LoadKind,
         progress: &(dyn Fn(f64) + Sync),
     ) -> Result<(LoadProgress, WriteToken)> {
-        self.current()?.finish_load(load_id, kind, progress)
+        self.answer_current(|inner| inner.finish_load(load_id, kind, progress))
     }
 
     /// Opens a new generation, with what fold-in needs when the trainer gave it.
@@ -464,7 +506,7 @@ impl Segue {
     /// # Errors
     /// `InvalidField`.
     pub fn create_generation(&self, dim: u32, gram: Option<GramData>) -> Result<GenerationInfo> {
-        self.current()?.create_generation(dim, gram)
+        self.answer_current(|inner| inner.create_generation(dim, gram))
     }
 
     /// Makes a complete generation the one requests use.
@@ -472,7 +514,7 @@ impl Segue {
     /// # Errors
     /// `Conflict` when it is not complete.
     pub fn activate_generation(&self, id: GenerationId) -> Result<GenerationInfo> {
-        self.current()?.activate_generation(id)
+        self.answer_current(|inner| inner.activate_generation(id))
     }
 
     /// Back to the generation that was active before.
@@ -480,7 +522,7 @@ impl Segue {
     /// # Errors
     /// `Conflict` when there is none.
     pub fn rollback_generation(&self) -> Result<GenerationInfo> {
-        self.current()?.rollback_generation()
+        self.answer_current(|inner| inner.rollback_generation())
     }
 
     /// All generations, oldest first.
@@ -488,7 +530,7 @@ impl Segue {
     /// # Errors
     /// Damaged files.
     pub fn generations(&self) -> Result<Vec<GenerationInfo>> {
-        self.current()?.generations()
+        self.answer_current(|inner| inner.generations())
     }
 
     /// Validates and stores a recipe as the next version of its name; not yet active.
@@ -496,7 +538,7 @@ impl Segue {
     /// # Errors
     /// `InvalidField`.
     pub fn put_recipe(&self, recipe: Recipe) -> Result<Recipe> {
-        self.current()?.put_recipe(recipe)
+        self.answer_current(|inner| inner.put_recipe(recipe))
     }
 
     /// All stored versions and whether each is active, built-in ones included.
@@ -504,7 +546,7 @@ impl Segue {
     /// # Errors
     /// `Corrupt` when a stored recipe cannot be read.
     pub fn recipes(&self) -> Result<Vec<(Recipe, bool)>> {
-        self.current()?.recipes()
+        self.answer_current(|inner| inner.recipes())
     }
 
     /// Makes a version of a recipe the active one.
@@ -512,7 +554,7 @@ impl Segue {
     /// # Errors
     /// `NotFound`.
     pub fn activate_recipe(&self, name: &str, version: u32) -> Result<Recipe> {
-        self.current()?.activate_recipe(name, version)
+        self.answer_current(|inner| inner.activate_recipe(name, version))
     }
 
     /// Stores an experiment as the next version of its surface's, and begins it in place of the one that runs there. The
@@ -521,7 +563,7 @@ impl Segue {
     /// # Errors
     /// `InvalidField`; `NotFound` for a recipe.
     pub fn put_experiment(&self, experiment: Experiment) -> Result<Experiment> {
-        self.current()?.put_experiment(experiment)
+        self.answer_current(|inner| inner.put_experiment(experiment))
     }
 
     /// All stored versions of all surfaces' experiments, and whether each runs.
@@ -529,7 +571,7 @@ impl Segue {
     /// # Errors
     /// `Corrupt` when one cannot be read.
     pub fn experiments(&self) -> Result<Vec<(Experiment, bool)>> {
-        self.current()?.experiments()
+        self.answer_current(|inner| inner.experiments())
     }
 
     /// The experiment of a surface with what all nodes have counted of it since each began to serve it.
@@ -537,7 +579,7 @@ impl Segue {
     /// # Errors
     /// `NotFound` when the surface never had one.
     pub fn experiment_report(&self, surface: &Surface) -> Result<ExperimentReport> {
-        self.current()?.experiment_report(surface)
+        self.answer_current(|inner| inner.experiment_report(surface))
     }
 
     /// Ends the experiment of a surface: requests get the surface's recipe again. Fine when none runs.
@@ -545,7 +587,7 @@ impl Segue {
     /// # Errors
     /// `NotFound` when the surface never had one.
     pub fn stop_experiment(&self, surface: &Surface) -> Result<Experiment> {
-        self.current()?.stop_experiment(surface)
+        self.answer_current(|inner| inner.stop_experiment(surface))
     }
 
     /// One listener's list for evaluation, with what it is judged by.
@@ -553,7 +595,7 @@ impl Segue {
     /// # Errors
     /// As [`Segue::recommend`].
     pub(crate) fn judge(&self, user: &UserId, items: &[TrackId], asked: &EvalRequest) -> Result<JudgedList> {
-        self.current()?.judge(user, items, asked)
+        self.answer_current(|inner| inner.judge(user, items, asked))
     }
 
     /// How every node and replica of the cluster is.
@@ -576,7 +618,7 @@ impl Segue {
     /// # Errors
     /// `Conflict` when the database is alone.
     pub fn compare_replicas(&self) -> Result<CheckReport> {
-        self.serving()?.compare_replicas()
+        self.answer(|inner| inner.compare_replicas())
     }
 
     /// Changes what is wanted of a node of the cluster.
@@ -603,7 +645,7 @@ impl Segue {
     /// `NotFound` for a shard that there is not; `Conflict` for a range of one slot, a slot outside the range, while another
     /// split runs, when there are as many shards as there may be, or the groups concerned have no majority.
     pub fn split_shard(&self, request: &SplitRequest) -> Result<SplitReport> {
-        self.current()?.split_shard(request)
+        self.answer_current(|inner| inner.split_shard(request))
     }
 
     /// Has a group's leader hand over to its replica on a node.
@@ -619,7 +661,7 @@ impl Segue {
     /// # Errors
     /// Damaged files.
     pub(crate) fn listeners_of_tracks(&self) -> Result<HashMap<TrackId, u64>> {
-        self.current()?.listeners_of_tracks()
+        self.answer_current(|inner| inner.listeners_of_tracks())
     }
 
     /// What became of every explored slot that was shown; true for one half of the listeners.
@@ -627,7 +669,7 @@ impl Segue {
     /// # Errors
     /// Damaged files.
     pub(crate) fn exploration_log(&self) -> Result<Vec<(bool, Outcome)>> {
-        self.current()?.exploration_log()
+        self.answer_current(|inner| inner.exploration_log())
     }
 
     /// Every listener with the mean reward of what was shown to them, if an outcome is known.
@@ -638,7 +680,7 @@ impl Segue {
         &self,
         surface: Option<&Surface>,
     ) -> Result<Vec<(UserId, Option<f64>)>> {
-        self.current()?.rewards_by_listener(surface)
+        self.answer_current(|inner| inner.rewards_by_listener(surface))
     }
 
     /// How many listeners there are.
@@ -646,8 +688,10 @@ impl Segue {
     /// # Errors
     /// `Unavailable` while shutting down.
     pub fn user_count(&self) -> Result<u64> {
-        let figures = self.current()?.users.shards.figures().map_err(Error::from)?;
-        Ok(figures.into_iter().map(|shard| shard.users).sum())
+        self.answer_current(|inner| {
+            let figures = inner.users.shards.figures().map_err(Error::from)?;
+            Ok(figures.into_iter().map(|shard| shard.users).sum())
+        })
     }
 
     /// Learns from all listeners what recipes use (artists and genres that go together, rewards of exploration), now
@@ -656,7 +700,7 @@ impl Segue {
     /// # Errors
     /// Damaged files; retryable refusals.
     pub fn refresh_statistics(&self) -> Result<()> {
-        self.current()?.refresh_statistics()
+        self.answer_current(|inner| inner.refresh_statistics())
     }
 
     /// Tracks that exist and are not taken down.
@@ -664,8 +708,10 @@ impl Segue {
     /// # Errors
     /// `Unavailable` while shutting down.
     pub fn live_tracks(&self) -> Result<usize> {
-        let live: u64 = self.current()?.tracks.views().iter().map(|view| view.live_tracks()).sum();
-        Ok(usize::try_from(live).unwrap_or(usize::MAX))
+        self.answer_current(|inner| {
+            let live: u64 = inner.tracks.views().iter().map(|view| view.live_tracks()).sum();
+            Ok(usize::try_from(live).unwrap_or(usize::MAX))
+        })
     }
 
     /// Whether writes and reads are served.
@@ -715,6 +761,15 @@ impl Inner {
         }
     }
 
+    /// # Errors
+    /// `Corrupt` once damage was found in any file that was read since the start.
+    pub(super) fn sound(&self) -> Result<()> {
+        match self.health.damage() {
+            None => Ok(()),
+            Some(damage) => Err(Error::Corrupt(damage.to_owned())),
+        }
+    }
+
     /// Waits until the worker has finished what it is at; no call is served from here on.
     fn stop_worker(&self) {
         self.closing.store(true, Ordering::Release);
@@ -722,6 +777,7 @@ impl Inner {
         if let Some(worker) = worker {
             worker.stop();
         }
+        self.warm_up.stop();
         self.shadows.stop();
         let tenders = self.tenders.lock().take();
         if let Some(tenders) = tenders {

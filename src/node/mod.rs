@@ -55,6 +55,7 @@ mod user_load;
 mod users;
 mod verify;
 mod waiting;
+mod warm_up;
 mod wire;
 mod worker;
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use segue_cluster::{ClusterNode, GroupId};
-use segue_storage_format::{Residence, Verify};
+use segue_storage_format::{Health, Residence, Verify};
 
 use super::group::Group;
 use super::open::{Groups, TRACKS, wait_until_replayed};
@@ -34,6 +34,8 @@ pub(super) struct OpeningTracks<'a> {
     pub opened: BTreeMap<u16, TrackPart>,
     /// Sentences about what was dropped or repaired.
     pub repairs: Vec<String>,
+    /// Where damage is reported that is found while the node serves.
+    pub health: &'a Arc<Health>,
 }
 
 /// Which track shards a directory has a log of.
@@ -122,9 +124,10 @@ impl OpeningTracks<'_> {
         let name = format!("tracks-{shard}");
         let storage = &self.settings.storage;
         let opening = Opening {
-            verify: if storage.verify_on_open { Verify::Full } else { Verify::Structure },
+            verify: Verify::Full,
             index: if storage.index_in_memory { Residence::Memory } else { Residence::Mapped },
             shards: count,
+            health: Some(Arc::clone(self.health)),
         };
         let (machine, found) = TrackStateMachine::open(&self.dir.join(&name), ShardId(shard), opening)?;
         let said = |what| if count == 1 { what } else { format!("{name}: {what}") };

@@ -2,12 +2,13 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rayon::prelude::*;
 use roaring::RoaringBitmap;
 use segue_storage_format::{
     BlockFile, ColumnFile, ColumnFileWriter, FileEntry, IndexPart, SegmentEntry, SegmentKind, VectorFile,
-    VectorFileWriter, manifest::segment_folder,
+    VectorFileWriter, Verify, manifest::segment_folder,
 };
 
 use super::command::VectorSetSpec;
@@ -164,8 +165,21 @@ pub struct IndexFiles {
     pub metric: Metric,
     /// Quantised codes.
     pub codes: BlockFile,
-    /// Links.
+    /// Links. While [`IndexFiles::is_sound`] is false, whoever reads them checks the rows they use.
     pub graph: BlockFile,
+    sound: AtomicBool,
+}
+
+impl IndexFiles {
+    /// Whether all of the graph was checked: for damage, and that every link leads to a node.
+    pub fn is_sound(&self) -> bool {
+        self.sound.load(Ordering::Acquire)
+    }
+
+    /// Notes that it was.
+    pub fn set_sound(&self) {
+        self.sound.store(true, Ordering::Release);
+    }
 }
 
 /// Ordinals a row, at most, for which [`SealedVectors::places`] are kept.
@@ -194,22 +208,36 @@ impl SealedVectors {
         shard_folder: &Path,
         entry: &SegmentEntry,
         set: &VectorSetSpec,
-        opening: Opening,
+        opening: &Opening,
     ) -> Result<Self> {
-        let Opening { verify, index: residence, .. } = opening;
+        let residence = opening.index;
+        let health = opening.health.as_ref();
+        // What is small, or what searches need before the first of them, is checked at once in any case.
+        let verify = health.map_or(opening.verify, |_| Verify::Full);
         let folder = segment_folder(shard_folder, entry.id);
         let has_index = |metric: &&Metric| entry.files.iter().any(|file| file.name == graph_file(**metric));
         let metrics: Vec<Metric> = set.metrics.iter().filter(has_index).copied().collect();
         let open = |name: String, part| BlockFile::open(&folder.join(name), part, residence, verify);
         let open_index = |&metric: &Metric| -> Result<IndexFiles> {
             let codes = open(codes_file(metric), IndexPart::Codes).map_err(damaged)?;
-            let graph = open(graph_file(metric), IndexPart::Graph).map_err(damaged)?;
-            Ok(IndexFiles { metric, codes, graph })
+            let name = graph_file(metric);
+            let graph = match health {
+                None => open(name, IndexPart::Graph),
+                Some(health) => BlockFile::open_on_use(&folder.join(name), IndexPart::Graph, health),
+            };
+            let sound = health.is_none().into();
+            Ok(IndexFiles { metric, codes, graph: graph.map_err(damaged)?, sound })
         };
-        let (indexes, vectors) = rayon::join(
-            || metrics.par_iter().map(open_index).collect::<Result<Vec<_>>>(),
-            || VectorFile::open(&folder.join(VECTORS), verify).map_err(damaged),
-        );
+        let open_vectors = || {
+            let path = folder.join(VECTORS);
+            let opened = match health {
+                None => VectorFile::open(&path, verify),
+                Some(health) => VectorFile::open_on_use(&path, health),
+            };
+            opened.map_err(damaged)
+        };
+        let (indexes, vectors) =
+            rayon::join(|| metrics.par_iter().map(open_index).collect::<Result<Vec<_>>>(), open_vectors);
         let (vectors, indexes) = (vectors?, indexes?);
         let rows = ColumnFile::open(&folder.join(ROWS), verify).map_err(damaged)?;
         let mut sealed = Self { entry: entry.clone(), vectors, indexes, rows, in_order: false, places: None };
