@@ -177,8 +177,9 @@ impl TrackShard {
         {
             return Ok(opened);
         }
-        let opened =
-            self.has_content(new).and_then(|()| self.open_segment(new, Verify::Full)).map_err(Unopened::Gone);
+        // Their content was just read: only the structure is left.
+        let opened = self.has_content(new).and_then(|()| self.open_segment(new, Verify::Structure));
+        let opened = opened.map_err(Unopened::Gone);
         match (opened, self.fetch.get()) {
             (Err(_), Some(fetch)) => self.while_fetching(new.entry.id, || {
                 fetch(self, new).and_then(|()| self.open_segment(new, Verify::Full)).map_err(|error| {
