@@ -64,17 +64,6 @@ impl Backend {
         Ok(Self::Local(engine))
     }
 
-    /// Waits until a directory that was opened in this process is as fast as it gets: for measurements.
-    ///
-    /// # Errors
-    /// Damage that was found.
-    pub fn wait_until_warm(&self) -> Result<()> {
-        match self {
-            Self::Local(engine) => engine.wait_until_warm(),
-            Self::Remote(_) => Ok(()),
-        }
-    }
-
     /// Ends the work: an in-process database is closed in order.
     ///
     /// # Errors

@@ -37,6 +37,7 @@ mod replica;
 mod replica_tests;
 mod report;
 mod shadow;
+mod shard_count;
 mod split;
 mod split_plan;
 #[cfg(test)]

@@ -1,5 +1,5 @@
 //! What a start leaves for later: a node serves from mapped files, each part of which is checked when it is first used, while one
-//! thread of low priority reads all of them, checks them, and brings graphs into memory ([adr/0023](../../docs/adr/0023-serving-before-everything-is-read.md)).
+//! thread of low priority reads all of them, checks them, and brings graphs into memory (docs/adr/0023).
 //!
 //! What is damaged is found by whoever is first, this thread or a request; the node answers nothing from then on.
 
