@@ -1,6 +1,7 @@
 //! The small part of an index that is kept in memory: its meta and its rotation.
 
 use super::error::IndexError;
+use super::guard::{Guard, Guarded, StandIns};
 use super::layout::RowLayout;
 use super::meta::Meta;
 use super::params::Profile;
@@ -18,6 +19,7 @@ pub struct IndexHead {
     rotation: Rotation,
     layout: RowLayout,
     sieve: Option<Sieve>,
+    stand_ins: StandIns,
 }
 
 impl IndexHead {
@@ -29,7 +31,8 @@ impl IndexHead {
         let meta = Meta::decode(meta)?;
         let rotation = Rotation::new(meta.dim, meta.seed);
         let layout = RowLayout::new(meta.profile, meta.degree, rotation.padded_dim());
-        Ok(Self { meta, rotation, layout, sieve: None })
+        let stand_ins = StandIns { row: vec![0; layout.stride()], vector: vec![0.0; meta.dim] };
+        Ok(Self { meta, rotation, layout, sieve: None, stand_ins })
     }
 
     /// Adds what makes searches under filters fast: one-bit codes of all rows, made from the codes.
@@ -113,6 +116,20 @@ impl IndexHead {
         }
         let view = IndexView::new(&self.meta, &self.rotation, self.layout, slices, vectors);
         Ok(view.with_sieve(self.sieve.as_ref()))
+    }
+
+    /// As [`IndexHead::view`], on graph rows and vectors that are asked for when they are used; codes and factors are not.
+    ///
+    /// # Errors
+    /// As [`IndexHead::view`].
+    pub fn guarded_view<'a>(
+        &'a self,
+        slices: IndexSlices<'a>,
+        vectors: Rows<'a>,
+        guard: &'a dyn Guard,
+    ) -> Result<IndexView<'a>, IndexError> {
+        let guarded = Guarded { guard, stand_ins: &self.stand_ins };
+        Ok(self.view(slices, vectors)?.with_guard(Some(guarded)))
     }
 
     /// Checks the arrays against the meta.

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod filters;
+mod guarded;
 
 use roaring::RoaringBitmap;
 

@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 
 use super::error::IndexError;
+use super::guard::Guarded;
 use super::kernels::{Kernels, prefetch};
 use super::layout::RowLayout;
 use super::meta::Meta;
@@ -30,6 +31,7 @@ pub struct IndexView<'a> {
     factor_stride: usize,
     row_stride: usize,
     pub(super) sieve: Option<&'a Sieve>,
+    guarded: Option<Guarded<'a>>,
 }
 
 impl<'a> IndexView<'a> {
@@ -54,12 +56,18 @@ impl<'a> IndexView<'a> {
             factor_stride,
             row_stride: layout.stride(),
             sieve: None,
+            guarded: None,
         }
     }
 
     /// The same view with one-bit codes of all rows.
     pub(super) fn with_sieve(self, sieve: Option<&'a Sieve>) -> Self {
         Self { sieve, ..self }
+    }
+
+    /// The same view on arrays that were not checked.
+    pub(super) fn with_guard(self, guarded: Option<Guarded<'a>>) -> Self {
+        Self { guarded, ..self }
     }
 
     /// The same view on another table of kernels; results do not change.
@@ -106,17 +114,47 @@ impl<'a> IndexView<'a> {
     /// The graph row of a node.
     #[inline(always)]
     pub(super) fn row(&self, node: u32) -> &'a [u8] {
+        match &self.guarded {
+            None => self.stored_row(node),
+            Some(guarded) => self.guarded_row(guarded, node),
+        }
+    }
+
+    #[inline(always)]
+    fn stored_row(&self, node: u32) -> &'a [u8] {
         let at = node as usize * self.row_stride;
         &self.slices.rows[at..at + self.row_stride]
     }
 
+    #[cold]
+    fn guarded_row(&self, guarded: &Guarded<'a>, node: u32) -> &'a [u8] {
+        if !guarded.guard.row(node) {
+            return &guarded.stand_ins.row;
+        }
+        let row = self.stored_row(node);
+        if self.links_of(row).any(|link| link as usize >= self.meta.n) {
+            guarded.guard.stray_link(node);
+            return &guarded.stand_ins.row;
+        }
+        row
+    }
+
     /// The links of a node.
     pub(super) fn links(&self, node: u32) -> impl Iterator<Item = u32> + 'a {
-        self.row(node)[..4 * self.layout.degree]
-            .as_chunks::<4>()
-            .0
-            .iter()
-            .map(|link| u32::from_le_bytes(*link))
+        self.links_of(self.stored_row(node))
+    }
+
+    fn links_of(&self, row: &'a [u8]) -> impl Iterator<Item = u32> + use<'a> {
+        row[..4 * self.layout.degree].as_chunks::<4>().0.iter().map(|link| u32::from_le_bytes(*link))
+    }
+
+    /// The full vector of a node.
+    #[inline(always)]
+    fn vector(&self, node: u32) -> &'a [f32] {
+        match &self.guarded {
+            Some(guarded) if !guarded.guard.vector(node) => &guarded.stand_ins.vector,
+            _ => self.vectors.row(node as usize),
+        }
     }
 
     #[inline(always)]
@@ -141,7 +179,7 @@ impl<'a> IndexView<'a> {
     /// Asks for the graph row of a node.
     #[inline(always)]
     pub(super) fn prefetch_row(&self, node: u32) {
-        prefetch(self.row(node));
+        prefetch(self.stored_row(node));
     }
 
     /// Asks for the full vector of a node.
@@ -179,7 +217,7 @@ impl<'a> IndexView<'a> {
     /// Returns the exact score of a node.
     #[inline(always)]
     pub(super) fn score(&self, vector: &[f32], length: f32, node: u32) -> f32 {
-        score(self.kernels, self.meta.metric, vector, length, self.vectors.row(node as usize))
+        score(self.kernels, self.meta.metric, vector, length, self.vector(node))
     }
 }
 

@@ -41,6 +41,8 @@ const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
 const KEEPALIVE: Duration = Duration::from_secs(30);
 /// How often histograms are folded, so that an unread `/metrics` does not grow.
 const UPKEEP: Duration = Duration::from_secs(5);
+/// How often it is asked whether damage was found.
+const DAMAGE_LOOK: Duration = Duration::from_millis(100);
 /// How long finished replies get to leave the machine when the server stops.
 const FLUSH: Duration = Duration::from_millis(100);
 
@@ -178,6 +180,19 @@ impl Server {
         self.core.open(engine);
         for name in HEALTH_NAMES {
             self.health.set_service_status(name, ServingStatus::Serving).await;
+        }
+    }
+
+    /// Returns when the engine has found damage in a file that it read since it was opened.
+    pub fn damaged(&self) -> impl Future<Output = Error> + use<> {
+        let core = self.core.clone();
+        async move {
+            loop {
+                if let Some(damage) = core.engine().ok().and_then(Segue::damage) {
+                    return damage;
+                }
+                tokio::time::sleep(DAMAGE_LOOK).await;
+            }
         }
     }
 

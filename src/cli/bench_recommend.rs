@@ -84,6 +84,9 @@ impl BenchRecommendArgs {
         // Metrics are recorded from here on, before the first request.
         telemetry::metrics()?;
         let backend = Backend::open(&self.backend)?;
+        if let Backend::Local(engine) = &backend {
+            engine.wait_until_warm()?;
+        }
         let users = match &self.users {
             Some(path) => listed(path)?,
             None => listeners(&backend)?,

@@ -142,8 +142,10 @@ async fn serve(settings: Settings, entry: ClusterEntry) -> Result<()> {
             info!(data = %data.display(), "ready");
         }
     }
+    let damaged = server.damaged();
     let outcome = tokio::select! {
         error = server.failed() => Err(error),
+        error = damaged => Err(error),
         signal = &mut stop => signal,
     };
     let stopped = server.stop().await;

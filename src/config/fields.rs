@@ -185,15 +185,16 @@ pub const FIELDS: &[Field] = &[
         path: "storage.verify_on_open",
         unit: "",
         range: Range::Switch,
-        about: "Whether every block of every file is checked against its checksum at start. It reads all files once: \
-                about a second for each gigabyte or two; without it a damaged block is found when it is first needed, or by `segue verify`.",
+        about: "Whether all files are read and checked against their checksums in the background after a start. What a request needs \
+                before is checked when it is first used, so that nothing damaged is part of an answer either way; without it damage in what \
+                nobody uses is found by `segue verify`. A node that has found damage stops and names the file.",
     },
     Field {
         path: "storage.index_in_memory",
         unit: "",
         range: Range::Switch,
         about: "Whether codes and graphs are read into memory of the process, on huge pages where the system has them, \
-                which makes searches faster. Switch it off where they are larger than memory: then they are mapped, and \
+                which makes searches faster: codes at start, graphs in the background after it. Switch it off where they are larger than memory: then they are mapped, and \
                 the kernel keeps of them what it has room for. Full-precision vectors are always mapped.",
     },
     whole(

@@ -117,7 +117,7 @@ pub struct Storage {
     pub seal_rows: u32,
     /// Bytes of free disk below which writes are refused while reads go on.
     pub disk_reserve_bytes: u64,
-    /// Whether every block of every file is checked against its checksum at start.
+    /// Whether all files are read and checked against their checksums in the background after a start.
     pub verify_on_open: bool,
     /// Whether codes and graphs are read into memory, on huge pages, instead of mapped.
     pub index_in_memory: bool,

@@ -28,6 +28,14 @@ pub struct IndexChoice {
 }
 
 impl IndexChoice {
+    /// Runs `work` on the threads that build.
+    pub(crate) fn install<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        match &self.threads {
+            Some(threads) => threads.install(work),
+            None => work(),
+        }
+    }
+
     /// The default choice with threads of its own to build on: `count`, or one a processor for 0. Not the global pool, so
     /// that nothing else waits behind a build.
     ///
@@ -48,10 +56,10 @@ impl IndexChoice {
 const NICE: i32 = 5;
 
 /// Lowers the priority of this thread. Only Linux has priorities of threads.
-fn give_way() {
+pub(crate) fn give_way() {
     #[cfg(target_os = "linux")]
     if let Err(errno) = rustix::process::nice(NICE) {
-        tracing::warn!(%errno, "a build thread keeps the priority of requests");
+        tracing::warn!(%errno, "a background thread keeps the priority of requests");
     }
 }
 
@@ -84,7 +92,7 @@ pub fn write_vector_segment<'a>(
     let order = if rows.len() < choice.rows_min {
         (0_u32..).take(rows.len()).collect()
     } else {
-        install(choice, || segue_index::locality_order(&rows, ORDER_SEED))
+        choice.install(|| segue_index::locality_order(&rows, ORDER_SEED))
     };
     let ordered = order.iter().map(|&at| (ordinals[at as usize], rows[at as usize]));
     write_rows_as_given(shard_folder, id, set, ordered, choice, progress)
@@ -117,20 +125,12 @@ pub(super) fn write_rows_as_given<'a>(
             progress((at as f64 + done as f64 / total.max(1) as f64) / metrics);
         };
         let params = BuildParams::new(metric, choice.profile);
-        let parts = install(choice, || segue_index::build(&rows, &params, &Progress::new(&report)));
+        let parts = choice.install(|| segue_index::build(&rows, &params, &Progress::new(&report)));
         let parts = parts.map_err(index_error)?;
         entry.files.extend(write_index(&folder, metric, &parts).map_err(damaged)?);
     }
     entry.profile = choice.profile.as_str().to_owned();
     Ok(entry)
-}
-
-/// Runs `work` on the threads that build.
-fn install<T: Send>(choice: &IndexChoice, work: impl FnOnce() -> T + Send) -> T {
-    match &choice.threads {
-        Some(threads) => threads.install(work),
-        None => work(),
-    }
 }
 
 fn write_index(

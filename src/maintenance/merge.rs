@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::build::{IndexChoice, write_vector_segment};
 use super::{ProgressFn, Propose};
 use crate::error::{Error, Result};
+use crate::storage::error::damaged;
 use crate::storage::track_shard::command::{NewSegment, SegmentOrigin, TrackCommand, TrackReply};
 use crate::storage::track_shard::row::TrackRow;
 use crate::storage::track_shard::segment::{TrackBody, write_tracks};
@@ -154,6 +155,8 @@ fn merge_vectors(
         let VectorBody::Sealed(sealed) = &segment.body else {
             return Err(Error::Internal("only sealed segments are merged".to_owned()));
         };
+        // A row that cannot be read would be left out.
+        sealed.vectors.file().ensure_all().map_err(damaged)?;
         let alive = (0_u32..).zip(sealed.ordinals()?).filter(|(offset, _)| !segment.dead.contains(*offset));
         places.extend(
             alive

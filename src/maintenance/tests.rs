@@ -27,7 +27,7 @@ pub(super) struct Harness {
 
 impl Harness {
     pub(super) fn open(folder: &Path, log: Vec<Vec<u8>>) -> Self {
-        let opening = Opening { verify: Verify::Full, index: Residence::Memory, shards: 1 };
+        let opening = Opening { verify: Verify::Full, index: Residence::Memory, shards: 1, health: None };
         let (mut machine, repairs) = TrackStateMachine::open(folder, ShardId(0), opening).unwrap();
         assert_eq!(repairs, Vec::<String>::new());
         let (applied, _) = machine.recovered();

@@ -162,6 +162,7 @@ impl Inner {
     pub(super) fn answer_digest(&self, request: &[u8]) -> Result<Bytes> {
         let (group, from): (u64, u64) = codec::decode(VERSION, request)?;
         let Digest { index, parts } = self.digest(GroupId(group), from)?;
+        self.sound()?;
         let part = |((kind, range), (records, sum))| (kind, range, records, sum);
         let words: Words = (index, parts.into_iter().map(part).collect());
         Ok(codec::encode(VERSION, &words)?.into())

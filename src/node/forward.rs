@@ -181,6 +181,7 @@ impl Inner {
                 Replied::Portrait(Box::new(self.portrait(&user, as_of, &context)?))
             }
         };
+        self.sound()?;
         let reply = serde_json::to_vec(&reply)
             .map_err(|error| Error::Internal(format!("a reply cannot be forwarded: {error}")))?;
         Ok(Some(reply))

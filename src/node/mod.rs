@@ -37,6 +37,7 @@ mod replica;
 mod replica_tests;
 mod report;
 mod shadow;
+mod shard_count;
 mod split;
 mod split_plan;
 #[cfg(test)]
@@ -55,6 +56,7 @@ mod user_load;
 mod users;
 mod verify;
 mod waiting;
+mod warm_up;
 mod wire;
 mod worker;
 

@@ -30,6 +30,7 @@ use super::shadow::Shadows;
 use super::stage::Stage;
 use super::statistics::StatisticsTurn;
 use super::tally::Tallies;
+use super::warm_up::WarmUp;
 use crate::config::Settings;
 use crate::error::{Error, ErrorKind, Result};
 use crate::maintenance::IndexChoice;
@@ -65,6 +66,7 @@ pub(super) fn open(dir: &Path, settings: Settings, membership: Membership) -> Re
     let meta = opened.store;
     let meta_group = groups.add(META, "meta", Box::new(MetaReplica::new(meta.clone(), opened.applied)))?;
 
+    let health = Arc::default();
     let mut tracks = OpeningTracks {
         dir,
         settings: &settings,
@@ -74,6 +76,7 @@ pub(super) fn open(dir: &Path, settings: Settings, membership: Membership) -> Re
         stored: stored_tracks(&cluster),
         opened: BTreeMap::new(),
         repairs: Vec::new(),
+        health: &health,
     };
     let mut users = OpeningUsers {
         dir,
@@ -141,12 +144,15 @@ pub(super) fn open(dir: &Path, settings: Settings, membership: Membership) -> Re
         statistics_turn: StatisticsTurn::new(),
         shadows: Shadows::default(),
         tallies: Tallies::default(),
+        health,
+        warm_up: WarmUp::default(),
         closing: false.into(),
     };
     inner.define_built_in()?;
     resolve_waiting(&inner)?;
     report.repairs.extend(inner.clean_stages()?);
     inner.open_indexes()?;
+    inner.sound()?;
     Ok((inner, report))
 }
 

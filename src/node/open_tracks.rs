@@ -10,15 +10,16 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use segue_cluster::{ClusterNode, GroupId};
-use segue_storage_format::{Residence, Verify};
+use segue_storage_format::{Health, Residence, Verify};
 
 use super::group::Group;
 use super::open::{Groups, TRACKS, wait_until_replayed};
 use super::replica::{SnapshotFolder, TrackReplica};
+use super::shard_count::{ShardCount, decide};
 use super::tracks::{TrackPart, TrackReplicas};
 use crate::config::Settings;
 use crate::error::{Error, Result};
-use crate::storage::meta::{MetaCommand, MetaReply, MetaState, MetaStore};
+use crate::storage::meta::{MetaCommand, MetaState, MetaStore};
 use crate::storage::track_shard::{Opening, TrackStateMachine};
 use crate::types::{ShardId, TRACK_SHARDS_MAX};
 
@@ -34,6 +35,8 @@ pub(super) struct OpeningTracks<'a> {
     pub opened: BTreeMap<u16, TrackPart>,
     /// Sentences about what was dropped or repaired.
     pub repairs: Vec<String>,
+    /// Where damage is reported that is found while the node serves.
+    pub health: &'a Arc<Health>,
 }
 
 /// Which track shards a directory has a log of.
@@ -65,7 +68,7 @@ impl OpeningTracks<'_> {
             count = Some(self.decide()?);
         }
         let Some(count) = count else { return Ok(()) };
-        self.check_asked(count)?;
+        self.asked().check(count)?;
         let shards = if founds { (0..count).collect() } else { self.stored.clone() };
         shards.into_iter().try_for_each(|shard| self.open(shard, count))
     }
@@ -76,10 +79,7 @@ impl OpeningTracks<'_> {
     /// As [`OpeningTracks::open_first`].
     pub(super) fn open_rest(&mut self) -> Result<TrackReplicas> {
         let count = known(&self.meta.state()).unwrap_or(1);
-        if let Err(error) = self.check_asked(count) {
-            // Known only once the cluster has let the node in: a voter that went away now would be missed.
-            tracing::warn!(%error, "the node joins with the cluster's number of track shards");
-        }
+        self.asked().check_joined(count);
         if let Some(shard) = self.stored.iter().chain(self.opened.keys()).find(|shard| **shard >= count) {
             return Err(Error::Corrupt(format!(
                 "the directory has more track shards than its database. found=`tracks-{shard}`, track_shards=`{count}`"
@@ -98,20 +98,13 @@ impl OpeningTracks<'_> {
         if !self.stored.is_empty() || count == 1 {
             return Ok(1);
         }
-        let applied = self.meta_group.propose(MetaCommand::SetTrackShards { count }.encode()?)?;
-        MetaReply::decode(&applied.reply)?.into_result()?;
+        decide(self.meta_group, &MetaCommand::SetTrackShards { count })?;
         Ok(count)
     }
 
-    fn check_asked(&self, count: u16) -> Result<()> {
+    fn asked(&self) -> ShardCount {
         let asked = self.settings.storage.track_shards;
-        if asked == 0 || asked == count {
-            return Ok(());
-        }
-        Err(Error::Conflict(format!(
-            "the database was created with another number of track shards, which stays: ask for that, or for none; to have another, \
-             load into a new directory. storage.track_shards=`{asked}`, there=`{count}`"
-        )))
+        ShardCount { kind: "track", asked, advice: "; to have another, load into a new directory" }
     }
 
     /// Opens a shard, unless it is open.
@@ -122,9 +115,10 @@ impl OpeningTracks<'_> {
         let name = format!("tracks-{shard}");
         let storage = &self.settings.storage;
         let opening = Opening {
-            verify: if storage.verify_on_open { Verify::Full } else { Verify::Structure },
+            verify: Verify::Full,
             index: if storage.index_in_memory { Residence::Memory } else { Residence::Mapped },
             shards: count,
+            health: Some(Arc::clone(self.health)),
         };
         let (machine, found) = TrackStateMachine::open(&self.dir.join(&name), ShardId(shard), opening)?;
         let said = |what| if count == 1 { what } else { format!("{name}: {what}") };

@@ -14,11 +14,12 @@ use super::far::Far;
 use super::group::Group;
 use super::open::{Groups, USERS, wait_until_replayed};
 use super::replica::{SnapshotFolder, UserReplica};
+use super::shard_count::{ShardCount, decide};
 use super::tend::Place;
 use super::users::UserReplicas;
 use crate::config::Settings;
 use crate::error::{Error, Result};
-use crate::storage::meta::{MetaCommand, MetaReply, MetaStore, SplitPhase};
+use crate::storage::meta::{MetaCommand, MetaStore, SplitPhase};
 use crate::storage::user_shard::{UserShard, UserShardOptions};
 use crate::types::USER_SHARDS_MAX;
 
@@ -106,7 +107,7 @@ impl OpeningUsers<'_> {
             known = Some(self.decide()?);
         }
         if let Some(count) = known {
-            self.check_asked(count)?;
+            self.asked().check(count)?;
         }
         let mut shards = self.stored.clone();
         let numbers = self.meta.state().user_shard_numbers();
@@ -123,10 +124,7 @@ impl OpeningUsers<'_> {
     /// As [`OpeningUsers::open_first`].
     pub(super) fn open_rest(mut self) -> Result<OpenedUsers> {
         let count = self.meta.state().user_shards().unwrap_or(BEFORE_IT_WAS_KEPT);
-        if let Err(error) = self.check_asked(count) {
-            // Known only once the cluster has let the node in: a voter that went away now would be missed.
-            tracing::warn!(%error, "the node joins with the cluster's number of user shards");
-        }
+        self.asked().check_joined(count);
         let state = self.meta.state();
         let numbers = state.user_shard_numbers();
         if let Some(shard) = self.opened.keys().find(|shard| !numbers.contains(shard)) {
@@ -202,19 +200,12 @@ impl OpeningUsers<'_> {
             return Ok(BEFORE_IT_WAS_KEPT);
         }
         let count = self.settings.storage.user_shards.max(1);
-        let applied = self.meta_group.propose(MetaCommand::SetUserShards { count }.encode()?)?;
-        MetaReply::decode(&applied.reply)?.into_result()?;
+        decide(self.meta_group, &MetaCommand::SetUserShards { count })?;
         Ok(count)
     }
 
-    fn check_asked(&self, count: u16) -> Result<()> {
-        let asked = self.settings.storage.user_shards;
-        if asked == 0 || asked == count {
-            return Ok(());
-        }
-        Err(Error::Conflict(format!(
-            "the database was created with another number of user shards, which stays: ask for that, or for none. storage.user_shards=`{asked}`, there=`{count}`"
-        )))
+    fn asked(&self) -> ShardCount {
+        ShardCount { kind: "user", asked: self.settings.storage.user_shards, advice: "" }
     }
 
     /// Opens a shard, unless it is open; memory is divided among `all`.

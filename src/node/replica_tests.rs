@@ -117,7 +117,7 @@ fn gather(files: &dyn SnapshotFiles, replica: &dyn StateMachine) -> (SnapshotMan
 }
 
 fn open_tracks(dir: &Path) -> (TrackReplica, Arc<TrackShard>) {
-    let opening = Opening { verify: Verify::Full, index: Residence::Memory, shards: 1 };
+    let opening = Opening { verify: Verify::Full, index: Residence::Memory, shards: 1, health: None };
     let (machine, _) = TrackStateMachine::open(&dir.join("tracks-0"), ShardId(0), opening).unwrap();
     let shard = machine.shard();
     let folder = SnapshotFolder::open(dir, "tracks-0").unwrap();

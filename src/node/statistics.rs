@@ -54,6 +54,7 @@ impl Inner {
         let reader = self.reader(None)?;
         let keep_going = || !self.closing.load(Ordering::Acquire);
         let Some(mut statistics) = build(&reader, &keep_going)? else { return Ok(()) };
+        self.sound()?;
         if statistics.events == 0 && self.users.shards.statistics().is_none() {
             return Ok(());
         }

@@ -158,7 +158,8 @@ impl DirectoryReport {
             });
         if whole {
             // Opening a track shard writes nothing, nor does applying entries to it.
-            let opening = Opening { verify: Verify::Structure, index: Residence::Mapped, shards };
+            let opening =
+                Opening { verify: Verify::Structure, index: Residence::Mapped, shards, health: None };
             match TrackStateMachine::open(folder, ShardId(number), opening) {
                 Ok((machine, _)) => {
                     machines.tracks.insert(number, TrackReplica::new(machine, None, Arc::default()));

@@ -89,6 +89,7 @@ impl Inner {
     }
 
     fn maintain(&self) -> Result<()> {
+        self.sound()?;
         self.resolve_if_due()?;
         if let Err(error) = self.resolve_new_tracks() {
             warn!(%error, "events still wait for tracks that are there; it is tried again");

@@ -5,13 +5,13 @@
 //! `linkmap` (declared layouts: count u32, then block tag text, links offset u32, links per row u32, nodes u64),
 //! and the index's own. A graph opened with [`Verify::Full`] has all declared links checked.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use bytemuck::{AnyBitPattern, NoUninit};
 
 use crate::{
     codec::Encoder,
-    container::{Block, FileKind, Residence, SegmentFile, SegmentFileWriter, Verify},
+    container::{Block, FileKind, Health, Residence, SegmentFile, SegmentFileWriter, Verify},
     error::FormatError,
     manifest::FileEntry,
 };
@@ -157,6 +157,34 @@ impl BlockFile {
         verify: Verify,
     ) -> Result<Self, FormatError> {
         Self::from_file(SegmentFile::open_in(residence, path, part.kind(), verify)?, verify)
+    }
+
+    /// As [`Self::open`], for a file that is mapped and checked as it is used. The index's own meta is; of the blocks the reader
+    /// ensures the rows it uses, see [`SegmentFile::ensure`], until [`Self::bring_in`] has come to the end.
+    ///
+    /// # Errors
+    /// As [`SegmentFile::open_on_use`].
+    pub fn open_on_use(path: &Path, part: IndexPart, health: &Arc<Health>) -> Result<Self, FormatError> {
+        let file = SegmentFile::open_on_use(path, part.kind(), health)?;
+        let opened = Self::from_file(file, Verify::Structure)?;
+        opened.file.ensure_block(&opened.meta)?;
+        Ok(opened)
+    }
+
+    /// As [`SegmentFile::bring_in`]; checks every declared link, too.
+    ///
+    /// # Errors
+    /// As [`SegmentFile::bring_in`] and [`Self::check_declared_links`].
+    pub fn bring_in(
+        &self,
+        residence: Residence,
+        goes_on: &mut dyn FnMut(u64) -> bool,
+    ) -> Result<bool, FormatError> {
+        let whole = self.file.bring_in(residence, goes_on)?;
+        if whole {
+            self.check_declared_links().map_err(|error| self.file.report(error))?;
+        }
+        Ok(whole)
     }
 
     /// Checks what is particular to these files.

@@ -52,7 +52,7 @@ pub use blob::{BlobFile, write_blob};
 pub use blocks::{BlockFile, BlockFileWriter, IndexPart, LinkLayout};
 pub use checksum::{Checksum, ContentHasher, ContentId};
 pub use columns::{ColumnFile, ColumnFileWriter, ColumnType};
-pub use container::{FileKind, Residence, SegmentFile, SegmentFileWriter, Verify};
+pub use container::{FileKind, Health, Residence, SegmentFile, SegmentFileWriter, Verify};
 pub use error::{FormatError, FormatErrorKind};
 pub use ids::{IdFile, IdFileWriter, id_hash};
 pub use inspect::{Report, inspect_file};

@@ -42,6 +42,17 @@ impl ResidentBytes {
         Ok(Self(map))
     }
 
+    /// As many zeroes as a file has bytes, to be filled with them.
+    pub(crate) fn zeroed(path: &Path, length: u64) -> Result<Self, FormatError> {
+        let refused = |e| FormatError::io(path, "reserve memory for", e);
+        let length = usize::try_from(length).map_err(|e| refused(io::Error::other(e)))?;
+        reserve(length).map(Self).map_err(refused)
+    }
+
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.0
+    }
+
     /// The bytes.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {

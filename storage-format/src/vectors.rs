@@ -3,11 +3,11 @@
 //! Blocks: `meta` = rows u64, dim u32, stride bytes u32; `vectors` = the rows, each filled with zeroes up to the
 //! stride. A padded row starts on a cache line. Values are not judged here: NaN is the caller's business.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use crate::{
     codec::Encoder,
-    container::{ALIGNMENT_BYTES, Block, FileKind, SegmentFile, SegmentFileWriter, Verify},
+    container::{ALIGNMENT_BYTES, Block, FileKind, Health, SegmentFile, SegmentFileWriter, Verify},
     error::FormatError,
     manifest::FileEntry,
 };
@@ -102,6 +102,15 @@ impl VectorFile {
         Self::from_file(SegmentFile::open(path, FileKind::Vectors, verify)?)
     }
 
+    /// As [`Self::open`], for a file whose rows are checked as they are used: by [`Self::get`] and [`Self::row`], but not by
+    /// [`Self::raw`], see [`Self::ensure`].
+    ///
+    /// # Errors
+    /// As [`SegmentFile::open_on_use`].
+    pub fn open_on_use(path: &Path, health: &Arc<Health>) -> Result<Self, FormatError> {
+        Self::from_file(SegmentFile::open_on_use(path, FileKind::Vectors, health)?)
+    }
+
     /// Checks what is particular to vectors.
     ///
     /// # Errors
@@ -141,10 +150,23 @@ impl VectorFile {
         self.get(row).expect("the row is below the number of rows")
     }
 
-    /// Returns row `row`, or `None` when there is no such row.
+    /// Returns row `row`, or `None` when there is no such row, or it is damaged in a file that is checked as it is used: its
+    /// [`Health`] knows which.
     pub fn get(&self, row: usize) -> Option<&[f32]> {
+        if !self.file.is_whole() {
+            self.ensure(row).ok()?;
+        }
         let (elements, stride) = self.raw();
         elements.get(row.checked_mul(stride)?..)?.get(..self.dim)
+    }
+
+    /// Checks a row that will be read from [`Self::raw`], unless it was.
+    ///
+    /// # Errors
+    /// As [`SegmentFile::ensure`].
+    pub fn ensure(&self, row: usize) -> Result<(), FormatError> {
+        let row = row.min(self.rows) as u64;
+        self.file.ensure(&self.block, row * self.block.stride..(row + 1) * self.block.stride)
     }
 
     /// Returns all rows, and the distance from one to the next in elements. For inner loops: call once.

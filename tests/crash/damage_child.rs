@@ -45,8 +45,9 @@ pub fn serve() {
             panics.push(info.to_string().replace('\n', " "));
         }
     }));
-    for _ in std::io::stdin().lock().lines().map_while(Result::ok) {
-        let mut found = std::panic::catch_unwind(look).unwrap_or_default();
+    for line in std::io::stdin().lock().lines().map_while(Result::ok) {
+        let on_use = line == "used";
+        let mut found = std::panic::catch_unwind(|| look(on_use)).unwrap_or_default();
         found.panics = std::mem::take(&mut *PANICS.lock().expect("the hook does not panic"));
         let line = serde_json::to_string(&found).expect("plain data");
         println!("{line}");
@@ -58,9 +59,14 @@ fn failure(error: &Error) -> Failure {
     Failure { kind: format!("{:?}", error.kind()), message: error.to_string() }
 }
 
-fn look() -> Found {
+fn look(on_use: bool) -> Found {
     let mut found = Found::default();
-    let (engine, report) = match Segue::open(&child::dir(), small_segments()) {
+    let mut settings = small_segments();
+    if on_use {
+        settings.storage.verify_on_open = false;
+        settings.storage.index_in_memory = false;
+    }
+    let (engine, report) = match Segue::open(&child::dir(), settings) {
         Ok(opened) => opened,
         Err(error) => return Found { error: Some(failure(&error)), ..found },
     };

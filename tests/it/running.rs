@@ -14,7 +14,12 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The program without the environment's settings.
 pub fn program() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_segue"));
+    program_at(Path::new(env!("CARGO_BIN_EXE_segue")))
+}
+
+/// The same of another program, such as an older one.
+pub fn program_at(path: &Path) -> Command {
+    let mut command = Command::new(path);
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("SEGUE_")) {
         command.env_remove(name);
     }
@@ -23,8 +28,12 @@ pub fn program() -> Command {
 
 /// A server on free ports that has not been started.
 pub fn serve(data: &Path, settings: &[&str], flags: &[&str]) -> Command {
+    serve_with(program(), data, settings, flags)
+}
+
+/// The same of a program of the caller's.
+pub fn serve_with(mut command: Command, data: &Path, settings: &[&str], flags: &[&str]) -> Command {
     let data = data.display().to_string();
-    let mut command = program();
     command.args(["serve", "--data", &data, "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"]);
     command.args(["--set", "log.format=json", "--set", "storage.disk_reserve_bytes=0"]);
     settings.iter().for_each(|setting| {
@@ -41,7 +50,12 @@ pub fn run(arguments: &[&str]) -> Output {
 
 /// Runs a command that must succeed and print one JSON document.
 pub fn document(arguments: &[&str]) -> Value {
-    let output = run(arguments);
+    document_of(program(), arguments)
+}
+
+/// The same of a program of the caller's.
+pub fn document_of(mut command: Command, arguments: &[&str]) -> Value {
+    let output = command.args(arguments).output().expect("the program starts");
     let error = String::from_utf8_lossy(&output.stderr);
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{arguments:?}: {error}{said}");
@@ -68,7 +82,11 @@ impl Running {
 
     /// Starts a server on a directory with further flags; it answers, and may not be ready.
     pub fn launch(data: &Path, settings: &[&str], flags: &[&str]) -> Self {
-        let mut command = serve(data, settings, flags);
+        Self::of(serve(data, settings, flags))
+    }
+
+    /// Starts a server by its command; it answers, and may not be ready.
+    pub fn of(mut command: Command) -> Self {
         let mut child =
             command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the program starts");
         let mut log = BufReader::new(child.stderr.take().expect("piped"));

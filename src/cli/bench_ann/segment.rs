@@ -56,8 +56,9 @@ impl BenchSegment {
         // The dimension is the file's own; the set's is only compared with it.
         let vectors = manifest::segment_folder(folder, entry.id).join(VECTORS);
         let dim = segue_storage_format::VectorFile::open(&vectors, Verify::Structure).map_err(damaged)?.dim();
-        let opening = Opening { verify: Verify::Structure, index: Residence::Memory, shards: 1 };
-        let sealed = SealedVectors::open(folder, entry, &spec(dim, args.metric)?, opening)?;
+        let opening =
+            Opening { verify: Verify::Structure, index: Residence::Memory, shards: 1, health: None };
+        let sealed = SealedVectors::open(folder, entry, &spec(dim, args.metric)?, &opening)?;
         let profile = args.profile.as_str();
         let Some(files) = sealed.indexes.first().filter(|_| sealed.entry.profile == profile) else {
             let reason = format!("the segment there has no {profile} index for {}", args.metric);

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use segue_index::{Allowed, IndexError, K_MAX, Rows, Scratch, SearchParams, SearchPath, SegmentOffset};
 
 use super::allowed::AllowedTracks;
-use super::heads::{IndexHeads, open_view, rows_of};
+use super::heads::{IndexHeads, UncheckedRows, checked_rows_of, open_guarded};
 use crate::error::{Error, Result};
 use crate::storage::track_shard::TrackView;
 use crate::storage::track_shard::vectors::{
@@ -193,7 +193,8 @@ impl SegmentSearch<'_> {
         let owner = |offset: SegmentOffset| ordinals[offset.0 as usize];
         if let (Some(head), Some(files)) = (head, files) {
             let params = SearchParams { k: self.effort.k, ef: self.effort.ef };
-            let index = open_view(&head, sealed, files)?;
+            let guard = UncheckedRows::of(sealed, files)?;
+            let index = open_guarded(&head, sealed, files, guard.as_ref())?;
             let outcomes =
                 index.search_many(self.queries, &params, &allowed, scratch).map_err(query_error)?;
             for (merge, outcome) in merges.iter_mut().zip(outcomes) {
@@ -202,7 +203,7 @@ impl SegmentSearch<'_> {
             }
             return Ok(());
         }
-        let rows = rows_of(sealed)?;
+        let rows = checked_rows_of(sealed)?;
         let share = allowed.estimated_count(ordinals.len()) as f32 / ordinals.len().max(1) as f32;
         for (query, merge) in self.queries.iter().zip(merges) {
             let hits = scan(&rows, (search.metric, query), self.effort.k, &allowed, scratch)?;

@@ -42,6 +42,7 @@ impl TrackShard {
     /// # Errors
     /// `Unavailable` while a frozen segment has no files yet; disk errors.
     pub fn publish_checkpoint(&self, capture: &Arc<TrackView>) -> Result<()> {
+        self.sound()?;
         let _publishing = self.publishing.lock();
         let now = self.view();
         let index = capture.applied_index;

@@ -28,6 +28,7 @@ pub mod columns;
 pub mod command;
 mod cow;
 mod digest;
+mod growing;
 mod ids;
 mod record;
 mod recover;

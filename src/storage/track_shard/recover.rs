@@ -22,7 +22,7 @@ use crate::storage::error::{damaged, describe};
 use crate::types::{ShardId, slots_of_shard};
 
 /// Loads the newest whole checkpoint; says what it had to fall back from.
-pub(super) fn load(folder: &Path, shard: ShardId, opening: Opening) -> Result<(TrackView, Vec<String>)> {
+pub(super) fn load(folder: &Path, shard: ShardId, opening: &Opening) -> Result<(TrackView, Vec<String>)> {
     let mut view = TrackView::empty(shard, opening.shards);
     let Some(loaded) = load_manifest(folder).map_err(damaged)? else { return Ok((view, Vec::new())) };
     let repairs = loaded
@@ -62,13 +62,13 @@ pub(super) fn load(folder: &Path, shard: ShardId, opening: Opening) -> Result<(T
         manifest.segments.iter().partition(|entry| entry.kind == SegmentKind::Tracks);
     let vectors =
         vectors.into_iter().map(|entry| Ok((entry, view.spec_of(entry)?))).collect::<Result<Vec<_>>>()?;
-    // Reading indexes into memory is most of a start, and goes as fast as processors clear pages for it.
+    // Reading codes is most of a start.
     let open = |(entry, spec): &(&SegmentEntry, Arc<VectorSetSpec>)| {
         SealedVectors::open(folder, entry, spec, opening)
     };
     let (opened, loaded) = rayon::join(
         || vectors.par_iter().map(open).collect::<Result<Vec<_>>>(),
-        || view.load_tracks(folder, &tracks, &manifest, opening.verify),
+        || view.load_tracks(folder, &tracks, &manifest, opening),
     );
     loaded?;
     for ((entry, _), sealed) in vectors.iter().zip(opened?) {
@@ -119,7 +119,7 @@ impl TrackView {
         folder: &Path,
         entries: &[&SegmentEntry],
         manifest: &Manifest,
-        verify: Verify,
+        opening: &Opening,
     ) -> Result<()> {
         for _ in 0..manifest.next_ordinal {
             self.hot.push(TrackHot::ABSENT);
@@ -131,7 +131,7 @@ impl TrackView {
         self.recording_ids.reserve(manifest.next_recording as usize);
         let mut keys = vec![(0_u64, 0_u64); manifest.next_ordinal as usize];
         for entry in entries {
-            let sealed = SealedTracks::open(folder, entry, verify)?;
+            let sealed = SealedTracks::open(folder, entry, opening)?;
             let dead = dead_rows(folder, entry)?;
             let mut fault = None;
             sealed.for_each_hot(|offset, ordinal, track_key, recording_key, hot| {

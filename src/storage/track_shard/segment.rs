@@ -6,13 +6,14 @@ use std::sync::Arc;
 use roaring::RoaringBitmap;
 use segue_storage_format::{
     ColumnFile, ColumnFileWriter, FileEntry, FormatError, PostingsFile, PostingsFileWriter, SegmentEntry,
-    SegmentKind, Verify, manifest::segment_folder,
+    SegmentFile, SegmentKind, Verify, manifest::segment_folder,
 };
 
 use super::columns::SealedColumns;
 use super::cow::CowVec;
 use super::record;
 use super::row::{TrackHot, TrackRow};
+use super::shard::Opening;
 use crate::error::{Error, Result};
 use crate::storage::error::damaged;
 use crate::types::{ArtistKey, AudioFeatures, Track};
@@ -170,9 +171,14 @@ pub struct SealedTracks {
 
 impl SealedTracks {
     /// Opens the files of `entry` in `shard_folder`.
-    pub fn open(shard_folder: &Path, entry: &SegmentEntry, verify: Verify) -> Result<Self> {
+    pub fn open(shard_folder: &Path, entry: &SegmentEntry, opening: &Opening) -> Result<Self> {
         let folder = segment_folder(shard_folder, entry.id);
-        let columns = ColumnFile::open(&folder.join(COLUMNS), verify).map_err(damaged)?;
+        let path = folder.join(COLUMNS);
+        let (columns, verify) = match &opening.health {
+            None => (ColumnFile::open(&path, opening.verify), opening.verify),
+            Some(health) => (ColumnFile::open_on_use(&path, health), Verify::Full),
+        };
+        let columns = columns.map_err(damaged)?;
         let postings = PostingsFile::open(&folder.join(POSTINGS), verify).map_err(damaged)?;
         let rows = usize::try_from(columns.rows()).map_err(|_| Error::Corrupt("row count".to_owned()))?;
         if columns.rows() != entry.rows {
@@ -181,7 +187,15 @@ impl SealedTracks {
                 entry.id, entry.rows
             )));
         }
-        Ok(Self { entry: entry.clone(), rows, columns, postings })
+        let opened = Self { entry: entry.clone(), rows, columns, postings };
+        // The first request should not have to check what every one reads.
+        opened.stage_columns()?;
+        Ok(opened)
+    }
+
+    /// The file of its columns.
+    pub fn columns_file(&self) -> &SegmentFile {
+        self.columns.file()
     }
 
     /// Ordinals, a row each.
@@ -220,8 +234,8 @@ impl SealedTracks {
     /// The full record of a row.
     pub fn row(&self, offset: u32) -> Result<TrackRow> {
         let at = offset as usize;
-        let payload = self.columns.payload("track").map_err(damaged)?;
-        let bytes = payload.get(at).ok_or_else(|| out_of_rows(offset))?;
+        let payload = self.columns.payload_row("track", at).map_err(damaged)?;
+        let bytes = payload.ok_or_else(|| out_of_rows(offset))?;
         let track = decode_track(bytes)?;
         let ordinal = *self.ordinals()?.get(at).ok_or_else(|| out_of_rows(offset))?;
         let recordings: &[u32] = self.columns.fixed("recording").map_err(damaged)?;

@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 use arc_swap::ArcSwap;
 use parking_lot::{Mutex, MutexGuard};
 use segue_storage_format::manifest::segment_folder;
-use segue_storage_format::{Residence, SegmentEntry, Verify};
+use segue_storage_format::{Health, Residence, SegmentEntry, Verify};
 
 use super::apply::OpenedSegment;
 use super::command::{NewSegment, TrackCommand, TrackReply};
@@ -34,7 +34,7 @@ pub fn decode_reply(bytes: &[u8]) -> Result<TrackReply> {
 }
 
 /// How a shard's files are opened.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Opening {
     /// How much is checked.
     pub verify: Verify,
@@ -42,6 +42,9 @@ pub struct Opening {
     pub index: Residence,
     /// How many track shards the database has.
     pub shards: u16,
+    /// Where damage is reported that is found later: graphs, vectors and full records of the segments there are then checked as
+    /// they are used. `None`: everything is checked now, as far as `verify` says.
+    pub health: Option<Arc<Health>>,
 }
 
 /// Gets the files of a segment that another replica has built into the shard's folder; waits as long as there is hope.
@@ -59,6 +62,7 @@ pub struct TrackShard {
     pub shards: u16,
     /// Where codes and graphs are kept.
     pub(super) index: Residence,
+    health: Option<Arc<Health>>,
     published: ArcSwap<TrackView>,
     /// Segments built and opened ahead of their log entry, by id.
     staged: Mutex<HashMap<u64, (SegmentEntry, OpenedSegment)>>,
@@ -85,6 +89,15 @@ impl TrackShard {
     /// The newest version.
     pub fn view(&self) -> Arc<TrackView> {
         self.published.load_full()
+    }
+
+    /// # Errors
+    /// `Corrupt` once damage was found in any file of the node.
+    pub(super) fn sound(&self) -> Result<()> {
+        match self.health.as_ref().and_then(|health| health.damage()) {
+            None => Ok(()),
+            Some(damage) => Err(Error::Corrupt(damage.to_owned())),
+        }
     }
 
     /// The log up to here is in files and may be dropped.
@@ -164,8 +177,9 @@ impl TrackShard {
         {
             return Ok(opened);
         }
-        let opened =
-            self.has_content(new).and_then(|()| self.open_segment(new, Verify::Full)).map_err(Unopened::Gone);
+        // Their content was just read: only the structure is left.
+        let opened = self.has_content(new).and_then(|()| self.open_segment(new, Verify::Structure));
+        let opened = opened.map_err(Unopened::Gone);
         match (opened, self.fetch.get()) {
             (Err(_), Some(fetch)) => self.while_fetching(new.entry.id, || {
                 fetch(self, new).and_then(|()| self.open_segment(new, Verify::Full)).map_err(|error| {
@@ -218,11 +232,11 @@ impl TrackShard {
     }
 
     fn open_segment(&self, new: &NewSegment, verify: Verify) -> Result<OpenedSegment> {
-        let opening = Opening { verify, index: self.index, shards: self.shards };
+        let opening = Opening { verify, index: self.index, shards: self.shards, health: None };
         Ok(match &new.set {
-            None => OpenedSegment::Tracks(Arc::new(SealedTracks::open(&self.folder, &new.entry, verify)?)),
+            None => OpenedSegment::Tracks(Arc::new(SealedTracks::open(&self.folder, &new.entry, &opening)?)),
             Some(set) => {
-                let sealed = SealedVectors::open(&self.folder, &new.entry, set, opening)?;
+                let sealed = SealedVectors::open(&self.folder, &new.entry, set, &opening)?;
                 OpenedSegment::Vectors(Arc::new(sealed))
             }
         })
@@ -260,12 +274,13 @@ impl TrackStateMachine {
     pub fn open(folder: &Path, shard: ShardId, opening: Opening) -> Result<(Self, Vec<String>)> {
         segue_storage_format::publish::create_folder(folder).map_err(crate::storage::error::damaged)?;
         super::workshop::clear(folder)?;
-        let (state, repairs) = super::recover::load(folder, shard, opening)?;
+        let (state, repairs) = super::recover::load(folder, shard, &opening)?;
         let shared = Arc::new(TrackShard {
             folder: folder.to_owned(),
             shard,
             shards: opening.shards,
             index: opening.index,
+            health: opening.health,
             published: ArcSwap::from_pointee(state.clone()),
             staged: Mutex::default(),
             fetching: Mutex::default(),
@@ -300,6 +315,8 @@ impl TrackStateMachine {
             let reply = if bytes.is_empty() { TrackReply::Done(0) } else { self.apply_one(bytes)? };
             replies.push(crate::storage::codec::encode(COMMAND_VERSION, &reply)?);
         }
+        // A row that could not be read may have been taken for one that is not there.
+        self.shard.sound()?;
         self.shard.published.store(Arc::new(self.state.clone()));
         Ok(replies)
     }

@@ -102,8 +102,9 @@ impl TrackStateMachine {
         publish(shard.folder(), &manifest).map_err(damaged)?;
         // Once more, so that no kept manifest is older than the log.
         publish(shard.folder(), &manifest).map_err(damaged)?;
-        let opening = Opening { verify: Verify::Structure, index: shard.index, shards: shard.shards };
-        let (view, _) = super::recover::load(shard.folder(), shard.shard, opening)?;
+        let opening =
+            Opening { verify: Verify::Structure, index: shard.index, shards: shard.shards, health: None };
+        let (view, _) = super::recover::load(shard.folder(), shard.shard, &opening)?;
         self.state = view.clone();
         shard.replaced(view);
         Ok(())

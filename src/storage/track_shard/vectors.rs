@@ -2,16 +2,18 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rayon::prelude::*;
 use roaring::RoaringBitmap;
 use segue_storage_format::{
     BlockFile, ColumnFile, ColumnFileWriter, FileEntry, IndexPart, SegmentEntry, SegmentKind, VectorFile,
-    VectorFileWriter, manifest::segment_folder,
+    VectorFileWriter, Verify, manifest::segment_folder,
 };
 
 use super::command::VectorSetSpec;
 use super::cow::CowVec;
+pub use super::growing::{GrowingVectors, VectorChunk};
 use super::shard::Opening;
 use crate::error::{Error, Result};
 use crate::storage::error::damaged;
@@ -22,9 +24,6 @@ pub const VECTORS: &str = "vectors.seg";
 /// File of the offset → ordinal column in a vector segment's folder.
 pub const ROWS: &str = "rows.seg";
 
-/// Rows a growing chunk holds; an append copies at most one chunk.
-const CHUNK_ROWS: usize = 64;
-
 /// Name of the file with the quantised codes for one metric.
 pub fn codes_file(metric: Metric) -> String {
     format!("codes-{metric}.seg")
@@ -33,67 +32,6 @@ pub fn codes_file(metric: Metric) -> String {
 /// Name of the file with the graph for one metric.
 pub fn graph_file(metric: Metric) -> String {
     format!("graph-{metric}.seg")
-}
-
-/// Rows in memory, in chunks that versions share.
-#[derive(Clone)]
-pub struct GrowingVectors {
-    dim: usize,
-    chunks: Vec<Arc<VectorChunk>>,
-    rows: usize,
-}
-
-/// Up to 64 rows in memory.
-#[derive(Clone, Default)]
-pub struct VectorChunk {
-    /// Owner of each row.
-    pub ordinals: Vec<u32>,
-    /// `[ordinals.len(), dim]`.
-    pub data: Vec<f32>,
-}
-
-impl GrowingVectors {
-    /// No rows yet.
-    pub fn new(dim: usize) -> Self {
-        Self { dim, chunks: Vec::new(), rows: 0 }
-    }
-
-    /// Appends a row; returns its offset.
-    pub fn push(&mut self, ordinal: u32, row: &[f32]) -> u32 {
-        assert_eq!(row.len(), self.dim, "rows are checked against the set before they are applied");
-        if self.rows.is_multiple_of(CHUNK_ROWS) {
-            self.chunks.push(Arc::default());
-        }
-        let chunk = Arc::make_mut(self.chunks.last_mut().expect("a chunk was just made sure of"));
-        chunk.ordinals.push(ordinal);
-        chunk.data.extend_from_slice(row);
-        self.rows += 1;
-        u32::try_from(self.rows - 1).expect("a growing segment is sealed long before 2³² rows")
-    }
-
-    /// The chunks in order; each holds 64 rows but the last.
-    pub fn chunks(&self) -> &[Arc<VectorChunk>] {
-        &self.chunks
-    }
-
-    /// Number of rows.
-    pub fn rows(&self) -> usize {
-        self.rows
-    }
-
-    /// The row at `offset`.
-    pub fn row(&self, offset: u32) -> Option<&[f32]> {
-        let at = offset as usize;
-        let start = (at % CHUNK_ROWS) * self.dim;
-        self.chunks.get(at / CHUNK_ROWS)?.data.get(start..start + self.dim)
-    }
-
-    /// Every row with its owner, in offset order.
-    pub fn iter(&self) -> impl Iterator<Item = (u32, &[f32])> {
-        self.chunks
-            .iter()
-            .flat_map(|chunk| chunk.ordinals.iter().copied().zip(chunk.data.chunks_exact(self.dim)))
-    }
 }
 
 /// Where a vector segment's rows are.
@@ -164,8 +102,21 @@ pub struct IndexFiles {
     pub metric: Metric,
     /// Quantised codes.
     pub codes: BlockFile,
-    /// Links.
+    /// Links. While [`IndexFiles::is_sound`] is false, whoever reads them checks the rows they use.
     pub graph: BlockFile,
+    sound: AtomicBool,
+}
+
+impl IndexFiles {
+    /// Whether all of the graph was checked: for damage, and that every link leads to a node.
+    pub fn is_sound(&self) -> bool {
+        self.sound.load(Ordering::Acquire)
+    }
+
+    /// Notes that it was.
+    pub fn set_sound(&self) {
+        self.sound.store(true, Ordering::Release);
+    }
 }
 
 /// Ordinals a row, at most, for which [`SealedVectors::places`] are kept.
@@ -194,22 +145,36 @@ impl SealedVectors {
         shard_folder: &Path,
         entry: &SegmentEntry,
         set: &VectorSetSpec,
-        opening: Opening,
+        opening: &Opening,
     ) -> Result<Self> {
-        let Opening { verify, index: residence, .. } = opening;
+        let residence = opening.index;
+        let health = opening.health.as_ref();
+        // What is small, or what searches need before the first of them, is checked at once in any case.
+        let verify = health.map_or(opening.verify, |_| Verify::Full);
         let folder = segment_folder(shard_folder, entry.id);
         let has_index = |metric: &&Metric| entry.files.iter().any(|file| file.name == graph_file(**metric));
         let metrics: Vec<Metric> = set.metrics.iter().filter(has_index).copied().collect();
         let open = |name: String, part| BlockFile::open(&folder.join(name), part, residence, verify);
         let open_index = |&metric: &Metric| -> Result<IndexFiles> {
             let codes = open(codes_file(metric), IndexPart::Codes).map_err(damaged)?;
-            let graph = open(graph_file(metric), IndexPart::Graph).map_err(damaged)?;
-            Ok(IndexFiles { metric, codes, graph })
+            let name = graph_file(metric);
+            let graph = match health {
+                None => open(name, IndexPart::Graph),
+                Some(health) => BlockFile::open_on_use(&folder.join(name), IndexPart::Graph, health),
+            };
+            let sound = health.is_none().into();
+            Ok(IndexFiles { metric, codes, graph: graph.map_err(damaged)?, sound })
         };
-        let (indexes, vectors) = rayon::join(
-            || metrics.par_iter().map(open_index).collect::<Result<Vec<_>>>(),
-            || VectorFile::open(&folder.join(VECTORS), verify).map_err(damaged),
-        );
+        let open_vectors = || {
+            let path = folder.join(VECTORS);
+            let opened = match health {
+                None => VectorFile::open(&path, verify),
+                Some(health) => VectorFile::open_on_use(&path, health),
+            };
+            opened.map_err(damaged)
+        };
+        let (indexes, vectors) =
+            rayon::join(|| metrics.par_iter().map(open_index).collect::<Result<Vec<_>>>(), open_vectors);
         let (vectors, indexes) = (vectors?, indexes?);
         let rows = ColumnFile::open(&folder.join(ROWS), verify).map_err(damaged)?;
         let mut sealed = Self { entry: entry.clone(), vectors, indexes, rows, in_order: false, places: None };

@@ -1,6 +1,6 @@
 //! Opens a file of columns and gives views of them.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use bytemuck::AnyBitPattern;
 
@@ -9,7 +9,7 @@ use crate::{
         ColumnType, FixedValue, ListValue,
         writer::{COLUMNS_MAX, META, offsets_tag, values_tag},
     },
-    container::{Block, FileKind, SegmentFile, Verify},
+    container::{Block, FileKind, Health, SegmentFile, Verify},
     error::FormatError,
     ids::check_offsets,
 };
@@ -42,6 +42,15 @@ impl ColumnFile {
     /// As [`SegmentFile::open`].
     pub fn open(path: &Path, verify: Verify) -> Result<Self, FormatError> {
         Self::from_file(SegmentFile::open(path, FileKind::Columns, verify)?)
+    }
+
+    /// As [`Self::open`], for a file that is checked as it is used: a column when it is asked for, a row by
+    /// [`Self::payload_row`].
+    ///
+    /// # Errors
+    /// As [`SegmentFile::open_on_use`].
+    pub fn open_on_use(path: &Path, health: &Arc<Health>) -> Result<Self, FormatError> {
+        Self::from_file(SegmentFile::open_on_use(path, FileKind::Columns, health)?)
     }
 
     /// Checks what is particular to columns.
@@ -93,7 +102,9 @@ impl ColumnFile {
     /// # Errors
     /// [`FormatError::Missing`] or [`FormatError::WrongType`].
     pub fn fixed<T: FixedValue>(&self, name: &str) -> Result<&[T], FormatError> {
-        self.file.block_slice(&self.column(name, T::TYPE)?.values)
+        let values = &self.column(name, T::TYPE)?.values;
+        self.file.ensure_block(values)?;
+        self.file.block_slice(values)
     }
 
     /// Returns a column of lists of numbers.
@@ -112,6 +123,21 @@ impl ColumnFile {
     pub fn payload(&self, name: &str) -> Result<Payload<'_>, FormatError> {
         let (offsets, values) = self.variable(name, ColumnType::Payload)?;
         Ok(Lists { offsets, values })
+    }
+
+    /// Returns one row of a column of bytes, or `None` when there is no such row. Of a file that is checked as it is used,
+    /// only what the row needs is.
+    ///
+    /// # Errors
+    /// [`FormatError::Missing`], [`FormatError::WrongType`], and those of [`SegmentFile::ensure`].
+    pub fn payload_row(&self, name: &str, row: usize) -> Result<Option<&[u8]>, FormatError> {
+        let column = self.column(name, ColumnType::Payload)?;
+        let offsets = column.offsets.as_ref().map_or(Ok(&[][..]), |block| self.file.block_slice(block))?;
+        let rows = Lists { offsets, values: self.file.block_slice::<u8>(&column.values)? };
+        if let [start, end] = *rows.bounds(row) {
+            self.file.ensure(&column.values, start..end)?;
+        }
+        Ok(rows.get(row))
     }
 
     /// The file below, to advise, pin or check.
@@ -141,6 +167,7 @@ impl ColumnFile {
     ) -> Result<(&[u64], &[T]), FormatError> {
         let column = self.column(name, kind)?;
         let offsets = column.offsets.as_ref().map_or(Ok(&[][..]), |block| self.file.block_slice(block))?;
+        self.file.ensure_block(&column.values)?;
         Ok((offsets, self.file.block_slice(&column.values)?))
     }
 }
@@ -163,6 +190,7 @@ fn open_column(
         return Ok(ColumnInfo { name, kind, values, offsets: None });
     }
     let block = file.required(&offsets_tag(index))?;
+    file.ensure_block(&block)?;
     let offsets = file.elements::<u64>(&block)?;
     if (offsets.len() as u64).checked_sub(1) != Some(rows) {
         return Err(file.malformed(&block, "column has a wrong number of rows"));

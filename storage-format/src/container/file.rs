@@ -16,6 +16,7 @@ use crate::{
         Block, FileKind,
         header::{HEADER_BYTES, Header, Trailer},
         image::{Image, Residence},
+        lazy::OnUse,
         table::{CHECKSUM_BYTES, ENTRY_BYTES, decode_directory},
     },
     error::FormatError,
@@ -38,13 +39,22 @@ pub enum Verify {
 pub struct SegmentFile(Arc<Inner>);
 
 #[derive(Debug)]
-struct Inner {
+pub(super) struct Inner {
     path: PathBuf,
     header: Header,
     kind: FileKind,
-    blocks: Vec<Block>,
+    pub(super) blocks: Vec<Block>,
     directory: Range<u64>,
     image: Image,
+    /// For files that are checked as they are used.
+    pub(super) on_use: Option<OnUse>,
+}
+
+impl Inner {
+    fn bytes(&self) -> &[u8] {
+        let resident = self.on_use.as_ref().and_then(OnUse::resident);
+        resident.unwrap_or_else(|| self.image.bytes())
+    }
 }
 
 impl SegmentFile {
@@ -91,6 +101,19 @@ impl SegmentFile {
         expected: Option<FileKind>,
         verify: Verify,
     ) -> Result<Self, FormatError> {
+        let file = Self::from_inner(Self::check_structure(path, image, expected)?);
+        if verify == Verify::Full {
+            file.check_all()?;
+        }
+        Ok(file)
+    }
+
+    /// Checks everything but the chunks.
+    pub(super) fn check_structure(
+        path: &Path,
+        image: Image,
+        expected: Option<FileKind>,
+    ) -> Result<Inner, FormatError> {
         let bytes = image.bytes();
         let header = Header::decode(path, bytes, expected)?;
         let trailer = Trailer::decode(path, bytes)?;
@@ -105,11 +128,15 @@ impl SegmentFile {
         }
         let blocks = decode_directory(path, directory_bytes, &trailer)?;
         let kind = FileKind::from_raw(header.kind).expect("decoding the header checked the kind");
-        let file = Self(Arc::new(Inner { path: path.to_path_buf(), header, kind, blocks, directory, image }));
-        if verify == Verify::Full {
-            file.check_all()?;
-        }
-        Ok(file)
+        Ok(Inner { path: path.to_path_buf(), header, kind, blocks, directory, image, on_use: None })
+    }
+
+    pub(super) fn from_inner(inner: Inner) -> Self {
+        Self(Arc::new(inner))
+    }
+
+    pub(super) fn inner(&self) -> &Inner {
+        &self.0
     }
 
     fn check_all(&self) -> Result<(), FormatError> {
@@ -201,7 +228,7 @@ impl SegmentFile {
     /// As [`Self::bytes`], for a block of this file found before; empty for a block of another file.
     pub fn block_bytes(&self, block: &Block) -> &[u8] {
         let range = block.range();
-        self.0.image.bytes().get(range.start as usize..range.end as usize).unwrap_or_default()
+        self.0.bytes().get(range.start as usize..range.end as usize).unwrap_or_default()
     }
 
     /// As [`Self::slice`], for a block of this file found before.
@@ -269,6 +296,7 @@ impl SegmentFile {
         read: impl FnOnce(&mut Decoder<'_>) -> Result<T, crate::codec::CodecError>,
     ) -> Result<T, FormatError> {
         let block = self.required(tag)?;
+        self.ensure_block(&block)?;
         let mut input = Decoder::new(self.block_bytes(&block));
         read(&mut input).and_then(|value| input.finish().map(|()| value)).map_err(|source| {
             FormatError::Decode { file: self.0.path.clone(), block: tag.to_owned(), source }

@@ -9,7 +9,7 @@
 //!
 //! Invariants, checked at every open: the pieces above cover the file exactly once, in order, with nothing
 //! between them; every length and offset is in range. `Verify::Full` also checks every chunk, so that any
-//! changed byte of the file is an error. All numbers are little-endian. Where blocks lie is written last, in
+//! changed byte of the file is an error; [`SegmentFile::open_on_use`] checks each chunk before it is first used. All numbers are little-endian. Where blocks lie is written last, in
 //! the trailer, so a file is produced front to back in one pass and its content id is plain BLAKE3.
 //!
 //! Absent on purpose: compression, encryption, updates in place, and any opinion about what blocks mean.
@@ -18,6 +18,7 @@ mod file;
 mod header;
 mod image;
 mod kind;
+mod lazy;
 mod scan;
 mod table;
 mod writer;
@@ -25,6 +26,7 @@ mod writer;
 pub use file::{SegmentFile, Verify};
 pub use image::Residence;
 pub use kind::FileKind;
+pub use lazy::Health;
 pub use scan::{ChunkFault, DamagedChunk};
 pub use table::{Block, Tag};
 pub use writer::SegmentFileWriter;

@@ -6,6 +6,7 @@ mod forged;
 mod golden;
 mod inspection;
 mod manifests;
+mod on_use;
 mod reseal;
 mod roundtrip;
 mod samples;

@@ -23,25 +23,35 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What one client did.
 #[derive(Default)]
-struct Did {
-    written: Vec<UserId>,
-    lists: usize,
+pub(super) struct Did {
+    pub(super) written: Vec<UserId>,
+    pub(super) lists: usize,
     /// Tries that another one made up for.
-    tries: usize,
-    slowest: Duration,
-    failed: Vec<String>,
+    pub(super) tries: usize,
+    pub(super) slowest: Duration,
+    pub(super) failed: Vec<String>,
 }
 
 /// A client that goes to another node when one does not answer.
-struct Patient {
+pub(super) struct Patient {
     endpoints: Arc<Mutex<Vec<String>>>,
     clients: HashMap<String, Client>,
     at: usize,
-    did: Did,
+    pub(super) did: Did,
 }
 
 impl Patient {
-    fn ask<T>(&mut self, what: impl Fn(&Client) -> segue::Result<T>) -> Option<T> {
+    /// One that begins with the node at this place.
+    pub(super) fn new(endpoints: Arc<Mutex<Vec<String>>>, at: usize) -> Self {
+        Self { endpoints, clients: HashMap::new(), at, did: Did::default() }
+    }
+
+    /// From now on the next node is asked first.
+    pub(super) fn move_on(&mut self) {
+        self.at += 1;
+    }
+
+    pub(super) fn ask<T>(&mut self, what: impl Fn(&Client) -> segue::Result<T>) -> Option<T> {
         let begun = Instant::now();
         loop {
             let endpoint = {
@@ -79,7 +89,7 @@ impl Patient {
                 break;
             }
             if count % 16 == 0 {
-                self.at += 1;
+                self.move_on();
             }
             if count % 2 == 0 {
                 let user: UserId = id(format!("rolling{number}-{count}"));
@@ -96,7 +106,7 @@ impl Patient {
     }
 }
 
-fn endpoints(nodes: &[Node]) -> Vec<String> {
+pub(super) fn endpoints(nodes: &[Node]) -> Vec<String> {
     nodes.iter().filter_map(|node| node.running.as_ref()).map(|running| running.endpoint.clone()).collect()
 }
 
@@ -109,8 +119,7 @@ fn nodes_are_restarted_one_after_another_and_a_client_that_tries_again_sees_no_e
     let (known, stop) = (Arc::new(Mutex::new(endpoints(&nodes))), Arc::new(AtomicBool::new(false)));
     let users: Arc<[UserId]> = world.users.iter().map(|user| user.user_id.clone()).collect();
     let client = |number: usize| {
-        let patient =
-            Patient { endpoints: known.clone(), clients: HashMap::new(), at: number, did: Did::default() };
+        let patient = Patient::new(known.clone(), number);
         let (users, stop) = (users.clone(), stop.clone());
         thread::spawn(move || patient.run(number, &users, &stop))
     };
