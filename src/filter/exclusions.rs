@@ -41,6 +41,12 @@ impl Exclusions {
         self.ordinals.is_empty()
     }
 
+    /// Whether it is so many that taking them out of bits is worth doing once for several requests.
+    #[must_use]
+    pub fn is_large(&self) -> bool {
+        !self.words.is_empty()
+    }
+
     /// Whether an ordinal is left out.
     #[must_use]
     pub fn contains(&self, ordinal: u32) -> bool {

@@ -57,8 +57,8 @@ impl Inner {
                 let reason = format!("is not a listener of the part. user_id=`{cursor}`, part=`{part}`");
                 return Err(Error::invalid("after_user_id", reason));
             }
-            Some(cursor) => shards.list_users(Some(&cursor), limit),
-            None => shards.list_users_from(part.first(), limit),
+            Some(cursor) => shards.list_users_before(Some(&cursor), part.end(), limit),
+            None => shards.list_users_between(part.first(), part.end(), limit),
         };
         let (mut users, mut next) = page.map_err(user_error)?;
         if let Some(end) = users.iter().position(|user| !is_in(&user.user_id)) {

@@ -37,6 +37,7 @@ impl BatchRequest {
         request.as_of = Some(self.as_of);
         request.recipe.clone_from(&self.recipe);
         request.request_id = Some(self.request_id(user));
+        request.once = true;
         request
     }
 

@@ -4,7 +4,7 @@
 //! or filters did. A source that returned nothing takes no part: its weight goes to the others, it is not a zero for
 //! everyone. A track that an available source did not return has 0 there.
 
-use super::candidate::{SourcePart, best_first};
+use super::candidate::{Parts, SourcePart, best_first, order_by};
 use super::recipe::{Maturity, Normalization, Recipe, Source};
 use crate::types::TrackRef;
 
@@ -30,7 +30,7 @@ pub struct Blended {
     /// `Σ weight · normalised score`, 0 to 1.
     pub base: f64,
     /// Each source's part, in source order.
-    pub parts: Vec<SourcePart>,
+    pub parts: Parts,
 }
 
 /// Brings a list's scores, best first, to 0..=1. All equal (a single one too) gives 0.5; a score that is not finite
@@ -118,29 +118,40 @@ pub fn blend(
     let available = available_weights(lists, weights);
     let mut order: Vec<usize> = (0..lists.len()).collect();
     order.sort_by_key(|&list| lists[list].source);
-    let mut all: Vec<(TrackRef, SourcePart)> = Vec::new();
+    let mut parts: Vec<SourcePart> = Vec::with_capacity(lists.iter().map(|list| list.hits.len()).sum());
+    let mut tracks: Vec<(TrackRef, usize)> = Vec::with_capacity(parts.capacity());
     for list in order {
         let scores: Vec<f64> = lists[list].hits.iter().map(|(_, score)| *score).collect();
         let normalized = normalize(&scores, normalization);
         for (rank, (&(track, raw), normalized)) in (0..).zip(lists[list].hits.iter().zip(normalized)) {
             let (source, weight) = (lists[list].source, available[list]);
-            all.push((track, SourcePart { source, raw, normalized, weight, rank }));
+            tracks.push((track, parts.len()));
+            parts.push(SourcePart { source, raw, normalized, weight, rank });
         }
     }
-    // Stable: parts of one track stay in source order.
-    all.sort_by_key(|(track, _)| *track);
-    let mut blended: Vec<Blended> = all
-        .chunk_by(|a, b| a.0 == b.0)
-        .map(|of_track| {
-            let parts: Vec<SourcePart> = of_track.iter().map(|(_, part)| *part).collect();
-            let base = parts.iter().map(|part| part.weight * part.normalized).sum();
-            Blended { track: of_track[0].0, base, parts }
-        })
-        .collect();
-    blended.sort_by(|a, b| {
-        best_first((a.base, &a.parts), (b.base, &b.parts)).then_with(|| key(a.track).cmp(&key(b.track)))
-    });
-    blended
+    // Parts of one track stay in source order.
+    tracks.sort_unstable();
+    let join = |of_track: &[(TrackRef, usize)]| {
+        let parts: Parts = of_track.iter().map(|(_, part)| parts[*part]).collect();
+        let base = parts.iter().map(|part| part.weight * part.normalized).sum();
+        Some(Blended { track: of_track[0].0, base, parts })
+    };
+    let mut joined: Vec<Option<Blended>> = Vec::with_capacity(tracks.len());
+    joined.extend(tracks.chunk_by(|a, b| a.0 == b.0).map(join));
+    let order = best_order(&joined, key);
+    order.into_iter().filter_map(|place| joined[place].take()).collect()
+}
+
+/// The places of blended tracks, best first.
+fn best_order(joined: &[Option<Blended>], key: impl Fn(TrackRef) -> u64) -> Vec<usize> {
+    let tie = |a: usize, b: usize| match (&joined[a], &joined[b]) {
+        (Some(a), Some(b)) => {
+            let by_source = best_first((a.base, &a.parts), (b.base, &b.parts));
+            by_source.then_with(|| key(a.track).cmp(&key(b.track)))
+        }
+        (a, b) => b.is_some().cmp(&a.is_some()),
+    };
+    order_by(joined.len(), |place| joined[place].as_ref().map_or(0.0, |track| track.base), tie)
 }
 
 #[cfg(test)]

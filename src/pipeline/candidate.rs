@@ -2,6 +2,8 @@
 
 use std::cmp::Ordering;
 
+use smallvec::SmallVec;
+
 use super::facts::TrackFacts;
 use super::recipe::Source;
 use crate::types::TrackRef;
@@ -21,13 +23,16 @@ pub struct SourcePart {
     pub rank: u32,
 }
 
+/// What the sources said of one track, in source order: most tracks come from one, so that few lists need memory of their own.
+pub type Parts = SmallVec<[SourcePart; 2]>;
+
 /// A track with its facts and its scores so far.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Candidate<'a> {
     /// The track.
     pub facts: &'a TrackFacts,
     /// What each source that offered it said, in source order.
-    pub parts: Vec<SourcePart>,
+    pub parts: Parts,
     /// Weighted sum of the normalised scores, 0 to 1.
     pub base: f64,
     /// Session part, 0 to 1.
@@ -43,7 +48,8 @@ pub struct Candidate<'a> {
 impl<'a> Candidate<'a> {
     /// A blended track before session re-ranking: its score is its base.
     #[must_use]
-    pub fn new(facts: &'a TrackFacts, parts: Vec<SourcePart>, base: f64) -> Self {
+    pub fn new(facts: &'a TrackFacts, parts: impl Into<Parts>, base: f64) -> Self {
+        let parts = parts.into();
         Self { facts, parts, base, session: 0.5, context: 0.5, novelty: 0.5, score: base }
     }
 
@@ -72,4 +78,53 @@ pub(crate) fn best_first(a: (f64, &[SourcePart]), b: (f64, &[SourcePart])) -> Or
         parts.iter().map(|part| part.source).min().map_or(u8::MAX, |source| source as u8)
     };
     b.0.total_cmp(&a.0).then_with(|| source(a.1).cmp(&source(b.1)))
+}
+
+/// The places of `0..count` by falling score, of equal ones as `tie` says, of those equal in that, too, the earlier.
+///
+/// Scores are sorted as whole numbers, without a branch on any of them; few are equal, and only those are compared further.
+pub(crate) fn order_by(
+    count: usize,
+    score: impl Fn(usize) -> f64,
+    tie: impl Fn(usize, usize) -> Ordering,
+) -> Vec<usize> {
+    let mut order: Vec<(u64, usize)> = (0..count).map(|place| (falling(score(place)), place)).collect();
+    order.sort_unstable();
+    for same in order.chunk_by_mut(|a, b| a.0 == b.0).filter(|same| same.len() > 1) {
+        same.sort_by(|a, b| tie(a.1, b.1));
+    }
+    order.into_iter().map(|(_, place)| place).collect()
+}
+
+/// A number that is the smaller the larger a score is, in the order of [`f64::total_cmp`].
+fn falling(score: f64) -> u64 {
+    let bits = score.to_bits();
+    // Of a negative number all bits but the sign turn round, then the sign divides the two halves.
+    let rising = if bits >> 63 == 1 { !bits } else { bits | 1 << 63 };
+    !rising
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::SplitMix64;
+
+    #[test]
+    fn places_stand_as_a_stable_sort_by_total_order_has_them() {
+        let special = [0.0, -0.0, f64::NAN, -f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1e-310, -1e-310];
+        let mut rng = SplitMix64::new(5);
+        for count in [0_usize, 1, 2, 30, 700] {
+            let scores: Vec<f64> = (0..count)
+                .map(|_| match rng.below(4) {
+                    0 => special[rng.below(8) as usize],
+                    1 => rng.below(5) as f64,
+                    _ => rng.normal(),
+                })
+                .collect();
+            let ties: Vec<u64> = (0..count).map(|_| rng.below(3)).collect();
+            let mut expected: Vec<usize> = (0..count).collect();
+            expected.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]).then(ties[a].cmp(&ties[b])));
+            assert_eq!(order_by(count, |at| scores[at], |a, b| ties[a].cmp(&ties[b])), expected);
+        }
+    }
 }

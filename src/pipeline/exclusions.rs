@@ -2,8 +2,10 @@
 //!
 //! Windows move with every request, but what they hold rarely does. Of two windows the wider holds everything the
 //! narrower does, so how many tracks a window holds says which: that number is what a kept set is found by.
+//!
+//! Of listeners who have heard very much, what is left of a catalogue is kept, too: it is the same from request to request.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 use roaring::RoaringBitmap;
@@ -11,14 +13,19 @@ use roaring::RoaringBitmap;
 use super::listener::Listener;
 use super::reader::Reader;
 use super::recipe::HeardWindow;
+use super::retrieve::AllowedTracks;
 use crate::error::Result;
-use crate::filter::Exclusions;
+use crate::filter::{DenseBits, Exclusions};
 use crate::storage::track_shard::segment::PostingField;
 use crate::storage::track_shard::{TrackView, versions_in};
 use crate::types::{ShardId, Timestamp, TrackRef};
 
 /// Sets kept of a listener in each shard; the oldest goes first.
 const KEPT_MAX: usize = 8;
+/// What is left of shards, kept of a listener: two windows of a few shards.
+const LEFT_MAX: usize = 8;
+/// From so many heard tracks on their times are kept in order, to be counted by a search.
+const MANY_HEARD: usize = 4_096;
 
 /// What a set is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +41,26 @@ enum Kind {
 #[derive(Default)]
 pub(super) struct ExclusionSets {
     kept: Mutex<Vec<(ShardId, Kind, Arc<Exclusions>)>>,
+    left: Mutex<Vec<Left>>,
+    /// When each track was last heard, ascending; made when there are many.
+    times: OnceLock<Vec<Timestamp>>,
+}
+
+/// Bits of a shard, what was taken out of them, and what is left.
+struct Left {
+    base: Arc<DenseBits>,
+    excluded: [Arc<Exclusions>; 3],
+    allowed: AllowedTracks,
+}
+
+impl Left {
+    fn is_of(&self, base: &Arc<DenseBits>, excluded: &[Arc<Exclusions>; 3]) -> bool {
+        // Sets are kept while they hold, so the same set is in the same place; empty ones are made each time.
+        let same = |(a, b): (&Arc<Exclusions>, &Arc<Exclusions>)| {
+            Arc::ptr_eq(a, b) || (a.is_empty() && b.is_empty())
+        };
+        Arc::ptr_eq(&self.base, base) && self.excluded.iter().zip(excluded).all(same)
+    }
 }
 
 impl ExclusionSets {
@@ -58,6 +85,39 @@ impl ExclusionSets {
         }
         kept.push((shard, kind, Arc::clone(&set)));
         Ok(set)
+    }
+
+    /// `base` without three sets. Where one of these is large, the answer is kept beside the listener while base and sets stay
+    /// the very same.
+    pub(super) fn left(&self, base: &Arc<DenseBits>, excluded: [&Arc<Exclusions>; 3]) -> AllowedTracks {
+        let make = || AllowedTracks::new(Arc::clone(base), &excluded.map(|set| &**set));
+        if !excluded.iter().any(|set| set.is_large()) {
+            return make();
+        }
+        let excluded = excluded.map(Arc::clone);
+        if let Some(left) = self.left.lock().iter().find(|left| left.is_of(base, &excluded)) {
+            return left.allowed.clone();
+        }
+        let allowed = make();
+        let mut kept = self.left.lock();
+        if kept.len() >= LEFT_MAX {
+            kept.remove(0);
+        }
+        kept.push(Left { base: Arc::clone(base), excluded, allowed: allowed.clone() });
+        allowed
+    }
+
+    /// How many of the times are later than `since`.
+    fn count_since(&self, times: &[Timestamp], since: Timestamp) -> usize {
+        if times.len() < MANY_HEARD {
+            return times.iter().filter(|at| **at > since).count();
+        }
+        let ordered = self.times.get_or_init(|| {
+            let mut ordered = times.to_vec();
+            ordered.sort_unstable();
+            ordered
+        });
+        ordered.len() - ordered.partition_point(|at| *at <= since)
     }
 }
 
@@ -102,7 +162,7 @@ impl Listener {
         // Of all shards: a version of what was heard may be in another.
         let count = match window {
             HeardWindow::Ever => heard.last.len(),
-            _ => heard.last.iter().filter(|last| **last > since).count(),
+            _ => self.exclusions.count_since(&heard.last, since),
         };
         self.exclusions.get_or_make(view, Kind::Heard(count, versions), || {
             let rows = heard.tracks.iter().zip(&heard.last);
@@ -148,4 +208,42 @@ fn versions_of(
         versions_in(view, &reader.tracks, track, |ordinal| ordinals.insert(ordinal));
     }
     ordinals
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_times_are_counted_as_few_are() {
+        let sets = ExclusionSets::default();
+        let times: Vec<Timestamp> = (0..MANY_HEARD as i64 + 7).map(|at| Timestamp(at * 37 % 1_000)).collect();
+        for since in [-1, 0, 1, 499, 500, 998, 999, 2_000].map(Timestamp) {
+            let expected = times.iter().filter(|at| **at > since).count();
+            assert_eq!(sets.count_since(&times, since), expected, "since {since:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_left_is_kept_only_while_base_and_sets_are_the_very_same() {
+        let universe = 640;
+        let every = |step: usize| -> Arc<Exclusions> {
+            Arc::new(Exclusions::new((0..universe).step_by(step).collect(), universe))
+        };
+        let base = Arc::new(DenseBits::from_roaring(&(0..universe).collect(), universe));
+        let (large, other, none) = (every(2), every(3), Arc::<Exclusions>::default());
+        let sets = ExclusionSets::default();
+        let first = sets.left(&base, [&none, &large, &none]);
+        assert!(first.iter().eq((0..universe).filter(|at| at % 2 != 0)));
+        let again = sets.left(&base, [&Arc::default(), &large, &none]);
+        assert_eq!(again.parts().0.as_ptr(), first.parts().0.as_ptr(), "made once");
+        let both = sets.left(&base, [&none, &large, &other]);
+        assert!(both.iter().eq((0..universe).filter(|at| at % 2 != 0 && at % 3 != 0)));
+        let evens = Arc::new(DenseBits::from_roaring(&(0..universe).step_by(2).collect(), universe));
+        assert_eq!(sets.left(&evens, [&none, &large, &none]).iter().count(), 0);
+        for _ in 0..2 * LEFT_MAX {
+            assert!(sets.left(&base, [&none, &every(5), &none]).iter().all(|at| at % 5 != 0));
+        }
+        assert_eq!(sets.left.lock().len(), LEFT_MAX);
+    }
 }

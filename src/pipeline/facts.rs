@@ -1,6 +1,7 @@
 //! What the stages know of tracks and of what was heard: plain data the orchestrator gathers before it calls them.
 
-use crate::types::{AlbumKey, ArtistKey, AudioFeatures, Date, GenreKey, PlayAction, Timestamp, TrackRef};
+use crate::storage::track_shard::columns::{Artists, Genres};
+use crate::types::{AlbumKey, ArtistKey, AudioFeatures, Date, PlayAction, Timestamp, TrackRef};
 
 /// What the stages need to know of one track.
 #[derive(Debug, Clone, PartialEq)]
@@ -12,11 +13,11 @@ pub struct TrackFacts {
     /// What its canonical recording is known by: the same for all versions of one recording.
     pub recording: u64,
     /// Artists, primary first.
-    pub artists: Vec<ArtistKey>,
+    pub artists: Artists,
     /// Album.
     pub album: Option<AlbumKey>,
     /// Genres with confidence in `(0, 1]`.
-    pub genres: Vec<(GenreKey, f32)>,
+    pub genres: Genres,
     /// How it sounds.
     pub audio: AudioFeatures,
     /// 0 to 100.
@@ -35,9 +36,9 @@ impl TrackFacts {
             track,
             key: track.ordinal.0.into(),
             recording: track.ordinal.0.into(),
-            artists: Vec::new(),
+            artists: Artists::new(),
             album: None,
-            genres: Vec::new(),
+            genres: Genres::new(),
             audio: AudioFeatures::default(),
             popularity: None,
             release_date: None,
@@ -84,7 +85,10 @@ pub(crate) mod samples {
 
     /// A track by one artist, without further facts.
     pub(crate) fn track(ordinal: u32, artist: u64) -> TrackFacts {
-        TrackFacts { artists: vec![ArtistKey(artist)], ..TrackFacts::unknown(track_ref(ordinal)) }
+        TrackFacts {
+            artists: [ArtistKey(artist)].into_iter().collect(),
+            ..TrackFacts::unknown(track_ref(ordinal))
+        }
     }
 
     /// A track with genres of confidence 1 and an energy.

@@ -14,21 +14,6 @@ use crate::types::{AlbumKey, AudioFeatures, Date, TrackOrdinal, TrackRef};
 /// Tracks whose records are asked of memory before they are read; and twice as many, what is kept in memory of them.
 const AHEAD: usize = 6;
 
-/// Facts of several tracks, by track.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct FactTable {
-    /// Ascending by track, each once.
-    facts: Vec<TrackFacts>,
-}
-
-impl FactTable {
-    /// The facts of a track, if they were gathered.
-    #[must_use]
-    pub fn get(&self, track: TrackRef) -> Option<&TrackFacts> {
-        self.facts.binary_search_by_key(&track, |facts| facts.track).ok().map(|at| &self.facts[at])
-    }
-}
-
 impl Reader<'_> {
     /// Facts of several tracks, in the same order.
     ///
@@ -42,7 +27,9 @@ impl Reader<'_> {
         };
         let tracks: Vec<TrackRef> = tracks.into_iter().collect();
         let ahead = |by: usize| tracks.get(by).and_then(|track| Some((track.ordinal.0, shard(track)?)));
-        let facts = tracks.iter().enumerate().map(|(place, track)| {
+        // With room from the start: results collected one by one grow and are copied.
+        let mut facts = Vec::with_capacity(tracks.len());
+        for (place, track) in tracks.iter().enumerate() {
             if let Some((ordinal, (view, _))) = ahead(place + 2 * AHEAD) {
                 view.hot_place(ordinal).inspect(|hot| prefetch(slice::from_ref(*hot)));
             }
@@ -53,26 +40,15 @@ impl Reader<'_> {
             }
             let (view, columns) = shard(track)
                 .ok_or_else(|| Error::Internal(format!("no such track shard. shard=`{}`", track.shard)))?;
-            facts_of(view, columns, track.ordinal.0)
-        });
-        facts.collect()
+            facts.push(facts_of(view, columns, track.ordinal.0)?);
+        }
+        Ok(facts)
     }
 
     /// Asks memory for what is kept there of a track, and will be asked for soon.
     pub fn expect_hot(&self, track: TrackRef) {
         let view = self.tracks.iter().find(|view| view.shard == track.shard);
         view.and_then(|view| view.hot_place(track.ordinal.0)).inspect(|hot| prefetch(slice::from_ref(*hot)));
-    }
-
-    /// Facts of several tracks, some perhaps named twice, by track.
-    ///
-    /// # Errors
-    /// Damaged files.
-    pub fn fact_table(&self, tracks: impl IntoIterator<Item = TrackRef>) -> Result<FactTable> {
-        let mut tracks: Vec<TrackRef> = tracks.into_iter().collect();
-        tracks.sort_unstable();
-        tracks.dedup();
-        Ok(FactTable { facts: self.facts(tracks)? })
     }
 }
 

@@ -14,6 +14,7 @@ use super::signals::{HALF_LIFE_DAYS, Signal, signal};
 use super::sources::TastePoints;
 use crate::error::{Error, Result};
 use crate::filter::RuleClass;
+use crate::storage::track_shard::KeyMap;
 use crate::storage::user_shard::{PlayRecord, UserView};
 use crate::types::{ArtistKey, HOUR_MS, PlayAction, Timestamp, TrackRef, UserId};
 
@@ -62,6 +63,17 @@ struct Key {
     utc_offset_min: i32,
 }
 
+impl Key {
+    fn of(reader: &Reader<'_>, state: &UserView, as_of: Timestamp, context: &RequestContext) -> Self {
+        Self {
+            epoch: reader.catalogue_epoch(),
+            hour: as_of.0.div_euclid(HOUR_MS) + 1,
+            future: state.plays.partition_point(|play| play.at > as_of),
+            utc_offset_min: context.utc_offset_min,
+        }
+    }
+}
+
 /// A listener's stored state, what the rest depends on, and what was derived.
 type Entries = HashMap<UserId, (Arc<UserView>, Key, Arc<Listener>)>;
 
@@ -71,8 +83,17 @@ pub struct ListenerCache {
     entries: Mutex<Entries>,
 }
 
+impl ListenerCache {
+    /// What was derived of this very state, if it is kept.
+    fn find(&self, user: &UserId, state: &Arc<UserView>, key: &Key) -> Option<Arc<Listener>> {
+        let entries = self.entries.lock();
+        let (of, known, listener) = entries.get(user)?;
+        (Arc::ptr_eq(of, state) && known == key).then(|| Arc::clone(listener))
+    }
+}
+
 impl Listener {
-    /// Loads the listener of a request.
+    /// Loads the listener of a request, and keeps what was derived.
     ///
     /// # Errors
     /// `NotFound` for an unknown user; damaged files.
@@ -84,26 +105,36 @@ impl Listener {
     ) -> Result<Arc<Self>> {
         let state =
             reader.users.view(user).map_err(Error::from)?.ok_or_else(|| Error::not_found("user", user))?;
-        let key = Key {
-            epoch: reader.catalogue_epoch(),
-            hour: as_of.0.div_euclid(HOUR_MS) + 1,
-            future: state.plays.partition_point(|play| play.at > as_of),
-            utc_offset_min: context.utc_offset_min,
-        };
-        let cache = &reader.caches.listeners.entries;
-        if let Some((of, known, listener)) = cache.lock().get(user)
-            && Arc::ptr_eq(of, &state)
-            && *known == key
-        {
-            return Ok(Arc::clone(listener));
+        let key = Key::of(reader, &state, as_of, context);
+        if let Some(known) = reader.caches.listeners.find(user, &state, &key) {
+            return Ok(known);
         }
         let listener = Arc::new(Self::derive(reader, Arc::clone(&state), &key)?);
-        let mut entries = cache.lock();
+        let mut entries = reader.caches.listeners.entries.lock();
         if entries.len() >= CACHED_MAX {
             entries.clear();
         }
         entries.insert(user.clone(), (state, key, Arc::clone(&listener)));
         Ok(listener)
+    }
+
+    /// As [`Listener::load`], keeping nothing that is not kept already.
+    ///
+    /// # Errors
+    /// As [`Listener::load`].
+    pub fn load_once(
+        reader: &Reader<'_>,
+        user: &UserId,
+        as_of: Timestamp,
+        context: &RequestContext,
+    ) -> Result<Arc<Self>> {
+        let state = reader.users.view_once(user).map_err(Error::from)?;
+        let state = state.ok_or_else(|| Error::not_found("user", user))?;
+        let key = Key::of(reader, &state, as_of, context);
+        match reader.caches.listeners.find(user, &state, &key) {
+            Some(known) => Ok(known),
+            None => Ok(Arc::new(Self::derive(reader, state, &key)?)),
+        }
     }
 
     fn derive(reader: &Reader<'_>, state: Arc<UserView>, key: &Key) -> Result<Self> {
@@ -174,21 +205,23 @@ impl Listener {
 /// The events from the newest that counts on, each with the place of its track in the list of tracks, which stand there
 /// in the order of their newest events.
 fn places(state: &UserView, future: usize) -> (Vec<(PlayRecord, usize)>, Vec<TrackRef>) {
-    const UNSEEN: usize = usize::MAX;
-    let heard = &state.heard.tracks;
-    let mut place_of = vec![UNSEEN; heard.len()];
+    let mut place_of: KeyMap<usize> = KeyMap::default();
     let mut tracks = Vec::new();
     let mut history = Vec::with_capacity(state.plays.len().saturating_sub(future));
     for play in state.plays.iter().skip(future) {
-        // Every play is of a heard track: both are made from the same events.
-        let Ok(at) = heard.binary_search(&play.track) else { continue };
-        if place_of[at] == UNSEEN {
-            place_of[at] = tracks.len();
+        let place = *place_of.entry(spread(play.track)).or_insert(tracks.len());
+        if place == tracks.len() {
             tracks.push(play.track);
         }
-        history.push((*play, place_of[at]));
+        history.push((*play, place));
     }
     (history, tracks)
+}
+
+/// A number of its own for each track, with bits that a map of keys can use.
+fn spread(track: TrackRef) -> u64 {
+    let place = u64::from(track.shard.0) << 32 | u64::from(track.ordinal.0);
+    place.wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }
 
 /// Events at the same moment by the keys of their tracks: the order they are stored in goes by places.

@@ -4,9 +4,10 @@
 //! stand for all of them: greedy facility location (Nemhauser, Wolsey, Fisher 1978: at least 63 % of the best
 //! possible), then exchange steps of k-medoids until nothing moves. Deterministic; ties go to the earlier row.
 
+use std::cell::RefCell;
 use std::cmp::Ordering;
 
-use super::vectors::UnitRows;
+use super::vectors::{UnitRow, UnitRows};
 
 /// The most medoids a query uses.
 pub const MEDOIDS_MAX: usize = 8;
@@ -16,6 +17,13 @@ pub const ROWS_MAX: usize = 256;
 const GAIN_MIN: f32 = 0.01;
 /// Exchange rounds at most; a handful suffices for so few rows.
 const ROUNDS_MAX: usize = 10;
+/// Rows that are compared with as many others while both lie in the nearest cache.
+const TILE: usize = 16;
+
+thread_local! {
+    /// Similarities of this thread's last call: memory that is grown once, and neither cleared nor given back each time.
+    static SIMILARITY: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+}
 
 /// A row that stands for a group of rows.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,48 +43,39 @@ pub fn medoids(rows: &UnitRows<'_>, weights: &[f64], k: usize) -> Vec<Medoid> {
     let points: Vec<usize> = (0..rows.len().min(weights.len()).min(ROWS_MAX))
         .filter(|&row| rows.row(row).is_some() && weights[row].is_finite() && weights[row] > 0.0)
         .collect();
-    let fit = Fit::new(rows, &points, weights);
-    let mut centers = fit.greedy(k.min(MEDOIDS_MAX));
-    for _ in 0..ROUNDS_MAX {
-        let moved: Vec<usize> = fit
-            .groups(&centers)
-            .iter()
-            .zip(&centers)
-            .map(|(group, &center)| fit.middle(group, center))
-            .collect();
-        if moved == centers {
-            break;
-        }
-        centers = moved;
-    }
+    SIMILARITY.with_borrow_mut(|memory| medoids_of(&Fit::new(rows, &points, weights, memory), &points, k))
+}
+
+/// The medoids of the points of `fit`, by their rows.
+fn medoids_of(fit: &Fit<'_>, points: &[usize], k: usize) -> Vec<Medoid> {
+    let (centers, groups) = fit.exchange(fit.greedy(k.min(MEDOIDS_MAX)));
     let total: f64 = fit.weights.iter().map(|&weight| f64::from(weight)).sum();
-    let mut medoids: Vec<Medoid> = fit
-        .groups(&centers)
-        .into_iter()
-        .zip(&centers)
-        .map(|(group, &center)| Medoid {
-            row: points[center],
-            share: group.iter().map(|&i| f64::from(fit.weights[i])).sum::<f64>() / total,
-            members: group.into_iter().map(|i| points[i]).collect(),
-        })
-        .collect();
+    let medoid = |(group, center): (Vec<usize>, usize)| Medoid {
+        row: points[center],
+        share: group.iter().map(|&i| f64::from(fit.weights[i])).sum::<f64>() / total,
+        members: group.into_iter().map(|i| points[i]).collect(),
+    };
+    let mut medoids: Vec<Medoid> = groups.into_iter().zip(centers).map(medoid).collect();
     medoids.sort_by(|a, b| b.share.total_cmp(&a.share).then(a.row.cmp(&b.row)));
     medoids
 }
 
 /// Joins the hits of several medoids' searches, each best first: every medoid may fill its share of `depth` (at
 /// least one place), so that a smaller taste is not crowded out by one whose tracks lie closer together; what then
-/// stays empty is filled by score. A track of several lists has its largest score. Best first, ties as
-/// `tie` says.
+/// stays empty is filled by score. A track of several lists has its largest score, and with it the place of the list that gave
+/// it, of equal ones the first. Best first, ties as `tie` says.
 #[must_use]
 pub fn merge_by_share<T: Copy + Ord>(
     lists: &[(f64, Vec<(T, f64)>)],
     depth: usize,
     tie: impl Fn(T, T) -> Ordering,
-) -> Vec<(T, f64)> {
-    let mut best: Vec<(T, f64)> = lists.iter().flat_map(|(_, hits)| hits).copied().collect();
-    best.sort_unstable_by(|a, b| a.0.cmp(&b.0).then(b.1.total_cmp(&a.1)));
-    best.dedup_by_key(|(track, _)| *track);
+) -> Vec<(T, f64, usize)> {
+    let mut best: Vec<(T, f64, usize)> = Vec::with_capacity(lists.iter().map(|(_, hits)| hits.len()).sum());
+    for (at, (_, hits)) in lists.iter().enumerate() {
+        best.extend(hits.iter().map(|&(track, score)| (track, score, at)));
+    }
+    best.sort_unstable_by(|a, b| a.0.cmp(&b.0).then(b.1.total_cmp(&a.1)).then(a.2.cmp(&b.2)));
+    best.dedup_by_key(|(track, ..)| *track);
     let mut taken = vec![false; best.len()];
     let mut left = depth;
     for (share, hits) in lists {
@@ -86,41 +85,54 @@ pub fn merge_by_share<T: Copy + Ord>(
             if of_list == 0 || left == 0 {
                 break;
             }
-            let Ok(at) = best.binary_search_by_key(track, |(known, _)| *known) else { continue };
+            let Ok(at) = best.binary_search_by_key(track, |(known, ..)| *known) else { continue };
             if !std::mem::replace(&mut taken[at], true) {
                 (of_list, left) = (of_list - 1, left - 1);
             }
         }
     }
-    let by_score = |a: &(T, f64), b: &(T, f64)| b.1.total_cmp(&a.1).then_with(|| tie(a.0, b.0));
+    let by_score = |a: &(T, f64, usize), b: &(T, f64, usize)| b.1.total_cmp(&a.1).then_with(|| tie(a.0, b.0));
     let side = |wanted: bool| best.iter().zip(&taken).filter(move |(_, taken)| **taken == wanted);
-    let mut others: Vec<(T, f64)> = side(false).map(|(hit, _)| *hit).collect();
-    others.sort_by(by_score);
-    let mut merged: Vec<(T, f64)> = side(true).map(|(hit, _)| *hit).collect();
-    merged.extend(others.into_iter().take(left));
-    merged.sort_by(by_score);
+    let mut others: Vec<(T, f64, usize)> = side(false).map(|(hit, _)| *hit).collect();
+    if left < others.len() {
+        others.select_nth_unstable_by(left, by_score);
+        others.truncate(left);
+    }
+    let mut merged: Vec<(T, f64, usize)> = side(true).map(|(hit, _)| *hit).collect();
+    merged.append(&mut others);
+    merged.sort_unstable_by(by_score);
     merged
 }
 
 /// Similarities of the points that take part, `[points, points]`, as `(1 + cos)/2`.
-struct Fit {
-    similarity: Vec<f32>,
+struct Fit<'m> {
+    similarity: &'m [f32],
     weights: Vec<f32>,
 }
 
-impl Fit {
-    fn new(rows: &UnitRows<'_>, points: &[usize], weights: &[f64]) -> Self {
-        let count = points.len();
-        let vectors: Vec<_> = points.iter().map(|&point| rows.row(point)).collect();
-        let mut similarity = vec![1.0; count * count];
-        for i in 0..count {
-            for j in 0..i {
-                let cosine = vectors[i].zip(vectors[j]).map_or(0.0, |(a, b)| a.cosine(b));
-                let value = (1.0 + cosine.clamp(-1.0, 1.0)) / 2.0;
-                similarity[i * count + j] = value;
-                similarity[j * count + i] = value;
+impl<'m> Fit<'m> {
+    /// Compares all points, whose rows are there, in memory that is reused.
+    fn new(rows: &UnitRows<'_>, points: &[usize], weights: &[f64], memory: &'m mut Vec<f32>) -> Self {
+        let vectors: Vec<UnitRow<'_>> = points.iter().filter_map(|&point| rows.row(point)).collect();
+        let count = vectors.len();
+        if memory.len() < count * count {
+            memory.resize(count * count, 0.0);
+        }
+        let similarity = &mut memory[..count * count];
+        for (first, last) in tiles(count) {
+            for (other_first, other_last) in tiles(last) {
+                for i in first..last {
+                    let others = other_first..other_last.min(i);
+                    let mut values = [0.0_f32; TILE];
+                    vectors[i].cosines(&vectors[others.clone()], &mut values);
+                    values.iter_mut().for_each(|value| *value = (1.0 + value.clamp(-1.0, 1.0)) / 2.0);
+                    similarity[i * count + others.start..][..others.len()]
+                        .copy_from_slice(&values[..others.len()]);
+                    others.zip(values).for_each(|(j, value)| similarity[j * count + i] = value);
+                }
             }
         }
+        (0..count).for_each(|i| similarity[i * count + i] = 1.0);
         Self { similarity, weights: points.iter().map(|&row| weights[row] as f32).collect() }
     }
 
@@ -180,6 +192,27 @@ impl Fit {
             + rest.map(|((weight, of), best)| weight * (of - best).max(0.0)).sum::<f32>()
     }
 
+    /// Moves centers to the middles of their groups until none moves; the centers and their groups.
+    fn exchange(&self, mut centers: Vec<usize>) -> (Vec<usize>, Vec<Vec<usize>>) {
+        let mut groups = self.groups(&centers);
+        // What each group was when its middle was last looked for, and around which center.
+        let mut settled: Vec<(Vec<usize>, usize)> = Vec::new();
+        for _ in 0..ROUNDS_MAX {
+            let middle = |(at, (group, &center)): (usize, (&Vec<usize>, &usize))| match settled.get(at) {
+                Some((of, around)) if of == group && *around == center => center,
+                _ => self.middle(group, center),
+            };
+            let moved: Vec<usize> = groups.iter().zip(&centers).enumerate().map(middle).collect();
+            if moved == centers {
+                break;
+            }
+            let next = self.groups(&moved);
+            settled = groups.into_iter().zip(centers).collect();
+            (centers, groups) = (moved, next);
+        }
+        (centers, groups)
+    }
+
     /// The points nearest to each center, ties to the earlier center.
     fn groups(&self, centers: &[usize]) -> Vec<Vec<usize>> {
         let mut groups = vec![Vec::new(); centers.len()];
@@ -200,19 +233,28 @@ impl Fit {
         groups
     }
 
-    /// The member with the largest weighted similarity to its group; the center itself among equals.
+    /// The member with the largest weighted similarity to its group; the center, which is a member, among equals.
     fn middle(&self, group: &[usize], center: usize) -> usize {
-        let fit =
-            |candidate: usize| group.iter().map(|&i| self.weights[i] * self.of(candidate, i)).sum::<f32>();
-        let mut best = (fit(center), center);
-        for &candidate in group {
-            let value = fit(candidate);
+        // All members side by side, so that an addition need not wait for the one before.
+        let mut fits = vec![0.0_f32; group.len()];
+        for &i in group {
+            let (weight, row) = (self.weights[i], self.row(i));
+            fits.iter_mut().zip(group).for_each(|(fit, &candidate)| *fit += weight * row[candidate]);
+        }
+        let own = group.iter().position(|&member| member == center).map_or(0.0, |at| fits[at]);
+        let mut best = (own, center);
+        for (&candidate, &value) in group.iter().zip(&fits) {
             if value > best.0 * (1.0 + 1e-6) {
                 best = (value, candidate);
             }
         }
         best.1
     }
+}
+
+/// `0..count` in pieces of [`TILE`].
+fn tiles(count: usize) -> impl Iterator<Item = (usize, usize)> {
+    (0..count).step_by(TILE).map(move |first| (first, (first + TILE).min(count)))
 }
 
 #[cfg(test)]
@@ -272,7 +314,7 @@ mod tests {
         let close: Vec<(u32, f64)> = (0..10).map(|i| (i, 0.99 - f64::from(i) / 1_000.0)).collect();
         let loose: Vec<(u32, f64)> = (100..110).map(|i| (i, 0.5 - f64::from(i - 100) / 1_000.0)).collect();
         let merged = merge_by_share(&[(0.8, close.clone()), (0.2, loose)], 10, |a, b| a.cmp(&b));
-        assert_eq!(merged.iter().filter(|(track, _)| *track >= 100).count(), 2);
+        assert_eq!(merged.iter().filter(|(track, ..)| *track >= 100).count(), 2);
         assert_eq!(merged.len(), 10);
         assert!(merged.windows(2).all(|pair| pair[0].1 >= pair[1].1));
         assert_eq!(merge_by_share(&[(0.5, close), (0.5, vec![(0, 1.5)])], 20, |a, b| a.cmp(&b)).len(), 10);

@@ -52,6 +52,10 @@ pub struct RecommendRequest {
     /// Until when the caller waits.
     #[serde(skip)]
     pub deadline: Deadline,
+    /// The listener will not be asked for again soon, as in a batch: nothing that is derived of them is kept in memory, where it
+    /// would take the place of listeners who are active. The list is the same.
+    #[serde(skip)]
+    pub once: bool,
 }
 
 impl RecommendRequest {
@@ -75,6 +79,7 @@ impl RecommendRequest {
             generation: None,
             min_token: None,
             deadline: Deadline::NEVER,
+            once: false,
         }
     }
 }

@@ -47,7 +47,12 @@ pub fn signal(
     age_days: f64,
     half_life_days: f64,
 ) -> Signal {
-    let decay = decay(age_days, half_life_days);
+    decayed(action, listened_ms, duration_ms, decay(age_days, half_life_days))
+}
+
+/// As [`signal`], of an event whose [`decay`] is known.
+#[must_use]
+pub fn decayed(action: PlayAction, listened_ms: u32, duration_ms: Option<u32>, decay: f64) -> Signal {
     let factor = match action {
         PlayAction::Skip if listened_ms < DISLIKE_BEFORE_MS => {
             return Signal::Dislike(DISLIKE_MAGNITUDE * decay);

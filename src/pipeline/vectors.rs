@@ -2,7 +2,7 @@
 //!
 //! Sums are added in one fixed order, so that every processor gives the same result.
 
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use segue_index::kernels::{Kernels, prefetch};
 
@@ -19,21 +19,69 @@ impl UnitRow<'_> {
     pub fn cosine(self, other: UnitRow<'_>) -> f32 {
         dot(self.vector, other.vector) * self.scale * other.scale
     }
+
+    /// [`UnitRow::cosine`] with each of several rows of the same dimension, in their places of `cosines`.
+    pub fn cosines(self, others: &[UnitRow<'_>], cosines: &mut [f32]) {
+        let kernels = Kernels::get();
+        for (cosine, other) in cosines.iter_mut().zip(others) {
+            *cosine = kernels.dot_f32(self.vector, other.vector);
+        }
+        cosines
+            .iter_mut()
+            .zip(others)
+            .for_each(|(cosine, other)| *cosine = *cosine * self.scale * other.scale);
+    }
 }
 
 /// Rows of one dimension that are compared by direction; a row may be absent (a track without a vector). No vector is
 /// copied, or read before it is compared: a request holds hundreds and need not compare them all.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct UnitRows<'a> {
     dim: usize,
     rows: Vec<Option<UnreadRow<'a>>>,
 }
 
-/// A vector, and what scales it once somebody has asked; `None` when it cannot be compared.
-#[derive(Debug, Clone, PartialEq)]
+/// A vector, and what scales it once somebody has asked.
+#[derive(Debug, Clone)]
 struct UnreadRow<'a> {
     vector: &'a [f32],
-    scale: OnceLock<Option<f32>>,
+    scale: Scale,
+}
+
+/// What scales a vector, worked out when first asked for. Several threads may work it out at once, to the same end.
+#[derive(Debug)]
+struct Scale(AtomicU32);
+
+impl Scale {
+    /// Bits of no scale: nobody has asked.
+    const UNREAD: u32 = u32::MAX;
+    /// Bits of zero: the vector cannot be compared.
+    const UNUSABLE: u32 = 0;
+
+    fn is_read(&self) -> bool {
+        self.0.load(Ordering::Relaxed) != Self::UNREAD
+    }
+
+    fn of(&self, vector: &[f32]) -> Option<f32> {
+        let mut bits = self.0.load(Ordering::Relaxed);
+        if bits == Self::UNREAD {
+            bits = usable_scale(vector).map_or(Self::UNUSABLE, f32::to_bits);
+            self.0.store(bits, Ordering::Relaxed);
+        }
+        (bits != Self::UNUSABLE).then(|| f32::from_bits(bits))
+    }
+}
+
+impl Default for Scale {
+    fn default() -> Self {
+        Self(AtomicU32::new(Self::UNREAD))
+    }
+}
+
+impl Clone for Scale {
+    fn clone(&self) -> Self {
+        Self(AtomicU32::new(self.0.load(Ordering::Relaxed)))
+    }
 }
 
 impl<'a> UnitRows<'a> {
@@ -53,7 +101,7 @@ impl<'a> UnitRows<'a> {
     /// to.
     pub fn push(&mut self, vector: Option<&'a [f32]>) {
         let vector = vector.filter(|vector| vector.len() == self.dim);
-        self.rows.push(vector.map(|vector| UnreadRow { vector, scale: OnceLock::new() }));
+        self.rows.push(vector.map(|vector| UnreadRow { vector, scale: Scale::default() }));
     }
 
     /// Whether a row is there, be it one that cannot be compared. Reads no vector.
@@ -65,7 +113,7 @@ impl<'a> UnitRows<'a> {
     /// Asks memory for a row that has not been compared yet, and will be soon.
     pub fn expect(&self, row: usize) {
         if let Some(Some(unread)) = self.rows.get(row)
-            && unread.scale.get().is_none()
+            && !unread.scale.is_read()
         {
             prefetch(unread.vector);
         }
@@ -88,8 +136,7 @@ impl<'a> UnitRows<'a> {
     #[must_use]
     pub fn row(&self, row: usize) -> Option<UnitRow<'a>> {
         let UnreadRow { vector, scale } = self.rows.get(row)?.as_ref()?;
-        let scale = scale.get_or_init(|| usable_scale(vector));
-        scale.map(|scale| UnitRow { vector, scale })
+        scale.of(vector).map(|scale| UnitRow { vector, scale })
     }
 
     /// The rows in another order (or some of them): row `i` of the result is row `order[i]` of these. Places out of
@@ -183,6 +230,17 @@ mod tests {
             let expected: f32 = (0..len).map(|i| f32::from(i) * f32::from(i)).sum();
             assert_eq!(dot(&a, &a), expected, "length {len}");
         }
+    }
+
+    #[test]
+    fn many_cosines_are_those_of_pairs() {
+        let vectors = random_vectors(&mut crate::types::SplitMix64::new(3), 9, 37);
+        let rows: UnitRows<'_> = vectors.iter().map(|vector| Some(&vector[..])).collect();
+        let units: Vec<UnitRow<'_>> = (0..9).filter_map(|row| rows.row(row)).collect();
+        let mut cosines = [7.0; 10];
+        units[4].cosines(&units, &mut cosines);
+        let expected: Vec<f32> = units.iter().map(|unit| units[4].cosine(*unit)).collect();
+        assert_eq!((&cosines[..9], cosines[9]), (&expected[..], 7.0));
     }
 
     #[test]

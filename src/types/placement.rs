@@ -59,6 +59,12 @@ impl Part {
         Slot(u16::try_from(before.div_ceil(u32::from(self.of))).expect("below the number of slots"))
     }
 
+    /// One past its last slot.
+    #[must_use]
+    pub fn end(self) -> u16 {
+        slots_of_shard(usize::from(self.number - 1), self.of).1
+    }
+
     /// Whether a slot is in it.
     #[must_use]
     pub fn contains(self, slot: Slot) -> bool {
@@ -160,6 +166,11 @@ mod tests {
                 assert!(
                     part.contains(first) && (first.0 == 0 || !part.contains(Slot(first.0 - 1))),
                     "{part}"
+                );
+                let end = part.end();
+                assert!(
+                    part.contains(Slot(end - 1)) && !part.contains(Slot(end)),
+                    "{part} ends before {end}"
                 );
             }
         }

@@ -34,6 +34,7 @@ impl TryFrom<pb::RecommendRequest> for RecommendRequest {
             generation: proto.generation.map(GenerationId),
             min_token: token(proto.min_token)?,
             deadline: Deadline::NEVER,
+            once: false,
         })
     }
 }

@@ -304,6 +304,7 @@ fn recommend() -> impl Strategy<Value = RecommendRequest> {
                 generation: options.3.map(GenerationId),
                 min_token,
                 deadline: Deadline::NEVER,
+                once: false,
             }
         })
 }

@@ -1,9 +1,7 @@
 //! Caps during selection: so many of an artist, so many of an album, one a recording.
 
-use std::collections::HashMap;
-
 use crate::pipeline::facts::TrackFacts;
-use crate::types::{AlbumKey, ArtistKey};
+use crate::storage::track_shard::KeyMap;
 
 /// How many tracks of one kind a list may hold; 0 = any number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,33 +28,39 @@ pub enum Cap {
 /// Counts of what is chosen. The maps are only looked up, never walked in an order that matters.
 #[derive(Debug, Default)]
 pub(super) struct Counts {
-    artists: HashMap<ArtistKey, u32>,
-    albums: HashMap<AlbumKey, u32>,
-    recordings: HashMap<u64, u32>,
+    artists: KeyMap<u32>,
+    albums: KeyMap<u32>,
+    /// By [`spread`].
+    recordings: KeyMap<u32>,
+}
+
+/// Recordings of a single shard are numbered one by one: an odd factor gives each bits that a map of keys can use.
+fn spread(recording: u64) -> u64 {
+    recording.wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }
 
 impl Counts {
     pub(super) fn add(&mut self, facts: &TrackFacts) {
         if let Some(artist) = facts.primary_artist() {
-            *self.artists.entry(artist).or_default() += 1;
+            *self.artists.entry(artist.0).or_default() += 1;
         }
         if let Some(album) = facts.album {
-            *self.albums.entry(album).or_default() += 1;
+            *self.albums.entry(album.0).or_default() += 1;
         }
-        *self.recordings.entry(facts.recording).or_default() += 1;
+        *self.recordings.entry(spread(facts.recording)).or_default() += 1;
     }
 
     /// The first cap that keeps the track out: recording, artist, album.
     pub(super) fn cap(&self, facts: &TrackFacts, limits: CapLimits) -> Option<Cap> {
-        if limits.one_a_recording && self.recordings.contains_key(&facts.recording) {
+        if limits.one_a_recording && self.recordings.contains_key(&spread(facts.recording)) {
             return Some(Cap::Recording);
         }
         let full = |count: Option<&u32>, limit: u32| limit > 0 && count.is_some_and(|&count| count >= limit);
         let artist = facts.primary_artist();
-        if artist.is_some_and(|artist| full(self.artists.get(&artist), limits.artist)) {
+        if artist.is_some_and(|artist| full(self.artists.get(&artist.0), limits.artist)) {
             return Some(Cap::Artist);
         }
-        if facts.album.is_some_and(|album| full(self.albums.get(&album), limits.album)) {
+        if facts.album.is_some_and(|album| full(self.albums.get(&album.0), limits.album)) {
             return Some(Cap::Album);
         }
         None

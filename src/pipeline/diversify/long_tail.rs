@@ -26,7 +26,9 @@ pub fn long_tail(
 ) -> Vec<Pick> {
     let mut counts = Counts::default();
     chosen.iter().filter_map(|&row| candidates.get(row)).for_each(|taken| counts.add(taken.facts));
-    let open: Vec<usize> = (0..candidates.len()).filter(|row| !chosen.contains(row)).collect();
+    let mut is_open = vec![true; candidates.len()];
+    chosen.iter().filter(|row| **row < candidates.len()).for_each(|&row| is_open[row] = false);
+    let open: Vec<usize> = (0..candidates.len()).filter(|&row| is_open[row]).collect();
     let mut relevance = vec![0.5; candidates.len()];
     min_max(candidates, &open, &mut relevance);
     let mut window: Vec<usize> = open.into_iter().take_while(|&row| row < WINDOW * n).collect();

@@ -127,6 +127,36 @@ impl PartialEq for Bound {
 
 impl Eq for Bound {}
 
+/// Bounds, the largest first. Most rows are never looked at a second time, so those that have not been lie in a sorted list, and
+/// only the others in a heap.
+#[derive(Debug, Default)]
+struct Bounds {
+    /// Ascending.
+    fresh: Vec<Bound>,
+    again: BinaryHeap<Bound>,
+}
+
+impl Bounds {
+    /// Bounds that stand best first or nearly so.
+    fn new(bounds: impl DoubleEndedIterator<Item = Bound>) -> Self {
+        let mut fresh: Vec<Bound> = bounds.rev().collect();
+        fresh.sort();
+        Self { fresh, again: BinaryHeap::new() }
+    }
+
+    fn peek(&self) -> Option<&Bound> {
+        self.fresh.last().max(self.again.peek())
+    }
+
+    fn pop(&mut self) -> Option<Bound> {
+        if self.fresh.last() > self.again.peek() { self.fresh.pop() } else { self.again.pop() }
+    }
+
+    fn push(&mut self, bound: Bound) {
+        self.again.push(bound);
+    }
+}
+
 struct Pool<'p> {
     candidates: &'p [Candidate<'p>],
     similarity: &'p PairSimilarity<'p>,
@@ -134,7 +164,7 @@ struct Pool<'p> {
     /// Rows not chosen, ascending: best first.
     open: Vec<usize>,
     /// Those of them that no cap was found to keep out, by what they were worth when last compared.
-    bounds: BinaryHeap<Bound>,
+    bounds: Bounds,
     /// Those that one does.
     capped: Vec<usize>,
     relevance: Vec<f64>,
@@ -154,7 +184,7 @@ impl<'p> Pool<'p> {
             similarity,
             lambda,
             open: (0..rows).collect(),
-            bounds: BinaryHeap::new(),
+            bounds: Bounds::default(),
             capped: Vec::new(),
             relevance: vec![0.5; rows],
             taken: Vec::new(),
@@ -167,7 +197,7 @@ impl<'p> Pool<'p> {
     /// Min-max over the open rows; all equal gives 0.5. From here on rows are picked.
     fn scale_relevance(&mut self) {
         min_max(self.candidates, &self.open, &mut self.relevance);
-        self.bounds = self.open.iter().map(|&row| self.bound(row)).collect();
+        self.bounds = Bounds::new(self.open.iter().map(|&row| self.bound(row)));
     }
 
     /// The open row with the largest marginal relevance that no cap keeps out; the earlier of equals.

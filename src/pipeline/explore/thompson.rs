@@ -27,16 +27,18 @@ pub fn choose_by_arm(
     let mut chosen: Vec<Chosen> = Vec::new();
     let mut doors = Doors::new(pool);
     let mut artist_cap = policy.artist_cap;
+    let all: Vec<Vec<usize>> = rows_of.into_values().collect();
+    // Rows that are still open: none opens again before the cap yields.
+    let mut arms = all.clone();
     while chosen.len() < count {
-        let is_open = |row: &usize| doors.is_open(*row, artist_cap);
-        let arms: Vec<Vec<usize>> =
-            rows_of.values().map(|rows| rows.iter().copied().filter(is_open).collect()).collect();
+        arms.iter_mut().for_each(|rows| rows.retain(|row| doors.is_open(*row, artist_cap)));
         let open: Vec<bool> = arms.iter().map(|rows| !rows.is_empty()).collect();
         if !open.contains(&true) {
             if artist_cap == 0 {
                 break;
             }
             artist_cap = 0;
+            arms.clone_from(&all);
             continue;
         }
         if known != open {

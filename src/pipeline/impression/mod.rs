@@ -101,13 +101,14 @@ impl Impression {
 pub fn candidate_set_hash(tracks: impl IntoIterator<Item = TrackRef>) -> u64 {
     let mut tracks: Vec<TrackRef> = tracks.into_iter().collect();
     tracks.sort_unstable();
-    let mut hasher = blake3::Hasher::new();
+    // All at once: several blocks are then hashed side by side.
+    let mut bytes = Vec::with_capacity(8 * tracks.len());
     for track in tracks {
-        hasher.update(&track.shard.0.to_le_bytes());
-        hasher.update(&track.ordinal.0.to_le_bytes());
+        bytes.extend_from_slice(&track.shard.0.to_le_bytes());
+        bytes.extend_from_slice(&track.ordinal.0.to_le_bytes());
     }
     let mut first = [0; 8];
-    first.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
+    first.copy_from_slice(&blake3::hash(&bytes).as_bytes()[..8]);
     u64::from_le_bytes(first)
 }
 

@@ -1,10 +1,9 @@
 //! The taste profile.
 
-use std::collections::BTreeMap;
-
 use crate::pipeline::compatible::tempo;
 use crate::pipeline::facts::{HeardEvent, finite};
-use crate::pipeline::signals::{HALF_LIFE_DAYS, Signal, decay, signal};
+use crate::pipeline::signals::{HALF_LIFE_DAYS, Signal, decay, decayed};
+use crate::storage::track_shard::KeyMap;
 use crate::types::{ArtistKey, GenreKey, PlayAction, Timestamp};
 
 /// How far back a profile looks, in days.
@@ -144,10 +143,9 @@ impl Mean {
 #[derive(Default)]
 struct Sums {
     plays: u32,
-    genres: BTreeMap<GenreKey, f64>,
-    morning: BTreeMap<GenreKey, f64>,
-    evening: BTreeMap<GenreKey, f64>,
-    artists: BTreeMap<ArtistKey, f64>,
+    /// By genre: of all the day, the morning, the evening; 0 where nothing was heard.
+    genres: KeyMap<[f64; 3]>,
+    artists: KeyMap<f64>,
     tempo: Mean,
     energy: Mean,
     valence: Mean,
@@ -160,10 +158,9 @@ struct Sums {
 impl Sums {
     fn add(&mut self, event: &HeardEvent<'_>, context: &ProfileContext) {
         let (facts, age_days) = (event.facts, context.as_of.days_since(event.at));
-        let half_life = context.half_life_days;
-        let signal = signal(event.action, event.listened_ms, facts.duration_ms, age_days, half_life);
+        let recency = decay(age_days, context.half_life_days);
+        let signal = decayed(event.action, event.listened_ms, facts.duration_ms, recency);
         let Signal::Like(weight) = signal else { return };
-        let recency = decay(age_days, half_life);
         let (hour, weekday) = context.local(event.at);
 
         self.plays += 1;
@@ -174,15 +171,16 @@ impl Sums {
             if !(part.is_finite() && part > 0.0) {
                 continue;
             }
-            *self.genres.entry(genre).or_default() += part;
+            let [all, morning, evening] = self.genres.entry(genre.0).or_default();
+            *all += part;
             match hour {
-                5..12 => *self.morning.entry(genre).or_default() += part,
-                18..24 => *self.evening.entry(genre).or_default() += part,
+                5..12 => *morning += part,
+                18..24 => *evening += part,
                 _ => {}
             }
         }
         for &artist in &facts.artists {
-            *self.artists.entry(artist).or_default() += weight;
+            *self.artists.entry(artist.0).or_default() += weight;
         }
         self.tempo.add(tempo(&facts.audio), weight);
         self.energy.add(finite(facts.audio.energy), weight);
@@ -194,9 +192,14 @@ impl Sums {
     }
 
     fn finish(self, taxonomy_size: usize, profile_age_days: Option<f64>) -> TasteProfile {
-        let genres = shares(self.genres);
+        let of_time = |time: usize| {
+            let weights = self.genres.iter().map(|(genre, sums)| (GenreKey(*genre), sums[time]));
+            shares(weights.filter(|(_, weight)| *weight > 0.0).collect())
+        };
+        let genres = of_time(0);
         let diversity = diversity(&genres, taxonomy_size).filter(|_| self.plays >= DIVERSITY_PLAYS_MIN);
-        let mut artists = shares(self.artists);
+        let artists = self.artists.iter().map(|(artist, weight)| (ArtistKey(*artist), *weight));
+        let mut artists = shares(artists.collect());
         artists.truncate(ARTISTS_MAX);
         let mut peak_hours: Vec<u8> =
             (0..24_u8).filter(|&hour| self.hours[usize::from(hour)] > 0.0).collect();
@@ -217,8 +220,8 @@ impl Sums {
             hours: histogram(self.hours),
             weekdays: histogram(self.weekdays),
             peak_hours,
-            morning_genres: shares(self.morning),
-            evening_genres: shares(self.evening),
+            morning_genres: of_time(1),
+            evening_genres: of_time(2),
             profile_age_days,
             diversity,
         }
@@ -226,13 +229,15 @@ impl Sums {
 }
 
 /// Weights scaled to sum to 1, largest first, ties by key; empty when there is no weight.
-fn shares<K: Copy + Ord>(weights: BTreeMap<K, f64>) -> Vec<(K, f64)> {
-    let total: f64 = weights.values().sum();
+fn shares<K: Copy + Ord>(mut shares: Vec<(K, f64)>) -> Vec<(K, f64)> {
+    // Weights come in any order, and the order of a sum decides its last bits.
+    shares.sort_unstable_by_key(|(key, _)| *key);
+    let total: f64 = shares.iter().map(|(_, weight)| weight).sum();
     if total <= 0.0 {
         return Vec::new();
     }
-    let mut shares: Vec<(K, f64)> = weights.into_iter().map(|(key, weight)| (key, weight / total)).collect();
-    shares.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+    shares.iter_mut().for_each(|(_, weight)| *weight /= total);
+    shares.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
     shares
 }
 

@@ -156,8 +156,9 @@ fn select(plan: &Plan, ranking: &Ranking<'_>, set: &mut ChosenSet, relax: bool) 
         by_diversity(plan, ranking, set, (plan.n, limits, relax));
     }
     // Whoever a tail pick has replaced is left out, too.
-    let rows = set.rows();
-    set.left_out.retain(|(row, _)| !rows.contains(row));
+    let mut is_in = vec![false; ranking.candidates.len()];
+    set.rows().into_iter().for_each(|row| is_in[row] = true);
+    set.left_out.retain(|(row, _)| !is_in[*row]);
 }
 
 /// Fills the set up to `n` by the recipe's way of keeping it diverse.

@@ -86,7 +86,7 @@ pub fn run(reader: &Reader<'_>, request: &RecommendRequest, traced: bool) -> Res
     reader.deadline.check()?;
     let blended = rank::blended(reader, &plan, &retrieved);
     clock.end("blend");
-    let facts = reader.fact_table(blended.iter().map(|blended| blended.track))?;
+    let facts = reader.facts(blended.iter().map(|blended| blended.track))?;
     clock.end("facts");
     let mut ranking = rank::rank(reader, &plan, blended, &facts);
     clock.end("rank");

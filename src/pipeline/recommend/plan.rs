@@ -82,7 +82,8 @@ impl Plan {
         let recipe = recipe.patched(&request.overrides, request.n)?;
         let recipe = if reader.rules { recipe } else { recipe.without_rules() };
         clock.end("recipe");
-        let listener = Listener::load(reader, &request.user_id, as_of, &request.context)?;
+        let load = if request.once { Listener::load_once } else { Listener::load };
+        let listener = load(reader, &request.user_id, as_of, &request.context)?;
         clock.end("listener");
         let class = if recipe.rules { listener.rule_class() } else { RuleClass::Live };
         let (mut seeds, mut unknown_seeds) = (Vec::new(), Vec::new());
@@ -131,7 +132,9 @@ impl Plan {
     /// What a source may show on each shard while these windows hold.
     #[must_use]
     pub fn allowed(&self, source: Source, windows: Windows) -> Vec<AllowedTracks> {
-        self.shards.iter().map(|shard| shard.allowed(source, windows)).collect()
+        // Seeds are of one request, and so is what they leave.
+        let keeper = self.seeds.is_empty().then_some(&*self.listener);
+        self.shards.iter().map(|shard| shard.allowed(keeper, source, windows)).collect()
     }
 
     /// Whether a source is asked of this listener at all: friends only with consent.
@@ -213,20 +216,19 @@ impl ShardRules {
         ever.1.map(|set| &**set)
     }
 
-    fn allowed(&self, source: Source, windows: Windows) -> AllowedTracks {
+    fn allowed(&self, keeper: Option<&Listener>, source: Source, windows: Windows) -> AllowedTracks {
         let stricter = self.heard_collaborative.as_ref().filter(|_| source == Source::Collaborative);
-        let make = || {
-            let heard = stricter.unwrap_or(&self.heard);
-            let excluded: &[&Exclusions] = match windows {
-                Windows::All => &[&self.hard, heard, &self.served],
-                Windows::Heard => &[&self.hard, heard],
-                Windows::None => &[&self.hard],
-            };
-            AllowedTracks::new(Arc::clone(&self.base), excluded)
-        };
+        let heard = stricter.unwrap_or(&self.heard);
         match windows {
-            Windows::All => self.left[usize::from(stricter.is_none())].get_or_init(make).clone(),
-            Windows::Heard | Windows::None => make(),
+            Windows::All => {
+                let make = || match keeper {
+                    Some(listener) => listener.exclusions.left(&self.base, [&self.hard, heard, &self.served]),
+                    None => AllowedTracks::new(Arc::clone(&self.base), &[&self.hard, heard, &self.served]),
+                };
+                self.left[usize::from(stricter.is_none())].get_or_init(make).clone()
+            }
+            Windows::Heard => AllowedTracks::new(Arc::clone(&self.base), &[&self.hard, heard]),
+            Windows::None => AllowedTracks::new(Arc::clone(&self.base), &[&self.hard]),
         }
     }
 }

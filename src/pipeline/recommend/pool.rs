@@ -1,7 +1,5 @@
 //! The tracks a request may explore (PIPELINE.md §8): what is a discovery for the listener, source by source.
 
-use std::collections::BTreeSet;
-
 use super::plan::Plan;
 use super::rank::Ranking;
 use crate::pipeline::candidate::Candidate;
@@ -9,7 +7,7 @@ use crate::pipeline::explore::{Arm, PoolTrack};
 use crate::pipeline::facts::TrackFacts;
 use crate::pipeline::recipe::Source;
 use crate::pipeline::statistics::Statistics;
-use crate::types::{ArtistKey, GenreKey};
+use crate::storage::track_shard::KeySet;
 
 /// Artists a listener knows well: exploration leaves them out.
 const KNOWN_ARTISTS: usize = 50;
@@ -36,13 +34,13 @@ pub(super) fn pool<'a>(
         .collect();
     let room = (TRACKS_EACH * count).div_ceil(SHARES.iter().sum()).max(1);
     let mut rooms = SHARES.map(|share| share * room);
-    let mut breaking: BTreeSet<ArtistKey> = BTreeSet::new();
+    let mut breaking = KeySet::default();
     let mut rows: Vec<(usize, Source)> = Vec::new();
     for &row in &unheard {
         let candidate = &ranking.candidates[row];
         let Some((kind, source)) = home.discovery(candidate) else { continue };
         let again = source == Source::Trending
-            && candidate.facts.primary_artist().is_some_and(|artist| !breaking.insert(artist));
+            && candidate.facts.primary_artist().is_some_and(|artist| !breaking.insert(artist.0));
         if rooms[kind] > 0 && !again {
             rooms[kind] -= 1;
             rows.push((row, source));
@@ -52,8 +50,9 @@ pub(super) fn pool<'a>(
         if rows.len() >= TRACKS_EACH * count {
             break;
         }
-        let taken: BTreeSet<usize> = rows.iter().map(|(row, _)| *row).collect();
-        for &row in unheard.iter().filter(|row| !taken.contains(row)) {
+        let mut taken = vec![false; ranking.candidates.len()];
+        rows.iter().for_each(|(row, _)| taken[*row] = true);
+        for &row in unheard.iter().filter(|row| !taken[**row]) {
             let candidate = &ranking.candidates[row];
             if !wide || home.is_new_artist(candidate.facts) {
                 rows.push((row, candidate.main_source().unwrap_or(Source::Trending)));
@@ -70,24 +69,24 @@ pub(super) fn pool<'a>(
 
 /// What the listener knows well.
 struct Home {
-    artists: BTreeSet<ArtistKey>,
-    genres: BTreeSet<GenreKey>,
+    artists: KeySet,
+    genres: KeySet,
     /// Every genre of theirs; none when nothing is known.
-    liked: BTreeSet<GenreKey>,
+    liked: KeySet,
 }
 
 impl Home {
     fn of(plan: &Plan) -> Self {
         let profile = &plan.listener.profile;
         Self {
-            artists: profile.artists.iter().take(KNOWN_ARTISTS).map(|(artist, _)| *artist).collect(),
-            genres: profile.genres.iter().take(HOME_GENRES).map(|(genre, _)| *genre).collect(),
-            liked: profile.genres.iter().map(|(genre, _)| *genre).collect(),
+            artists: profile.artists.iter().take(KNOWN_ARTISTS).map(|(artist, _)| artist.0).collect(),
+            genres: profile.genres.iter().take(HOME_GENRES).map(|(genre, _)| genre.0).collect(),
+            liked: profile.genres.iter().map(|(genre, _)| genre.0).collect(),
         }
     }
 
     fn is_new_artist(&self, facts: &TrackFacts) -> bool {
-        !facts.artists.iter().any(|artist| self.artists.contains(artist))
+        !facts.artists.iter().any(|artist| self.artists.contains(&artist.0))
     }
 
     /// Which kind of discovery a candidate is, and the source it counts for.
@@ -98,8 +97,9 @@ impl Home {
         }
         let from = |source: Source| candidate.parts.iter().any(|part| part.source == source);
         let new_genre =
-            !facts.genres.is_empty() && !facts.genres.iter().any(|(genre, _)| self.genres.contains(genre));
-        let liked = self.liked.is_empty() || facts.genres.iter().any(|(genre, _)| self.liked.contains(genre));
+            !facts.genres.is_empty() && !facts.genres.iter().any(|(genre, _)| self.genres.contains(&genre.0));
+        let liked =
+            self.liked.is_empty() || facts.genres.iter().any(|(genre, _)| self.liked.contains(&genre.0));
         let known_enough = facts.popularity.is_none_or(|popularity| popularity >= POPULARITY_MIN);
         [Source::GenreExploration, Source::AdjacentArtists, Source::NewReleases]
             .into_iter()

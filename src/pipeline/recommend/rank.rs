@@ -2,10 +2,9 @@
 
 use super::plan::Plan;
 use crate::pipeline::blend::{Blended, blend, weights_at};
-use crate::pipeline::candidate::Candidate;
+use crate::pipeline::candidate::{Candidate, Parts};
 use crate::pipeline::editorial::{holding, weigh};
 use crate::pipeline::facts::TrackFacts;
-use crate::pipeline::gather::FactTable;
 use crate::pipeline::learn::{reweighed, shrunk};
 use crate::pipeline::reader::Reader;
 use crate::pipeline::recipe::Source;
@@ -33,7 +32,7 @@ impl<'a> Ranking<'a> {
     /// Appends tracks that no source returned, below all others, in their order.
     pub fn append(&mut self, reader: &'a Reader<'_>, facts: &'a [TrackFacts]) {
         for (place, facts) in facts.iter().enumerate() {
-            let mut candidate = Candidate::new(facts, Vec::new(), 0.0);
+            let mut candidate = Candidate::new(facts, Parts::new(), 0.0);
             candidate.score = -1e-6 * place as f64;
             self.candidates.push(candidate);
             self.audio.push(reader.vector(&audio(), GenerationId::STATIC, facts.track));
@@ -50,17 +49,18 @@ pub fn blended(reader: &Reader<'_>, plan: &Plan, retrieved: &Retrieved) -> Vec<B
     blended
 }
 
-/// Bends the blended scores by session, context and novelty.
+/// Bends the blended scores by session, context and novelty; `facts` are those of the blended tracks, in their order.
 pub fn rank<'a>(
     reader: &'a Reader<'_>,
     plan: &Plan,
     blended: Vec<Blended>,
-    facts: &'a FactTable,
+    facts: &'a [TrackFacts],
 ) -> Ranking<'a> {
     let listener = &plan.listener;
     let mut candidates: Vec<Candidate<'a>> = blended
         .into_iter()
-        .filter_map(|blended| Some(Candidate::new(facts.get(blended.track)?, blended.parts, blended.base)))
+        .zip(facts)
+        .map(|(blended, facts)| Candidate::new(facts, blended.parts, blended.base))
         .collect();
     let session = listener.session(plan.as_of);
     let moment = moment(plan);

@@ -47,13 +47,13 @@ impl<'a> Reasons<'a> {
     ) -> Result<String> {
         let plan = self.plan;
         let source = explored.or(candidate.main_source());
-        let note = source.and_then(|source| self.retrieved.notes.get(&(source, candidate.track())));
+        let note = source.and_then(|source| self.retrieved.note(source, candidate.track()));
         if let Some(note) = note {
-            let told = super::note::sentence(self.reader, plan, *note)?;
+            let told = super::note::sentence(self.reader, plan, note)?;
             return Ok(if explored.is_some() { format!("exploration: {told}") } else { told });
         }
-        let seed = match self.retrieved.because.get(&candidate.track()) {
-            Some(&seed) => Some(self.seed(seed)?),
+        let seed = match self.retrieved.because(candidate.track()) {
+            Some(seed) => Some(self.seed(seed)?),
             None => None,
         };
         let is_own = |seed: &Arc<TrackRow>| seed.track.recording_id == row.track.recording_id;

@@ -59,7 +59,7 @@ impl AllowedTracks {
     pub fn contains(&self, ordinal: u32) -> bool {
         let (words, excluded) = self.parts();
         words.get(ordinal as usize / 64).is_some_and(|word| word >> (ordinal % 64) & 1 == 1)
-            && !excluded.contains(ordinal)
+            && (excluded.is_empty() || !excluded.contains(ordinal))
     }
 
     /// The tracks in ascending order.

@@ -79,11 +79,11 @@ impl Instance {
         let explored = tracks.iter().filter(|track| track.explored).count();
         let special = explored + SAFE_SLOTS <= tracks.len();
         let sounds: Vec<Sound> = tracks.iter().map(|track| Sound::new(&track.facts.audio)).collect();
-        let table = if tracks.len() <= TABLE_MAX {
-            sounds.iter().flat_map(|from| sounds.iter().map(|to| from.transition(to) as f32)).collect()
-        } else {
-            Vec::new()
-        };
+        let mut table = Vec::new();
+        if tracks.len() <= TABLE_MAX {
+            table.reserve_exact(sounds.len() * sounds.len());
+            sounds.iter().for_each(|from| table.extend(sounds.iter().map(|to| from.transition(to) as f32)));
+        }
         let mut instance = Self {
             energy,
             target,

@@ -2,6 +2,7 @@
 
 use crate::pipeline::facts::{TrackFacts, finite};
 use crate::pipeline::profile::TasteProfile;
+use crate::storage::track_shard::KeyMap;
 use crate::types::GenreKey;
 
 /// When and how the listener listens.
@@ -96,18 +97,16 @@ impl ContextFit {
 
 /// Shares of genres, found by key.
 #[derive(Debug, Clone)]
-pub(super) struct GenreShares(Vec<(GenreKey, f64)>);
+pub(super) struct GenreShares(KeyMap<f64>);
 
 impl GenreShares {
     pub(super) fn new(shares: &[(GenreKey, f64)]) -> Self {
-        let mut by_key = shares.to_vec();
-        by_key.sort_unstable_by_key(|(genre, _)| *genre);
-        Self(by_key)
+        Self(shares.iter().map(|(genre, share)| (genre.0, *share)).collect())
     }
 
     /// The share of a genre; 0 of one that is not there.
     pub(super) fn of(&self, genre: GenreKey) -> f64 {
-        self.0.binary_search_by_key(&genre, |(key, _)| *key).map_or(0.0, |at| self.0[at].1)
+        self.0.get(&genre.0).copied().unwrap_or(0.0)
     }
 }
 

@@ -8,7 +8,7 @@ mod context;
 use context::GenreShares;
 pub use context::{ContextFit, Moment, energy_fit, target_energy};
 
-use super::candidate::{Candidate, best_first};
+use super::candidate::{Candidate, best_first, order_by};
 use super::facts::{TrackFacts, finite};
 use super::profile::{Session, TasteProfile};
 use super::vectors::{UnitRow, UnitRows};
@@ -48,11 +48,11 @@ pub fn session_rank(
         candidate.novelty = novelty(candidate.facts, &shares);
         candidate.score = (1.0 - gamma) * candidate.base + gamma * personal(candidate);
     }
-    let mut order: Vec<usize> = (0..candidates.len()).collect();
-    order.sort_by(|&a, &b| {
+    let tie = |a: usize, b: usize| {
         let (a, b) = (&candidates[a], &candidates[b]);
         best_first((a.score, &a.parts), (b.score, &b.parts)).then(a.facts.key.cmp(&b.facts.key))
-    });
+    };
+    let order = order_by(candidates.len(), |place| candidates[place].score, tie);
     let mut slots: Vec<Option<Candidate<'_>>> = candidates.drain(..).map(Some).collect();
     candidates.extend(order.iter().filter_map(|&row| slots[row].take()));
     order

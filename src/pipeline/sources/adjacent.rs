@@ -1,6 +1,6 @@
 //! Adjacent artists: artists near the listener's own, with tracks that are not their hits.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::shelf::non_hits;
 use super::{Note, Retrieved, SourceRequest, depth, may_show, sort_hits, taste};
@@ -8,6 +8,7 @@ use crate::error::Result;
 use crate::pipeline::reader::Reader;
 use crate::pipeline::recipe::{Source, SourceSpec};
 use crate::pipeline::retrieve::AllowedTracks;
+use crate::storage::track_shard::{KeyMap, KeySet};
 use crate::types::{ArtistKey, TrackRef};
 
 /// Artists of the listener that neighbours are looked for.
@@ -35,6 +36,7 @@ pub(super) fn adjacent_artists(
     let own = taste::artists(reader, request, OWN_ARTISTS)?;
     let known = taste::known_artists(reader, request)?;
     let is_allowed = may_show(reader, allowed);
+    let mut taken: BTreeSet<TrackRef> = BTreeSet::new();
     let mut found: Vec<(TrackRef, f64)> = Vec::new();
     for (artist, score, of) in near(reader, &own, &known) {
         if found.len() >= depth(spec) {
@@ -42,11 +44,11 @@ pub(super) fn adjacent_artists(
         }
         for (at, track) in some_non_hits(reader, artist, &is_allowed)?.into_iter().enumerate() {
             // A track of two adjacent artists belongs to the nearer one.
-            if retrieved.notes.contains_key(&(Source::AdjacentArtists, track)) {
+            if !taken.insert(track) {
                 continue;
             }
             found.push((track, score * (1.0 - FALL * at as f64)));
-            retrieved.notes.insert((Source::AdjacentArtists, track), Note::Near { of, new: false });
+            retrieved.notes.push((Source::AdjacentArtists, track, Note::Near { of, new: false }));
         }
     }
     sort_hits(reader, &mut found);
@@ -58,14 +60,14 @@ pub(super) fn adjacent_artists(
 pub(super) fn near(
     reader: &Reader<'_>,
     own: &[(ArtistKey, f64)],
-    known: &BTreeSet<ArtistKey>,
+    known: &KeySet,
 ) -> Vec<(ArtistKey, f64, ArtistKey)> {
-    let mut best: BTreeMap<ArtistKey, (f64, ArtistKey)> = BTreeMap::new();
+    let mut best: KeyMap<(f64, ArtistKey)> = KeyMap::default();
     for &(artist, weight) in own {
         for (other, closeness) in reader.statistics.near_artists(artist, reader.generation) {
             // The square root: a favourite's distant neighbour must not come before a near one of the second best.
             let score = closeness * weight.sqrt();
-            let entry = best.entry(other).or_insert((score, artist));
+            let entry = best.entry(other.0).or_insert((score, artist));
             if score > entry.0 {
                 *entry = (score, artist);
             }
@@ -73,8 +75,8 @@ pub(super) fn near(
     }
     let unknown = best.into_iter().filter(|(artist, _)| !known.contains(artist));
     let mut all: Vec<(ArtistKey, f64, ArtistKey)> =
-        unknown.map(|(artist, (score, of))| (artist, score, of)).collect();
-    all.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        unknown.map(|(artist, (score, of))| (ArtistKey(artist), score, of)).collect();
+    all.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
     all
 }
 

@@ -41,8 +41,9 @@ pub(super) fn context_tracks(
         Ok(if energy.is_finite() { energy_fit(energy, target) } else { FIT_MIN })
     };
     let is_allowed = may_show(reader, allowed);
-    let mut best: BTreeMap<TrackRef, (f64, Note)> = BTreeMap::new();
-    for &(genre, weight) in &genres {
+    // With the place of the genre; none of what is popular.
+    let mut offers: Vec<(TrackRef, f64, usize)> = Vec::with_capacity(genres.len() * depth(spec).div_ceil(2));
+    for (place, &(genre, weight)) in genres.iter().enumerate() {
         let mut kept = 0;
         for &(track, popularity) in shelf(reader, genre)?.iter() {
             if kept >= depth(spec).div_ceil(2) {
@@ -54,29 +55,33 @@ pub(super) fn context_tracks(
             }
             kept += 1;
             let score = weight * fit * f64::from(popularity).max(POPULARITY_UNKNOWN) / 100.0;
-            let note = if target.is_some() { Note::Activity } else { Note::Hour(genre) };
-            let entry = best.entry(track).or_insert((score, note));
-            if score > entry.0 {
-                *entry = (score, note);
-            }
+            offers.push((track, score, place));
         }
     }
-    if best.is_empty() {
+    if offers.is_empty() {
         for (track, popularity) in most_popular(reader, 4 * depth(spec), allowed) {
             let fit = fit(track)?;
             if fit >= FIT_MIN {
-                let note = if target.is_some() { Note::Activity } else { Note::Popular };
-                best.insert(track, (fit * popularity / 100.0, note));
+                offers.push((track, fit * popularity / 100.0, usize::MAX));
             }
         }
     }
-    let mut found = Vec::with_capacity(best.len());
-    for (track, (score, note)) in best {
-        found.push((track, score));
-        retrieved.notes.insert((Source::Context, track), note);
-    }
+    // Of equal scores of one track the first genre's counts.
+    offers.sort_unstable_by(|a, b| a.0.cmp(&b.0).then(b.1.total_cmp(&a.1)).then(a.2.cmp(&b.2)));
+    offers.dedup_by_key(|(track, ..)| *track);
+    let mut found: Vec<(TrackRef, f64)> = offers.iter().map(|(track, score, _)| (*track, *score)).collect();
     sort_hits(reader, &mut found);
     found.truncate(depth(spec));
+    for (track, _) in &found {
+        if let Ok(at) = offers.binary_search_by_key(track, |(offered, ..)| *offered) {
+            let note = match genres.get(offers[at].2) {
+                _ if target.is_some() => Note::Activity,
+                Some((genre, _)) => Note::Hour(*genre),
+                None => Note::Popular,
+            };
+            retrieved.notes.push((Source::Context, *track, note));
+        }
+    }
     Ok(found)
 }
 

@@ -49,7 +49,7 @@ pub(super) fn genre_exploration(
             let (track, popularity) = tracks[place];
             if taken.insert(track) {
                 found.push((track, strength * (0.75 + 0.25 * f64::from(popularity) / 100.0)));
-                retrieved.notes.insert((Source::GenreExploration, track), Note::NextTo { genre, of });
+                retrieved.notes.push((Source::GenreExploration, track, Note::NextTo { genre, of }));
             }
         }
     }

@@ -27,8 +27,6 @@ pub use points::TastePoints;
 pub use releases::ReleaseCache;
 pub use shelf::ShelfCache;
 
-use std::collections::BTreeMap;
-
 use super::blend::SourceList;
 use super::listener::Listener;
 use super::reader::Reader;
@@ -72,10 +70,11 @@ pub struct Retrieved {
     pub lists: Vec<SourceList>,
     /// How the vector sources searched.
     pub reports: Vec<SearchReport>,
-    /// For tracks found from another track: which one.
-    pub because: BTreeMap<TrackRef, TrackRef>,
-    /// Why a source offered a track, for the sources that know.
-    pub notes: BTreeMap<(Source, TrackRef), Note>,
+    /// For tracks found from another track: which one; of several the first counts. Few are ever looked up, so they are only
+    /// listed, as are the notes.
+    because: Vec<(TrackRef, TrackRef)>,
+    /// Why a source offered a track, for the sources that know; of several the last counts.
+    notes: Vec<(Source, TrackRef, Note)>,
 }
 
 /// Asks every source of a recipe, several at a time where there are threads for it. The stage `sources` is the time all of
@@ -132,13 +131,24 @@ fn ask_source(reader: &Reader<'_>, request: &SourceRequest<'_>, spec: &SourceSpe
 }
 
 impl Retrieved {
+    /// The track that another was found from. Cost: a look at each such track.
+    #[must_use]
+    pub fn because(&self, track: TrackRef) -> Option<TrackRef> {
+        self.because.iter().find(|(found, _)| *found == track).map(|(_, from)| *from)
+    }
+
+    /// Why a source offered a track, if it knows. Cost: a look at each note.
+    #[must_use]
+    pub fn note(&self, source: Source, track: TrackRef) -> Option<Note> {
+        let of = |(by, of, _): &&(Source, TrackRef, Note)| *of == track && *by == source;
+        self.notes.iter().rev().find(of).map(|(.., note)| *note)
+    }
+
     /// Appends what the next source of the recipe returned. A track keeps the reason of the first source that had one.
     fn join(&mut self, next: Self) {
         self.lists.extend(next.lists);
         self.reports.extend(next.reports);
-        for (track, from) in next.because {
-            self.because.entry(track).or_insert(from);
-        }
+        self.because.extend(next.because);
         self.notes.extend(next.notes);
     }
 }

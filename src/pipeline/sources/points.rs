@@ -4,7 +4,6 @@
 //! Choosing them compares every favourite with every other, far more work than one search, so they are kept beside the
 //! listener. They are a function of the favourites and their vectors; a vector's place stands for its content.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -106,24 +105,13 @@ pub(super) fn join_points(
     answers: Vec<Vec<(TrackRef, f64)>>,
     depth: usize,
     key: impl Fn(TrackRef) -> u64,
-    because: &mut BTreeMap<TrackRef, TrackRef>,
+    because: &mut Vec<(TrackRef, TrackRef)>,
 ) -> Vec<(TrackRef, f64)> {
-    // By track, the largest score first, of equal ones the earlier point's.
-    let mut best: Vec<(TrackRef, f64, usize)> = Vec::new();
-    for (at, hits) in answers.iter().enumerate() {
-        best.extend(hits.iter().map(|&(track, score)| (track, score, at)));
-    }
-    best.sort_unstable_by(|a, b| a.0.cmp(&b.0).then(b.1.total_cmp(&a.1)).then(a.2.cmp(&b.2)));
-    best.dedup_by_key(|(track, ..)| *track);
     let lists: Vec<(f64, Vec<(TrackRef, f64)>)> =
         points.iter().map(|point| point.share).zip(answers).collect();
     let hits = merge_by_share(&lists, depth, |a, b| key(a).cmp(&key(b)));
-    for (track, _) in &hits {
-        if let Ok(at) = best.binary_search_by_key(track, |(known, ..)| *known) {
-            because.entry(*track).or_insert(points[best[at].2].track);
-        }
-    }
-    hits
+    because.extend(hits.iter().map(|&(track, _, at)| (track, points[at].track)));
+    hits.into_iter().map(|(track, score, _)| (track, score)).collect()
 }
 
 /// Results each of several points is asked for so that together they fill `depth`, `factor` times over.

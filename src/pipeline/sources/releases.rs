@@ -78,7 +78,7 @@ pub(super) fn new_releases(
     let mut found: Vec<(TrackRef, f64)> = Vec::new();
     for (track, (score, note)) in best.into_iter().filter(|(track, _)| is_allowed(*track)) {
         found.push((track, score));
-        retrieved.notes.insert((Source::NewReleases, track), note);
+        retrieved.notes.push((Source::NewReleases, track, note));
     }
     sort_hits(reader, &mut found);
     found.truncate(depth(spec));

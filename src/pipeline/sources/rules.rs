@@ -60,7 +60,7 @@ pub(super) fn rules(
     let mut found = Vec::with_capacity(best.len());
     for (track, (score, rule)) in best {
         found.push((track, score));
-        retrieved.notes.insert((Source::Rules, track), Note::Rule(rule));
+        retrieved.notes.push((Source::Rules, track, Note::Rule(rule)));
     }
     sort_hits(reader, &mut found);
     found.truncate(depth(spec));

@@ -9,8 +9,9 @@ pub(super) fn may_show<'a>(
     reader: &'a Reader<'_>,
     allowed: &'a [AllowedTracks],
 ) -> impl Fn(TrackRef) -> bool + 'a {
+    let shards: Vec<_> = reader.tracks.iter().map(|view| view.shard).zip(allowed).collect();
     move |track| {
-        let at = reader.tracks.iter().position(|view| view.shard == track.shard);
-        at.is_some_and(|at| allowed[at].contains(track.ordinal.0))
+        let of_shard = shards.iter().find(|(shard, _)| *shard == track.shard);
+        of_shard.is_some_and(|(_, allowed)| allowed.contains(track.ordinal.0))
     }
 }

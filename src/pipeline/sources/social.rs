@@ -74,7 +74,7 @@ pub(super) fn social(
     for (track, heard) in heard {
         if (heard.friends >= 2 || heard.close >= 1) && is_allowed(track) {
             found.push((track, heard.score));
-            retrieved.notes.insert((Source::Social, track), Note::Friends(heard.friends));
+            retrieved.notes.push((Source::Social, track, Note::Friends(heard.friends)));
         }
     }
     sort_hits(reader, &mut found);

@@ -1,11 +1,12 @@
 //! The artists and genres a request starts from: those of its seeds, else the listener's own, else those chosen when
 //! signing up.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::SourceRequest;
 use crate::error::Result;
 use crate::pipeline::reader::Reader;
+use crate::storage::track_shard::KeySet;
 use crate::types::{ArtistKey, GenreKey};
 
 /// Artists with how much they count, 1 for the first, best first; at most `most`.
@@ -66,12 +67,11 @@ pub(super) fn genres(
 ///
 /// # Errors
 /// Damaged files.
-pub(super) fn known_artists(reader: &Reader<'_>, request: &SourceRequest<'_>) -> Result<BTreeSet<ArtistKey>> {
+pub(super) fn known_artists(reader: &Reader<'_>, request: &SourceRequest<'_>) -> Result<KeySet> {
     let user = &request.listener.state.user;
-    let mut known: BTreeSet<ArtistKey> =
-        request.listener.profile.artists.iter().map(|(artist, _)| *artist).collect();
-    known.extend(user.followed_artists.iter().map(|id| ArtistKey::of(id.as_str())));
-    known.extend(artists(reader, request, usize::MAX)?.into_iter().map(|(artist, _)| artist));
+    let mut known: KeySet = request.listener.profile.artists.iter().map(|(artist, _)| artist.0).collect();
+    known.extend(user.followed_artists.iter().map(|id| ArtistKey::of(id.as_str()).0));
+    known.extend(artists(reader, request, usize::MAX)?.into_iter().map(|(artist, _)| artist.0));
     Ok(known)
 }
 

@@ -10,6 +10,7 @@ use super::outcomes::{OutcomeSums, outcomes};
 use crate::error::{Error, Result};
 use crate::pipeline::reader::Reader;
 use crate::pipeline::signals::{HALF_LIFE_DAYS, Signal, signal};
+use crate::storage::track_shard::columns::{Artists, Genres};
 use crate::storage::track_shard::row::TrackHot;
 use crate::storage::user_shard::{PlayRecord, UserView};
 use crate::types::{ArtistKey, GenreKey, Timestamp, TrackRef};
@@ -64,7 +65,7 @@ pub fn build(reader: &Reader<'_>, keep_going: &dyn Fn() -> bool) -> Result<Optio
     Ok(Some(statistics))
 }
 
-type Facts = (Vec<ArtistKey>, Vec<(GenreKey, f32)>, Option<u32>);
+type Facts = (Artists, Genres, Option<u32>);
 
 struct Pass<'r> {
     reader: &'r Reader<'r>,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use segue_storage_format::columns::Lists;
+use smallvec::SmallVec;
 
 use super::cow::CowVec;
 use super::record::{self, Record};
@@ -12,13 +13,18 @@ use super::view::TrackView;
 use crate::error::{Error, Result};
 use crate::types::{ArtistKey, AudioFeatures, GenreKey};
 
+/// Keys of a track's artists, primary first: as many as a record holds need no memory of their own.
+pub type Artists = SmallVec<[ArtistKey; record::ARTISTS_MAX]>;
+/// Keys of a track's genres with confidences, as [`Artists`].
+pub type Genres = SmallVec<[(GenreKey, f32); record::GENRES_MAX]>;
+
 /// What the columns say of one row.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RowFacts {
     /// Keys of all artists, primary first.
-    pub artists: Vec<ArtistKey>,
+    pub artists: Artists,
     /// Keys and confidences of the genres.
-    pub genres: Vec<(GenreKey, f32)>,
+    pub genres: Genres,
     /// How it sounds.
     pub audio: AudioFeatures,
 }
@@ -79,8 +85,8 @@ impl TrackColumns<'_> {
             SegmentColumns::Memory(rows) => {
                 let row = rows.get(hot.offset as usize).ok_or_else(|| out_of_rows(hot.offset))?;
                 Ok(RowFacts {
-                    artists: row.artists.clone(),
-                    genres: row.genres.clone(),
+                    artists: row.artists.as_slice().into(),
+                    genres: row.genres.as_slice().into(),
                     audio: row.track.audio,
                 })
             }

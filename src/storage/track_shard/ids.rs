@@ -1,6 +1,6 @@
 //! Names to numbers, shared by every version of the shard's state: a number once given never changes.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
 
 use parking_lot::RwLock;
@@ -27,6 +27,8 @@ impl Hasher for KeyHasher {
 
 /// A hash map keyed by [`key_of`] of a name.
 pub type KeyMap<V> = HashMap<u64, V, BuildHasherDefault<KeyHasher>>;
+/// A set of such keys.
+pub type KeySet = HashSet<u64, BuildHasherDefault<KeyHasher>>;
 
 /// Append-only map of names to numbers. Two names with one 64-bit key (about one pair in 10⁴ catalogues of 100 M) are
 /// told apart by the caller's `is` check and kept by name.

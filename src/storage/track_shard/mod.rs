@@ -42,6 +42,7 @@ pub mod view;
 mod workshop;
 
 pub use apply::OpenedSegment;
+pub use ids::{KeyMap, KeySet};
 pub use record::RECORD_BYTES;
 pub use shard::{FetchSegment, Opening, TrackShard, TrackStateMachine, decode_reply, encode};
 pub use versions::{home, versions_in};

@@ -6,6 +6,8 @@
 //! Bytes: number of artists, number of genres, two unused, eleven words of features, up to three artists, up to four
 //! genres, as many confidences as genres; the rest is zero. A track with more than that is marked and read from the columns.
 
+use smallvec::SmallVec;
+
 use super::columns::RowFacts;
 use super::segment::{pack_features, unpack_features};
 use crate::types::{ArtistKey, AudioFeatures, GenreKey};
@@ -15,8 +17,10 @@ pub const RECORD_BYTES: usize = 128;
 /// One track's record.
 pub type Record = [u8; RECORD_BYTES];
 
-const ARTISTS_MAX: usize = 3;
-const GENRES_MAX: usize = 4;
+/// Artists of a track that fit.
+pub const ARTISTS_MAX: usize = 3;
+/// Genres of a track that fit.
+pub const GENRES_MAX: usize = 4;
 /// Stands for the number of artists of a track that does not fit.
 const TOO_LONG: u8 = u8::MAX;
 const FEATURES: usize = 4;
@@ -53,20 +57,23 @@ pub fn decode(record: &Record) -> Option<RowFacts> {
     if artists > ARTISTS_MAX || genres > GENRES_MAX {
         return None;
     }
-    let keys = |at: usize, count: usize| {
-        record[at..at + 8 * count].as_chunks::<8>().0.iter().map(|&bytes| u64::from_le_bytes(bytes))
-    };
-    let words = |at: usize, count: usize| {
-        record[at..at + 4 * count].as_chunks::<4>().0.iter().map(|&bytes| u32::from_le_bytes(bytes))
-    };
-    let mut features = [0; 11];
-    features.iter_mut().zip(words(FEATURES, 11)).for_each(|(feature, word)| *feature = word);
-    let confidences = words(CONFIDENCES, genres).map(f32::from_bits);
+    let key = |at: usize, i: usize| u64::from_le_bytes(bytes(record, at + 8 * i));
+    let word = |at: usize, i: usize| u32::from_le_bytes(bytes(record, at + 4 * i));
+    let features: [u32; 11] = std::array::from_fn(|i| word(FEATURES, i));
+    // All places are read, whether they are used or not: they are of one or two lines, and nothing has to be decided.
+    let all_artists: [ArtistKey; ARTISTS_MAX] = std::array::from_fn(|i| ArtistKey(key(ARTISTS, i)));
+    let all_genres: [(GenreKey, f32); GENRES_MAX] =
+        std::array::from_fn(|i| (GenreKey(key(GENRES, i)), f32::from_bits(word(CONFIDENCES, i))));
     Some(RowFacts {
-        artists: keys(ARTISTS, artists).map(ArtistKey).collect(),
-        genres: keys(GENRES, genres).map(GenreKey).zip(confidences).collect(),
+        artists: SmallVec::from_buf_and_len(all_artists, artists),
+        genres: SmallVec::from_buf_and_len(all_genres, genres),
         audio: unpack_features(&features)?,
     })
+}
+
+/// The bytes of a number.
+fn bytes<const N: usize>(record: &Record, at: usize) -> [u8; N] {
+    std::array::from_fn(|i| record[at + i])
 }
 
 #[cfg(test)]

@@ -64,6 +64,14 @@ impl<K: Hash + Eq + Clone, V> SnapshotCache<K, V> {
         Ok(Some(value))
     }
 
+    /// The cached value, if there is one. It does not count as used.
+    pub(super) fn get(&self, key: &K) -> Option<Arc<V>> {
+        match self.state.lock().slots.get(key) {
+            Some(Slot::Ready { value, .. }) => Some(Arc::clone(value)),
+            Some(Slot::Building { .. }) | None => None,
+        }
+    }
+
     fn look_up(&self, key: &K) -> std::result::Result<Arc<V>, u64> {
         let mut state = self.state.lock();
         state.clock += 1;
@@ -135,6 +143,17 @@ mod tests {
         cached(&cache, 3, 3);
         assert_eq!(cache.bytes(), 30);
         assert_eq!((cached(&cache, 0, 99), cached(&cache, 1, 99)), (0, 99), "1 was dropped");
+    }
+
+    #[test]
+    fn looking_without_building_neither_counts_nor_leaves_a_mark() {
+        let cache = SnapshotCache::new(20);
+        assert_eq!(cache.get(&0), None);
+        cached(&cache, 0, 0);
+        cached(&cache, 1, 1);
+        assert_eq!(cache.get(&0).as_deref(), Some(&0));
+        cached(&cache, 2, 2);
+        assert_eq!((cache.get(&0), cache.get(&1).as_deref()), (None, Some(&1)), "0 is still the oldest");
     }
 
     #[test]

@@ -264,6 +264,19 @@ impl UserShard {
         })
     }
 
+    /// As [`UserShard::view`], of a listener who will not be asked for again soon: what is read is not kept.
+    ///
+    /// # Errors
+    /// Damage, I/O.
+    pub fn view_once(&self, id: &UserId) -> Result<Option<Arc<UserView>>> {
+        let inner = self.inner();
+        if let Some(view) = inner.views.get(id) {
+            return Ok(Some(view));
+        }
+        inner.views_read.fetch_add(1, Ordering::Relaxed);
+        Ok(view::read(&inner.engine.snapshot(), id)?.map(Arc::new))
+    }
+
     /// Views that were read from the store because the cache did not have them.
     #[must_use]
     pub fn views_read(&self) -> u64 {

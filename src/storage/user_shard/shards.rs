@@ -19,7 +19,8 @@ use super::{
     view::UserView,
 };
 use crate::types::{
-    GenerationId, Slot, SlotRange, SlotRanges, SpaceName, Timestamp, USER_SHARDS_MAX, User, UserId, slot_of,
+    GenerationId, SLOTS, Slot, SlotRange, SlotRanges, SpaceName, Timestamp, USER_SHARDS_MAX, User, UserId,
+    slot_of,
 };
 
 /// The shards, by number. Cheap to clone.
@@ -140,9 +141,25 @@ impl UserShards {
     /// # Errors
     /// Damage, I/O; the node that was asked.
     pub fn view(&self, id: &UserId) -> Result<Option<Arc<UserView>>> {
+        self.view_by(id, |shard| shard.view(id))
+    }
+
+    /// As [`UserShard::view_once`].
+    ///
+    /// # Errors
+    /// Damage, I/O; the node that was asked.
+    pub fn view_once(&self, id: &UserId) -> Result<Option<Arc<UserView>>> {
+        self.view_by(id, |shard| shard.view_once(id))
+    }
+
+    fn view_by(
+        &self,
+        id: &UserId,
+        here: impl FnOnce(&UserShard) -> Result<Option<Arc<UserView>>>,
+    ) -> Result<Option<Arc<UserView>>> {
         let place = self.place_of(id);
         match self.at(place) {
-            Some(shard) => shard.view(id),
+            Some(shard) => here(&shard),
             None => match self.ask(place, &UserQuestion::View(id.clone()))? {
                 UserAnswer::View(view) => Ok(view.map(|view| Arc::new(*view))),
                 other => Err(unexpected(&other)),
@@ -249,29 +266,50 @@ impl UserShards {
     /// # Errors
     /// Damage, I/O; the node that was asked.
     pub fn list_users(&self, cursor: Option<&UserId>, limit: usize) -> Result<(Vec<User>, Option<UserId>)> {
-        self.list(cursor.map_or(Start::Slot(Slot(0)), |user| Start::After(user.clone())), limit)
+        self.list_users_before(cursor, SLOTS, limit)
     }
 
-    /// As [`UserShard::list_users_from`], over all shards.
+    /// As [`UserShards::list_users`], without those of the slot `end` and of the slots behind it; of a shard elsewhere some of
+    /// them may come, too.
+    ///
+    /// # Errors
+    /// As [`UserShards::list_users`].
+    pub fn list_users_before(
+        &self,
+        cursor: Option<&UserId>,
+        end: u16,
+        limit: usize,
+    ) -> Result<(Vec<User>, Option<UserId>)> {
+        let start = cursor.map_or(Start::Slot(Slot(0)), |user| Start::After(user.clone()));
+        self.list(start, end, limit)
+    }
+
+    /// As [`UserShard::list_users_from`] and [`UserShards::list_users_before`], over all shards.
     ///
     /// # Errors
     /// Damage, I/O; the node that was asked.
-    pub fn list_users_from(&self, slot: Slot, limit: usize) -> Result<(Vec<User>, Option<UserId>)> {
-        self.list(Start::Slot(slot), limit)
+    pub fn list_users_between(
+        &self,
+        slot: Slot,
+        end: u16,
+        limit: usize,
+    ) -> Result<(Vec<User>, Option<UserId>)> {
+        self.list(Start::Slot(slot), end, limit)
     }
 
-    fn list(&self, mut start: Start, limit: usize) -> Result<(Vec<User>, Option<UserId>)> {
+    fn list(&self, mut start: Start, end: u16, limit: usize) -> Result<(Vec<User>, Option<UserId>)> {
         let mut users: Vec<User> = Vec::new();
         let first = match &start {
             Start::After(user) => slot_of(user.as_str()),
             Start::Slot(slot) => *slot,
         };
         let ranges = self.ranges();
-        for (place, range) in ranges.in_order().filter(|(_, range)| range.end > first.0) {
+        let asked = |range: &SlotRange| range.end > first.0 && range.first < end;
+        for (place, range) in ranges.in_order().filter(|(_, range)| asked(range)) {
             loop {
                 // One more than there is room for tells whether there is more.
                 let room = limit - users.len();
-                let (more, next) = self.list_at((place, range), &start, room.max(1))?;
+                let (more, next) = self.list_at((place, range), (&start, end), room.max(1))?;
                 if room == 0 {
                     if more.is_empty() {
                         break;
@@ -294,11 +332,11 @@ impl UserShards {
     fn list_at(
         &self,
         (place, range): (usize, SlotRange),
-        start: &Start,
+        (start, end): (&Start, u16),
         limit: usize,
     ) -> Result<(Vec<User>, Option<UserId>)> {
         if let Some(shard) = self.at(place) {
-            let shard = shard.within(range.end);
+            let shard = shard.within(range.end.min(end));
             return match start {
                 Start::After(user) => shard.list_users(Some(user), limit),
                 Start::Slot(slot) => shard.list_users_from(*slot, limit),

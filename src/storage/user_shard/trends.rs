@@ -3,7 +3,7 @@
 //! A play counts when it lasted 30 s or to the end. Days are days of event time; the newest day with a counted play
 //! decides which days are kept, so no clock is read. Counts name nobody and outlive deleted users.
 
-use std::{collections::BTreeMap, ops::ControlFlow, sync::Arc};
+use std::{ops::ControlFlow, sync::Arc};
 
 use super::{engine::Snapshot, error::Result, keys, rows::decode_count, shard::UserShard, value::damaged};
 use crate::types::{Region, TrackRef};
@@ -54,11 +54,10 @@ impl UserShard {
     ) -> Result<Vec<(TrackRef, u64)>> {
         let Some(newest) = self.newest_day() else { return Ok(Vec::new()) };
         let days = from_day.max(oldest_kept(newest))..=to_day.min(newest);
-        let mut all = Vec::new();
-        for day in days {
-            let plays = self.day_plays((day, region.map(Region::number)))?;
-            all.extend_from_slice(&plays);
-        }
+        let plays = days.map(|day| self.day_plays((day, region.map(Region::number))));
+        let plays: Vec<Arc<DayPlays>> = plays.collect::<Result<_>>()?;
+        let mut all = Vec::with_capacity(plays.iter().map(|plays| plays.len()).sum());
+        plays.iter().for_each(|plays| all.extend_from_slice(plays));
         sum_by_track(&mut all);
         Ok(all)
     }
@@ -84,13 +83,14 @@ impl UserShard {
 }
 
 fn read_day(snapshot: &Snapshot<'_>, (day, region): DayKey) -> Result<DayPlays> {
-    let mut counts: BTreeMap<TrackRef, u64> = BTreeMap::new();
+    let mut counts = Vec::new();
     let prefix = region.map_or_else(|| keys::plays_of_day(day), |region| keys::plays_of_region(day, region));
     snapshot.scan_prefix(&prefix, |key, value| {
         let count = decode_count(value).map_err(|what| damaged(key, what))?;
         let track = keys::track_suffix(key).ok_or_else(|| damaged(key, "key is malformed"))?;
-        *counts.entry(track).or_default() += count;
+        counts.push((track, count));
         Ok(ControlFlow::Continue(()))
     })?;
-    Ok(counts.into_iter().collect())
+    sum_by_track(&mut counts);
+    Ok(counts)
 }

@@ -20,6 +20,8 @@ use crate::types::{Action, PlayAction, Surface, Timestamp, TrackRef, User, UserI
 pub const PLAYS_DAYS: i64 = 90;
 /// How many events [`UserView::plays`] holds at most.
 pub const PLAYS_MAX: usize = 10_000;
+/// Events of a listener that there is room for from the start.
+const PLAYS_USUAL: usize = 1_024;
 /// How many outcomes [`UserView::explored_outcomes`] holds at most.
 pub const EXPLORED_MAX: usize = 50;
 
@@ -176,13 +178,19 @@ pub(super) fn read(snapshot: &Snapshot<'_>, id: &UserId) -> Result<Option<UserVi
     let key = keys::of_user(&prefix, keys::RECORD);
     let Some(stored) = snapshot.get(&key)? else { return Ok(None) };
     let record = UserRecord::decode(&stored).map_err(|what| damaged(&key, what))?;
-    let mut history = History::default();
-    snapshot.scan_prefix(&keys::of_user(&prefix, keys::HISTORY), |key, value| {
-        history.add_part(key, value)?;
+    let mut history = History { plays: Vec::with_capacity(PLAYS_USUAL), ..History::default() };
+    let mut served = Vec::new();
+    // Served lists lie behind the history: one range is found sooner than two.
+    let (from, to) = (keys::of_user(&prefix, keys::HISTORY), keys::of_user(&prefix, keys::SEARCH));
+    snapshot.scan(&from, &to, |key, value| {
+        if key.get(prefix.len()) == Some(&keys::SERVED) {
+            served.push(read_served(key, value)?);
+        } else {
+            history.add_part(key, value)?;
+        }
         Ok(ControlFlow::Continue(()))
     })?;
-    let served = read_served(snapshot, &prefix)?;
-    Ok(Some(history.into_view(record, served)))
+    Ok(Some(history.into_view(record, newest_served(served))))
 }
 
 /// What a history adds up to while it is read in order of days.
@@ -248,25 +256,25 @@ fn newest_plays(mut ascending: Vec<PlayRecord>) -> Vec<PlayRecord> {
     let start = ascending.partition_point(|play| play.at < oldest);
     let start = start.max(ascending.len().saturating_sub(PLAYS_MAX));
     let mut plays = ascending.split_off(start);
+    plays.shrink_to_fit();
     plays.reverse();
     plays
 }
 
-fn read_served(snapshot: &Snapshot<'_>, prefix: &[u8]) -> Result<Vec<ServedRecord>> {
-    let mut served = Vec::new();
-    snapshot.scan_prefix(&keys::of_user(prefix, keys::SERVED), |key, value| {
-        let (at, _) = keys::timed_suffix(key).ok_or_else(|| damaged(key, "key is malformed"))?;
-        let (list, choices) = decode_served(value).map_err(|what| damaged(key, what))?;
-        let ServedList { surface, impression, tracks } = list;
-        served.push(ServedRecord { at, surface, impression, tracks, choices });
-        Ok(ControlFlow::Continue(()))
-    })?;
-    served.reverse();
-    if let Some(newest) = served.first().map(|list| list.at) {
+fn read_served(key: &[u8], value: &[u8]) -> Result<ServedRecord> {
+    let (at, _) = keys::timed_suffix(key).ok_or_else(|| damaged(key, "key is malformed"))?;
+    let (list, choices) = decode_served(value).map_err(|what| damaged(key, what))?;
+    let ServedList { surface, impression, tracks } = list;
+    Ok(ServedRecord { at, surface, impression, tracks, choices })
+}
+
+fn newest_served(mut ascending: Vec<ServedRecord>) -> Vec<ServedRecord> {
+    ascending.reverse();
+    if let Some(newest) = ascending.first().map(|list| list.at) {
         let oldest = newest.minus_days(SERVED_DAYS);
-        served.truncate(served.partition_point(|list| list.at >= oldest));
+        ascending.truncate(ascending.partition_point(|list| list.at >= oldest));
     }
-    Ok(served)
+    ascending
 }
 
 fn explored_outcomes(served: &[ServedRecord], plays: &[PlayRecord]) -> Vec<ExploredOutcome> {

@@ -175,8 +175,19 @@ fn answers(shards: &UserShards) -> Vec<String> {
             break;
         }
     }
-    let slots = [0, 1_000, 2_048, 4_095].map(|slot| shards.list_users_from(Slot(slot), 5).unwrap());
+    let slots = [0, 1_000, 2_048, 4_095].map(|slot| shards.list_users_between(Slot(slot), SLOTS, 5).unwrap());
     found.push(format!("{slots:?}"));
+    for (first, end) in [(0, 1_365), (1_365, 2_731), (2_731, SLOTS)] {
+        let (mut between, mut next) = shards.list_users_between(Slot(first), end, 2).unwrap();
+        while let Some(cursor) = next {
+            let (more, after) = shards.list_users_before(Some(&cursor), end, 2).unwrap();
+            between.extend(more);
+            next = after;
+        }
+        let is_between = |user: &User| (first..end).contains(&slot_of(user.user_id.as_str()).0);
+        assert!(between.iter().all(is_between), "{first} to {end}");
+        found.push(format!("{between:?}"));
+    }
     for number in 0..13 {
         let user = user(&format!("u{number}"));
         let vector = shards.vector(&user_cf(), generation, &user).unwrap();

@@ -92,6 +92,20 @@ fn users_are_listed_in_key_order_and_counted() {
 }
 
 #[test]
+fn a_view_that_is_read_once_is_the_same_and_is_not_kept() {
+    let shard = TestShard::new();
+    shard.record(&[play("u", 1, day(1)), play("u", 2, day(2))]);
+    let once = || shard.shard.view_once(&user("u")).unwrap().unwrap();
+    let before = shard.shard.views_read();
+    assert_eq!(once(), once());
+    assert_eq!(shard.shard.views_read(), before + 2);
+    let kept = shard.view("u");
+    assert_eq!(once(), kept);
+    assert_eq!(shard.shard.views_read(), before + 3, "what is kept is not read again");
+    assert_eq!(shard.shard.view_once(&user("nobody")).unwrap(), None);
+}
+
+#[test]
 fn a_deleted_user_leaves_no_row_behind() {
     let shard = TestShard::new();
     let space = SpaceName::new("user_cf").unwrap();
