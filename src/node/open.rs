@@ -30,6 +30,7 @@ use super::shadow::Shadows;
 use super::stage::Stage;
 use super::statistics::StatisticsTurn;
 use super::tally::Tallies;
+use super::tracks::TrackReplicas;
 use super::warm_up::WarmUp;
 use crate::config::Settings;
 use crate::error::{Error, ErrorKind, Result};
@@ -106,11 +107,16 @@ pub(super) fn open(dir: &Path, settings: Settings, membership: Membership) -> Re
     }
     let replicas = tracks.open_rest()?;
     report.repairs.append(&mut tracks.repairs);
-    let (tracks, OpenedUsers { replicas: users, places, far }) = (replicas, users.open_rest()?);
-    // A user shard that is being made serves nobody yet, and is not waited for.
-    for group in tracks.groups().chain(users.owners().into_iter().filter(|group| group.is_here())) {
-        wait_until_replayed(group, peers.is_some())?;
-    }
+    let (tracks, caches) = (replicas, Caches::default());
+    let views = tracks.views();
+    let (opened, indexes) = std::thread::scope(|scope| {
+        // While the logs of listeners are replayed: both take one processor.
+        let indexes = scope.spawn(|| views.iter().try_for_each(|view| caches.heads.open_all(view)));
+        let opened = open_rest_and_replay(&tracks, users, peers.is_some());
+        (opened, indexes.join())
+    });
+    let OpenedUsers { replicas: users, places, far } = opened?;
+    indexes.map_err(|_| Error::Internal("opening the indexes failed".to_owned()))??;
     if let Some(far) = &far {
         // What is derived from all listeners is known before the first request.
         far.look_at(users.shards.elsewhere());
@@ -134,7 +140,7 @@ pub(super) fn open(dir: &Path, settings: Settings, membership: Membership) -> Re
         ahead: Ahead::default(),
         tenders: Mutex::default(),
         resolve_cursor: Mutex::default(),
-        caches: Caches::default(),
+        caches,
         index_choice,
         searchers: Searchers::start()?,
         stages: Mutex::default(),
@@ -154,6 +160,19 @@ pub(super) fn open(dir: &Path, settings: Settings, membership: Membership) -> Re
     inner.open_indexes()?;
     inner.sound()?;
     Ok((inner, report))
+}
+
+/// Opens the rest of the user shards and waits until every group that serves has applied its log.
+fn open_rest_and_replay(
+    tracks: &TrackReplicas,
+    users: OpeningUsers<'_>,
+    in_cluster: bool,
+) -> Result<OpenedUsers> {
+    let opened = users.open_rest()?;
+    // A user shard that is being made serves nobody yet, and is not waited for.
+    let owners = opened.replicas.owners().into_iter().filter(|group| group.is_here());
+    tracks.groups().chain(owners).try_for_each(|group| wait_until_replayed(group, in_cluster))?;
+    Ok(opened)
 }
 
 /// Finishes what a stop between a track's entry and that of the events waiting for it has left. A node that cannot write
