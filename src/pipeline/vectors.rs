@@ -6,6 +6,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use segue_index::kernels::{Kernels, prefetch};
 
+/// Rows that are compared with one by one call.
+const TOGETHER: usize = 16;
+
 /// A vector where it lies, and what scales it to unit length.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct UnitRow<'a> {
@@ -23,13 +26,14 @@ impl UnitRow<'_> {
     /// [`UnitRow::cosine`] with each of several rows of the same dimension, in their places of `cosines`.
     pub fn cosines(self, others: &[UnitRow<'_>], cosines: &mut [f32]) {
         let kernels = Kernels::get();
-        for (cosine, other) in cosines.iter_mut().zip(others) {
-            *cosine = kernels.dot_f32(self.vector, other.vector);
+        for (cosines, others) in cosines.chunks_mut(TOGETHER).zip(others.chunks(TOGETHER)) {
+            let mut vectors: [&[f32]; TOGETHER] = [&[]; TOGETHER];
+            vectors.iter_mut().zip(others).for_each(|(vector, other)| *vector = other.vector);
+            kernels.dot_f32_each(self.vector, &vectors[..others.len()], cosines);
+            for (cosine, other) in cosines.iter_mut().zip(others) {
+                *cosine = *cosine * self.scale * other.scale;
+            }
         }
-        cosines
-            .iter_mut()
-            .zip(others)
-            .for_each(|(cosine, other)| *cosine = *cosine * self.scale * other.scale);
     }
 }
 

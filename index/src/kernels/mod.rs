@@ -46,6 +46,7 @@ pub enum InstructionSet {
 }
 
 type DotF32 = fn(&[f32], &[f32]) -> f32;
+type DotF32Each = fn(&[f32], &[&[f32]], &mut [f32]);
 type DotCodes = fn(&[i8], &[i8], &[u8]) -> i32;
 type DotEach = fn(&[i8], &[i8], &[u8], &mut [i32]);
 type DotBytes = fn(&[i8], &[i8]) -> i32;
@@ -65,6 +66,7 @@ pub struct Kernels {
     /// Which instruction set the table is for.
     pub instruction_set: InstructionSet,
     dot_f32: DotF32,
+    dot_f32_each: DotF32Each,
     l2_f32: DotF32,
     dot_and_square: DotSquare,
     dot_u4: DotCodes,
@@ -115,6 +117,7 @@ impl Kernels {
         Kernels {
             instruction_set: InstructionSet::Scalar,
             dot_f32: scalar::dot_f32,
+            dot_f32_each: scalar::dot_f32_each,
             l2_f32: scalar::l2_f32,
             dot_and_square: scalar::dot_and_square,
             dot_u4: scalar::dot_u4,
@@ -136,6 +139,13 @@ impl Kernels {
     pub fn dot_f32(&self, a: &[f32], b: &[f32]) -> f32 {
         assert_eq!(a.len(), b.len(), "dot product of vectors of different length");
         (self.dot_f32)(a, b)
+    }
+
+    /// Same as [`Kernels::dot_f32`] for several vectors `b`, as many as `out` has numbers: the same bits, called once.
+    #[inline]
+    pub fn dot_f32_each(&self, a: &[f32], b: &[&[f32]], out: &mut [f32]) {
+        assert!(b.len() == out.len() && b.iter().all(|b| b.len() == a.len()), "vectors of different length");
+        (self.dot_f32_each)(a, b, out);
     }
 
     /// Returns the squared Euclidean distance of two equally long f32 vectors, in the fixed order.
