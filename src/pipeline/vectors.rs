@@ -23,9 +23,10 @@ impl UnitRow<'_> {
         dot(self.vector, other.vector) * self.scale * other.scale
     }
 
-    /// [`UnitRow::cosine`] with each of several rows of the same dimension, in their places of `cosines`.
+    /// [`UnitRow::cosine`] with each of several rows of the same dimension, in their places of `cosines`; what is behind them stays.
     pub fn cosines(self, others: &[UnitRow<'_>], cosines: &mut [f32]) {
         let kernels = Kernels::get();
+        let cosines = &mut cosines[..others.len()];
         for (cosines, others) in cosines.chunks_mut(TOGETHER).zip(others.chunks(TOGETHER)) {
             let mut vectors: [&[f32]; TOGETHER] = [&[]; TOGETHER];
             vectors.iter_mut().zip(others).for_each(|(vector, other)| *vector = other.vector);
