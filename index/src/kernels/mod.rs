@@ -18,6 +18,7 @@ mod avx2;
 mod avx512;
 mod bits;
 mod block;
+mod each;
 mod prefetch;
 mod prepare;
 mod signs;
@@ -141,13 +142,6 @@ impl Kernels {
         (self.dot_f32)(a, b)
     }
 
-    /// Same as [`Kernels::dot_f32`] for several vectors `b`, as many as `out` has numbers: the same bits, called once.
-    #[inline]
-    pub fn dot_f32_each(&self, a: &[f32], b: &[&[f32]], out: &mut [f32]) {
-        assert!(b.len() == out.len() && b.iter().all(|b| b.len() == a.len()), "vectors of different length");
-        (self.dot_f32_each)(a, b, out);
-    }
-
     /// Returns the squared Euclidean distance of two equally long f32 vectors, in the fixed order.
     #[inline]
     pub fn l2_f32(&self, a: &[f32], b: &[f32]) -> f32 {
@@ -170,14 +164,6 @@ impl Kernels {
     pub fn dot_u4(&self, low: &[i8], high: &[i8], code: &[u8]) -> i32 {
         assert!(low.len() == code.len() && high.len() == code.len() && code.len().is_multiple_of(32));
         (self.dot_u4)(low, high, code)
-    }
-
-    /// Same as [`Kernels::dot_u4`] for codes that follow each other, as many as `out` has numbers.
-    #[inline]
-    pub fn dot_u4_each(&self, low: &[i8], high: &[i8], codes: &[u8], out: &mut [i32]) {
-        assert!(low.len() == high.len() && low.len().is_multiple_of(32) && !low.is_empty());
-        assert_eq!(codes.len(), low.len() * out.len(), "codes for each number");
-        (self.dot_u4_each)(low, high, codes, out);
     }
 
     /// Returns `Σ a[j]·b[j]`, exact. Lengths are equal and a multiple of 64.
