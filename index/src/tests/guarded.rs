@@ -45,7 +45,7 @@ fn hits(view: &IndexView<'_>, query: &[f32]) -> Vec<(SegmentOffset, f32)> {
 #[test]
 fn a_guard_that_refuses_nothing_changes_nothing() {
     for (metric, profile) in [(Metric::Cosine, Profile::Fast), (Metric::L2, Profile::Compact)] {
-        let fixture = Fixture::new(clustered(3_000, 48, 61), 48, metric, profile);
+        let fixture = Fixture::new(clustered(6_000, 48, 61), 48, metric, profile);
         let guard = Refusing::default();
         let view = fixture.head.guarded_view(fixture.parts.slices(), fixture.rows(), &guard).unwrap();
         for query in fixture.queries.chunks(48) {
