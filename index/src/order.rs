@@ -2,7 +2,7 @@
 //!
 //! A walk reads rows, codes and vectors of nodes that are near each other. Where these share cache lines and pages, and
 //! their addresses share translations, a walk waits less: searches and builds take about three quarters of the time. So
-//! segments are written in this order. It is that of the leaves of a tree: each range of rows is cut at the median of a
+//! segments are written in this order. It is that of the leaves of a tree: each range of rows is cut near the median of a
 //! projection on the line between two centres (two means of a sample), down to a few rows.
 //!
 //! Every step depends on the vectors and the seed only, whatever the number of threads.
@@ -160,6 +160,16 @@ mod tests {
         assert!(same > 15_000, "{same} of 16,383 neighbours are of one cluster, 256 by chance");
         let one = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a thread");
         assert_eq!(one.install(|| locality_order(&slices, 1)), order);
+    }
+
+    #[test]
+    fn ranges_are_cut_between_blocks_while_there_are_several() {
+        assert_eq!([2, 9, 63, 64].map(middle), [1, 4, 31, 32]);
+        assert_eq!([65, 100, 128, 129, 192, 8000].map(middle), [64, 64, 64, 64, 128, 4032]);
+        for len in BLOCK_ROWS + 1..600 {
+            let cut = middle(len);
+            assert!(cut.is_multiple_of(BLOCK_ROWS) && (1..len).contains(&cut), "{len} {cut}");
+        }
     }
 
     #[test]

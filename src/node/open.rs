@@ -157,6 +157,7 @@ pub(super) fn open(dir: &Path, settings: Settings, membership: Membership) -> Re
     inner.define_built_in()?;
     resolve_waiting(&inner)?;
     report.repairs.extend(inner.clean_stages()?);
+    // Those of segments that the replay has brought meanwhile; the others are open.
     inner.open_indexes()?;
     inner.sound()?;
     Ok((inner, report))

@@ -81,7 +81,8 @@ impl Limits {
         self.reach.0 + self.reach.1 * doublings.clamp(-DOUBLINGS_MAX, DOUBLINGS_MAX)
     }
 
-    /// Measures them, on the rayon pool of the caller. Deterministic for a seed. Cost: 64 scans of a quarter of the codes, and of a sixteenth.
+    /// Measures them, on the rayon pool of the caller. Deterministic for a seed. Cost: 64 scans of a quarter of the codes, and of
+    /// a sixteenth, of at most 65,536 rows and 16,384.
     pub(super) fn measure(sieve: &Sieve, rows: &RowCodes<'_>, seed: u64) -> Self {
         // By L2 the rows of a block differ by their lengths as well, of which its radius says nothing.
         if rows.len() < ROWS_MIN || rows.metric() == Metric::L2 {
