@@ -263,13 +263,14 @@ impl<'a> Allowed<'a> {
     }
 
     /// Lists the allowed rows by the words of the base, where [`Allowed::asking`] says so, and returns whether these are all: it gives up
-    /// beyond `most`, and where many rows of the base are not allowed otherwise.
-    pub(super) fn list_few(&self, n: usize, most: usize, out: &mut Vec<u32>) -> bool {
+    /// beyond `few` when as many in the words that are left would be more than `most`, and where many rows of the base are not allowed otherwise.
+    pub(super) fn list_few(&self, n: usize, (few, most): (usize, usize), out: &mut Vec<u32>) -> bool {
         out.clear();
         let end = self.places.filter(|_| self.ordinals.is_some()).map_or(n, <[u32]>::len);
         let words = self.base.unwrap_or(&[]);
+        let words = &words[..words.len().min(end.div_ceil(64))];
         let mut turned_down = 0;
-        for (at, some) in words[..words.len().min(end.div_ceil(64))].chunks(WORDS_AT_ONCE).enumerate() {
+        for (at, some) in words.chunks(WORDS_AT_ONCE).enumerate() {
             // Where few rows are allowed most words are empty.
             if some.iter().fold(0, |any, word| any | word) == 0 {
                 continue;
@@ -287,7 +288,8 @@ impl<'a> Allowed<'a> {
                     }
                 }
             }
-            if out.len() > most || turned_down > COUNTED_ROWS {
+            let seen = WORDS_AT_ONCE * at + some.len();
+            if out.len() > few && out.len() * words.len() > most * seen || turned_down > COUNTED_ROWS {
                 return false;
             }
         }

@@ -31,14 +31,12 @@ pub fn search(
     query::check(metric, rows.dim(), query)?;
     let kernels = Kernels::get();
     let length = kernels.dot_f32(query, query).sqrt();
-    let Scratch { top, found, .. } = scratch;
-    top.reset(k);
+    let Scratch { shortlist, found, .. } = scratch;
+    shortlist.reset(k);
     allowed.for_each_stretch(rows.len(), |nodes| {
-        for &node in nodes {
-            top.push(view::score(kernels, metric, query, length, rows.row(node as usize)), node);
-        }
+        shortlist.score(nodes, |node| view::score(kernels, metric, query, length, rows.row(node as usize)));
     });
-    top.drain_into(found);
+    shortlist.drain_into(found);
     Ok(found.iter().map(|entry| (SegmentOffset(entry.node), entry.score)).collect())
 }
 

@@ -6,7 +6,7 @@ use super::graph::beam::Beam;
 use super::graph::visited::Visited;
 use super::query::Query;
 use super::sieve::scan::Sifted;
-use super::top::{Scored, Top};
+use super::top::{Scored, Shortlist, Top};
 
 /// Working memory of one searching thread; any index and any query may use it, one at a time.
 ///
@@ -30,6 +30,7 @@ pub struct Scratch {
     /// Rows chosen by their one-bit codes.
     pub(super) sifted: Sifted,
     pub(super) top: Top,
+    pub(super) shortlist: Shortlist,
     pub(super) found: Vec<Scored>,
     pub(super) counts: Counts,
     /// A node that walks do not see, as if it were not in the graph; for measuring.

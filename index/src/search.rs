@@ -1,6 +1,6 @@
 //! One search: check, plan, walk or scan, re-score.
 
-use super::allowed::Allowed;
+use super::allowed::{Allowed, STRETCH};
 use super::error::IndexError;
 use super::params::{K_MAX, Profile, SearchParams, WIDTH_MAX};
 use super::plan::{self, Asking, Plan};
@@ -14,8 +14,11 @@ use super::view::IndexView;
 use super::walk;
 use crate::SegmentOffset;
 
-/// Allowed rows up to which all are scored exactly: making a query ready for codes, and scanning these, costs as much.
-const SCORED_ROWS: usize = 400;
+/// Bytes of vectors of allowed rows up to which all are scored exactly: making a query ready for codes, and scanning these, costs as much.
+const SCORED_BYTES: usize = 256 * 1024;
+
+/// Allowed rows up to which they are listed once instead of counted and then looked for again.
+const LISTED_ROWS: usize = 4_096;
 
 /// Vectors that are asked for before they are scored.
 const AHEAD: usize = 6;
@@ -93,7 +96,8 @@ impl IndexView<'_> {
 
     /// Counts the allowed rows, about. Where they are few and easily found they are left in `scratch.few`.
     fn count(&self, allowed: &Allowed<'_>, scratch: &mut Scratch) -> Count {
-        if allowed.asking() == Asking::Words && allowed.list_few(self.len(), SCORED_ROWS, &mut scratch.few) {
+        let most = (self.scored_rows(), LISTED_ROWS);
+        if allowed.asking() == Asking::Words && allowed.list_few(self.len(), most, &mut scratch.few) {
             return Count { rows: scratch.few.len(), listed: true };
         }
         Count { rows: allowed.estimated_count(self.len()), listed: false }
@@ -127,12 +131,11 @@ impl IndexView<'_> {
         }
         query::check(self.meta.metric, self.meta.dim, query)?;
         scratch.counts = Counts::default();
-        let Count { rows: count, listed } = count;
-        let may_list = count <= SCORED_ROWS && !allowed.is_all();
-        let estimated = !(listed || may_list && self.few_allowed(allowed, scratch));
+        let may_list = count.rows <= self.scored_rows() && !allowed.is_all();
+        let estimated = !(may_list && (count.listed || self.few_allowed(allowed, scratch)));
         let path = if estimated {
             scratch.query.set(self.kernels, self.meta, self.rotation, query);
-            self.collect(params, allowed, count, scratch)
+            self.collect(params, (allowed, count), scratch)
         } else {
             scratch.query.length = self.kernels.dot_f32(query, query).sqrt();
             SearchPath::Exact
@@ -142,29 +145,33 @@ impl IndexView<'_> {
         } else {
             self.score_few(query, params.k, scratch)
         };
-        let selectivity = if self.is_empty() { 0.0 } else { count as f32 / self.len() as f32 };
+        let selectivity = if self.is_empty() { 0.0 } else { count.rows as f32 / self.len() as f32 };
         Ok(SearchOutcome { hits, path, selectivity, counts: scratch.counts })
+    }
+
+    /// Allowed rows up to which all are scored exactly.
+    fn scored_rows(&self) -> usize {
+        SCORED_BYTES / (size_of::<f32>() * self.meta.dim)
     }
 
     /// Leaves all allowed nodes in `scratch.few`, unless the estimate of their number was far too small.
     fn few_allowed(&self, allowed: &Allowed<'_>, scratch: &mut Scratch) -> bool {
-        let few = &mut scratch.few;
+        let (few, most) = (&mut scratch.few, 4 * self.scored_rows());
         few.clear();
         allowed.for_each_stretch(self.len(), |nodes| {
             // More than enough says that there are too many.
-            if few.len() <= 4 * SCORED_ROWS {
+            if few.len() <= most {
                 few.extend_from_slice(nodes);
             }
         });
-        few.len() <= 4 * SCORED_ROWS
+        few.len() <= most
     }
 
     /// Leaves the nodes worth scoring exactly in `scratch.found`, best first.
     fn collect(
         &self,
         params: &SearchParams,
-        allowed: &Allowed<'_>,
-        count: usize,
+        (allowed, Count { rows: count, listed }): (&Allowed<'_>, Count),
         scratch: &mut Scratch,
     ) -> SearchPath {
         let (effort, keep) = (self.effort(params), self.rescored(params.k));
@@ -191,7 +198,7 @@ impl IndexView<'_> {
         }
         match self.sieve.filter(|_| sizes.sifts(count)) {
             Some(sieve) => sieve::scan::scan(self, sieve, (params.k, keep), (allowed, count), scratch),
-            None => scan::scan(self, keep, allowed, scratch),
+            None => scan::scan(self, keep, (allowed, listed), scratch),
         }
         if walked { SearchPath::Escalated } else { path }
     }
@@ -226,13 +233,13 @@ impl IndexView<'_> {
 
     /// Scores the nodes in `scratch.few` exactly and returns the best `k`.
     fn score_few(&self, query: &[f32], k: usize, scratch: &mut Scratch) -> Vec<(SegmentOffset, f32)> {
-        let Scratch { query: form, few, found, top, counts, .. } = scratch;
-        top.reset(k);
-        for &node in few.iter() {
-            top.push(self.score(query, form.length, node), node);
+        let Scratch { query: form, few, found, shortlist, counts, .. } = scratch;
+        shortlist.reset(k);
+        for nodes in few.chunks(STRETCH) {
+            shortlist.score(nodes, |node| self.score(query, form.length, node));
         }
         counts.exact += few.len() as u64;
-        top.drain_into(found);
+        shortlist.drain_into(found);
         found.iter().map(|entry| (SegmentOffset(entry.node), entry.score)).collect()
     }
 

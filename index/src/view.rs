@@ -192,20 +192,27 @@ impl<'a> IndexView<'a> {
     /// is a mark of the caller's.
     #[inline(always)]
     pub(super) fn estimate(&self, query: &Query, nodes: &[u32], mut each: impl FnMut(f32, u32)) {
-        for four in nodes.chunks(4) {
-            // Where fewer are left the last one is estimated again.
-            let node = |i: usize| four[i.min(four.len() - 1)] & NODE_BITS;
-            let factor = |i: usize, at: usize| {
-                let bytes = self.factors(node(i)).as_chunks::<4>().0;
-                bytes.get(at).map_or(0.0, |&bytes| f32::from_le_bytes(bytes))
-            };
-            let codes = std::array::from_fn(|i| self.code(node(i)));
-            let estimates = query.code.estimate(self.kernels, codes, std::array::from_fn(|i| factor(i, 0)));
-            for (i, &node) in four.iter().enumerate() {
-                let estimate = estimates[i];
-                each(if self.factor_stride == 8 { estimate + factor(i, 1) } else { estimate }, node);
-            }
+        let (fours, rest) = nodes.as_chunks::<4>();
+        for four in fours {
+            let estimates = self.estimate_four(query, *four);
+            four.iter().zip(estimates).for_each(|(&node, estimate)| each(estimate, node));
         }
+        if let Some(&last) = rest.last() {
+            // The last one is estimated again and again.
+            let four = std::array::from_fn(|i| rest.get(i).copied().unwrap_or(last));
+            let estimates = self.estimate_four(query, four);
+            rest.iter().zip(estimates).for_each(|(&node, estimate)| each(estimate, node));
+        }
+    }
+
+    #[inline(always)]
+    fn estimate_four(&self, query: &Query, nodes: [u32; 4]) -> [f32; 4] {
+        let nodes = nodes.map(|node| node & NODE_BITS);
+        let codes = nodes.map(|node| self.code(node));
+        let factors = nodes.map(|node| self.factors(node).as_chunks::<4>().0);
+        let factor = |i: usize, at: usize| factors[i].get(at).map_or(0.0, |&bytes| f32::from_le_bytes(bytes));
+        let estimates = query.code.estimate(self.kernels, codes, std::array::from_fn(|i| factor(i, 0)));
+        if self.factor_stride == 8 { std::array::from_fn(|i| estimates[i] + factor(i, 1)) } else { estimates }
     }
 
     /// Returns what the estimates of a node are multiplied with: about the size of one step of its code.

@@ -1,5 +1,6 @@
 //! Users files: one listener a row; only `user_id` is required.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -128,7 +129,7 @@ fn region(column: Option<&Column<StringArray>>, row: usize) -> CellResult<Option
 }
 
 /// The ids of a list cell, each once; a null list is empty.
-fn ids<T: PartialEq>(
+fn ids<T>(
     column: Option<&Column<ListArray>>,
     row: usize,
     make: impl Fn(&str) -> std::result::Result<T, InvalidId>,
@@ -136,10 +137,12 @@ fn ids<T: PartialEq>(
     let Some(column) = column else { return Ok(Vec::new()) };
     let Some(texts) = column.strings(row)? else { return Ok(Vec::new()) };
     let mut ids = Vec::with_capacity(texts.len());
+    // A set beside the list: listeners block tens of thousands of tracks.
+    let mut seen = HashSet::with_capacity(texts.len());
     for text in &texts {
         let text = text.ok_or_else(|| CellError::null(column.name()))?;
         let id = make(text).map_err(|error| CellError::id(column.name(), text, &error))?;
-        if !ids.contains(&id) {
+        if seen.insert(text) {
             ids.push(id);
         }
     }

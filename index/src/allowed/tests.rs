@@ -54,10 +54,10 @@ fn rows_found_through_places_are_those_found_by_asking_each() {
                 assert_eq!(kept, (0..rows).filter(|&offset| by.contains(offset)).count());
             }
             let mut few = Vec::new();
-            assert!(with.list_few(rows as usize, rows as usize, &mut few));
+            assert!(with.list_few(rows as usize, (5, rows as usize), &mut few));
             few.sort_unstable();
             assert!(few.iter().copied().eq((0..rows).filter(|&offset| by.contains(offset))), "seed {seed}");
-            assert!(!with.list_few(rows as usize, 5, &mut few), "there are more than five");
+            assert!(!with.list_few(rows as usize, (5, 5), &mut few), "there are more than five");
             let expected: Vec<u32> = (0..rows).filter(|&offset| by.contains(offset)).collect();
             assert!(expected.len() > 10, "seed {seed}");
             assert_eq!(all(&with), expected, "seed {seed}");

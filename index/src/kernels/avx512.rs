@@ -25,6 +25,8 @@ pub(super) fn kernels() -> Option<Kernels> {
         dot_f32_each: |a, b, out| unsafe { dot_f32_each(a, b, out) },
         // SAFETY: as above.
         l2_f32: |a, b| unsafe { l2_f32(a, b) },
+        // SAFETY: as above.
+        dot_and_square: |a, b| unsafe { dot_and_square(a, b) },
         // SAFETY: as above; lengths are equal multiples of 32.
         dot_u4: |low, high, code| unsafe { dot_u4(low, high, code) },
         // SAFETY: as above; there are as many codes as numbers.
@@ -58,44 +60,65 @@ fn fold(low: __m512, high: __m512) -> f32 {
     _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps::<1>(two, two)))
 }
 
+/// Hands over 16 numbers of both vectors at a time, with the register of lanes they belong to, 0 or 1, and a mask of those lanes that are there.
+///
 /// # Safety
 /// AVX-512 F and DQ are present and the slices are equally long.
 #[inline]
 #[target_feature(enable = "avx512f,avx512dq")]
-unsafe fn sum_terms(a: &[f32], b: &[f32], difference: bool) -> f32 {
-    let term = |x: __m512, y: __m512| {
-        let d = _mm512_sub_ps(x, y);
-        if difference { _mm512_mul_ps(d, d) } else { _mm512_mul_ps(x, y) }
-    };
-    let (mut low, mut high) = (_mm512_setzero_ps(), _mm512_setzero_ps());
+unsafe fn for_each_sixteen(a: &[f32], b: &[f32], mut each: impl FnMut(usize, u16, __m512, __m512)) {
     let whole = a.len() / 32 * 32;
     for at in (0..whole).step_by(32) {
         // SAFETY: `at + 32 <= len` of both slices.
         unsafe {
             let (pa, pb) = (a.as_ptr().add(at), b.as_ptr().add(at));
-            low = _mm512_add_ps(low, term(_mm512_loadu_ps(pa), _mm512_loadu_ps(pb)));
-            high = _mm512_add_ps(high, term(_mm512_loadu_ps(pa.add(16)), _mm512_loadu_ps(pb.add(16))));
+            each(0, u16::MAX, _mm512_loadu_ps(pa), _mm512_loadu_ps(pb));
+            each(1, u16::MAX, _mm512_loadu_ps(pa.add(16)), _mm512_loadu_ps(pb.add(16)));
         }
     }
-    let rest = a.len() - whole;
-    if rest > 0 {
-        let first = ((1u32 << rest.min(16)) - 1) as u16;
-        let second = ((1u32 << rest.saturating_sub(16)) - 1) as u16;
-        // SAFETY: the masks cover exactly the elements that are left; masked-out lanes are not read.
+    for (register, at) in [whole, whole + 16].into_iter().enumerate().filter(|&(_, at)| at < a.len()) {
+        let lanes = ((1u32 << (a.len() - at).min(16)) - 1) as u16;
+        // SAFETY: the mask covers exactly the numbers that are left; masked-out lanes are not read.
         unsafe {
-            let (pa, pb) = (a.as_ptr().add(whole), b.as_ptr().add(whole));
-            let t = term(_mm512_maskz_loadu_ps(first, pa), _mm512_maskz_loadu_ps(first, pb));
-            low = _mm512_mask_add_ps(low, first, low, t);
-            if second != 0 {
-                let t = term(
-                    _mm512_maskz_loadu_ps(second, pa.add(16)),
-                    _mm512_maskz_loadu_ps(second, pb.add(16)),
-                );
-                high = _mm512_mask_add_ps(high, second, high, t);
-            }
+            let (x, y) = (
+                _mm512_maskz_loadu_ps(lanes, a.as_ptr().add(at)),
+                _mm512_maskz_loadu_ps(lanes, b.as_ptr().add(at)),
+            );
+            each(register, lanes, x, y);
         }
     }
-    fold(low, high)
+}
+
+/// # Safety
+/// AVX-512 F and DQ are present and the slices are equally long.
+#[inline]
+#[target_feature(enable = "avx512f,avx512dq")]
+unsafe fn sum_terms(a: &[f32], b: &[f32], difference: bool) -> f32 {
+    let mut sums = [_mm512_setzero_ps(); 2];
+    // SAFETY: the caller's contract is passed on.
+    unsafe {
+        for_each_sixteen(a, b, |at, lanes, x, y| {
+            let d = _mm512_sub_ps(x, y);
+            let term = if difference { _mm512_mul_ps(d, d) } else { _mm512_mul_ps(x, y) };
+            sums[at] = _mm512_mask_add_ps(sums[at], lanes, sums[at], term);
+        });
+    }
+    fold(sums[0], sums[1])
+}
+
+/// # Safety
+/// AVX-512 F and DQ are present and the slices are equally long.
+#[target_feature(enable = "avx512f,avx512dq")]
+unsafe fn dot_and_square(a: &[f32], b: &[f32]) -> (f32, f32) {
+    let (mut dots, mut squares) = ([_mm512_setzero_ps(); 2], [_mm512_setzero_ps(); 2]);
+    // SAFETY: the caller's contract is passed on.
+    unsafe {
+        for_each_sixteen(a, b, |at, lanes, x, y| {
+            dots[at] = _mm512_mask_add_ps(dots[at], lanes, dots[at], _mm512_mul_ps(x, y));
+            squares[at] = _mm512_mask_add_ps(squares[at], lanes, squares[at], _mm512_mul_ps(y, y));
+        });
+    }
+    (fold(dots[0], dots[1]), fold(squares[0], squares[1]))
 }
 
 /// # Safety

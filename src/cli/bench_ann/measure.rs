@@ -111,7 +111,10 @@ impl<'a> Measured<'a> {
         for (query, kth) in self.queries.each().zip(&self.kth) {
             let outcome =
                 self.view.search(query, params, &self.allowed, &mut scratch).map_err(index_error)?;
-            let good = |row: u32| exact::score(self.metric, query, self.rows.row(row as usize)) >= kth - TIE;
+            let good = |row: u32| {
+                self.allowed.contains(row)
+                    && exact::score(self.metric, query, self.rows.row(row as usize)) >= kth - TIE
+            };
             found += outcome.hits.iter().filter(|hit| good(hit.0.0)).count();
             *paths.entry(outcome.path.as_str()).or_default() += 1;
         }

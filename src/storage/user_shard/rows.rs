@@ -1,5 +1,7 @@
 //! The other rows of a user: record, served lists, searches, events of unknown tracks; and the shard's own rows.
 
+use std::collections::HashSet;
+
 use rkyv::{Archive, Deserialize as RkyvDeserialize, Serialize as RkyvSerialize, rancor, util::AlignedVec};
 
 use super::{
@@ -27,7 +29,10 @@ impl UserRecord {
 
     /// Replaces the record by an upserted one. Of the hidden tracks those stay that are still blocked.
     pub(super) fn replace(&mut self, user: User) {
-        self.hidden.retain(|(id, _)| user.blocked_tracks.contains(id));
+        if !self.hidden.is_empty() {
+            let blocked: HashSet<&TrackId> = user.blocked_tracks.iter().collect();
+            self.hidden.retain(|(id, _)| blocked.contains(id));
+        }
         self.user = user;
     }
 
