@@ -16,7 +16,7 @@
 //! | [`head`], [`view`] | opening those arrays again, checked |
 //! | [`allowed`], [`plan`] | filters, and which way of searching suits them |
 //! | [`sieve`] | one-bit codes of all rows in blocks, and scans that read them first |
-//! | [`walk`], [`scan`], [`search`] | walking the graph, scanning codes, and putting both together |
+//! | [`starts`], [`walk`], [`scan`], [`search`] | walking the graph from its entries, scanning codes, and putting both together |
 //! | [`exact`] | exact scan of plain vectors |
 //! | [`sizes`] | what an index will take |
 //! | [`kernels`] | the loops, per instruction set |
@@ -55,6 +55,7 @@ mod scratch;
 mod search;
 mod sieve;
 mod sizes;
+mod starts;
 mod top;
 mod view;
 mod walk;

@@ -6,12 +6,13 @@
 use std::collections::BinaryHeap;
 
 use super::allowed::Allowed;
-use super::graph::beam::{Beam, pack, unpack};
+use super::graph::beam::{Beam, pack};
 use super::kernels::BATCH;
 use super::plan::Hops;
 use super::query::Query;
 use super::reach::Reach;
 use super::scratch::Scratch;
+use super::starts;
 use super::top::Scored;
 use super::view::IndexView;
 
@@ -22,12 +23,8 @@ const DETOURS: u64 = 32;
 /// Where less than this part of what the filter allows elsewhere is allowed among the nodes a walk meets, it is far from
 /// what is allowed.
 const FAR_SHARE: f64 = 0.5;
-/// The same among the entries, before a walk: a scan instead costs little more.
-const FAR_START: f64 = 0.7;
 /// Nodes a walk under a filter starts from, of the allowed and of the others.
 const STARTS_FILTERED: (usize, usize) = (64, 16);
-/// Entries that are not allowed, the most promising, which tell where a walk will be: see [`starts_far`].
-const ENTRIES_TO_KNOW: usize = 32;
 /// Hops after which a walk knows where it is.
 const HOPS_TO_KNOW: u64 = 40;
 
@@ -38,7 +35,7 @@ const HOPS_TO_KNOW: u64 = 40;
 pub(super) fn plain(view: &IndexView<'_>, reach: &Reach, scratch: &mut Scratch) {
     start(view, reach.keep, scratch);
     let best = (reach.keep / 8).clamp(2, 16);
-    starts(view, (3 * best, 0), |_| true, scratch);
+    starts::nearest(view, 3 * best, scratch);
     let Scratch { query, visited, beam, entries, fresh, pending, .. } = scratch;
     entries.clear();
     view.estimate(query, fresh, |score, node| {
@@ -46,7 +43,7 @@ pub(super) fn plain(view: &IndexView<'_>, reach: &Reach, scratch: &mut Scratch) 
             entries.push(pack(score, node));
         }
     });
-    keep_best(entries, best);
+    starts::keep_best(entries, best);
     beam.insert_all(entries);
     pending.clear();
     let mut read: Option<(f32, u32)> = None;
@@ -81,63 +78,6 @@ pub(super) fn plain(view: &IndexView<'_>, reach: &Reach, scratch: &mut Scratch) 
     }
 }
 
-/// Leaves in `scratch.fresh` the nodes a walk starts from, and asks for their codes: of those `wanted` and of the others the
-/// most promising few by their one-bit codes, or all where there are no such codes.
-fn starts(
-    view: &IndexView<'_>,
-    (wanted_count, other_count): (usize, usize),
-    wanted: impl Fn(u32) -> bool,
-    scratch: &mut Scratch,
-) {
-    let Scratch { query, entries, others, fresh, rough, counts, .. } = scratch;
-    let nodes = &view.meta.entries;
-    fresh.clear();
-    if let Some(signs) = &view.meta.entry_signs {
-        rough.resize(nodes.len(), 0.0);
-        query.signs.estimate(view.kernels, &signs.records, rough);
-        entries.clear();
-        others.clear();
-        for (&score, &node) in rough.iter().zip(nodes) {
-            if wanted(node) { entries.push(pack(score, node)) } else { others.push(pack(score, node)) }
-        }
-        keep_best(entries, wanted_count);
-        keep_best(others, other_count);
-        fresh.extend(entries.iter().chain(others.iter()).map(|&entry| unpack(entry).1));
-    } else {
-        fresh.extend(nodes);
-    }
-    fresh.iter().for_each(|&node| view.prefetch_code(node));
-    counts.estimates += fresh.len() as u64;
-}
-
-/// Whether what is allowed lies far from the query, as far as one-bit codes of the entries tell: among the most promising clearly
-/// fewer are allowed than the filter allows elsewhere.
-fn starts_far(view: &IndexView<'_>, allowed: &Allowed<'_>, share: f64, scratch: &mut Scratch) -> bool {
-    let Scratch { query, entries, others, rough, .. } = scratch;
-    let (nodes, Some(signs)) = (&view.meta.entries, &view.meta.entry_signs) else { return false };
-    rough.resize(nodes.len(), 0.0);
-    query.signs.estimate(view.kernels, &signs.records, rough);
-    entries.clear();
-    others.clear();
-    for (&score, &node) in rough.iter().zip(nodes) {
-        if allowed.contains(node) { entries.push(pack(score, node)) } else { others.push(pack(score, node)) }
-    }
-    if others.len() <= ENTRIES_TO_KNOW {
-        return false;
-    }
-    let (_, last, _) = others.select_nth_unstable_by(ENTRIES_TO_KNOW - 1, |a, b| b.cmp(a));
-    let wanted = entries.iter().filter(|&entry| *entry > *last).count() as f64;
-    wanted / (wanted + ENTRIES_TO_KNOW as f64) < FAR_START * share
-}
-
-/// Leaves the best few, in any order.
-fn keep_best(entries: &mut Vec<u64>, count: usize) {
-    if entries.len() > count {
-        entries.select_nth_unstable_by(count, |a, b| b.cmp(a));
-        entries.truncate(count);
-    }
-}
-
 /// Walks through allowed nodes and one step through others; `scratch.beam` keeps allowed ones. Stops after enough
 /// hops if the beam is full by then; returns false when it gave up after the most.
 ///
@@ -154,11 +94,12 @@ pub(super) fn filtered(
     scratch: &mut Scratch,
 ) -> bool {
     start(view, reach.keep, scratch);
-    if hops.enough_far.is_none() && starts_far(view, allowed, hops.share, scratch) {
+    starts::divide(view, allowed, scratch);
+    if hops.enough_far.is_none() && starts::are_far(hops.share, scratch) {
         return false;
     }
     // The nearest may not be allowed, and what is allowed may lie far away.
-    starts(view, STARTS_FILTERED, |node| allowed.contains(node), scratch);
+    starts::filtered(view, STARTS_FILTERED, scratch);
     let Scratch { query, visited, beam, open, fresh, pending, .. } = scratch;
     open.clear();
     pending.clear();

@@ -97,42 +97,20 @@ pub(crate) fn scan(
         Some(marks) => sieve.put_in_order(centers, radii, marks.iter().map(|&rows| rows != 0), lists),
         None => sieve.put_in_order(centers, radii, std::iter::repeat(true), lists),
     }
-    let optimism = sieve.limits.optimism * query.norm;
     top.reset(keep);
     nearest.reset(k);
     pending.clear();
-    fresh.clear();
-    let mut candidates = order.iter();
-    let mut left = sieve.limits.rows(count, k);
+    let mut ahead = Ahead { candidates: order.iter(), rows_left: sieve.limits.rows(count, k) };
+    let optimism = sieve.limits.optimism * query.norm;
     let mut worst = None;
     loop {
-        // What is read next is asked for now.
-        next.clear();
-        while next.len() < BLOCKS_AT_ONCE && left > 0 {
-            let Some(&Candidate { block, bound }) = candidates.next() else { break };
-            if worst.is_some_and(|worst| bound < worst) {
-                continue;
-            }
-            let block = block as usize;
-            let rows = filter.rows(block);
-            sieve.blocks.prefetch(block, rows);
-            next.push((block, rows));
-            if worst.is_some() {
-                left = left.saturating_sub(rows.count_ones() as usize);
-            }
-        }
+        ahead.ask(sieve, &filter, worst, next);
         fresh.clear();
         for (block, rows) in current.drain(..) {
-            let reached = match worst {
-                Some(worst) => sieve.blocks.reaching(
-                    view.kernels,
-                    query,
-                    (block, rows),
-                    centers[block],
-                    (optimism, worst),
-                ),
-                None => rows,
-            };
+            let reached = worst.map_or(rows, |worst| {
+                let wanted = (optimism, worst);
+                sieve.blocks.reaching(view.kernels, query, (block, rows), centers[block], wanted)
+            });
             put_rows(block, reached, fresh);
         }
         fresh.iter().for_each(|&row| view.prefetch_code(row));
@@ -146,6 +124,35 @@ pub(crate) fn scan(
         std::mem::swap(current, next);
     }
     top.drain_into(found);
+}
+
+/// Blocks that were not read yet, the most promising first, and how many of their allowed rows may be.
+struct Ahead<'s> {
+    candidates: std::slice::Iter<'s, Candidate>,
+    rows_left: usize,
+}
+
+impl Ahead<'_> {
+    /// Chooses the blocks that are read next, and asks for their codes now.
+    ///
+    /// * `worst`: what has to be reached; nothing before there are enough rows.
+    #[inline(always)]
+    fn ask(&mut self, sieve: &Sieve, filter: &Filter<'_>, worst: Option<f32>, next: &mut Vec<(usize, u64)>) {
+        next.clear();
+        while next.len() < BLOCKS_AT_ONCE && self.rows_left > 0 {
+            let Some(&Candidate { block, bound }) = self.candidates.next() else { break };
+            if worst.is_some_and(|worst| bound < worst) {
+                continue;
+            }
+            let block = block as usize;
+            let rows = filter.rows(block);
+            sieve.blocks.prefetch(block, rows);
+            next.push((block, rows));
+            if worst.is_some() {
+                self.rows_left = self.rows_left.saturating_sub(rows.count_ones() as usize);
+            }
+        }
+    }
 }
 
 /// Adds some rows of a block, a bit each.
