@@ -1,9 +1,9 @@
-//! The only unsafe code of the crate: mapping a sealed file.
+//! The only unsafe code of the crate: mapping a sealed file, and giving mapped pages back.
 #![expect(unsafe_code, reason = "a memory map is unsafe to create: its bytes could change from outside")]
 
 use std::{fs::File, io, os::unix::fs::FileExt, path::Path};
 
-use memmap2::{Advice, Mmap};
+use memmap2::{Advice, Mmap, UncheckedAdvice};
 
 use crate::error::FormatError;
 
@@ -44,6 +44,13 @@ impl MappedFile {
         })
     }
 
+    /// Gives the memory of the mapped pages back; the kernel may keep the file in its own. What is read later is mapped again.
+    pub(crate) fn give_back(&self) -> io::Result<()> {
+        // SAFETY: the map is read-only and of a file, so that a page that is touched afterwards, or meanwhile by somebody who
+        // holds its bytes, has the bytes it had before.
+        unsafe { self.map.unchecked_advise(UncheckedAdvice::DontNeed) }
+    }
+
     pub(crate) fn pin(&self) -> io::Result<()> {
         self.map.lock()
     }
@@ -58,4 +65,22 @@ pub enum Access {
     Sequential,
     /// All of it, soon: read ahead now, in the background. For codes and graphs.
     WillNeed,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_that_were_given_back_hold_what_they_held() {
+        let folder = tempfile::tempdir().expect("a directory");
+        let path = folder.path().join("file");
+        let written: Vec<u8> = (0..3 * 4_096 + 17).map(|at| (at % 251) as u8).collect();
+        std::fs::write(&path, &written).expect("written");
+        let file = MappedFile::open(&path).expect("mapped");
+        let bytes = file.bytes();
+        assert_eq!(bytes, written);
+        file.give_back().expect("the system takes them");
+        assert_eq!(bytes, written, "also for whoever held them");
+    }
 }

@@ -196,6 +196,10 @@ impl SegmentFile {
         }
         if let Some(memory) = memory {
             on_use.resident.get_or_init(|| memory);
+            if let Image::Mapped(file) = self.image() {
+                // What was searched meanwhile would be in memory twice. Where the system does not want to, it is.
+                let _ = file.give_back();
+            }
         }
         Ok(true)
     }
