@@ -196,7 +196,7 @@ impl SegmentFileWriter {
             checksum: Checksum::of(&self.header).extend(&directory),
         };
         self.put(&trailer.encode())?;
-        self.output.flush(&mut self.temporary, self.output.buffer.len())?;
+        self.output.flush(&mut self.temporary)?;
         // Pair of the check at open: what is published has the length it says.
         assert_eq!(self.output.written_bytes, trailer.file_bytes, "bytes written differ from the trailer");
         self.temporary.publish()?;
@@ -236,12 +236,7 @@ impl SegmentFileWriter {
     }
 
     fn put(&mut self, bytes: &[u8]) -> Result<(), FormatError> {
-        self.output.buffer.extend_from_slice(bytes);
-        if self.output.buffer.len() >= BUFFER_BYTES {
-            let whole = self.output.buffer.len() / BUFFER_BYTES * BUFFER_BYTES;
-            return self.output.flush(&mut self.temporary, whole);
-        }
-        Ok(())
+        self.output.put(bytes, &mut self.temporary)
     }
 }
 
@@ -250,14 +245,35 @@ impl Output {
         self.written_bytes + self.buffer.len() as u64
     }
 
-    /// Writes the first `length` bytes of the buffer.
-    fn flush(&mut self, temporary: &mut TemporaryFile, length: usize) -> Result<(), FormatError> {
-        for piece in self.buffer[..length].chunks(BUFFER_BYTES) {
-            self.hasher.update(piece);
-            temporary.write_all(piece)?;
+    /// Takes in any number of bytes; no more than one piece of them is ever held.
+    fn put(&mut self, mut bytes: &[u8], temporary: &mut TemporaryFile) -> Result<(), FormatError> {
+        while self.buffer.len() + bytes.len() >= BUFFER_BYTES {
+            let (now, later) = bytes.split_at(BUFFER_BYTES - self.buffer.len());
+            if self.buffer.is_empty() {
+                self.write(now, temporary)?;
+            } else {
+                self.buffer.extend_from_slice(now);
+                self.flush(temporary)?;
+            }
+            bytes = later;
         }
-        self.written_bytes += length as u64;
-        self.buffer.drain(..length);
+        self.buffer.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    /// Writes what is held.
+    fn flush(&mut self, temporary: &mut TemporaryFile) -> Result<(), FormatError> {
+        let mut held = std::mem::take(&mut self.buffer);
+        self.write(&held, temporary)?;
+        held.clear();
+        self.buffer = held;
+        Ok(())
+    }
+
+    fn write(&mut self, piece: &[u8], temporary: &mut TemporaryFile) -> Result<(), FormatError> {
+        self.hasher.update(piece);
+        temporary.write_all(piece)?;
+        self.written_bytes += piece.len() as u64;
         Ok(())
     }
 }
