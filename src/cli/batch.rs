@@ -118,16 +118,7 @@ impl BatchArgs {
         if self.output.json {
             print_json(&summary)?;
         } else {
-            print(&format!(
-                "{} lists of {} ({} tracks) in {} files, {:.1} users/s; {} short, {} relaxed\n",
-                summary.users,
-                summary.week,
-                summary.tracks,
-                summary.partitions,
-                summary.users_per_s,
-                summary.short_lists,
-                summary.relaxed_lists,
-            ))?;
+            print(&summary.text())?;
         }
         backend.close()
     }
@@ -153,18 +144,43 @@ impl BatchArgs {
                 wanted.as_of = found.as_of;
             }
             if found != wanted {
-                return Err(Error::Conflict(format!(
-                    "the folder holds other lists: take another. surface=`{}`, week=`{}`, path=`{}`",
-                    found.surface.as_str(),
-                    found.week,
-                    self.out.display()
-                )));
+                return Err(self.other_lists(&found, wanted));
             }
             return Ok(found);
         }
         let text = serde_json::to_vec_pretty(&wanted).map_err(|error| Error::Internal(error.to_string()))?;
         write_atomically(&path, &text)?;
         Ok(wanted)
+    }
+}
+
+impl BatchArgs {
+    /// Why a folder is not gone on with, and how it can be.
+    fn other_lists(&self, found: &Manifest, wanted: Manifest) -> Error {
+        let (surface, week, path) = (found.surface.as_str(), &found.week, self.out.display());
+        let of_another_time = Manifest { week: found.week.clone(), as_of: found.as_of, ..wanted } == *found;
+        let advice = if of_another_time {
+            format!(
+                "the folder holds lists of another time: go on with them by --as-of {}, or take another folder",
+                found.as_of
+            )
+        } else {
+            "the folder holds other lists: take another".to_owned()
+        };
+        Error::Conflict(format!("{advice}. surface=`{surface}`, week=`{week}`, path=`{path}`"))
+    }
+}
+
+impl Summary {
+    /// One line.
+    fn text(&self) -> String {
+        let Self { users, week, tracks, partitions, users_per_s, short_lists, relaxed_lists, .. } = self;
+        if self.partitions_before == *partitions {
+            return format!("all {users} lists of {week} were there already, in {partitions} files\n");
+        }
+        format!(
+            "{users} lists of {week} ({tracks} tracks) in {partitions} files, {users_per_s:.1} users/s; {short_lists} short, {relaxed_lists} relaxed\n"
+        )
     }
 }
 

@@ -38,6 +38,9 @@ fn head(list: &Recommendation) -> String {
     }
     parts.extend(list.experiment.as_ref().map(|of| format!("arm {} of {}", of.arm, of.experiment)));
     parts.extend(list.generation.map(|id| format!("generation {id}")));
+    if !matches!(list.cold_start.as_str(), "" | "user_vector") {
+        parts.push(format!("cold start: {}", list.cold_start));
+    }
     parts.push(format!("as of {}", list.as_of));
     format!("{}\n\n", parts.join(", "))
 }
@@ -46,7 +49,9 @@ fn push_track(text: &mut String, place: usize, track: &RecommendedTrack) {
     let name = format!("{} - {}", track.title, track.artists.join(", "));
     let width = COLUMNS - 15;
     let name = console::pad_str(&cut(&name, width), width, console::Alignment::Left, None).into_owned();
-    let _ = writeln!(text, "{place:>3}. {name}  {:>8.4}", track.score);
+    // Filled places have scores a little below 0.
+    let score = (track.score * 1e4).round() / 1e4 + 0.0;
+    let _ = writeln!(text, "{place:>3}. {name}  {score:>8.4}");
     let explored = if track.explored { " (new for you)" } else { "" };
     let _ = writeln!(text, "     {}{explored}", track.reason);
     if let Some(numbers) = &track.explanation {

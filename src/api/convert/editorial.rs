@@ -14,6 +14,7 @@ pub(super) fn diversity(value: i32) -> Result<Option<Diversity>> {
         Ok(pb::Diversity::Unspecified) => Ok(None),
         Ok(pb::Diversity::Mmr) => Ok(Some(Diversity::Mmr)),
         Ok(pb::Diversity::Dpp) => Ok(Some(Diversity::Dpp)),
+        Ok(pb::Diversity::Mean) => Ok(Some(Diversity::Mean)),
         Err(_) => Err(unknown_value("diversity", value)),
     }
 }
@@ -23,6 +24,7 @@ pub(super) fn diversity_to_proto(diversity: Option<Diversity>) -> i32 {
         None => pb::Diversity::Unspecified,
         Some(Diversity::Mmr) => pb::Diversity::Mmr,
         Some(Diversity::Dpp) => pb::Diversity::Dpp,
+        Some(Diversity::Mean) => pb::Diversity::Mean,
     }
     .into()
 }

@@ -8,12 +8,14 @@
 mod caps;
 mod dpp;
 mod long_tail;
+mod mean;
 mod mmr;
 mod similarity;
 
 pub use caps::{Cap, CapLimits};
 pub use dpp::dpp;
 pub use long_tail::long_tail;
+pub use mean::against_mean;
 pub use mmr::{MmrParams, Pick, Selection, diversify};
 pub use similarity::PairSimilarity;
 

@@ -107,6 +107,8 @@ pub enum Diversity {
     Mmr,
     /// A determinantal point process: against all that is chosen.
     Dpp,
+    /// Against the mean of what is chosen, relevance by place, in the order of relevance (docs/adr/0025).
+    Mean,
 }
 
 /// How explored tracks are drawn from their pool (PIPELINE.md §8).

@@ -10,7 +10,7 @@ use super::rank::moment;
 use crate::error::Result;
 use crate::pipeline::cold_start::ColdStart;
 use crate::pipeline::diversify::{
-    Cap, CapLimits, MmrParams, PairSimilarity, Pick, diversify, dpp, long_tail,
+    Cap, CapLimits, MmrParams, PairSimilarity, Pick, against_mean, diversify, dpp, long_tail,
 };
 use crate::pipeline::editorial::{holding, pinned};
 use crate::pipeline::explore::{
@@ -174,6 +174,7 @@ fn by_diversity(
     let selection = match recipe.diversity {
         Diversity::Mmr => diversify(&ranking.candidates, &similarity, &set.rows(), &params),
         Diversity::Dpp => dpp(&ranking.candidates, &similarity, &set.rows(), &params),
+        Diversity::Mean => against_mean(&ranking.candidates, &similarity, &set.rows(), &params),
     };
     set.picks.extend(selection.picks);
     // The set is filled in steps, and each says what it has relaxed so far.

@@ -84,7 +84,7 @@ pub fn run(reader: &Reader<'_>, request: &RecommendRequest, traced: bool) -> Res
     clock.end("user_vector");
     let retrieved = candidates(reader, request, &plan, vector.components.as_deref(), &mut clock)?;
     reader.deadline.check()?;
-    let blended = rank::blended(reader, &plan, &retrieved);
+    let blended = rank::blended(reader, &plan, &retrieved, vector.step);
     clock.end("blend");
     let facts = reader.facts(blended.iter().map(|blended| blended.track))?;
     clock.end("facts");

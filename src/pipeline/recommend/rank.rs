@@ -3,11 +3,12 @@
 use super::plan::Plan;
 use crate::pipeline::blend::{Blended, blend, weights_at};
 use crate::pipeline::candidate::{Candidate, Parts};
+use crate::pipeline::cold_start::ColdStart;
 use crate::pipeline::editorial::{holding, weigh};
 use crate::pipeline::facts::TrackFacts;
 use crate::pipeline::learn::{reweighed, shrunk};
 use crate::pipeline::reader::Reader;
-use crate::pipeline::recipe::Source;
+use crate::pipeline::recipe::{Maturity, Source};
 use crate::pipeline::session_rank::{self, Moment, session_rank};
 use crate::pipeline::sources::Retrieved;
 use crate::pipeline::spaces::{audio, track_cf};
@@ -42,9 +43,11 @@ impl<'a> Ranking<'a> {
 }
 
 /// One score for each track that a source returned, best first, as many as the later stages look at.
-pub fn blended(reader: &Reader<'_>, plan: &Plan, retrieved: &Retrieved) -> Vec<Blended> {
+///
+/// * `step`: what gave the listener's vector.
+pub fn blended(reader: &Reader<'_>, plan: &Plan, retrieved: &Retrieved, step: ColdStart) -> Vec<Blended> {
     let key = |track| reader.key(track);
-    let mut blended = blend(&retrieved.lists, &weights(reader, plan), plan.recipe.normalization, key);
+    let mut blended = blend(&retrieved.lists, &weights(reader, plan, step), plan.recipe.normalization, key);
     blended.truncate(POOL_MAX.max(plan.n));
     blended
 }
@@ -97,9 +100,11 @@ fn track_rows<'a>(
     }
 }
 
-/// The recipe's weights for the listener's maturity, or what was learnt in their place.
-fn weights(reader: &Reader<'_>, plan: &Plan) -> Vec<(Source, f64)> {
-    let weights = weights_at(&plan.recipe, plan.listener.plays);
+/// The recipe's weights for the listener's maturity, or what was learnt in their place. Whoever has named artists or genres has told as much as
+/// the plays of the middle column do: in the first one, what they named would weigh nothing.
+fn weights(reader: &Reader<'_>, plan: &Plan, step: ColdStart) -> Vec<(Source, f64)> {
+    let told = if step == ColdStart::Onboarding { Maturity::PLAYS[1] } else { 0 };
+    let weights = weights_at(&plan.recipe, plan.listener.plays.max(told));
     if !plan.recipe.learned_weights {
         return weights;
     }
