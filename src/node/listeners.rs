@@ -13,8 +13,8 @@ use crate::storage::user_shard::{
     UserReply, event_key,
 };
 use crate::types::{
-    Action, FeedbackEvent, GenerationId, Part, SpaceName, Surface, Timestamp, TrackId, TrackOrdinal,
-    TrackRef, User, UserId, VectorRow, slot_of,
+    Action, FeedbackEvent, GenerationId, Part, SpaceName, Surface, Timestamp, TrackId,
+    User, UserId, VectorRow, slot_of,
 };
 
 impl Inner {
@@ -162,7 +162,7 @@ impl Inner {
         let at = event.at.unwrap_or_else(Timestamp::now);
         let mut resolved = ResolvedEvent::new(event.user_id, event.action, at);
         if let Some(id) = event.track_id {
-            let (track, duration_ms) = self.event_track(&id);
+            let (track, duration_ms) = self.event_track(&id)?;
             resolved.listened_ms = event.listened_ms.unwrap_or(match event.action {
                 Action::Play | Action::Repeat => duration_ms.unwrap_or(LISTENED_MS_UNKNOWN),
                 _ => 0,
@@ -184,16 +184,18 @@ impl Inner {
     }
 
     /// Where a track is, and how long it lasts; by id when it is not known (yet).
-    pub(super) fn event_track(&self, id: &TrackId) -> (EventTrack, Option<u32>) {
-        let view = self.tracks.view_of(id);
-        match view.ordinal_of(id.as_str()) {
+    ///
+    /// # Errors
+    /// `Unavailable` while its shard is being brought here.
+    pub(super) fn event_track(&self, id: &TrackId) -> Result<(EventTrack, Option<u32>)> {
+        let view = self.tracks.view_of(id)?;
+        Ok(match view.ordinal_of(id.as_str()) {
             Some(ordinal) => {
-                let track = TrackRef { shard: view.shard, ordinal: TrackOrdinal(ordinal) };
                 let duration_ms = Some(view.hot(ordinal).duration_ms).filter(|ms| *ms > 0);
-                (EventTrack::Resolved(track), duration_ms)
+                (EventTrack::Resolved(view.reference(ordinal)), duration_ms)
             }
             None => (EventTrack::Unknown(id.clone()), None),
-        }
+        })
     }
 
     /// The list an impression token stands for; only the given positions of it, all when none are given. And how each

@@ -49,6 +49,7 @@ mod tend;
 #[cfg(test)]
 mod tests;
 mod track_load;
+mod track_split;
 #[cfg(test)]
 mod track_tests;
 mod tracks;

@@ -89,7 +89,7 @@ fn a_stop_between_a_track_and_the_plays_that_waited_for_it_is_made_good_at_the_s
     // The tracks' own entry, and then nothing: as if the process died here.
     let inner = engine.inner();
     inner
-        .propose_tracks(inner.tracks.first(), &TrackCommand::UpsertTracks { tracks: known, load: None })
+        .propose_tracks(&inner.tracks.first(), &TrackCommand::UpsertTracks { tracks: known, load: None })
         .unwrap();
     assert_eq!(heard(&engine), 0, "nothing resolves them by itself");
     drop(engine);

@@ -150,10 +150,10 @@ impl Inner {
             let rows: Vec<(&Play, EventTrack, Option<u32>)> = rows
                 .iter()
                 .map(|play| {
-                    let (track, duration_ms) = self.event_track(&play.track_id);
-                    (play, track, duration_ms)
+                    let (track, duration_ms) = self.event_track(&play.track_id)?;
+                    Ok((play, track, duration_ms))
                 })
-                .collect();
+                .collect::<Result<_>>()?;
             let mut unknown: Vec<TrackId> = rows
                 .iter()
                 .filter_map(|(_, track, _)| match track {

@@ -55,8 +55,7 @@ pub(super) fn points(
     }
     let favorites = &request.listener.favorites;
     let place = |track: TrackRef| {
-        let view = reader.tracks.iter().find(|view| view.shard == track.shard)?;
-        view.set(space, generation)?.location(track.ordinal.0)
+        reader.view(track).ok()?.set(space, generation)?.location(track.ordinal.0)
     };
     let places: Places = favorites.iter().map(|favorite| place(favorite.track)).collect();
     let cache = &request.listener.points.kept;
