@@ -51,6 +51,8 @@ mod tests;
 mod track_load;
 mod track_split;
 #[cfg(test)]
+mod track_split_tests;
+#[cfg(test)]
 mod track_tests;
 mod tracks;
 mod user_load;
