@@ -55,8 +55,7 @@ pub fn compile(
     bits.subtract_roaring(&any_of(view, PostingField::Artist, &not_artists)?);
     bits.subtract_roaring(&any_of(view, PostingField::Genre, &not_genres)?);
     for id in &filter.exclude_tracks {
-        let found = home(all, id.as_str())
-            .and_then(|home| Some(home.reference(home.find(id)?)));
+        let found = home(all, id.as_str()).and_then(|home| Some(home.reference(home.find(id)?)));
         if let Some(track) = found {
             versions_in(view, all, track, |ordinal| bits.set(ordinal, false));
         }

@@ -43,7 +43,8 @@ impl Inner {
         let user = self.user(user_id)?;
         let mut violations = 0;
         for track in &list.tracks {
-            violations += u64::from(!allowed(&*self.tracks.view_of(&track.track_id)?, &user, &track.track_id)?);
+            violations +=
+                u64::from(!allowed(&*self.tracks.view_of(&track.track_id)?, &user, &track.track_id)?);
         }
         let mut allowed_items = Vec::with_capacity(items.len());
         for item in items {

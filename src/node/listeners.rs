@@ -13,8 +13,8 @@ use crate::storage::user_shard::{
     UserReply, event_key,
 };
 use crate::types::{
-    Action, FeedbackEvent, GenerationId, Part, SpaceName, Surface, Timestamp, TrackId,
-    User, UserId, VectorRow, slot_of,
+    Action, FeedbackEvent, GenerationId, Part, SpaceName, Surface, Timestamp, TrackId, User, UserId,
+    VectorRow, slot_of,
 };
 
 impl Inner {

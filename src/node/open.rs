@@ -185,7 +185,9 @@ fn wait_for_tracks(tracks: &TrackReplicas, in_cluster: bool) -> Result<()> {
     waited_for.into_iter().try_for_each(|part| wait_until_replayed(&part.group, in_cluster))?;
     let owners = loop {
         match tracks.owners() {
-            Err(Error::Unavailable(reason)) if in_cluster => tracing::info!(reason, "waiting for a track shard"),
+            Err(Error::Unavailable(reason)) if in_cluster => {
+                tracing::info!(reason, "waiting for a track shard")
+            }
             owners => break owners?,
         }
     };

@@ -118,7 +118,7 @@ impl OpeningTracks<'_> {
 
     fn asked(&self) -> ShardCount {
         let asked = self.settings.storage.track_shards;
-        ShardCount { kind: "track", asked, advice: "; to have another, load into a new directory" }
+        ShardCount { kind: "track", asked, advice: "; to have more, split them: `segue cluster split-shard`" }
     }
 
     /// Opens a shard, unless it is open.

@@ -16,7 +16,7 @@ use super::open_users::{open_shard, remove_shard};
 use super::peers::start_error;
 use super::tend::Place;
 use crate::error::{Error, Result};
-use crate::storage::meta::{MetaCommand, SplitPhase, ShardSplit};
+use crate::storage::meta::{MetaCommand, ShardSplit, SplitPhase};
 use crate::storage::user_shard::{
     ImportPlace, PartingStage, SplitOp, SplitRole, UserCommand, UserOp, UserReply, UserShard,
 };

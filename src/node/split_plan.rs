@@ -94,7 +94,8 @@ impl Inner {
     pub(super) fn split_shard(&self, request: &SplitRequest) -> Result<SplitReport> {
         let state = self.meta.shard.state();
         let named = Named::parse(&request.group);
-        let owner = named.and_then(|named| Some((named, state.ranges(named.kind).range_of(named.number.into())?)));
+        let owner =
+            named.and_then(|named| Some((named, state.ranges(named.kind).range_of(named.number.into())?)));
         let (named, range) = owner.ok_or_else(|| Error::not_found("shard", &request.group))?;
         let ranges = state.ranges(named.kind);
         if let Some(split) = state.split(named.kind)
@@ -175,8 +176,7 @@ impl Inner {
             SplitPhase::Founding | SplitPhase::Copying => SplitState::Copying,
             SplitPhase::Switched => SplitState::Switched,
         });
-        let new_bytes =
-            if state == SplitState::Planned { 0 } else { self.bytes_of(named.kind, split.child) };
+        let new_bytes = if state == SplitState::Planned { 0 } else { self.bytes_of(named.kind, split.child) };
         SplitReport {
             state,
             group: named.kind.name(split.parent),
@@ -195,7 +195,15 @@ impl Inner {
             ShardKind::Tracks => "the new shard begins with the files of the old one, which both keep until they merge them; writes to its slots, and loads, wait meanwhile".to_owned(),
             ShardKind::Users => "rows are copied while everything is served; writes to the new shard's slots wait for a moment at the end".to_owned(),
         }];
-        notes.push("it goes on after a restart, and cannot be taken back; no shard is moved meanwhile".to_owned());
+        notes.push(
+            match kind {
+                ShardKind::Tracks => "it goes on after a restart, and cannot be taken back",
+                ShardKind::Users => {
+                    "it goes on after a restart, and cannot be taken back; no shard is moved meanwhile"
+                }
+            }
+            .to_owned(),
+        );
         if self.peers.is_some() {
             notes.push(match kind {
                 ShardKind::Tracks => format!(

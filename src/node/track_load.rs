@@ -79,8 +79,7 @@ impl Inner {
     /// vectors: two writers who begin a space at the same time must not begin it with two.
     pub(super) fn declare_set(&self, space: &SpaceSpec, set: &VectorSetSpec) -> Result<()> {
         let first = self.tracks.first();
-        if self.tracks.count() == 1
-            || first.shard.view().set(&set.space, set.generation).is_some() {
+        if self.tracks.count() == 1 || first.shard.view().set(&set.space, set.generation).is_some() {
             return Ok(());
         }
         let command = TrackCommand::UpsertVectors { set: set.clone(), ids: Vec::new(), rows: Vec::new() };

@@ -156,12 +156,7 @@ impl Inner {
     }
 
     /// Has the new shard begin; whether it has.
-    pub(super) fn bequeath(
-        &self,
-        split: &ShardSplit,
-        parent: &TrackPart,
-        child: &TrackPart,
-    ) -> Result<bool> {
+    pub(super) fn bequeath(&self, split: &ShardSplit, parent: &TrackPart, child: &TrackPart) -> Result<bool> {
         let parting = Parting { child: split.child, at: split.at };
         let Some(inheritance) = parent.shard.bequeath(parting, &child.shard)? else { return Ok(false) };
         let ids: Vec<u64> = inheritance.segments.iter().map(|new| new.entry.id).collect();

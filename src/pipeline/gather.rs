@@ -7,8 +7,8 @@ use segue_index::kernels::prefetch;
 use super::facts::TrackFacts;
 use super::reader::Reader;
 use crate::error::{Error, Result};
-use crate::storage::track_shard::{TrackView, holder};
 use crate::storage::track_shard::columns::TrackColumns;
+use crate::storage::track_shard::{TrackView, holder};
 use crate::types::{AlbumKey, AudioFeatures, Date, TrackRef};
 
 /// Tracks whose records are asked of memory before they are read; and twice as many, what is kept in memory of them.

@@ -31,8 +31,9 @@ fn split(engine: &Segue, group: &str, at: u16) {
 
 /// What happens to a database after it was split: tracks come, change, go and come back, and are heard.
 fn go_on(engine: &Segue, world: &World) {
-    let new: Vec<Track> =
-        (0..60).map(|number| Track { track_id: id(format!("new{number}")), ..track(number * 7, 3) }).collect();
+    let new: Vec<Track> = (0..60)
+        .map(|number| Track { track_id: id(format!("new{number}")), ..track(number * 7, 3) })
+        .collect();
     engine.upsert_tracks(new).unwrap();
     let moved = world.tracks.iter().skip(2).step_by(17).map(|track| {
         let number: u64 = track.track_id.as_str()[1..].parse().unwrap();

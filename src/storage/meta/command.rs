@@ -247,7 +247,9 @@ impl MetaCommand {
     /// As [`codec::encode`].
     pub fn encode(&self) -> Result<Vec<u8>> {
         let version = match self {
-            Self::BeginTrackSplit { .. } | Self::AdvanceTrackSplit { .. } | Self::EndTrackSplit { .. } => VERSION,
+            Self::BeginTrackSplit { .. } | Self::AdvanceTrackSplit { .. } | Self::EndTrackSplit { .. } => {
+                VERSION
+            }
             Self::BeginSplit { .. } | Self::AdvanceSplit { .. } | Self::EndSplit { .. } => FOURTH_VERSION,
             Self::PutExperiment { .. } | Self::StopExperiment { .. } | Self::SetTrackShards { .. } => {
                 THIRD_VERSION

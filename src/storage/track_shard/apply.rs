@@ -407,7 +407,9 @@ impl TrackView {
 
     /// Rows of a bulk load take the place of older vectors of the same tracks.
     fn add_loaded(&mut self, new: &NewSegment, open: &OpenSegment<'_>) -> Result<Added> {
-        let (Some(spec), OpenedSegment::Vectors(sealed)) = (&new.set, open(new)?) else { return Ok(Added::No) };
+        let (Some(spec), OpenedSegment::Vectors(sealed)) = (&new.set, open(new)?) else {
+            return Ok(Added::No);
+        };
         let id = u32::try_from(new.entry.id).map_err(|_| Error::Corrupt("segment id".to_owned()))?;
         if self.set(&spec.space, spec.generation).is_some_and(|set| set.segment(id).is_some()) {
             return Ok(Added::Yes);

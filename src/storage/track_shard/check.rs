@@ -57,7 +57,9 @@ impl TrackView {
                 Ok(row) if row.recording_key() != recording_key => {
                     "record of another recording than its column says".to_owned()
                 }
-                Ok(_) if !self.may_hold(ordinal, track_key) => "record of a track of another shard".to_owned(),
+                Ok(_) if !self.may_hold(ordinal, track_key) => {
+                    "record of a track of another shard".to_owned()
+                }
                 Ok(row) if row.deleted == hot.live => "record disagrees about being deleted".to_owned(),
                 Ok(_) => return,
             };

@@ -221,3 +221,41 @@ pub enum TrackReply {
     /// Nothing was changed, for this reason. Since version 2.
     Refused(String),
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    fn ids(names: &[&str]) -> Vec<TrackId> {
+        names.iter().map(|name| TrackId::new(*name).unwrap()).collect()
+    }
+
+    #[test]
+    fn a_refused_command_is_divided_with_the_places_of_its_rows() {
+        let space = SpaceName::new("audio").unwrap();
+        let spec =
+            VectorSetSpec { space, generation: GenerationId(0), dim: 2, metrics: vec![Metric::Cosine] };
+        let place_of = |id: &TrackId| usize::from(id.as_str() > "m") + 3;
+        let vectors = |names: &[&str], rows: &[f32]| {
+            let (set, ids, rows) = (spec.clone(), ids(names), rows.to_vec());
+            TrackCommand::UpsertVectors { set, ids, rows }
+        };
+        let whole = vectors(&["z", "a", "y"], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+        let expected = vec![
+            (3, vec![1], vectors(&["a"], &[3.0, 4.0])),
+            (4, vec![0, 2], vectors(&["z", "y"], &[1.0, 2.0, 5.0, 6.0])),
+        ];
+        assert_eq!(whole.divided(&place_of, &[3, 4]), Some(expected));
+        // How far a load has come is said to all, whether they have rows of it or not.
+        let load = LoadMark { load_id: "l".to_owned(), rows_done: 9, finished: false };
+        let track = Track::new(TrackId::new("a").unwrap(), "A", Vec::new());
+        let upsert = |tracks: Vec<Track>| TrackCommand::UpsertTracks { tracks, load: Some(load.clone()) };
+        let expected = vec![(3, vec![0], upsert(vec![track.clone()])), (4, vec![], upsert(Vec::new()))];
+        assert_eq!(upsert(vec![track]).divided(&place_of, &[3, 4]), Some(expected));
+        let mark = || TrackCommand::MarkLoad { load: load.clone() };
+        let expected = vec![(3, vec![], mark()), (4, vec![], mark())];
+        assert_eq!(mark().divided(&place_of, &[3, 4]), Some(expected));
+        assert_eq!(TrackCommand::Seal.divided(&place_of, &[3, 4]), None);
+    }
+}

@@ -182,7 +182,8 @@ mod tests {
         assert_eq!(child.births, [(0, 0), (10, 1)]);
         assert_eq!(grandchild.births, [(0, 0), (10, 1), (14, 2)]);
         let parent = Lineage { slots: SlotRange { first: 0, end: 2_048 }, shared_below: 10, ..first.clone() };
-        let kept = Lineage { slots: SlotRange { first: 2_048, end: 3_072 }, shared_below: 14, ..child.clone() };
+        let kept =
+            Lineage { slots: SlotRange { first: 2_048, end: 3_072 }, shared_below: 14, ..child.clone() };
         // 3 stays, 4 goes to the child, 5 to its child; 11 is given by each of both first, 12 by the child and goes on.
         let all = [
             view(0, Some(parent), &[3, 11, 15]),

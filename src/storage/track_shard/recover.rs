@@ -149,11 +149,7 @@ impl TrackView {
     }
 
     /// Takes over an opened segment of tracks; `keys` are those of the tracks and recordings by ordinal.
-    fn add_tracks(
-        &mut self,
-        (sealed, mut dead): OpenedTracks,
-        keys: &mut [(u64, u64)],
-    ) -> Result<()> {
+    fn add_tracks(&mut self, (sealed, mut dead): OpenedTracks, keys: &mut [(u64, u64)]) -> Result<()> {
         let recordings = self.recordings.len();
         let (mut fault, mut elsewhere) = (None, Vec::new());
         sealed.for_each_hot(|offset, ordinal, track_key, recording_key, hot| {

@@ -143,7 +143,9 @@ impl TrackView {
         let mut put = |number: u32, key: u64| keys.set(number as usize, key, &0);
         for segment in &self.segments {
             match &segment.body {
-                TrackBody::Memory(rows) => rows.iter().for_each(|row| put(row.recording, row.recording_key())),
+                TrackBody::Memory(rows) => {
+                    rows.iter().for_each(|row| put(row.recording, row.recording_key()))
+                }
                 TrackBody::Sealed(sealed) => {
                     sealed.for_each_hot(|_, _, _, key, hot| put(hot.recording, key))?;
                 }
