@@ -105,7 +105,9 @@ fn a_track_that_comes_between_look_up_and_record_is_found() {
     let folder = tempfile::tempdir().unwrap();
     let (engine, _) = open(folder.path());
     engine.upsert_users(vec![User::unknown(UserId::new("u").unwrap())]).unwrap();
-    let (resolved, choices) = engine.inner().resolve_event(event(1, Action::Play), &HashSet::new()).unwrap();
+    let tracks = engine.inner().tracks.owners().unwrap();
+    let (resolved, choices) =
+        engine.inner().resolve_event(event(1, Action::Play), &HashSet::new(), &tracks).unwrap();
     assert_eq!(choices, []);
     engine.upsert_tracks(vec![track(1)]).unwrap();
     let (new, token) = engine.inner().record_events(vec![resolved], Vec::new()).unwrap();

@@ -16,6 +16,7 @@ use crate::error::{Error, Result};
 use crate::pipeline::request::WriteToken;
 use crate::storage::track_shard::command::{TrackCommand, TrackReply};
 use crate::storage::track_shard::{TrackShard, TrackView, decode_reply, encode, home_place, owners};
+use crate::storage::user_shard::EventTrack;
 use crate::types::{TrackId, TrackRef};
 
 /// How long a call waits for a split that is about to end.
@@ -36,7 +37,7 @@ pub(super) struct TrackReplicas(ArcSwap<Vec<Arc<TrackPart>>>);
 
 /// The shards that own slots, in the order of these, each with its newest version; together they have every slot once.
 pub(super) struct TrackOwners {
-    parts: Vec<Arc<TrackPart>>,
+    parts: Arc<Vec<Arc<TrackPart>>>,
     views: Vec<Arc<TrackView>>,
 }
 
@@ -107,9 +108,13 @@ impl TrackReplicas {
             let parts = self.parts();
             // One after the other: a parent before its child.
             let views: Vec<Arc<TrackView>> = parts.iter().map(|part| part.shard.view()).collect();
+            if views.iter().all(|view| view.was_never_split(views.len())) {
+                return Ok(TrackOwners { parts, views });
+            }
             if let Some(places) = owners(&views) {
+                let owning = places.iter().map(|place| Arc::clone(&parts[*place])).collect();
                 return Ok(TrackOwners {
-                    parts: places.iter().map(|place| Arc::clone(&parts[*place])).collect(),
+                    parts: Arc::new(owning),
                     views: places.iter().map(|place| Arc::clone(&views[*place])).collect(),
                 });
             }
@@ -282,6 +287,18 @@ impl TrackOwners {
     pub(super) fn find(&self, id: &TrackId) -> Option<TrackRef> {
         let view = &self.views[self.place_of(id.as_str())];
         Some(view.reference(view.ordinal_of(id.as_str())?))
+    }
+
+    /// Where a track is, and how long it lasts; by id when it is not known (yet).
+    pub(super) fn event_track(&self, id: &TrackId) -> (EventTrack, Option<u32>) {
+        let view = &self.views[self.place_of(id.as_str())];
+        match view.ordinal_of(id.as_str()) {
+            Some(ordinal) => {
+                let duration_ms = Some(view.hot(ordinal).duration_ms).filter(|ms| *ms > 0);
+                (EventTrack::Resolved(view.reference(ordinal)), duration_ms)
+            }
+            None => (EventTrack::Unknown(id.clone()), None),
+        }
     }
 
     /// Rows by the shard of their track, in the order they came in.

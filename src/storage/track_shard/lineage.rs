@@ -80,6 +80,13 @@ impl TrackView {
         self.lineage.as_ref()?.parting
     }
 
+    /// Whether it is one of so many, and the database was created with as many: then this is one of the shards there have always
+    /// been, unless one of the others was split.
+    #[must_use]
+    pub fn was_never_split(&self, count: usize) -> bool {
+        self.lineage.is_none() && usize::from(self.shards) == count
+    }
+
     /// Whether it was split, or split off.
     #[must_use]
     pub fn has_lineage(&self) -> bool {
