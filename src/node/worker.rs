@@ -120,8 +120,8 @@ impl Inner {
         let view = part.shard.view();
         let grown = growing_rows(&view);
         let behind = view.applied_index.saturating_sub(part.shard.durable_index());
-        // What a new shard began with is in files of its own log's past until it has a checkpoint.
-        let has_begun = part.shard.durable_index() == 0 && !part.shard.is_new() && view.has_lineage();
+        // Until a new shard has a checkpoint, whoever replays its log needs the very files it began with.
+        let has_begun = view.began_after(part.shard.durable_index());
         if grown >= self.settings.storage.seal_rows as usize || behind >= LOG_ENTRIES_MAX || has_begun {
             self.seal_part(part, &|_| {})?;
         }

@@ -87,10 +87,10 @@ impl TrackView {
         self.lineage.is_none() && usize::from(self.shards) == count
     }
 
-    /// Whether it was split, or split off.
+    /// Whether it began with files of another shard by an entry behind this one.
     #[must_use]
-    pub fn has_lineage(&self) -> bool {
-        self.lineage.is_some()
+    pub fn began_after(&self, index: u64) -> bool {
+        self.inherited_at > index
     }
 
     /// Whether keys of recordings are kept: where other shards may have versions of them.

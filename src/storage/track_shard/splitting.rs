@@ -209,6 +209,7 @@ impl TrackView {
         }
         let mut view = Self::empty(self.shard, self.shards);
         (view.applied_index, view.applied_term) = (self.applied_index, self.applied_term);
+        view.inherited_at = self.applied_index;
         view.next_segment = inheritance.next_segment;
         view.take_small_state(SmallState {
             loads: inheritance.loads,

@@ -27,6 +27,8 @@ pub struct TrackView {
     pub shards: u16,
     /// What it knows of splits; `None` of a shard that was never split, and is no other's child.
     pub(super) lineage: Option<Arc<Lineage>>,
+    /// The entry with which it began with files of another shard; 0 of one that did not, or was read from a checkpoint since.
+    pub(super) inherited_at: u64,
     /// The last applied entry's index.
     pub applied_index: u64,
     /// The last applied entry's term.
@@ -87,6 +89,7 @@ impl TrackView {
             shard,
             shards,
             lineage: None,
+            inherited_at: 0,
             applied_index: 0,
             applied_term: 0,
             epoch: 0,
