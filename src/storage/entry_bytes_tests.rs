@@ -141,6 +141,9 @@ fn entries_of_track_shards() {
             ("AddSegments", "f140b52edeebabc0"),
             ("ReserveSegments", "3f3e675c95c7f5ee"),
             ("MarkLoad", "b692b5d66cc35b6a"),
+            ("Inherit", "4742a4c05a9e27bf"),
+            ("Freeze", "36240e1f97e38c73"),
+            ("Release", "37f49ff9e84fba0d"),
         ],
     );
 }
