@@ -14,6 +14,9 @@ use crate::support::{AS_OF, World, id, seed, track};
 use crate::track_shards::{ask, assert_same, fill, world};
 use crate::track_writes::open;
 
+/// What is split, and where.
+type Splits = &'static [(&'static str, u16)];
+
 /// Splits a shard at a slot and waits until it is done.
 #[track_caller]
 fn split(engine: &Segue, group: &str, at: u16) {
@@ -75,7 +78,7 @@ fn answers_do_not_depend_on_splits() {
     assert!(first.wrong == 0 && then.wrong == 0 && first != then);
     whole.shutdown().unwrap();
     // Shards at the beginning, whether rows are in files before the split, and what is split where.
-    let splits: [(u16, bool, &[(&str, u16)]); 3] = [
+    let splits: [(u16, bool, Splits); 3] = [
         (1, false, &[("tracks-0", 2_048), ("tracks-1", 3_000), ("tracks-0", 700)]),
         (1, true, &[("tracks-0", 900), ("tracks-1", 1_500)]),
         (3, true, &[("tracks-2", 3_500), ("tracks-0", 600)]),

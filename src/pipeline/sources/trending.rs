@@ -140,12 +140,15 @@ pub fn most_popular(reader: &Reader<'_>, k: usize, allowed: &[AllowedTracks]) ->
         } else {
             found
         };
-        hits.extend(
-            found.into_iter().map(|(ordinal, popularity)| (place(ordinal), f64::from(popularity.max(0.0)))),
-        );
+        hits.extend(found.into_iter().map(|(ordinal, popularity)| (place(ordinal), f64::from(popularity))));
     }
+    if reader.tracks.len() > 1 {
+        // As in one shard: an unknown popularity counts as none only once it is known which are among the best.
+        super::sort_hits(reader, &mut hits);
+        hits.truncate(k);
+    }
+    hits.iter_mut().for_each(|(_, popularity)| *popularity = popularity.max(0.0));
     super::sort_hits(reader, &mut hits);
-    hits.truncate(k);
     hits
 }
 
