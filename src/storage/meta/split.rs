@@ -103,6 +103,20 @@ impl MetaState {
         }
     }
 
+    /// How many user shards the database was created with; `None` when nobody has decided, or a program did that knew of one
+    /// only. How many it has by now: [`MetaState::user_ranges`].
+    #[must_use]
+    pub fn user_shards(&self) -> Option<u16> {
+        self.user_shards
+    }
+
+    /// How many track shards the database was created with; `None` when nobody has decided, or it was one. How many it has by now:
+    /// [`MetaState::ranges`].
+    #[must_use]
+    pub fn track_shards(&self) -> Option<u16> {
+        self.track_shards
+    }
+
     fn splits(&self, kind: ShardKind) -> Option<&ShardSplits> {
         match kind {
             ShardKind::Tracks => self.track_splits.as_ref(),

@@ -131,20 +131,6 @@ impl MetaState {
         self.keys.get(name).map(Vec::as_slice)
     }
 
-    /// How many user shards the database was created with; `None` when nobody has decided, or a program did that knew of one
-    /// only. How many it has by now: [`MetaState::user_ranges`].
-    #[must_use]
-    pub fn user_shards(&self) -> Option<u16> {
-        self.user_shards
-    }
-
-    /// How many track shards the database was created with; `None` when nobody has decided, or it was one. How many it has by now:
-    /// [`MetaState::ranges`].
-    #[must_use]
-    pub fn track_shards(&self) -> Option<u16> {
-        self.track_shards
-    }
-
     /// Whether a file of version 2 can hold all of it.
     pub(super) fn is_of_second_version(&self) -> bool {
         self.is_of_third_version()
