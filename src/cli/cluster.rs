@@ -26,6 +26,7 @@ Examples:
   segue cluster move-shard users-3 --from 3f09 --to 88a1 --dry-run
   segue cluster rebalance
   segue cluster split-shard users-3 --dry-run
+  segue cluster split-shard tracks-0 --wait
   segue cluster split-shard users-0 --data ./segue-data
   segue cluster remove-node 3f09
   segue cluster check --json
@@ -71,7 +72,7 @@ enum Command {
     Rebalance(PlaceArgs),
     /// Give user shards another node for one that does not answer
     Repair(PlaceArgs),
-    /// Split a user shard in two while it serves; of a database that is alone, too
+    /// Split a user or track shard in two while it serves; of a database that is alone, too
     SplitShard(SplitShardArgs),
     /// Have another replica lead a group
     TransferLeader {

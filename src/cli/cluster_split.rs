@@ -15,7 +15,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// What is asked for.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct SplitShardArgs {
-    /// users-0, users-1, ...
+    /// users-0, users-1, tracks-0, ...
     #[arg(value_name = "SHARD")]
     shard: String,
     /// The first slot of the new shard [default: the middle of the shard's range]; with it the command can be repeated
@@ -83,6 +83,7 @@ fn render(report: &SplitReport) -> String {
         SplitState::Done => "done:",
     };
     let sizes = match new_bytes {
+        0 if group.starts_with("tracks-") => format!("{} to share", bytes(*size)),
         0 => format!("about {} to copy", bytes(size / 2)),
         new => format!("{} there, {} in {group}", bytes(*new), bytes(*size)),
     };
@@ -119,6 +120,9 @@ mod tests {
         assert!(text.contains("nothing was done") && text.contains("to copy"), "{text}");
         assert!(text.contains("users-0 keeps slots 0 to 1023, users-2 gets 1024 to 2047;"), "{text}");
         assert!(text.ends_with("  a note\n"), "{text}");
+        let group = "tracks-0".to_owned();
+        let shared = render(&SplitReport { group, ..report.clone() });
+        assert!(shared.contains("6.0 MiB to share") && !shared.contains("copy"), "{shared}");
         let done = render(&SplitReport { state: SplitState::Done, new_bytes: 5, ..report });
         assert!(done.starts_with("done:") && done.contains("in users-0"), "{done}");
     }

@@ -203,8 +203,8 @@ pub const FIELDS: &[Field] = &[
         0,
         crate::types::TRACK_SHARDS_MAX as u64,
         "Track shards of a new database, each with a log, segments and indexes of its own, for catalogues whose largest segments \
-         would take too long to build or merge. It stays what it is; 0 = one, or what the database has. Another number than it has \
-         is refused. Exact answers do not depend on it. A search walks the graphs of every shard, so more shards cost more time.",
+         would take too long to build or merge. 0 = one, or what the database has. Another number than it was made with is refused; \
+         more are made by `segue cluster split-shard`. Exact answers do not depend on it. A search walks the graphs of every shard, so more shards cost more time.",
     ),
     whole(
         "storage.user_shards",

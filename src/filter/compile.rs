@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::storage::track_shard::row::TrackHot;
 use crate::storage::track_shard::segment::{PostingField, explicit_key};
 use crate::storage::track_shard::{TrackView, home, versions_in};
-use crate::types::{AlbumKey, ArtistKey, GenreKey, TrackOrdinal, TrackRef};
+use crate::types::{AlbumKey, ArtistKey, GenreKey};
 
 /// The tracks of one shard that `class` may hear and that pass `filter`; `all` are all shards in their order: a track that is
 /// named to be left out, and its versions, may be in any. Without conditions it is the class's cached
@@ -55,8 +55,7 @@ pub fn compile(
     bits.subtract_roaring(&any_of(view, PostingField::Artist, &not_artists)?);
     bits.subtract_roaring(&any_of(view, PostingField::Genre, &not_genres)?);
     for id in &filter.exclude_tracks {
-        let found = home(all, id.as_str())
-            .and_then(|home| Some(TrackRef { shard: home.shard, ordinal: TrackOrdinal(home.find(id)?) }));
+        let found = home(all, id.as_str()).and_then(|home| Some(home.reference(home.find(id)?)));
         if let Some(track) = found {
             versions_in(view, all, track, |ordinal| bits.set(ordinal, false));
         }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use super::engine::Segue;
 use crate::error::{Error, Result};
-use crate::storage::track_shard::row::{TrackHot, TrackRow};
+use crate::storage::track_shard::row::TrackRow;
 use crate::storage::user_shard::UserView;
-use crate::types::{TrackOrdinal, TrackRef, UserId};
+use crate::types::{TrackRef, UserId};
 
 impl Segue {
     /// Every track that was ever stored, taken-down ones included (they say so), with its place.
@@ -15,11 +15,9 @@ impl Segue {
     /// Damaged files.
     pub(crate) fn stored_tracks(&self) -> Result<Vec<(TrackRef, Arc<TrackRow>)>> {
         let mut all = Vec::new();
-        for view in self.serving()?.tracks.views() {
-            let is_described = |ordinal: &u32| view.hot(*ordinal).segment != TrackHot::ABSENT.segment;
-            for ordinal in (0..view.ordinals()).filter(is_described) {
-                let place = TrackRef { shard: view.shard, ordinal: TrackOrdinal(ordinal) };
-                all.push((place, view.row(ordinal)?));
+        for view in self.serving()?.tracks.views()? {
+            for ordinal in (0..view.ordinals()).filter(|ordinal| view.has_row(*ordinal)) {
+                all.push((view.reference(ordinal), view.row(ordinal)?));
             }
         }
         Ok(all)

@@ -1,7 +1,7 @@
 //! Writes and reads of tracks and their vectors.
 
 use super::engine::Inner;
-use super::tracks::{TrackPart, commands};
+use super::tracks::{TrackOwners, TrackPart, commands};
 use crate::error::{Error, Result};
 use crate::pipeline::request::WriteToken;
 use crate::storage::track_shard::command::{TrackCommand, TrackReply, VectorSetSpec};
@@ -12,8 +12,8 @@ impl Inner {
     /// Has a majority fetch the files that a command of a track shard makes live; nothing for a database that is alone.
     pub(super) fn spread_files(&self, part: &TrackPart, command: &TrackCommand) -> Result<()> {
         match (&self.peers, command) {
-            (Some(peers), TrackCommand::AddSegments { segments, .. }) => {
-                peers.spread(&part.group, part.shard.shard, segments)
+            (Some(peers), command) if !command.new_segments().is_empty() => {
+                peers.spread(&part.group, part.shard.shard, command.new_segments())
             }
             _ => Ok(()),
         }
@@ -29,35 +29,26 @@ impl Inner {
         for (row, track) in tracks.iter().enumerate() {
             track.validate().map_err(|error| Error::InvalidRow { row, source: Box::new(error) })?;
         }
-        let new = self.new_track_ids(&tracks);
-        let parts = self.tracks.split(tracks, |track| &track.track_id);
+        let owners = self.tracks.owners()?;
+        let new = new_track_ids(&owners, &tracks);
+        let parts = owners.split(tracks, |track| &track.track_id);
         let parts = commands(parts, |tracks| TrackCommand::UpsertTracks { tracks, load: None });
         // Some shards may have theirs.
-        let proposed = self.tracks.propose(&parts).inspect_err(|_| self.resolve_later());
+        let proposed = self.tracks.propose(&owners, parts).inspect_err(|_| self.resolve_later());
         let (_, mut token) = proposed?;
         token.applied.extend(self.resolve_waiting(&new)?.applied);
         self.wake_worker();
         Ok(token)
     }
 
-    /// Ids among `tracks` that had no ordinal before: events may be waiting for them.
-    pub(super) fn new_track_ids(&self, tracks: &[Track]) -> Vec<TrackId> {
-        let views = self.tracks.views();
-        let is_new = |track: &&Track| {
-            let id = track.track_id.as_str();
-            views[self.tracks.place_of(id)].ordinal_of(id).is_none()
-        };
-        let new = tracks.iter().filter(is_new);
-        new.map(|track| track.track_id.clone()).collect()
-    }
-
     pub(super) fn delete_tracks(&self, ids: &[TrackId]) -> Result<(u64, WriteToken)> {
-        let parts = self.tracks.split(ids.to_vec(), |id| id);
-        self.tracks.propose_counted(&commands(parts, |ids| TrackCommand::DeleteTracks { ids }))
+        let owners = self.tracks.owners()?;
+        let parts = owners.split(ids.to_vec(), |id| id);
+        self.tracks.propose_counted(&owners, commands(parts, |ids| TrackCommand::DeleteTracks { ids }))
     }
 
     pub(super) fn track(&self, id: &TrackId) -> Result<Track> {
-        let view = self.tracks.view_of(id);
+        let view = self.tracks.view_of(id)?;
         let ordinal = view.find(id).ok_or_else(|| Error::not_found("track", id))?;
         Ok(view.row(ordinal)?.track.clone())
     }
@@ -66,7 +57,10 @@ impl Inner {
         // A place is the shard in the upper half, the ordinal in the lower.
         let first = cursor.map_or(0, |cursor| cursor.saturating_add(1));
         let mut tracks = Vec::new();
-        for (shard, view) in (0_u64..).zip(self.tracks.views()) {
+        let mut views = self.tracks.views()?;
+        views.sort_by_key(|view| view.shard);
+        for view in views {
+            let shard = u64::from(view.shard.0);
             let places = shard << 32..(shard << 32) + u64::from(view.ordinals());
             for place in places.start.max(first)..places.end {
                 if tracks.len() == limit {
@@ -147,9 +141,10 @@ impl Inner {
         match space.entity {
             Entity::Track => {
                 let ids = ids.iter().map(|id| Ok(TrackId::new(id.as_str())?)).collect::<Result<_>>()?;
-                let parts = self.tracks.split(ids, |id| id);
+                let owners = self.tracks.owners()?;
+                let parts = owners.split(ids, |id| id);
                 let delete = |ids| TrackCommand::DeleteVectors { space: space.name.clone(), generation, ids };
-                self.tracks.propose_counted(&commands(parts, delete))
+                self.tracks.propose_counted(&owners, commands(parts, delete))
             }
             Entity::User => {
                 let users = ids.iter().map(|id| Ok(UserId::new(id.as_str())?)).collect::<Result<_>>()?;
@@ -169,7 +164,7 @@ impl Inner {
         let found = match space.entity {
             Entity::Track => {
                 let track = TrackId::new(id)?;
-                let view = self.tracks.view_of(&track);
+                let view = self.tracks.view_of(&track)?;
                 let ordinal = view.find(&track).ok_or_else(|| Error::not_found("track", id))?;
                 view.set(&space.name, generation).and_then(|set| set.vector(ordinal)).map(<[f32]>::to_vec)
             }
@@ -235,6 +230,12 @@ impl Inner {
         let rows = ids.into_iter().zip(vectors);
         Ok(rows.filter_map(|(id, vector)| Some(VectorRow { id, vector: vector? })).collect())
     }
+}
+
+/// Ids among `tracks` that had no ordinal before: events may be waiting for them.
+pub(super) fn new_track_ids(owners: &TrackOwners, tracks: &[Track]) -> Vec<TrackId> {
+    let new = tracks.iter().filter(|track| owners.find(&track.track_id).is_none());
+    new.map(|track| track.track_id.clone()).collect()
 }
 
 /// A page of tracks is the last place of the page before: shard and ordinal.

@@ -13,6 +13,7 @@ use segue_cluster::{Pending, ReadPoint};
 
 use super::engine::Inner;
 use super::group::{Group, read_points, refused};
+use super::tracks::TrackOwners;
 use crate::error::{Error, Result};
 use crate::pipeline::request::{RecommendRequest, Recommendation};
 use crate::types::SlotRanges;
@@ -78,11 +79,12 @@ impl Inner {
             return Ok(());
         }
         loop {
-            let points = self.ask_points();
+            let owners = self.tracks.owners()?;
+            let points = self.ask_points(&owners);
             let ranges = Arc::clone(&points.ranges);
             let were_reached = points.reached()?;
             // Otherwise a new shard has taken slots over, and no read point of it was taken.
-            if self.are_ranges(&ranges) {
+            if self.is_owned_as(&owners, &ranges)? {
                 self.ahead.note(were_reached);
                 return Ok(());
             }
@@ -108,11 +110,12 @@ impl Inner {
         }
         request.validate(&self.settings.limits)?;
         self.complete(&mut request);
-        let points = self.ask_points();
+        let owners = self.tracks.owners()?;
+        let points = self.ask_points(&owners);
         let ranges = Arc::clone(&points.ranges);
         let made = self.make_list(&request);
         let mut was_new_enough = points.reached()?;
-        if !self.are_ranges(&ranges) {
+        if !self.is_owned_as(&owners, &ranges)? {
             was_new_enough = false;
             self.catch_up()?;
         }
@@ -122,16 +125,16 @@ impl Inner {
         Ok(list)
     }
 
-    /// Whether listeners are still where they were.
-    fn are_ranges(&self, before: &Arc<SlotRanges>) -> bool {
-        Arc::ptr_eq(before, &self.users.shards.ranges())
+    /// Whether tracks and listeners are still where they were.
+    fn is_owned_as(&self, tracks: &TrackOwners, listeners: &Arc<SlotRanges>) -> Result<bool> {
+        Ok(Arc::ptr_eq(listeners, &self.users.shards.ranges()) && self.tracks.owners()?.are_those_of(tracks))
     }
 
-    fn ask_points(&self) -> Points<'_> {
+    fn ask_points<'a>(&'a self, tracks: &'a TrackOwners) -> Points<'a> {
         let ranges = self.users.shards.ranges();
         let owners = self.users.owners().into_iter().filter(|group| group.is_here());
         let groups: Vec<&Group> =
-            [&self.meta.group].into_iter().chain(self.tracks.groups()).chain(owners).collect();
+            [&self.meta.group].into_iter().chain(tracks.groups()).chain(owners).collect();
         let begun = Instant::now();
         let asked = read_points(groups).into_iter();
         Points { begun, ranges, asked: asked.map(|(group, point)| (group, group.applied(), point)).collect() }

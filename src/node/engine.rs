@@ -223,7 +223,7 @@ impl Segue {
     pub fn ready(&self) -> Result<()> {
         let inner = self.serving()?;
         inner.meta.group.ready()?;
-        inner.tracks.groups().try_for_each(Group::ready)?;
+        inner.tracks.owners()?.groups().try_for_each(Group::ready)?;
         inner.users.owners().into_iter().filter(|group| group.is_here()).try_for_each(Group::ready)
     }
 

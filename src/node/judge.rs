@@ -11,7 +11,7 @@ use crate::pipeline::quality::look;
 use crate::pipeline::recommend;
 use crate::pipeline::request::RecommendRequest;
 use crate::pipeline::statistics::outcomes::{Outcome, outcomes};
-use crate::storage::track_shard::TrackView;
+use crate::storage::track_shard::{TrackView, holder};
 use crate::types::{ArtistKey, Surface, TrackId, TrackRef, User, UserId, key_of};
 
 /// Listeners whose histories tell how known a track is.
@@ -43,11 +43,12 @@ impl Inner {
         let user = self.user(user_id)?;
         let mut violations = 0;
         for track in &list.tracks {
-            violations += u64::from(!allowed(&self.tracks.view_of(&track.track_id), &user, &track.track_id)?);
+            violations +=
+                u64::from(!allowed(&*self.tracks.view_of(&track.track_id)?, &user, &track.track_id)?);
         }
         let mut allowed_items = Vec::with_capacity(items.len());
         for item in items {
-            if !asked.rules || allowed(&self.tracks.view_of(item), &user, item)? {
+            if !asked.rules || allowed(&*self.tracks.view_of(item)?, &user, item)? {
                 allowed_items.push(item.clone());
             }
         }
@@ -65,9 +66,9 @@ impl Inner {
             view.heard.tracks.iter().for_each(|track| *counts.entry(*track).or_default() += 1);
             Ok::<_, Error>(ControlFlow::Continue(()))
         })?;
-        let views = self.tracks.views();
+        let views = self.tracks.views()?;
         let name = |(track, count): (TrackRef, u64)| -> Result<(TrackId, u64)> {
-            let view = views.get(usize::from(track.shard.0));
+            let view = holder(&views, track).map(|place| &views[place]);
             let view = view.ok_or_else(|| Error::Internal("a play is of no track shard".to_owned()))?;
             Ok((view.row(track.ordinal.0)?.track.track_id.clone(), count))
         };

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::catalog::user_error;
 use super::engine::Inner;
+use super::tracks::TrackOwners;
 use super::users::{commands, unexpected};
 use crate::error::{Error, Result};
 use crate::pipeline::impression::ImpressionSlot;
@@ -13,8 +14,8 @@ use crate::storage::user_shard::{
     UserReply, event_key,
 };
 use crate::types::{
-    Action, FeedbackEvent, GenerationId, Part, SpaceName, Surface, Timestamp, TrackId, TrackOrdinal,
-    TrackRef, User, UserId, VectorRow, slot_of,
+    Action, FeedbackEvent, GenerationId, Part, SpaceName, Surface, Timestamp, TrackId, User, UserId,
+    VectorRow, slot_of,
 };
 
 impl Inner {
@@ -94,8 +95,9 @@ impl Inner {
         let mut resolved = Vec::with_capacity(events.len());
         let mut slots: Vec<ShownSlot> = Vec::new();
         let known = self.known_elsewhere(&events)?;
+        let tracks = self.tracks.owners()?;
         for (row, event) in events.into_iter().enumerate() {
-            let event = event.validate().and_then(|()| self.resolve_event(event, &known));
+            let event = event.validate().and_then(|()| self.resolve_event(event, &known, &tracks));
             let (event, choices) =
                 event.map_err(|error| Error::InvalidRow { row, source: Box::new(error) })?;
             let at = u32::try_from(resolved.len()).unwrap_or(u32::MAX);
@@ -153,6 +155,7 @@ impl Inner {
         &self,
         event: FeedbackEvent,
         known: &HashSet<UserId>,
+        tracks: &TrackOwners,
     ) -> Result<(ResolvedEvent, Vec<(u32, SlotChoice)>)> {
         if !known.contains(&event.user_id)
             && self.users.shards.user(&event.user_id).map_err(user_error)?.is_none()
@@ -162,7 +165,7 @@ impl Inner {
         let at = event.at.unwrap_or_else(Timestamp::now);
         let mut resolved = ResolvedEvent::new(event.user_id, event.action, at);
         if let Some(id) = event.track_id {
-            let (track, duration_ms) = self.event_track(&id);
+            let (track, duration_ms) = tracks.event_track(&id);
             resolved.listened_ms = event.listened_ms.unwrap_or(match event.action {
                 Action::Play | Action::Repeat => duration_ms.unwrap_or(LISTENED_MS_UNKNOWN),
                 _ => 0,
@@ -181,19 +184,6 @@ impl Inner {
             choices = chosen;
         }
         Ok((resolved, choices))
-    }
-
-    /// Where a track is, and how long it lasts; by id when it is not known (yet).
-    pub(super) fn event_track(&self, id: &TrackId) -> (EventTrack, Option<u32>) {
-        let view = self.tracks.view_of(id);
-        match view.ordinal_of(id.as_str()) {
-            Some(ordinal) => {
-                let track = TrackRef { shard: view.shard, ordinal: TrackOrdinal(ordinal) };
-                let duration_ms = Some(view.hot(ordinal).duration_ms).filter(|ms| *ms > 0);
-                (EventTrack::Resolved(track), duration_ms)
-            }
-            None => (EventTrack::Unknown(id.clone()), None),
-        }
     }
 
     /// The list an impression token stands for; only the given positions of it, all when none are given. And how each

@@ -19,7 +19,7 @@ const ENTRY_VECTOR_BYTES: usize = 4 << 20;
 impl Inner {
     pub(super) fn load_progress(&self, load_id: &str) -> Result<LoadProgress> {
         check_load_id(load_id)?;
-        let of_tracks = self.track_load_progress(load_id);
+        let of_tracks = self.track_load_progress(load_id)?;
         if let Some(progress) = of_tracks.filter(|progress| progress.finished) {
             return Ok(progress);
         }
@@ -82,11 +82,11 @@ impl Inner {
         set: VectorSetSpec,
         rows: Vec<VectorRow>,
     ) -> Result<LoadProgress> {
-        let views = self.tracks.views();
+        let owners = self.tracks.owners()?;
         for (row, VectorRow { id, .. }) in rows.iter().enumerate() {
             let known = TrackId::new(id.as_str())
                 .map_err(Error::from)
-                .map(|track| views[self.tracks.place_of(id)].find(&track))
+                .map(|track| owners.views()[owners.place_of(id)].find(&track))
                 .and_then(|found| found.ok_or_else(|| Error::not_found("track", id)));
             known.map_err(|error| Error::InvalidRow { row, source: Box::new(error) })?;
         }
@@ -170,7 +170,7 @@ impl Inner {
                 stage.remove()?;
                 self.seal_now(&|_| {})?;
             }
-            (LoadKind::Vectors, None) if self.track_load_progress(load_id).is_some() => {
+            (LoadKind::Vectors, None) if self.track_load_progress(load_id)?.is_some() => {
                 return Err(Error::Conflict(format!(
                     "some track shards have their rows of the load, the others have not, and this node has no staged rows of it: send \
                      all rows again, then end the load. load_id=`{load_id}`"

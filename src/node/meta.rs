@@ -116,7 +116,7 @@ impl Inner {
             .map_or((0, 0), |(_, _, dim, rows)| (dim, rows));
         let track_cf = crate::pipeline::spaces::track_cf();
         let (mut track_dim, mut tracks) = (0, 0);
-        for view in self.tracks.views() {
+        for view in self.tracks.views()? {
             if let Some(set) = view.set(&track_cf, id) {
                 (track_dim, tracks) = (set.spec.dim, tracks + set.live);
             }

@@ -49,6 +49,9 @@ mod tend;
 #[cfg(test)]
 mod tests;
 mod track_load;
+mod track_split;
+#[cfg(test)]
+mod track_split_tests;
 #[cfg(test)]
 mod track_tests;
 mod tracks;

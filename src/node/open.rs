@@ -108,7 +108,7 @@ pub(super) fn open(dir: &Path, settings: Settings, membership: Membership) -> Re
     let replicas = tracks.open_rest()?;
     report.repairs.append(&mut tracks.repairs);
     let (tracks, caches) = (replicas, Caches::default());
-    let views = tracks.views();
+    let views = tracks.all_views();
     let (opened, indexes) = std::thread::scope(|scope| {
         // While the logs of listeners are replayed: both take one processor.
         let indexes = scope.spawn(|| views.iter().try_for_each(|view| caches.heads.open_all(view)));
@@ -121,7 +121,7 @@ pub(super) fn open(dir: &Path, settings: Settings, membership: Membership) -> Re
         // What is derived from all listeners is known before the first request.
         far.look_at(users.shards.elsewhere());
     }
-    for part in tracks.iter() {
+    for part in tracks.parts().iter() {
         part.shard.remove_garbage()?;
     }
     let index_choice = IndexChoice::with_threads(settings.storage.background_threads)?;
@@ -171,9 +171,27 @@ fn open_rest_and_replay(
 ) -> Result<OpenedUsers> {
     let opened = users.open_rest()?;
     // A user shard that is being made serves nobody yet, and is not waited for.
-    let owners = opened.replicas.owners().into_iter().filter(|group| group.is_here());
-    tracks.groups().chain(owners).try_for_each(|group| wait_until_replayed(group, in_cluster))?;
+    let owners: Vec<_> = opened.replicas.owners().into_iter().filter(|group| group.is_here()).collect();
+    wait_for_tracks(tracks, in_cluster)?;
+    owners.into_iter().try_for_each(|group| wait_until_replayed(group, in_cluster))?;
     Ok(opened)
+}
+
+/// Waits until the track shards have applied their logs. Nor is such a track shard waited for that is being made, unless its parent
+/// has given its slots away already.
+fn wait_for_tracks(tracks: &TrackReplicas, in_cluster: bool) -> Result<()> {
+    let parts = tracks.parts();
+    let waited_for = parts.iter().filter(|part| !in_cluster || !part.shard.is_new());
+    waited_for.into_iter().try_for_each(|part| wait_until_replayed(&part.group, in_cluster))?;
+    let owners = loop {
+        match tracks.owners() {
+            Err(Error::Unavailable(reason)) if in_cluster => {
+                tracing::info!(reason, "waiting for a track shard")
+            }
+            owners => break owners?,
+        }
+    };
+    owners.groups().try_for_each(|group| wait_until_replayed(group, in_cluster))
 }
 
 /// Finishes what a stop between a track's entry and that of the events waiting for it has left. A node that cannot write
@@ -288,7 +306,7 @@ impl Inner {
     /// Removes what loads have left in the staging folder that needs it no more: rows that are in a segment by now (the
     /// node died between the two), and files that were only begun. Says so of each.
     pub(super) fn clean_stages(&self) -> Result<Vec<String>> {
-        let views = self.tracks.views();
+        let views = self.tracks.views()?;
         let is_finished =
             |view: &TrackView, load_id: &str| view.loads.get(load_id).is_some_and(|mark| mark.finished);
         let is_done = |load_id: &str| views.iter().all(|view| is_finished(view, load_id));

@@ -1,7 +1,7 @@
 //! How many track shards a database has, and opening them: all of them are on every node.
 //!
 //! As with user shards, the number is decided when a database is created, by an entry of the meta group, before anything else
-//! is made of it; it is never another afterwards. A database with one has no such entry, and neither has one from before
+//! is made of it; later only splits add to it. A database with one has no such entry, and neither has one from before
 //! there could be several. A node that joins learns the number from the meta group, which it therefore joins first.
 
 use std::collections::BTreeMap;
@@ -9,17 +9,18 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use segue_cluster::{ClusterNode, GroupId};
+use segue_cluster::{ClusterNode, GroupId, StateMachine};
 use segue_storage_format::{Health, Residence, Verify};
 
 use super::group::Group;
 use super::open::{Groups, TRACKS, wait_until_replayed};
+use super::peers::Peers;
 use super::replica::{SnapshotFolder, TrackReplica};
 use super::shard_count::{ShardCount, decide};
 use super::tracks::{TrackPart, TrackReplicas};
 use crate::config::Settings;
 use crate::error::{Error, Result};
-use crate::storage::meta::{MetaCommand, MetaState, MetaStore};
+use crate::storage::meta::{MetaCommand, MetaState, MetaStore, ShardKind, SplitPhase};
 use crate::storage::track_shard::{Opening, TrackStateMachine};
 use crate::types::{ShardId, TRACK_SHARDS_MAX};
 
@@ -49,7 +50,7 @@ pub(super) fn group_id(shard: u16) -> GroupId {
     GroupId(TRACKS + u64::from(shard))
 }
 
-/// How many a meta state says there are; `None` when it does not know yet: whoever decides about user shards has decided
+/// How many a meta state says there were at the beginning; `None` when it does not know yet: whoever decides about user shards has decided
 /// about track shards before.
 pub(super) fn known(state: &MetaState) -> Option<u16> {
     state.track_shards().or_else(|| state.user_shards().map(|_| 1))
@@ -69,8 +70,19 @@ impl OpeningTracks<'_> {
         }
         let Some(count) = count else { return Ok(()) };
         self.asked().check(count)?;
-        let shards = if founds { (0..count).collect() } else { self.stored.clone() };
+        let shards = if founds { self.made() } else { self.stored.clone() };
         shards.into_iter().try_for_each(|shard| self.open(shard, count))
+    }
+
+    /// The numbers of all there are, but for one that is still to be founded: its founder makes it.
+    fn made(&self) -> Vec<u16> {
+        let state = self.meta.state();
+        let is_founding = |shard: u16| {
+            let split = state.track_split().filter(|split| split.child == shard);
+            split.is_some_and(|split| split.phase == SplitPhase::Founding)
+        };
+        let numbers = state.track_shard_numbers().into_iter();
+        numbers.filter(|shard| self.stored.contains(shard) || !is_founding(*shard)).collect()
     }
 
     /// Opens the rest, once the meta group is as new as any.
@@ -80,12 +92,14 @@ impl OpeningTracks<'_> {
     pub(super) fn open_rest(&mut self) -> Result<TrackReplicas> {
         let count = known(&self.meta.state()).unwrap_or(1);
         self.asked().check_joined(count);
-        if let Some(shard) = self.stored.iter().chain(self.opened.keys()).find(|shard| **shard >= count) {
+        let numbers = self.meta.state().track_shard_numbers();
+        if let Some(shard) = self.stored.iter().chain(self.opened.keys()).find(|it| !numbers.contains(it)) {
             return Err(Error::Corrupt(format!(
-                "the directory has more track shards than its database. found=`tracks-{shard}`, track_shards=`{count}`"
+                "the directory has more track shards than its database. found=`tracks-{shard}`, track_shards=`{}`",
+                numbers.len()
             )));
         }
-        (0..count).try_for_each(|shard| self.open(shard, count))?;
+        self.made().into_iter().try_for_each(|shard| self.open(shard, count))?;
         Ok(TrackReplicas::new(std::mem::take(&mut self.opened).into_values().collect()))
     }
 
@@ -104,7 +118,7 @@ impl OpeningTracks<'_> {
 
     fn asked(&self) -> ShardCount {
         let asked = self.settings.storage.track_shards;
-        ShardCount { kind: "track", asked, advice: "; to have another, load into a new directory" }
+        ShardCount { kind: "track", asked, advice: "; to have more, split them: `segue cluster split-shard`" }
     }
 
     /// Opens a shard, unless it is open.
@@ -112,27 +126,76 @@ impl OpeningTracks<'_> {
         if self.opened.contains_key(&shard) {
             return Ok(());
         }
-        let name = format!("tracks-{shard}");
+        let place = PartPlace {
+            dir: self.dir,
+            settings: self.settings,
+            peers: self.groups.peers,
+            health: self.health,
+        };
+        let opened = place.open((shard, count))?;
+        let said = |what| if count == 1 { what } else { format!("tracks-{shard}: {what}") };
+        self.repairs.extend(opened.repairs.iter().cloned().map(said));
+        let part = opened.run(|name, machine| self.groups.add(group_id(shard).0, name, machine))?;
+        self.opened.insert(shard, part);
+        Ok(())
+    }
+}
+
+/// Where a track shard is opened.
+pub(super) struct PartPlace<'a> {
+    pub dir: &'a Path,
+    pub settings: &'a Settings,
+    pub peers: Option<&'a Arc<Peers>>,
+    /// Where damage is reported that is found while the node serves.
+    pub health: &'a Arc<Health>,
+}
+
+/// A track shard whose group has still to be run.
+pub(super) struct OpenedPart {
+    name: String,
+    machine: TrackStateMachine,
+    folder: Option<SnapshotFolder>,
+    /// Sentences about what was dropped or repaired.
+    pub repairs: Vec<String>,
+}
+
+impl PartPlace<'_> {
+    /// Opens one of a database that was created with so many.
+    ///
+    /// # Errors
+    /// Damaged or unreadable files.
+    pub(super) fn open(&self, (shard, created_with): (u16, u16)) -> Result<OpenedPart> {
+        let name = ShardKind::Tracks.name(shard);
         let storage = &self.settings.storage;
         let opening = Opening {
             verify: Verify::Full,
             index: if storage.index_in_memory { Residence::Memory } else { Residence::Mapped },
-            shards: count,
+            shards: created_with,
             health: Some(Arc::clone(self.health)),
         };
-        let (machine, found) = TrackStateMachine::open(&self.dir.join(&name), ShardId(shard), opening)?;
-        let said = |what| if count == 1 { what } else { format!("{name}: {what}") };
-        self.repairs.extend(found.into_iter().map(said));
-        let opened = machine.shard();
+        let (machine, repairs) = TrackStateMachine::open(&self.dir.join(&name), ShardId(shard), opening)?;
         let mut folder = None;
-        if let Some(peers) = self.groups.peers {
-            peers.serve_shard(&opened);
+        if let Some(peers) = self.peers {
+            peers.serve_shard(&machine.shard());
             folder = Some(SnapshotFolder::open(self.dir, &name)?);
         }
+        Ok(OpenedPart { name, machine, folder, repairs })
+    }
+}
+
+impl OpenedPart {
+    /// Has its group run.
+    ///
+    /// # Errors
+    /// Those of `run`.
+    pub(super) fn run(
+        self,
+        run: impl FnOnce(&str, Box<dyn StateMachine>) -> Result<Group>,
+    ) -> Result<TrackPart> {
+        let shard = self.machine.shard();
         let checkpoint_wanted = Arc::new(AtomicBool::new(false));
-        let replica = TrackReplica::new(machine, folder, Arc::clone(&checkpoint_wanted));
-        let group = self.groups.add(group_id(shard).0, &name, Box::new(replica))?;
-        self.opened.insert(shard, TrackPart { group, shard: opened, checkpoint_wanted });
-        Ok(())
+        let replica = TrackReplica::new(self.machine, self.folder, Arc::clone(&checkpoint_wanted));
+        let group = run(&self.name, Box::new(replica))?;
+        Ok(TrackPart { group, shard, checkpoint_wanted })
     }
 }

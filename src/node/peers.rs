@@ -320,7 +320,7 @@ impl Peers {
         for file in new.entry.all_files() {
             let is_it = |(hash, _): ([u8; 32], u64)| hash == *file.content_id.as_bytes();
             let is_there = |folder: &Path| hash_file(&folder.join(&file.name)).is_ok_and(is_it);
-            if is_there(&place) || is_there(&folder) {
+            if is_there(&place) || is_there(&folder) || shard.link_nearby(workshop, new.entry.id, file)? {
                 continue;
             }
             let mut receiver = FileReceiver::create(&folder, file.clone()).map_err(damaged)?;

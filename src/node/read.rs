@@ -12,6 +12,7 @@ use crate::pipeline::request::{
     SimilarRequest, SimilarUser, SimilarUsersRequest, WriteToken,
 };
 use crate::pipeline::{explain_request, recommend, search, similar_request, spaces};
+use crate::storage::meta::ShardKind;
 use crate::storage::user_shard::Missing;
 use crate::types::{Deadline, GenerationId, Timestamp, UserId};
 
@@ -19,7 +20,7 @@ impl Inner {
     /// One version of everything. What was acknowledged before is in it: a write is acknowledged only once it is applied
     /// here, so a node that holds all groups needs no read barrier.
     pub(super) fn reader(&self, generation: Option<GenerationId>) -> Result<Reader<'_>> {
-        let tracks = self.tracks.views();
+        let (tracks, names) = self.tracks.owners()?.into_named_views();
         let meta = self.meta.shard.state();
         let generation = match generation {
             Some(id) => Some(meta.generation(id).ok_or_else(|| Error::not_found("generation", id))?.id),
@@ -27,8 +28,7 @@ impl Inner {
         };
         let read = self.meta_read(&meta)?;
         let mut applied = vec![(self.meta.group.name.clone(), self.meta.shard.applied().index)];
-        let names = self.tracks.groups().map(|group| group.name.clone());
-        applied.extend(names.zip(tracks.iter().map(|view| view.applied_index)));
+        applied.extend(names.into_iter().zip(tracks.iter().map(|view| view.applied_index)));
         applied.extend(self.users.applied());
         let learnt = self.caches.statistics.get(self.users.shards.statistics());
         Ok(Reader {
@@ -64,20 +64,18 @@ impl Inner {
 
     /// Where every group stands now.
     pub(super) fn token_now(&self) -> WriteToken {
-        WriteToken { applied: self.tracks.applied().chain(self.users.applied()).collect() }
+        WriteToken { applied: self.tracks.applied().into_iter().chain(self.users.applied()).collect() }
     }
 
     fn check_token(&self, reader: &Reader<'_>, token: Option<&WriteToken>) -> Result<()> {
         for (group, index) in token.into_iter().flat_map(|token| &token.applied) {
             match reader.applied.iter().find(|(name, _)| name == group) {
                 Some((_, applied)) if applied >= index => {}
-                Some((_, applied)) => {
-                    return Err(Error::Unavailable(format!(
-                        "not as new as the token asks. group=`{group}`, applied=`{applied}`, wanted=`{index}`"
-                    )));
-                }
+                Some((_, applied)) => return Err(too_old(group, *applied, *index)),
                 // A shard elsewhere is asked for what is newest when it is asked.
                 None if self.is_user_shard(group) => {}
+                // A new track shard that owns nothing in what was read.
+                None if self.is_track_shard(group) => return Err(too_old(group, 0, *index)),
                 None => {
                     return Err(Error::invalid(
                         "min_token",
@@ -87,6 +85,11 @@ impl Inner {
             }
         }
         Ok(())
+    }
+
+    fn is_track_shard(&self, group: &str) -> bool {
+        let numbers = self.meta.shard.state().track_shard_numbers();
+        numbers.into_iter().any(|number| ShardKind::Tracks.name(number) == *group)
     }
 
     fn is_user_shard(&self, group: &str) -> bool {
@@ -180,4 +183,10 @@ impl Inner {
         let reader = self.reader_for(asked.generation, asked.min_token.as_ref(), asked.deadline)?;
         explain_request::explain(&reader, &request)
     }
+}
+
+fn too_old(group: &str, applied: u64, wanted: u64) -> Error {
+    Error::Unavailable(format!(
+        "not as new as the token asks. group=`{group}`, applied=`{applied}`, wanted=`{wanted}`"
+    ))
 }

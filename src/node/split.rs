@@ -16,7 +16,7 @@ use super::open_users::{open_shard, remove_shard};
 use super::peers::start_error;
 use super::tend::Place;
 use crate::error::{Error, Result};
-use crate::storage::meta::{MetaCommand, SplitPhase, UserSplit};
+use crate::storage::meta::{MetaCommand, ShardSplit, SplitPhase};
 use crate::storage::user_shard::{
     ImportPlace, PartingStage, SplitOp, SplitRole, UserCommand, UserOp, UserReply, UserShard,
 };
@@ -32,6 +32,12 @@ const PAUSE: Duration = Duration::from_millis(10);
 const SWEEPS: usize = 8;
 
 impl Inner {
+    /// Takes the splits that run as far as this node can.
+    pub(super) fn go_on_with_splits(&self) -> Result<()> {
+        // Of tracks first: writes may be waiting.
+        self.go_on_with_track_split().and(self.go_on_with_split())
+    }
+
     /// Takes the split that runs as far as this node can. With none, lets old rows go.
     pub(super) fn go_on_with_split(&self) -> Result<()> {
         let Some(split) = self.meta.shard.state().user_split() else { return self.sweep_old_rows() };
@@ -42,7 +48,7 @@ impl Inner {
         }
     }
 
-    fn found_child(&self, split: &UserSplit) -> Result<()> {
+    fn found_child(&self, split: &ShardSplit) -> Result<()> {
         match &self.peers {
             None => self.found_alone(split)?,
             Some(peers) => {
@@ -65,7 +71,7 @@ impl Inner {
         matches!(self.places.lock()[usize::from(shard)], Place::Absent)
     }
 
-    pub(super) fn found_alone(&self, split: &UserSplit) -> Result<()> {
+    pub(super) fn found_alone(&self, split: &ShardSplit) -> Result<()> {
         let (number, id) = (usize::from(split.child), group_id(split.child));
         if self.users.groups[number].is_here() {
             return Ok(());
@@ -81,7 +87,7 @@ impl Inner {
 
     /// Makes the first replica, unless it is there. Nobody else makes one before the meta group knows that this one is there,
     /// and nobody founds the group afterwards.
-    fn found_among_others(&self, cluster: &Cluster, split: &UserSplit) -> Result<()> {
+    fn found_among_others(&self, cluster: &Cluster, split: &ShardSplit) -> Result<()> {
         let (number, id) = (usize::from(split.child), group_id(split.child));
         let mut places = self.places.lock();
         if !matches!(places[number], Place::Absent) {
@@ -111,7 +117,7 @@ impl Inner {
     }
 
     /// Copies rows, freezes what is given away, and switches.
-    fn copy_to_child(&self, split: &UserSplit) -> Result<()> {
+    fn copy_to_child(&self, split: &ShardSplit) -> Result<()> {
         let (parent, child) = (usize::from(split.parent), usize::from(split.child));
         let shards = &self.users.shards;
         let (Some(from), Some(to)) = (shards.any_at(parent), shards.any_at(child)) else { return Ok(()) };
@@ -135,7 +141,7 @@ impl Inner {
     }
 
     /// Brings the child everything its parent has for it; whether it has everything now.
-    fn bring_rows(&self, split: &UserSplit, from: &UserShard, to: &UserShard) -> Result<bool> {
+    fn bring_rows(&self, split: &ShardSplit, from: &UserShard, to: &UserShard) -> Result<bool> {
         let (parent, child) = (usize::from(split.parent), usize::from(split.child));
         loop {
             let known = to.split_state();
@@ -172,7 +178,7 @@ impl Inner {
     }
 
     /// Gives the old rows up, once nobody reads them any more.
-    fn release_parent(&self, split: &UserSplit) -> Result<()> {
+    fn release_parent(&self, split: &ShardSplit) -> Result<()> {
         let parent = usize::from(split.parent);
         let end = Instant::now() + GRACE;
         while Instant::now() < end {
@@ -238,6 +244,6 @@ pub(super) fn group_id(shard: u16) -> GroupId {
     GroupId(USERS + u64::from(shard))
 }
 
-fn stopping() -> Error {
+pub(super) fn stopping() -> Error {
     Error::Unavailable("the node is stopping".to_owned())
 }

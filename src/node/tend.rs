@@ -65,7 +65,7 @@ impl Tenders {
     /// Starts them; they end by themselves when the node is gone.
     pub(super) fn start(node: &Weak<Inner>, in_cluster: bool) -> Result<Self> {
         let mut tenders = Self { stop: Vec::new(), threads: Vec::new() };
-        tenders.spawn("segue-split", SPLIT_PERIOD, node, Inner::go_on_with_split)?;
+        tenders.spawn("segue-split", SPLIT_PERIOD, node, Inner::go_on_with_splits)?;
         if in_cluster {
             tenders.spawn("segue-shards", PERIOD, node, Inner::tend)?;
             tenders.spawn("segue-far", FAR_PERIOD, node, Inner::look_far)?;
@@ -134,6 +134,7 @@ impl Inner {
     fn tend(&self) -> Result<()> {
         let Some(peers) = &self.peers else { return Ok(()) };
         let cluster = peers.cluster()?;
+        self.bring_track_shards()?;
         let state = self.meta.shard.state();
         let mut numbers = state.user_shard_numbers();
         let founding = state.user_split().filter(|split| split.phase == SplitPhase::Founding);

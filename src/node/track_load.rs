@@ -6,12 +6,13 @@
 //! leaves some shards with the mark: the next call makes the segments of the others.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use super::catalog::{track_id, wrong_dim};
+use super::catalog::{new_track_ids, track_id, wrong_dim};
 use super::engine::{Inner, LoadProgress};
 use super::load::ENTRY_ROWS;
 use super::stage::Stage;
-use super::tracks::{TrackPart, unexpected};
+use super::tracks::{TrackOwners, TrackPart, patience, unexpected, wait_for_split};
 use crate::error::{Error, Result};
 use crate::maintenance::write_vector_segment;
 use crate::pipeline::request::WriteToken;
@@ -36,15 +37,16 @@ impl Inner {
         set: &VectorSetSpec,
         rows: Vec<VectorRow>,
     ) -> Result<WriteToken> {
-        let mut parts: Vec<ShardVectors> = self.tracks.iter().map(|_| ShardVectors::default()).collect();
+        let owners = self.tracks.owners()?;
+        let mut parts: Vec<ShardVectors> = owners.iter().map(|_| ShardVectors::default()).collect();
         for (row, VectorRow { id, vector }) in rows.into_iter().enumerate() {
             let id = track_id(row, id)?;
-            let part = &mut parts[self.tracks.place_of(id.as_str())];
+            let part = &mut parts[owners.place_of(id.as_str())];
             part.at.push(row);
             part.ids.push(id);
             part.rows.extend(vector);
         }
-        self.check_known(&parts)?;
+        check_known(&owners, &parts)?;
         self.declare_set(space, set)?;
         let asked: Vec<usize> = (0..parts.len()).filter(|place| !parts[*place].ids.is_empty()).collect();
         let command = |place: &usize| {
@@ -53,7 +55,7 @@ impl Inner {
             (*place, TrackCommand::UpsertVectors { set: set.clone(), ids, rows })
         };
         let commands: Vec<_> = asked.iter().map(command).collect();
-        let (replies, token) = self.tracks.propose(&commands)?;
+        let (replies, token) = self.tracks.propose(&owners, commands)?;
         for (place, reply) in asked.into_iter().zip(replies) {
             match reply {
                 TrackReply::Done(_) => {}
@@ -64,28 +66,13 @@ impl Inner {
                     return Err(Error::not_found("track", id).at_row(row));
                 }
                 TrackReply::WrongDim { expected } => return Err(wrong_dim(space, expected, set.dim)),
-                TrackReply::Stale => return Err(unexpected(&reply)),
+                TrackReply::Stale | TrackReply::Moved | TrackReply::Refused(_) => {
+                    return Err(unexpected(&reply));
+                }
             }
         }
         self.wake_worker();
         Ok(token)
-    }
-
-    /// One shard checks its rows when it applies them, all or none; of several one cannot know what the others refuse, so
-    /// that unknown tracks are looked for before anything is proposed.
-    fn check_known(&self, parts: &[ShardVectors]) -> Result<()> {
-        if parts.len() == 1 {
-            return Ok(());
-        }
-        let views = self.tracks.views();
-        let unknown = parts
-            .iter()
-            .zip(&views)
-            .flat_map(|(part, view)| part.ids.iter().zip(&part.at).filter(|(id, _)| view.find(id).is_none()));
-        match unknown.min_by_key(|(_, row)| **row) {
-            Some((id, row)) => Err(Error::not_found("track", id).at_row(*row)),
-            None => Ok(()),
-        }
     }
 
     /// Where there are several track shards, the first decides of what dimension a set is, before another takes its first
@@ -96,29 +83,27 @@ impl Inner {
             return Ok(());
         }
         let command = TrackCommand::UpsertVectors { set: set.clone(), ids: Vec::new(), rows: Vec::new() };
-        match self.propose_tracks(first, &command)? {
+        match self.propose_tracks(&first, &command)? {
             TrackReply::Done(_) => Ok(()),
             TrackReply::WrongDim { expected } => Err(wrong_dim(space, expected, set.dim)),
             other => Err(unexpected(&other)),
         }
     }
 
-    /// What each track shard knows of a load.
-    fn marks(&self, load_id: &str) -> Vec<Option<LoadMark>> {
-        self.tracks.iter().map(|part| part.shard.view().loads.get(load_id).cloned()).collect()
-    }
-
     /// Where a load stands in the track shards: what all of them have; `None` when none of them knows it.
-    pub(super) fn track_load_progress(&self, load_id: &str) -> Option<LoadProgress> {
-        let marks = self.marks(load_id);
-        marks.iter().any(Option::is_some).then(|| LoadProgress {
+    ///
+    /// # Errors
+    /// `Unavailable` while a new shard is coming to this node.
+    pub(super) fn track_load_progress(&self, load_id: &str) -> Result<Option<LoadProgress>> {
+        let marks = marks(&self.tracks.owners()?, load_id);
+        Ok(marks.iter().any(Option::is_some).then(|| LoadProgress {
             rows_done: marks
                 .iter()
                 .map(|mark| mark.as_ref().map_or(0, |mark| mark.rows_done))
                 .min()
                 .unwrap_or(0),
             finished: marks.iter().all(|mark| mark.as_ref().is_some_and(|mark| mark.finished)),
-        })
+        }))
     }
 
     /// Rows of a tracks load from `first_row` on, none of which all shards have.
@@ -128,16 +113,18 @@ impl Inner {
         first_row: u64,
         mut tracks: Vec<Track>,
     ) -> Result<u64> {
-        let mut rows_done: Vec<u64> =
-            self.marks(load_id).iter().map(|mark| mark.as_ref().map_or(0, |mark| mark.rows_done)).collect();
         let mut next = first_row;
         while !tracks.is_empty() {
+            // Each time anew: a split may have divided a shard in two.
+            let owners = self.tracks.owners()?;
+            let done = |mark: &Option<LoadMark>| mark.as_ref().map_or(0, |mark| mark.rows_done);
+            let rows_done: Vec<u64> = marks(&owners, load_id).iter().map(done).collect();
             let rest = tracks.split_off(tracks.len().min(ENTRY_ROWS));
             let end = next + tracks.len() as u64;
-            let new = self.new_track_ids(&tracks);
-            let mut parts: Vec<Vec<Track>> = self.tracks.iter().map(|_| Vec::new()).collect();
+            let new = new_track_ids(&owners, &tracks);
+            let mut parts: Vec<Vec<Track>> = owners.iter().map(|_| Vec::new()).collect();
             for (at, track) in (next..).zip(tracks) {
-                let place = self.tracks.place_of(track.track_id.as_str());
+                let place = owners.place_of(track.track_id.as_str());
                 if at >= rows_done[place] {
                     parts[place].push(track);
                 }
@@ -150,9 +137,8 @@ impl Inner {
                 })
                 .collect();
             // Some shards may have theirs, and are not sent them again.
-            self.tracks.propose(&commands).inspect_err(|_| self.resolve_later())?;
+            self.tracks.propose(&owners, commands).inspect_err(|_| self.resolve_later())?;
             self.resolve_waiting(&new)?;
-            rows_done.iter_mut().for_each(|done| *done = end.max(*done));
             (next, tracks) = (end, rest);
         }
         Ok(next)
@@ -163,8 +149,9 @@ impl Inner {
     /// # Errors
     /// `Conflict` when some shards have rows that others lack: a call that was cut short has to be made again first.
     pub(super) fn finish_track_load(&self, load_id: &str, rows_done: u64) -> Result<()> {
+        let owners = self.tracks.owners()?;
         let mut parts = Vec::new();
-        for (place, mark) in self.marks(load_id).into_iter().enumerate() {
+        for (place, mark) in marks(&owners, load_id).into_iter().enumerate() {
             let known = mark.as_ref().map_or(0, |mark| mark.rows_done);
             if known > rows_done {
                 return Err(Error::Conflict(format!(
@@ -176,7 +163,7 @@ impl Inner {
                 parts.push((place, TrackCommand::MarkLoad { load }));
             }
         }
-        self.tracks.propose_counted(&parts).map(drop)
+        self.tracks.propose_counted(&owners, parts).map(drop)
     }
 
     /// Builds a segment of each shard's staged rows and makes it live, one shard after the other, so that no more memory is
@@ -190,34 +177,53 @@ impl Inner {
         let space = self.space(&stage.header.space)?;
         let set = self.vector_set(&space, stage.header.generation, stage.header.dim as usize)?;
         self.declare_set(&space, &set)?;
-        let _turn = self.maintenance.lock();
-        let shards = self.tracks.count() as f64;
-        for (place, part) in self.tracks.iter().enumerate() {
-            let share = |fraction: f64| progress((place as f64 + fraction) / shards);
-            self.build_part((part, place), stage, (&space, &set), done, &share)?;
+        while let Some(refused) = self.build_all(stage, (&space, &set), done, progress)? {
+            // Another node splits it: what was built has rows of both halves.
+            wait_for_split(&refused, patience())?;
         }
         self.open_indexes()
     }
 
-    /// The same for one shard, unless it has its segment.
+    /// The same once; the shard that refused its segment because it is being split, if one did.
+    fn build_all(
+        &self,
+        stage: &Stage,
+        of: (&SpaceSpec, &VectorSetSpec),
+        done: LoadProgress,
+        progress: &(dyn Fn(f64) + Sync),
+    ) -> Result<Option<Arc<TrackPart>>> {
+        let _turn = self.maintenance.lock();
+        let owners = self.tracks.owners()?;
+        let shards = owners.count() as f64;
+        for (place, part) in owners.iter() {
+            let share = |fraction: f64| progress((place as f64 + fraction) / shards);
+            if !self.build_part((&owners, part, place), stage, of, done, &share)? {
+                return Ok(Some(Arc::clone(part)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The same for one shard, unless it has its segment; whether it has it now, or is being split.
     pub(super) fn build_part(
         &self,
-        (part, place): (&TrackPart, usize),
+        (owners, part, place): (&TrackOwners, &TrackPart, usize),
         stage: &Stage,
         (space, set): (&SpaceSpec, &VectorSetSpec),
         done: LoadProgress,
         progress: &(dyn Fn(f64) + Sync),
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let load_id = stage.header.load_id.clone();
         if part.shard.view().loads.get(&load_id).is_some_and(|mark| mark.finished) {
-            return Ok(());
+            return Ok(true);
         }
         let load = LoadMark { load_id, rows_done: done.rows_done, finished: true };
         let propose = |command: &TrackCommand| self.propose_tracks(part, command);
-        let staged = self.staged_by_ordinal((part, place), stage)?;
-        if staged.places.is_empty() && self.tracks.count() > 1 {
+        let staged = staged_by_ordinal((owners, place), stage)?;
+        if staged.places.is_empty() && owners.count() > 1 {
             return match propose(&TrackCommand::MarkLoad { load })? {
-                TrackReply::Done(_) => Ok(()),
+                TrackReply::Done(_) => Ok(true),
+                TrackReply::Moved => Ok(false),
                 other => Err(unexpected(&other)),
             };
         }
@@ -235,35 +241,57 @@ impl Inner {
         let reply = propose(&TrackCommand::AddSegments { segments, origin, load: Some(load) });
         shard.unstage([id], &reply);
         match reply? {
-            TrackReply::Done(_) => Ok(()),
+            TrackReply::Done(_) => Ok(true),
+            TrackReply::Moved => Ok(false),
             TrackReply::WrongDim { expected } => Err(wrong_dim(space, expected, set.dim)),
             other => Err(Error::Internal(format!("a loaded segment was refused: {other:?}"))),
         }
     }
+}
 
-    /// The staged rows of one shard, newest of each track only, in order of ordinal.
-    fn staged_by_ordinal(&self, (part, place): (&TrackPart, usize), stage: &Stage) -> Result<OrderedRows> {
-        let view = part.shard.view();
-        let dim = stage.header.dim as usize;
-        let mut rows = OrderedRows::default();
-        let mut newest: BTreeMap<u32, usize> = BTreeMap::new();
-        let mut at = 0;
-        stage.for_each(|staged| {
-            for (id, vector) in staged.ids.iter().zip(staged.vectors.chunks_exact(dim)) {
-                if self.tracks.place_of(id) != place {
-                    continue;
-                }
-                if let Some(ordinal) = view.ordinal_of(id) {
-                    newest.insert(ordinal, at);
-                }
-                rows.vectors.extend_from_slice(vector);
-                at += 1;
-            }
-            Ok(())
-        })?;
-        rows.places = newest.into_iter().collect();
-        Ok(rows)
+/// One shard checks its rows when it applies them, all or none; of several one cannot know what the others refuse, so
+/// that unknown tracks are looked for before anything is proposed.
+fn check_known(owners: &TrackOwners, parts: &[ShardVectors]) -> Result<()> {
+    if parts.len() == 1 {
+        return Ok(());
     }
+    let unknown = parts
+        .iter()
+        .zip(owners.views())
+        .flat_map(|(part, view)| part.ids.iter().zip(&part.at).filter(|(id, _)| view.find(id).is_none()));
+    match unknown.min_by_key(|(_, row)| **row) {
+        Some((id, row)) => Err(Error::not_found("track", id).at_row(*row)),
+        None => Ok(()),
+    }
+}
+
+/// What each track shard knows of a load.
+fn marks(owners: &TrackOwners, load_id: &str) -> Vec<Option<LoadMark>> {
+    owners.views().iter().map(|view| view.loads.get(load_id).cloned()).collect()
+}
+
+/// The staged rows of one shard, newest of each track only, in order of ordinal.
+fn staged_by_ordinal((owners, place): (&TrackOwners, usize), stage: &Stage) -> Result<OrderedRows> {
+    let view = &owners.views()[place];
+    let dim = stage.header.dim as usize;
+    let mut rows = OrderedRows::default();
+    let mut newest: BTreeMap<u32, usize> = BTreeMap::new();
+    let mut at = 0;
+    stage.for_each(|staged| {
+        for (id, vector) in staged.ids.iter().zip(staged.vectors.chunks_exact(dim)) {
+            if owners.place_of(id) != place {
+                continue;
+            }
+            if let Some(ordinal) = view.ordinal_of(id) {
+                newest.insert(ordinal, at);
+            }
+            rows.vectors.extend_from_slice(vector);
+            at += 1;
+        }
+        Ok(())
+    })?;
+    rows.places = newest.into_iter().collect();
+    Ok(rows)
 }
 
 /// Staged rows in memory: `(ordinal, row)` and the rows.

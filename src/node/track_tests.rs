@@ -23,10 +23,11 @@ fn a_load_of_tracks_that_only_some_shards_have_taken_goes_on_and_loses_nothing()
     let tracks = |rows: std::ops::Range<u64>| rows.map(track).collect::<Vec<Track>>();
     // As if the process had died when one of three shards had its part of the first hundred rows.
     let node = engine.inner();
-    let parts = node.tracks.split(tracks(0..100), |track| &track.track_id);
+    let owners = node.tracks.owners().unwrap();
+    let parts = owners.split(tracks(0..100), |track| &track.track_id);
     let load = Some(LoadMark { load_id: "load".into(), rows_done: 100, finished: false });
     let own = TrackCommand::UpsertTracks { tracks: parts[1].clone(), load };
-    node.tracks.propose(&[(1, own)]).unwrap();
+    node.tracks.propose(&owners, vec![(1, own)]).unwrap();
     // Meanwhile somebody replaces a row that this shard has: the load must not bring the old one back.
     let newer = Track { title: "newer".into(), ..parts[1][0].clone() };
     engine.upsert_tracks(vec![newer.clone()]).unwrap();
@@ -35,7 +36,7 @@ fn a_load_of_tracks_that_only_some_shards_have_taken_goes_on_and_loses_nothing()
     let early = engine.finish_load("load", LoadKind::Tracks, &|_| {});
     assert_eq!(early.unwrap_err().kind(), ErrorKind::Conflict, "rows of the others are missing");
     let taken = || {
-        let views = node.tracks.views();
+        let views = node.tracks.views().unwrap();
         views.iter().map(|view| view.loads.get("load").map_or(0, |mark| mark.rows_done)).collect::<Vec<_>>()
     };
     for (rows, expected) in [(0..60, [60, 100, 60]), (60..150, [150; 3]), (150..160, [160; 3])] {
@@ -64,12 +65,14 @@ fn a_load_of_vectors_that_stops_between_two_shards_is_completed_once_in_each() {
         let space = node.space(&audio).unwrap();
         let set = node.vector_set(&space, GenerationId::STATIC, 2).unwrap();
         node.declare_set(&space, &set).unwrap();
-        for (place, part) in node.tracks.iter().enumerate().filter(|(place, _)| done_first.contains(place)) {
+        let owners = node.tracks.owners().unwrap();
+        for (place, part) in owners.iter().filter(|(place, _)| done_first.contains(place)) {
             let done = LoadProgress { rows_done: 90, finished: true };
-            node.build_part((part, place), &stage, (&space, &set), done, &|_| {}).unwrap();
+            let built = node.build_part((&owners, part, place), &stage, (&space, &set), done, &|_| {});
+            assert_eq!(built.ok(), Some(true));
         }
         let all = done_first.len() == 3;
-        drop((stage, engine));
+        drop((stage, owners, engine));
         let engine = open(folder.path(), 0);
         let staging = folder.path().join("staging");
         assert_eq!(Stage::all(&staging).unwrap().is_empty(), all, "rows that all shards have are not kept");
@@ -77,7 +80,7 @@ fn a_load_of_vectors_that_stops_between_two_shards_is_completed_once_in_each() {
         assert_eq!((progress.rows_done, progress.finished), (90, all), "{done_first:?}");
         assert!(engine.finish_load("v", LoadKind::Vectors, &|_| {}).unwrap().0.finished);
         assert_eq!(Stage::all(&staging).unwrap().len(), 0);
-        for view in engine.inner().tracks.views() {
+        for view in engine.inner().tracks.views().unwrap() {
             let set = view.set(&audio, GenerationId::STATIC).unwrap();
             assert_eq!(set.segments.len(), 1, "each shard is built once");
         }
@@ -94,7 +97,8 @@ fn staged_rows_that_are_gone_when_some_shards_have_theirs_are_asked_for_again() 
     let engine = open(folder.path(), 2);
     engine.upsert_tracks((0..20).map(track).collect()).unwrap();
     let mark = LoadMark { load_id: "v".into(), rows_done: 20, finished: true };
-    engine.inner().tracks.propose(&[(0, TrackCommand::MarkLoad { load: mark })]).unwrap();
+    let owners = engine.inner().tracks.owners().unwrap();
+    engine.inner().tracks.propose(&owners, vec![(0, TrackCommand::MarkLoad { load: mark })]).unwrap();
     let refused = engine.finish_load("v", LoadKind::Vectors, &|_| {}).unwrap_err();
     assert!(refused.kind() == ErrorKind::Conflict && refused.to_string().contains("send"), "{refused}");
     assert_eq!(engine.load_progress("v").unwrap().rows_done, 0);

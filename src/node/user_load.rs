@@ -147,10 +147,11 @@ impl Inner {
         let plays = unseen(progress, first_row, plays)?;
         let mut load = self.user_load(load_id, progress.rows_done)?;
         for rows in plays.chunks(ENTRY_ROWS * 4) {
+            let tracks = self.tracks.owners()?;
             let rows: Vec<(&Play, EventTrack, Option<u32>)> = rows
                 .iter()
                 .map(|play| {
-                    let (track, duration_ms) = self.event_track(&play.track_id);
+                    let (track, duration_ms) = tracks.event_track(&play.track_id);
                     (play, track, duration_ms)
                 })
                 .collect();

@@ -24,8 +24,8 @@ use super::stage::Stage;
 use crate::error::{Error, Result};
 use crate::pipeline::statistics::Statistics;
 use crate::storage::error::describe;
-use crate::storage::meta::{self, MetaState, MetaStore, UserSplit};
-use crate::storage::track_shard::{Opening, TrackStateMachine, TrackView};
+use crate::storage::meta::{self, MetaState, MetaStore, ShardSplit};
+use crate::storage::track_shard::{Opening, TrackStateMachine, TrackView, owners};
 use crate::storage::user_shard::{UserShard, UserShardOptions};
 use crate::types::{ShardId, Slot, TRACK_SHARDS_MAX, TrackRef, USER_SHARDS_MAX};
 
@@ -93,8 +93,9 @@ pub fn verify(dir: &Path, progress: &mut dyn FnMut(VerifyProgress)) -> Result<Di
     let count = machines.meta.as_ref().and_then(|(_, store)| known(&store.state()));
     // Without a meta state, as many as there are.
     let count = count.unwrap_or_else(|| parts.tracks.keys().next_back().map_or(1, |last| last + 1));
+    let numbers = machines.meta.as_ref().map(|(_, store)| store.state().track_shard_numbers());
     for (&shard, folder) in &parts.tracks {
-        if shard < count {
+        if numbers.as_ref().is_none_or(|numbers| numbers.contains(&shard)) {
             report.tracks((shard, count), folder, &mut machines, progress);
         }
     }
@@ -291,14 +292,20 @@ impl DirectoryReport {
             }
         }
         let state = machines.meta.as_ref().map(|(_, store)| store.state());
-        let track_shards = state.as_ref().map(|state| known(state).unwrap_or(1));
-        if let Some(count) = track_shards {
-            self.track_folders(parts, count);
+        let track_shards = state.as_ref().map(|state| state.track_shard_numbers());
+        if let Some(numbers) = &track_shards {
+            self.track_folders(parts, numbers);
+            self.track_slots(parts, &views, numbers);
         }
         // Of a shard that is not here at all nobody can tell.
-        let exists = |track: TrackRef| match views.get(&track.shard.0) {
-            Some(view) => track.ordinal.0 < view.ordinals(),
-            None => views.is_empty() || track_shards.is_none_or(|count| track.shard.0 < count),
+        let exists = |track: TrackRef| {
+            let mut naming = views.values().filter(|view| view.names(track)).peekable();
+            if naming.peek().is_some() {
+                return naming.any(|view| track.ordinal.0 < view.ordinals());
+            }
+            let is_one = |numbers: &Vec<u16>| numbers.contains(&track.shard.0);
+            views.is_empty()
+                || !views.contains_key(&track.shard.0) && track_shards.as_ref().is_none_or(is_one)
         };
         if let Some(state) = &state {
             self.user_folders(parts, &state.user_shard_numbers());
@@ -325,15 +332,24 @@ impl DirectoryReport {
     }
 
     /// The track shards there are against how many the database has.
-    fn track_folders(&mut self, parts: &Parts, count: u16) {
-        for (_, folder) in parts.tracks.iter().filter(|(number, _)| **number >= count) {
+    fn track_folders(&mut self, parts: &Parts, numbers: &[u16]) {
+        let count = numbers.len();
+        for (_, folder) in parts.tracks.iter().filter(|(number, _)| !numbers.contains(number)) {
             self.add(folder, format!("is no part of the database. track_shards=`{count}`"));
         }
-        let missing = (0..count).filter(|number| !parts.tracks.contains_key(number)).count();
+        let missing = numbers.iter().filter(|number| !parts.tracks.contains_key(number)).count();
         if missing > 0 {
             self.notes.push(format!(
                 "track shards are missing: the next start makes them. missing=`{missing}`, track_shards=`{count}`"
             ));
+        }
+    }
+
+    /// Every slot must have a track shard that has its tracks, in the middle of a split, too.
+    fn track_slots(&mut self, parts: &Parts, views: &BTreeMap<u16, Arc<TrackView>>, numbers: &[u16]) {
+        let all: Vec<&Arc<TrackView>> = views.values().collect();
+        if all.len() == numbers.len() && owners(&all).is_none() {
+            self.add(&parts.meta, "there are slots whose tracks no track shard has");
         }
     }
 
@@ -359,7 +375,7 @@ impl DirectoryReport {
 /// Whether rows of a slot may be in a user shard: in the one that owns it, and in both of a split that runs.
 fn may_be_in(state: &MetaState, number: u16, slot: Slot) -> bool {
     let owner = state.user_ranges().shard_of(slot);
-    let both = |split: UserSplit| {
+    let both = |split: ShardSplit| {
         let halves = [usize::from(split.parent), usize::from(split.child)];
         halves.contains(&owner) && halves.contains(&number.into())
     };

@@ -54,7 +54,8 @@ impl Inner {
     }
 
     fn try_resolve_waiting(&self, ids: &[TrackId]) -> Result<WriteToken> {
-        let place = |id: &TrackId| Some((id.clone(), self.tracks.find(id)?));
+        let tracks = self.tracks.owners()?;
+        let place = |id: &TrackId| Some((id.clone(), tracks.find(id)?));
         let (known, places): (Vec<TrackId>, Vec<TrackRef>) = ids.iter().filter_map(place).unzip();
         if known.is_empty() {
             return Ok(WriteToken::default());
@@ -107,8 +108,9 @@ impl Inner {
             if tracks.len() == WAITING_PAGE {
                 cursor.after.extend(tracks.last().map(|last| (place, last.clone())));
             }
+            let owners = self.tracks.owners()?;
             let known = tracks.into_iter().filter_map(|track| {
-                let place = self.tracks.find(&track)?;
+                let place = owners.find(&track)?;
                 Some((track, place))
             });
             parts[place].extend(known);

@@ -83,7 +83,7 @@ impl WarmUp {
 fn jobs(node: &Inner) -> Vec<(Job, u64)> {
     let storage = &node.settings.storage;
     let (mut graphs, mut rest) = (Vec::new(), Vec::new());
-    for view in node.tracks.views() {
+    for view in node.tracks.all_views() {
         for segment in view.sets.values().flat_map(|set| &set.segments) {
             let VectorBody::Sealed(sealed) = &segment.body else { continue };
             for files in sealed.indexes.iter().filter(|files| !files.is_sound()) {

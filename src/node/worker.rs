@@ -98,15 +98,15 @@ impl Inner {
         self.caches.recall.check(&self.caches)?;
         // One shard that fails does not keep the others from their turn.
         let mut outcome = Ok(());
-        for part in self.tracks.iter() {
+        for part in self.tracks.parts().iter() {
             outcome = outcome.and(self.maintain_tracks(part));
         }
         outcome?;
-        if self.leads(self.tracks.first()) { self.refresh_statistics_if_due() } else { Ok(()) }
+        if self.leads(&self.tracks.first()) { self.refresh_statistics_if_due() } else { Ok(()) }
     }
 
     /// Whether a track shard is looked after here.
-    fn leads(&self, part: &TrackPart) -> bool {
+    pub(super) fn leads(&self, part: &TrackPart) -> bool {
         self.peers.is_none() || part.group.leads()
     }
 
@@ -120,7 +120,9 @@ impl Inner {
         let view = part.shard.view();
         let grown = growing_rows(&view);
         let behind = view.applied_index.saturating_sub(part.shard.durable_index());
-        if grown >= self.settings.storage.seal_rows as usize || behind >= LOG_ENTRIES_MAX {
+        // Until a new shard has a checkpoint, whoever replays its log needs the very files it began with.
+        let has_begun = view.began_after(part.shard.durable_index());
+        if grown >= self.settings.storage.seal_rows as usize || behind >= LOG_ENTRIES_MAX || has_begun {
             self.seal_part(part, &|_| {})?;
         }
         self.merge_part(part)
@@ -182,18 +184,24 @@ impl Inner {
 
     /// Seals what has grown and publishes a checkpoint, in one track shard after the other.
     pub(super) fn seal_now(&self, progress: &(dyn Fn(f64) + Sync)) -> Result<()> {
-        let shards = self.tracks.count() as f64;
-        for (place, part) in self.tracks.iter().enumerate() {
+        let parts = self.tracks.parts();
+        let shards = parts.len() as f64;
+        for (place, part) in parts.iter().enumerate() {
             self.seal_part(part, &|fraction| progress((place as f64 + fraction) / shards))?;
         }
         Ok(())
     }
 
-    fn seal_part(&self, part: &TrackPart, progress: &(dyn Fn(f64) + Sync)) -> Result<()> {
+    pub(super) fn seal_part(&self, part: &TrackPart, progress: &(dyn Fn(f64) + Sync)) -> Result<()> {
         if !self.leads(part) {
             return Ok(()); // The leader does, when it is due.
         }
         let _turn = self.maintenance.lock();
+        self.seal_in_turn(part, progress)
+    }
+
+    /// The same of a shard this node leads, by whoever has the turn.
+    pub(super) fn seal_in_turn(&self, part: &TrackPart, progress: &(dyn Fn(f64) + Sync)) -> Result<()> {
         self.take_over(part)?;
         let rows = growing_rows(&part.shard.view());
         let propose = |command: &TrackCommand| self.propose_maintenance(part, command);
@@ -206,12 +214,12 @@ impl Inner {
 
     /// Opens the indexes of new segments, so that no request has to.
     pub(super) fn open_indexes(&self) -> Result<()> {
-        self.tracks.views().iter().try_for_each(|view| self.caches.heads.open_all(view))
+        self.tracks.all_views().iter().try_for_each(|view| self.caches.heads.open_all(view))
     }
 
     /// Merges until nothing is worth merging, in one track shard after the other.
     pub(super) fn merge_all(&self) -> Result<()> {
-        self.tracks.iter().try_for_each(|part| self.merge_part(part))
+        self.tracks.parts().iter().try_for_each(|part| self.merge_part(part))
     }
 
     fn merge_part(&self, part: &TrackPart) -> Result<()> {

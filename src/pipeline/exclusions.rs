@@ -170,7 +170,7 @@ impl Listener {
             if versions {
                 return Ok(versions_of(reader, view, inside));
             }
-            Ok(inside.filter(|track| track.shard == view.shard).map(|track| track.ordinal.0).collect())
+            Ok(inside.filter(|track| view.names(*track)).map(|track| track.ordinal.0).collect())
         })
     }
 

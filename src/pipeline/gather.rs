@@ -7,9 +7,9 @@ use segue_index::kernels::prefetch;
 use super::facts::TrackFacts;
 use super::reader::Reader;
 use crate::error::{Error, Result};
-use crate::storage::track_shard::TrackView;
 use crate::storage::track_shard::columns::TrackColumns;
-use crate::types::{AlbumKey, AudioFeatures, Date, TrackOrdinal, TrackRef};
+use crate::storage::track_shard::{TrackView, holder};
+use crate::types::{AlbumKey, AudioFeatures, Date, TrackRef};
 
 /// Tracks whose records are asked of memory before they are read; and twice as many, what is kept in memory of them.
 const AHEAD: usize = 6;
@@ -22,7 +22,7 @@ impl Reader<'_> {
     pub fn facts(&self, tracks: impl IntoIterator<Item = TrackRef>) -> Result<Vec<TrackFacts>> {
         let columns = self.tracks.iter().map(|view| view.columns()).collect::<Result<Vec<_>>>()?;
         let shard = |track: &TrackRef| {
-            let place = self.tracks.iter().position(|view| view.shard == track.shard);
+            let place = holder(&self.tracks, *track);
             place.map(|place| (&*self.tracks[place], &columns[place]))
         };
         let tracks: Vec<TrackRef> = tracks.into_iter().collect();
@@ -47,7 +47,7 @@ impl Reader<'_> {
 
     /// Asks memory for what is kept there of a track, and will be asked for soon.
     pub fn expect_hot(&self, track: TrackRef) {
-        let view = self.tracks.iter().find(|view| view.shard == track.shard);
+        let view = holder(&self.tracks, track).map(|place| &self.tracks[place]);
         view.and_then(|view| view.hot_place(track.ordinal.0)).inspect(|hot| prefetch(slice::from_ref(*hot)));
     }
 }
@@ -58,7 +58,7 @@ fn facts_of(view: &TrackView, columns: &TrackColumns<'_>, ordinal: u32) -> Resul
     let row = columns.row(&hot)?;
     let known = |value: f32| Some(value).filter(|value| !value.is_nan());
     Ok(TrackFacts {
-        track: TrackRef { shard: view.shard, ordinal: TrackOrdinal(ordinal) },
+        track: view.reference(ordinal),
         key: hot.key,
         recording: view.recording(ordinal),
         artists: row.artists,

@@ -22,7 +22,7 @@ pub struct ListTrack {
 pub fn hydrate(reader: &Reader<'_>, tracks: &[ListTrack], reason: &str) -> Result<Vec<RecommendedTrack>> {
     let mut list = Vec::with_capacity(tracks.len());
     for ListTrack { track, score, source } in tracks {
-        let row = reader.view(track.shard)?.row(track.ordinal.0)?;
+        let row = reader.view(*track)?.row(track.ordinal.0)?;
         list.push(RecommendedTrack {
             track_id: row.track.track_id.clone(),
             title: row.track.title.clone(),
@@ -65,7 +65,7 @@ impl Reader<'_> {
     /// # Errors
     /// Damaged files.
     pub fn name_of(&self, track: TrackRef) -> Result<String> {
-        let row = self.view(track.shard)?.row(track.ordinal.0)?;
+        let row = self.view(track)?.row(track.ordinal.0)?;
         Ok(match row.track.artists.first() {
             Some(artist) => format!("{} by {}", row.track.title, artist.name),
             None => row.track.title.clone(),

@@ -14,7 +14,7 @@ impl Reader<'_> {
     pub fn artist_name(&self, key: ArtistKey) -> Result<Option<String>> {
         self.caches.shelves.artist_name(self.catalogue_epoch(), key, || {
             let Some(&first) = self.posted(PostingField::Artist, key.0, 1)?.first() else { return Ok(None) };
-            let row = self.view(first.shard)?.row(first.ordinal.0)?;
+            let row = self.view(first)?.row(first.ordinal.0)?;
             let place = row.artists.iter().position(|artist| *artist == key);
             Ok(place.and_then(|place| row.track.artists.get(place)).map(|artist| artist.name.clone()))
         })

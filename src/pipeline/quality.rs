@@ -34,7 +34,7 @@ pub fn look(
     let mut numbers = ListNumbers { distance: distance(reader, list), ..ListNumbers::default() };
     let last_place = list.len().saturating_sub(1).max(1) as f64;
     for (place, &track) in list.iter().enumerate() {
-        let view = reader.view(track.shard)?;
+        let view = reader.view(track)?;
         let hot = view.hot(track.ordinal.0);
         let own = u64::MAX - hot.key;
         numbers.artists.push(if hot.artist == 0 { own } else { hot.artist });

@@ -16,9 +16,9 @@ use crate::error::{Error, Result};
 use crate::filter::RuleCache;
 use crate::storage::meta::{GramData, MetaState};
 use crate::storage::track_shard::segment::PostingField;
-use crate::storage::track_shard::{TrackView, home, versions_in};
+use crate::storage::track_shard::{TrackView, holder, home, versions_in};
 use crate::storage::user_shard::{Missing, UserShards};
-use crate::types::{Deadline, GenerationId, ShardId, SpaceName, SplitMix64, TrackId, TrackOrdinal, TrackRef};
+use crate::types::{Deadline, GenerationId, SpaceName, SplitMix64, TrackId, TrackRef};
 
 /// Memory that requests share: nothing in it decides an answer, only how soon it comes.
 #[derive(Default)]
@@ -84,7 +84,7 @@ impl MetaCache {
 
 /// One version of everything a request reads.
 pub struct Reader<'a> {
-    /// The track shards' versions.
+    /// The track shards' versions, in the order of their slots.
     pub tracks: Vec<Arc<TrackView>>,
     /// The listeners.
     pub users: &'a UserShards,
@@ -115,15 +115,17 @@ pub struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// The version of a track shard.
+    /// The version of the shard that a track is in.
     ///
     /// # Errors
-    /// `Internal` when the shard is not part of this reader.
-    pub fn view(&self, shard: ShardId) -> Result<&TrackView> {
-        let found = self.tracks.iter().find(|view| view.shard == shard);
-        found
-            .map(|view| &**view)
-            .ok_or_else(|| Error::Internal(format!("no such track shard. shard=`{shard}`")))
+    /// `Internal` when no shard of this reader is.
+    pub fn view(&self, track: TrackRef) -> Result<&TrackView> {
+        let found = self.holder(track);
+        found.ok_or_else(|| Error::Internal(format!("no such track shard. shard=`{}`", track.shard)))
+    }
+
+    fn holder(&self, track: TrackRef) -> Option<&TrackView> {
+        holder(&self.tracks, track).map(|place| &*self.tracks[place])
     }
 
     /// How many genres the catalogue names.
@@ -160,16 +162,14 @@ impl Reader<'_> {
     #[must_use]
     pub fn find(&self, id: &TrackId) -> Option<TrackRef> {
         let view = self.home(id)?;
-        let ordinal = TrackOrdinal(view.find(id)?);
-        Some(TrackRef { shard: view.shard, ordinal })
+        Some(view.reference(view.find(id)?))
     }
 
     /// The place an id was given, whether or not the track still exists.
     #[must_use]
     pub fn place_of(&self, id: &TrackId) -> Option<TrackRef> {
         let view = self.home(id)?;
-        let ordinal = TrackOrdinal(view.ordinal_of(id.as_str())?);
-        Some(TrackRef { shard: view.shard, ordinal })
+        Some(view.reference(view.ordinal_of(id.as_str())?))
     }
 
     /// The shard an id is in, if it is anywhere.
@@ -181,8 +181,7 @@ impl Reader<'_> {
     /// many shards there are. Shards own ranges of its top bits, so they stand in its order.
     #[must_use]
     pub fn key(&self, track: TrackRef) -> u64 {
-        let view = self.tracks.iter().find(|view| view.shard == track.shard);
-        view.map_or(0, |view| view.hot(track.ordinal.0).key)
+        self.holder(track).map_or(0, |view| view.hot(track.ordinal.0).key)
     }
 
     /// The first `most` tracks with a posting, by key.
@@ -192,9 +191,8 @@ impl Reader<'_> {
     pub fn posted(&self, field: PostingField, key: u64, most: usize) -> Result<Vec<TrackRef>> {
         let mut tracks = Vec::new();
         for view in &self.tracks {
-            let place = |ordinal| TrackRef { shard: view.shard, ordinal: TrackOrdinal(ordinal) };
             let posted = view.postings(field, key)?;
-            tracks.extend(posted.iter().map(|ordinal| (view.hot(ordinal).key, place(ordinal))));
+            tracks.extend(posted.iter().map(|ordinal| (view.hot(ordinal).key, view.reference(ordinal))));
         }
         tracks.sort_unstable();
         Ok(tracks.into_iter().take(most).map(|(_, track)| track).collect())
@@ -203,15 +201,13 @@ impl Reader<'_> {
     /// All versions of a track's recording, itself among them, in all shards.
     pub fn for_each_version(&self, track: TrackRef, mut each: impl FnMut(TrackRef)) {
         for view in &self.tracks {
-            let place = |ordinal| TrackRef { shard: view.shard, ordinal: TrackOrdinal(ordinal) };
-            versions_in(view, &self.tracks, track, |ordinal| each(place(ordinal)));
+            versions_in(view, &self.tracks, track, |ordinal| each(view.reference(ordinal)));
         }
     }
 
     /// A track's vector in a space; of a space with generations, in the request's.
     #[must_use]
     pub fn vector(&self, space: &SpaceName, generation: GenerationId, track: TrackRef) -> Option<&[f32]> {
-        let view = self.tracks.iter().find(|view| view.shard == track.shard)?;
-        view.set(space, generation)?.vector(track.ordinal.0)
+        self.holder(track)?.set(space, generation)?.vector(track.ordinal.0)
     }
 }

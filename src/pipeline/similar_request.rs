@@ -80,7 +80,7 @@ pub fn similar(
     let mut recordings = std::collections::BTreeSet::new();
     let mut tracks = Vec::with_capacity(k);
     for (track, score) in hits {
-        let recording = reader.view(track.shard)?.recording(track.ordinal.0);
+        let recording = reader.view(track)?.recording(track.ordinal.0);
         if tracks.len() < k && recordings.insert(recording) {
             tracks.push(ListTrack { track, score, source: "similar" });
         }

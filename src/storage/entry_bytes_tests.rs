@@ -9,14 +9,17 @@
 use segue_storage_format::{FileEntry, SegmentEntry, SegmentKind};
 
 use super::meta::{GenerationContents, GramData, MetaCommand, SplitPhase};
-use super::track_shard::command::{LoadMark, NewSegment, SegmentOrigin, TrackCommand, VectorSetSpec};
+use super::track_shard::Lineage;
+use super::track_shard::command::{
+    Inheritance, LoadMark, NewSegment, SegmentOrigin, TrackCommand, TrackSplitOp, VectorSetSpec,
+};
 use super::user_shard::{
     EventTrack, LoadStep, PlayBatch, PlayRow, ResolvedEvent, ServedList, ServedTrack, ShownSlot, SlotChoice,
     SplitOp, UserCommand, UserOp,
 };
 use crate::types::{
-    Action, Artist, ArtistId, GenerationId, GenreTag, Metric, PlayAction, RegionSet, ShardId, SpaceName,
-    SpaceSpec, Surface, Timestamp, Track, TrackId, TrackOrdinal, TrackRef, User, UserId,
+    Action, Artist, ArtistId, GenerationId, GenreTag, Metric, PlayAction, RegionSet, ShardId, SlotRange,
+    SpaceName, SpaceSpec, Surface, Timestamp, Track, TrackId, TrackOrdinal, TrackRef, User, UserId,
 };
 
 /// Compares the hashes of all entries at once, so that a failure shows which kinds changed.
@@ -79,6 +82,22 @@ fn entries_of_track_shards() {
         files: vec![file.clone()],
         tombstones: Some(file),
     };
+    let lineage = Lineage {
+        slots: SlotRange { first: 2_048, end: 4_096 },
+        births: vec![(0, 0), (77, 1)],
+        shared_below: 77,
+        parting: None,
+    };
+    let inheritance = Inheritance {
+        lineage,
+        next_ordinal: 77,
+        next_recording: 70,
+        next_segment: 5,
+        epoch: 12,
+        loads: vec![load()],
+        sets: vec![set()],
+        segments: vec![NewSegment { entry: entry.clone(), set: Some(set()) }],
+    };
     let commands = [
         ("UpsertTracks", TrackCommand::UpsertTracks { tracks: vec![track()], load: Some(load()) }),
         ("DeleteTracks", TrackCommand::DeleteTracks { ids: vec![id()] }),
@@ -102,6 +121,9 @@ fn entries_of_track_shards() {
         ),
         ("ReserveSegments", TrackCommand::ReserveSegments { count: 5 }),
         ("MarkLoad", TrackCommand::MarkLoad { load: load() }),
+        ("Inherit", TrackSplitOp::Inherit(inheritance).into()),
+        ("Freeze", TrackSplitOp::Freeze { child: 1, at: 2_048 }.into()),
+        ("Release", TrackSplitOp::Release { child: 1 }.into()),
     ];
     let entries: Vec<_> = commands
         .iter()
@@ -119,6 +141,9 @@ fn entries_of_track_shards() {
             ("AddSegments", "f140b52edeebabc0"),
             ("ReserveSegments", "3f3e675c95c7f5ee"),
             ("MarkLoad", "b692b5d66cc35b6a"),
+            ("Inherit", "4742a4c05a9e27bf"),
+            ("Freeze", "36240e1f97e38c73"),
+            ("Release", "37f49ff9e84fba0d"),
         ],
     );
 }

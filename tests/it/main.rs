@@ -21,6 +21,7 @@ mod rules;
 mod running;
 mod server;
 mod track_shards;
+mod track_splits;
 mod track_writes;
 mod user_shards;
 mod verify;

@@ -17,7 +17,7 @@ use crate::track_writes::{files, open};
 
 /// A world whose listeners have friends, and in which much is equal: popularities, vectors, moments. One track in six is
 /// a version of the one before it, so most recordings with two versions are in two shards.
-fn world(seed: u64) -> World {
+pub(crate) fn world(seed: u64) -> World {
     let mut world = World::generate(seed, 900, 70);
     let ids: Vec<UserId> = world.users.iter().map(|user| user.user_id.clone()).collect();
     for (at, user) in world.users.iter_mut().enumerate() {
@@ -62,7 +62,7 @@ fn events(world: &World) -> Vec<FeedbackEvent> {
 }
 
 /// Fills a database: rows, what is done to them, and rows that replace, move to other recordings, go and come back.
-fn fill(engine: &Segue, world: &World) {
+pub(crate) fn fill(engine: &Segue, world: &World) {
     let generation = world.load(engine);
     let (_, token) = engine.feedback(events(world)).unwrap();
     // As of another day: trends of today are counted once everything is there.
@@ -104,7 +104,7 @@ const SURFACES: [&str; 7] =
 
 /// What a database answers.
 #[derive(Debug, PartialEq)]
-struct Answers {
+pub(crate) struct Answers {
     live: usize,
     lists: Vec<Recommendation>,
     searches: Vec<Recommendation>,
@@ -112,7 +112,7 @@ struct Answers {
     similar_users: Vec<Option<Vec<SimilarUser>>>,
     explanations: Vec<Explanation>,
     portraits: Vec<Portrait>,
-    wrong: u64,
+    pub(crate) wrong: u64,
 }
 
 /// Leaves out what says how it was asked: log indexes, tokens (they name places), shares of shards.
@@ -157,7 +157,7 @@ fn searches(engine: &Segue, world: &World) -> Vec<Recommendation> {
     all.into_iter().map(timeless).collect()
 }
 
-fn ask(engine: &Segue, world: &World) -> Answers {
+pub(crate) fn ask(engine: &Segue, world: &World) -> Answers {
     let users: Vec<&UserId> = world.users.iter().map(|user| &user.user_id).collect();
     let mut lists: Vec<Recommendation> = Vec::new();
     for user in &users {
@@ -204,7 +204,7 @@ fn ask(engine: &Segue, world: &World) -> Answers {
 }
 
 #[track_caller]
-fn assert_same(one: &Answers, other: &Answers, what: &str) {
+pub(crate) fn assert_same(one: &Answers, other: &Answers, what: &str) {
     for (a, b) in one.searches.iter().zip(&other.searches) {
         assert_eq!(a, b, "{what}: a search");
     }

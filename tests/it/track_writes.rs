@@ -37,7 +37,7 @@ fn the_number_of_track_shards_stays_and_another_is_refused() {
             assert_eq!(refused.kind(), ErrorKind::Conflict);
             let said = refused.to_string();
             assert!(
-                said.contains(&format!("there=`{there}`")) && said.contains("load into a new directory"),
+                said.contains(&format!("there=`{there}`")) && said.contains("segue cluster split-shard"),
                 "{said}"
             );
         }

@@ -48,7 +48,7 @@ impl Segue {
         self.serving()?.place_shards(what, dry_run)
     }
 
-    /// Splits a user shard in two, or says what would be; it goes on in the background, and after a restart. Asked again while it
+    /// Splits a user or track shard in two, or says what would be; it goes on in the background, and after a restart. Asked again while it
     /// runs, says how far it is; asked again for a split that is done, and named by its slot, says that.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use crate::pipeline::reader::Reader;
 use crate::pipeline::recipe::Source;
 use crate::pipeline::sources::trending::most_popular;
 use crate::storage::track_shard::versions_in;
-use crate::types::{Timestamp, TrackOrdinal, TrackRef};
+use crate::types::{Timestamp, TrackRef};
 
 /// Tracks fetched for every missing one, since caps and versions rule some out.
 const FETCH_FACTOR: usize = 8;
@@ -74,8 +74,7 @@ pub fn more(reader: &Reader<'_>, plan: &Plan, step: FillStep, ranking: &Ranking<
 fn oldest_heard(reader: &Reader<'_>, plan: &Plan) -> Vec<TrackRef> {
     let heard = plan.listener.heard_oldest_first();
     // Later entries are newer: the last word on a recording is when it was last heard.
-    let recording =
-        |track: TrackRef| reader.view(track.shard).map_or(0, |view| view.recording(track.ordinal.0));
+    let recording = |track: TrackRef| reader.view(track).map_or(0, |view| view.recording(track.ordinal.0));
     let last: BTreeMap<u64, Timestamp> = heard.iter().map(|(at, track)| (recording(*track), *at)).collect();
     let mut tracks = Vec::new();
     for (view, allowed) in reader.tracks.iter().zip(plan.allowed(Source::Trending, Windows::None)) {
@@ -85,7 +84,7 @@ fn oldest_heard(reader: &Reader<'_>, plan: &Plan) -> Vec<TrackRef> {
         }
         tracks.extend(versions.into_iter().filter(|ordinal| allowed.contains(*ordinal)).map(|ordinal| {
             let at = last.get(&view.recording(ordinal)).copied();
-            let track = TrackRef { shard: view.shard, ordinal: TrackOrdinal(ordinal) };
+            let track = view.reference(ordinal);
             (at, view.hot(ordinal).key, track)
         }));
     }

@@ -121,7 +121,7 @@ fn order(plan: &Plan, ranking: &Ranking<'_>, set: &ChosenSet, relaxed: &mut Vec<
 /// What each source offered, by the callers' ids.
 fn offers(reader: &Reader<'_>, retrieved: &Retrieved) -> Result<Vec<SourceOffer>> {
     let name = |&(track, score): &(TrackRef, f64)| {
-        Ok((reader.view(track.shard)?.row(track.ordinal.0)?.track.track_id.clone(), score))
+        Ok((reader.view(track)?.row(track.ordinal.0)?.track.track_id.clone(), score))
     };
     let offer = |list: &SourceList| {
         let tracks = list.hits.iter().map(name).collect::<Result<_>>()?;
@@ -141,7 +141,7 @@ fn shown(
     reasons: &mut Reasons<'_>,
 ) -> Result<RecommendedTrack> {
     let track = candidate.track();
-    let row = reader.view(track.shard)?.row(track.ordinal.0)?;
+    let row = reader.view(track)?.row(track.ordinal.0)?;
     let blocked =
         plan.recipe.rules && plan.listener.blocked_artists().any(|artist| row.artists.contains(&artist));
     if !plan.class.allows(&row) || blocked {

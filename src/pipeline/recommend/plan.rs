@@ -12,9 +12,9 @@ use crate::pipeline::reader::Reader;
 use crate::pipeline::recipe::{HeardWindow, Recipe, Source, request_seed};
 use crate::pipeline::request::{RecommendRequest, RequestContext};
 use crate::pipeline::retrieve::AllowedTracks;
-use crate::storage::track_shard::{TrackView, versions_in};
+use crate::storage::track_shard::{TrackView, holder, versions_in};
 use crate::telemetry::StageClock;
-use crate::types::{Date, ShardId, Timestamp, TrackId, TrackOrdinal, TrackRef};
+use crate::types::{Date, Timestamp, TrackId, TrackRef};
 
 /// Which soft windows hold. Hard rules always do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,12 +51,14 @@ pub struct Plan {
     pub seeds: Vec<TrackRef>,
     /// Seeds that do not.
     pub unknown_seeds: Vec<TrackId>,
+    /// The versions of the track shards.
+    tracks: Vec<Arc<TrackView>>,
+    /// What each of them may show.
     shards: Vec<ShardRules>,
 }
 
 /// What one shard may show.
 struct ShardRules {
-    shard: ShardId,
     base: Arc<DenseBits>,
     /// Blocked tracks and the seeds: never shown.
     hard: Arc<Exclusions>,
@@ -103,7 +105,6 @@ impl Plan {
             let stricter = recipe.heard_collaborative.filter(|window| *window != recipe.heard);
             let heard = |window| listener.heard(reader, view, as_of, window, recipe.rules);
             shards.push(ShardRules {
-                shard: view.shard,
                 base: compile(view, &reader.tracks, &reader.caches.rules, class, &filter)?,
                 hard: with_seeds(blocked, reader, view, &seeds),
                 heard: heard(recipe.heard)?,
@@ -125,6 +126,7 @@ impl Plan {
             unknown_seeds,
             recipe,
             assignment,
+            tracks: reader.tracks.clone(),
             shards,
         })
     }
@@ -148,7 +150,7 @@ impl Plan {
     /// their windows say that it is none of those.
     #[must_use]
     pub fn has_heard(&self, track: TrackRef) -> bool {
-        let of_shard = self.shards.iter().find(|shard| shard.shard == track.shard);
+        let of_shard = holder(&self.tracks, track).map(|place| &self.shards[place]);
         let ever = of_shard.and_then(|shard| shard.heard_ever(&self.recipe));
         if ever.is_some_and(|ever| !ever.contains(track.ordinal.0)) {
             return false;
@@ -192,7 +194,7 @@ impl Plan {
         } else {
             Some(HardRule::Request("filter"))
         };
-        let track = TrackRef { shard: view.shard, ordinal: TrackOrdinal(ordinal) };
+        let track = view.reference(ordinal);
         Ok(match hard {
             Some(rule) => Some(Verdict::Filter(rule)),
             None if shard.heard.contains(ordinal) => {

@@ -14,6 +14,7 @@ use crate::pipeline::sources::Retrieved;
 use crate::pipeline::spaces::{audio, track_cf};
 use crate::pipeline::statistics::own_weights;
 use crate::pipeline::vectors::UnitRows;
+use crate::storage::track_shard::holder;
 use crate::types::{GenerationId, SpaceName, TrackRef};
 
 /// Candidates the stages after the blend look at, at most.
@@ -132,9 +133,9 @@ pub fn unit_rows<'a>(
 ) -> UnitRows<'a> {
     let dim = reader.tracks.iter().find_map(|view| Some(view.set(space, generation)?.spec.dim)).unwrap_or(1);
     let mut rows = UnitRows::with_capacity(dim as usize, tracks.len());
-    let sets: Vec<_> = reader.tracks.iter().map(|view| (view.shard, view.set(space, generation))).collect();
+    let sets: Vec<_> = reader.tracks.iter().map(|view| view.set(space, generation)).collect();
     let find = |track: &TrackRef| {
-        let set = sets.iter().find(|(shard, _)| *shard == track.shard).and_then(|(_, set)| *set);
+        let set = holder(&reader.tracks, *track).and_then(|place| sets[place]);
         set.and_then(|set| set.vector(track.ordinal.0))
     };
     tracks.iter().for_each(|track| rows.push(find(track)));

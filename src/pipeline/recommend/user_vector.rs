@@ -9,7 +9,7 @@ use crate::pipeline::cold_start::{
 use crate::pipeline::reader::Reader;
 use crate::pipeline::spaces::{track_cf, user_cf};
 use crate::storage::track_shard::segment::PostingField;
-use crate::types::{ArtistKey, GenerationId, GenreKey, TrackOrdinal, TrackRef};
+use crate::types::{ArtistKey, GenerationId, GenreKey, TrackRef};
 
 /// Tracks a group's centroid is made of, at most: its most popular ones.
 const GROUP_TRACKS: usize = 100;
@@ -92,7 +92,7 @@ fn centroid(
         let members = view.postings(field, key)?;
         tracks.extend(members.iter().filter(|ordinal| set.has(*ordinal)).map(|ordinal| {
             let (popularity, key) = (view.hot(ordinal).popularity, view.hot(ordinal).key);
-            let track = TrackRef { shard: view.shard, ordinal: TrackOrdinal(ordinal) };
+            let track = view.reference(ordinal);
             (if popularity.is_nan() { -1.0 } else { popularity }, key, track)
         }));
     }

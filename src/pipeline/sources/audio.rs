@@ -55,7 +55,7 @@ pub(super) fn audio(
 
 /// What compatibility asks of a track, from the facts in memory.
 fn tempo_and_energy(reader: &Reader<'_>, track: TrackRef) -> Result<AudioFeatures> {
-    let hot = reader.view(track.shard)?.hot(track.ordinal.0);
+    let hot = reader.view(track)?.hot(track.ordinal.0);
     let known = |value: f32| Some(value).filter(|value| !value.is_nan());
     Ok(AudioFeatures { tempo: known(hot.tempo), energy: known(hot.energy), ..AudioFeatures::default() })
 }

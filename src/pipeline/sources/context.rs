@@ -37,7 +37,7 @@ pub(super) fn context_tracks(
     let target = target_energy(request.moment);
     let fit = |track: TrackRef| -> Result<f64> {
         let Some(target) = target else { return Ok(1.0) };
-        let energy = f64::from(reader.view(track.shard)?.hot(track.ordinal.0).energy);
+        let energy = f64::from(reader.view(track)?.hot(track.ordinal.0).energy);
         Ok(if energy.is_finite() { energy_fit(energy, target) } else { FIT_MIN })
     };
     let is_allowed = may_show(reader, allowed);

@@ -54,10 +54,7 @@ pub(super) fn points(
         return Arc::new(choose(reader, &seeds, space, generation));
     }
     let favorites = &request.listener.favorites;
-    let place = |track: TrackRef| {
-        let view = reader.tracks.iter().find(|view| view.shard == track.shard)?;
-        view.set(space, generation)?.location(track.ordinal.0)
-    };
+    let place = |track: TrackRef| reader.view(track).ok()?.set(space, generation)?.location(track.ordinal.0);
     let places: Places = favorites.iter().map(|favorite| place(favorite.track)).collect();
     let cache = &request.listener.points.kept;
     let same = |(of, number, known, _): &&(SpaceName, GenerationId, Places, Arc<Vec<Point>>)| {

@@ -11,7 +11,7 @@ use crate::pipeline::reader::Reader;
 use crate::pipeline::recipe::{Source, SourceSpec};
 use crate::pipeline::retrieve::AllowedTracks;
 use crate::storage::track_shard::segment::PostingField;
-use crate::types::{ArtistKey, TrackOrdinal, TrackRef};
+use crate::types::{ArtistKey, TrackRef};
 
 /// Days a release is new.
 const NEW_DAYS: i32 = 28;
@@ -99,7 +99,7 @@ fn by_any_artist(reader: &Reader<'_>, artist: ArtistKey, today: i32) -> Result<V
     for view in &reader.tracks {
         let posted = view.postings(PostingField::Artist, artist.0)?;
         let new = posted.iter().filter(|ordinal| is_new(view.hot(*ordinal).release_day, today));
-        tracks.extend(new.map(|ordinal| TrackRef { shard: view.shard, ordinal: TrackOrdinal(ordinal) }));
+        tracks.extend(new.map(|ordinal| view.reference(ordinal)));
     }
     Ok(tracks)
 }
@@ -117,7 +117,7 @@ fn by_primary_artist(reader: &Reader<'_>, today: i32) -> Arc<ByArtist> {
     for view in &reader.tracks {
         for (ordinal, hot) in (0_u32..).zip(view.all_hot()) {
             if hot.live && hot.artist != 0 && is_new(hot.release_day, today) {
-                let track = TrackRef { shard: view.shard, ordinal: TrackOrdinal(ordinal) };
+                let track = view.reference(ordinal);
                 tracks.entry(ArtistKey(hot.artist)).or_default().push(track);
             }
         }

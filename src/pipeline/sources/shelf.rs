@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use crate::error::Result;
 use crate::pipeline::reader::Reader;
 use crate::storage::track_shard::segment::PostingField;
-use crate::types::{ArtistKey, GenreKey, TrackOrdinal, TrackRef};
+use crate::types::{ArtistKey, GenreKey, TrackRef};
 
 /// Most popular tracks kept of a genre.
 const POPULAR_MAX: usize = 512;
@@ -156,7 +156,7 @@ fn posted(reader: &Reader<'_>, field: PostingField, key: u64) -> Result<Vec<Post
     for view in &reader.tracks {
         tracks.extend(view.postings(field, key)?.iter().map(|ordinal| {
             let hot = view.hot(ordinal);
-            let track = TrackRef { shard: view.shard, ordinal: TrackOrdinal(ordinal) };
+            let track = view.reference(ordinal);
             (hot.popularity, hot.key, track, view.recording(ordinal))
         }));
     }

@@ -2,6 +2,7 @@
 
 use crate::pipeline::reader::Reader;
 use crate::pipeline::retrieve::AllowedTracks;
+use crate::storage::track_shard::holder;
 use crate::types::TrackRef;
 
 /// Whether a track may be shown, whichever shard it is in.
@@ -9,9 +10,8 @@ pub(super) fn may_show<'a>(
     reader: &'a Reader<'_>,
     allowed: &'a [AllowedTracks],
 ) -> impl Fn(TrackRef) -> bool + 'a {
-    let shards: Vec<_> = reader.tracks.iter().map(|view| view.shard).zip(allowed).collect();
     move |track| {
-        let of_shard = shards.iter().find(|(shard, _)| *shard == track.shard);
-        of_shard.is_some_and(|(_, allowed)| allowed.contains(track.ordinal.0))
+        let of_shard = holder(&reader.tracks, track).and_then(|place| allowed.get(place));
+        of_shard.is_some_and(|allowed| allowed.contains(track.ordinal.0))
     }
 }

@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::pipeline::reader::Reader;
 use crate::pipeline::request::SearchReport;
 use crate::pipeline::retrieve::{AllowedTracks, Effort, Search};
-use crate::types::{GenerationId, Metric, SpaceName, TrackOrdinal, TrackRef};
+use crate::types::{GenerationId, Metric, SpaceName, TrackRef};
 
 /// Queries against one space on every shard, all with the same effort.
 pub struct SpaceQueries<'a> {
@@ -46,7 +46,7 @@ pub fn ask(
         };
         let found = search.nearest(asked.queries, asked.effort)?;
         reader.caches.recall.offer(&search, asked.queries, asked.effort, &found);
-        let place = |ordinal| TrackRef { shard: view.shard, ordinal: TrackOrdinal(ordinal) };
+        let place = |ordinal| view.reference(ordinal);
         for (answer, found) in answers.iter_mut().zip(found) {
             answer.extend(found.hits.iter().map(|&(ordinal, score)| (place(ordinal), f64::from(score))));
             note(reports, asked, &found.path, found.selectivity);

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::pipeline::reader::Reader;
 use crate::pipeline::retrieve::AllowedTracks;
 use crate::storage::track_shard::TrackView;
-use crate::types::{Region, ShardId, Timestamp, TrackOrdinal, TrackRef};
+use crate::types::{Region, ShardId, Timestamp, TrackRef};
 
 /// Plays in the last week a track needs before it can be breaking.
 const BREAKING_PLAYS_MIN: u64 = 5;
@@ -57,7 +57,7 @@ impl TrendCache {
         for (track, plays) in week {
             let earlier = before.get(&track).copied().unwrap_or(0);
             let lift = (plays as f64 / 7.0) / ((earlier as f64 + 1.0) / 28.0);
-            let popularity = reader.view(track.shard)?.hot(track.ordinal.0).popularity;
+            let popularity = reader.view(track)?.hot(track.ordinal.0).popularity;
             let breaking = plays >= BREAKING_PLAYS_MIN
                 && lift >= BREAKING_LIFT_MIN
                 && (popularity.is_nan() || popularity < BREAKING_POPULARITY_MAX);
@@ -131,7 +131,7 @@ pub fn trending(
 pub fn most_popular(reader: &Reader<'_>, k: usize, allowed: &[AllowedTracks]) -> Ranked {
     let mut hits = Vec::new();
     for (view, allowed) in reader.tracks.iter().zip(allowed) {
-        let place = |ordinal| TrackRef { shard: view.shard, ordinal: TrackOrdinal(ordinal) };
+        let place = |ordinal| view.reference(ordinal);
         let kept = reader.caches.trends.popular(view);
         let found: Vec<(u32, f32)> =
             kept.iter().filter(|(ordinal, _)| allowed.contains(*ordinal)).take(k).copied().collect();
@@ -140,12 +140,15 @@ pub fn most_popular(reader: &Reader<'_>, k: usize, allowed: &[AllowedTracks]) ->
         } else {
             found
         };
-        hits.extend(
-            found.into_iter().map(|(ordinal, popularity)| (place(ordinal), f64::from(popularity.max(0.0)))),
-        );
+        hits.extend(found.into_iter().map(|(ordinal, popularity)| (place(ordinal), f64::from(popularity))));
     }
+    if reader.tracks.len() > 1 {
+        // As in one shard: an unknown popularity counts as none only once it is known which are among the best.
+        super::sort_hits(reader, &mut hits);
+        hits.truncate(k);
+    }
+    hits.iter_mut().for_each(|(_, popularity)| *popularity = popularity.max(0.0));
     super::sort_hits(reader, &mut hits);
-    hits.truncate(k);
     hits
 }
 

@@ -12,11 +12,12 @@ use crate::{
     types::{GenerationId, SpaceSpec},
 };
 
-const VERSION: u16 = 4;
+const VERSION: u16 = 5;
 /// Entries that earlier versions know are written as these wrote them.
 const FIRST_VERSION: u16 = 1;
 const SECOND_VERSION: u16 = 2;
 const THIRD_VERSION: u16 = 3;
+const FOURTH_VERSION: u16 = 4;
 
 /// One log entry of the meta group.
 #[derive(Debug, Clone, PartialEq, Archive, RkyvSerialize, RkyvDeserialize)]
@@ -125,6 +126,29 @@ pub enum MetaCommand {
         /// The new shard.
         child: u16,
     },
+    /// As `BeginSplit`, of a track shard. Since version 5.
+    BeginTrackSplit {
+        /// The shard that is split.
+        parent: u16,
+        /// The first slot of the new one.
+        at: u16,
+        /// The store that founds the new one's group; 0 = a database that is alone.
+        founder: u64,
+        /// The new shard that was to be founded by somebody who is gone for good: another one is made instead.
+        instead_of: Option<u16>,
+    },
+    /// As `AdvanceSplit`, of a track shard. Since version 5.
+    AdvanceTrackSplit {
+        /// The new shard.
+        child: u16,
+        /// How far.
+        phase: SplitPhase,
+    },
+    /// As `EndSplit`, of a track shard. Since version 5.
+    EndTrackSplit {
+        /// The new shard.
+        child: u16,
+    },
 }
 
 /// The answer to a meta command.
@@ -223,7 +247,10 @@ impl MetaCommand {
     /// As [`codec::encode`].
     pub fn encode(&self) -> Result<Vec<u8>> {
         let version = match self {
-            Self::BeginSplit { .. } | Self::AdvanceSplit { .. } | Self::EndSplit { .. } => VERSION,
+            Self::BeginTrackSplit { .. } | Self::AdvanceTrackSplit { .. } | Self::EndTrackSplit { .. } => {
+                VERSION
+            }
+            Self::BeginSplit { .. } | Self::AdvanceSplit { .. } | Self::EndSplit { .. } => FOURTH_VERSION,
             Self::PutExperiment { .. } | Self::StopExperiment { .. } | Self::SetTrackShards { .. } => {
                 THIRD_VERSION
             }

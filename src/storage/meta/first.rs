@@ -54,6 +54,7 @@ impl From<StateFirst> for MetaState {
             experiments: BTreeMap::new(),
             running: BTreeMap::new(),
             user_splits: None,
+            track_splits: None,
         }
     }
 }

@@ -122,10 +122,35 @@ fn the_golden_state_of_version_4_is_what_todays_writer_writes() {
     let state = copied.state();
     assert_eq!(*state, *store.state());
     assert_eq!(state.user_shard_numbers(), [0, 1, 2, 3, 4, 5, 6]);
-    let split = UserSplit { parent: 5, child: 6, at: 1_200, founder: 77, phase: SplitPhase::Copying };
+    let split = ShardSplit { parent: 5, child: 6, at: 1_200, founder: 77, phase: SplitPhase::Copying };
     assert_eq!(state.user_split(), Some(split));
     assert_eq!(**copied.user_ranges().load(), state.user_ranges());
     assert_eq!(state.user_ranges().shard_of(crate::types::Slot(1_300)), 5);
+}
+
+#[test]
+fn the_golden_state_of_version_5_is_what_todays_writer_writes() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = golden_store(dir.path(), true);
+    let advance = |child, phase| MetaCommand::AdvanceTrackSplit { child, phase };
+    for command in [
+        MetaCommand::BeginTrackSplit { parent: 1, at: 2_000, founder: 0, instead_of: None },
+        advance(3, SplitPhase::Copying),
+        advance(3, SplitPhase::Switched),
+        MetaCommand::EndTrackSplit { child: 3 },
+        MetaCommand::BeginTrackSplit { parent: 3, at: 2_200, founder: 77, instead_of: None },
+        advance(4, SplitPhase::Copying),
+    ] {
+        assert_eq!(run(&store, &command), MetaReply::Done);
+    }
+    // Seventeen entries, written in turns: the last is in the first file.
+    let (_copy, copied) = compare("v5", &dir.path().join("meta-0"));
+    let state = copied.state();
+    assert_eq!(*state, *store.state());
+    assert_eq!(state.track_shard_numbers(), [0, 1, 2, 3, 4]);
+    let split = ShardSplit { parent: 3, child: 4, at: 2_200, founder: 77, phase: SplitPhase::Copying };
+    assert_eq!((state.track_split(), state.user_split()), (Some(split), None));
+    assert_eq!(state.ranges(ShardKind::Tracks).shard_of(crate::types::Slot(2_300)), 3);
 }
 
 #[test]

@@ -10,6 +10,7 @@
 
 mod command;
 mod first;
+mod fourth;
 mod generation;
 mod second;
 mod split;
@@ -24,6 +25,6 @@ mod tests;
 
 pub use command::{Field, MetaCommand, MetaReply, Named};
 pub use generation::{DIM_MAX, GenerationContents, GenerationInfo, GenerationState, GramData};
-pub use split::{SplitPhase, UserSplit};
+pub use split::{ShardKind, ShardSplit, SplitPhase};
 pub use state::MetaState;
 pub use store::{MetaOpened, MetaStore, check_files};

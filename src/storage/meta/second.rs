@@ -46,6 +46,7 @@ impl From<StateSecond> for MetaState {
             experiments: BTreeMap::new(),
             running: BTreeMap::new(),
             user_splits: None,
+            track_splits: None,
         }
     }
 }

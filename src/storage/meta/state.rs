@@ -7,7 +7,7 @@ use rkyv::{Archive, Deserialize as RkyvDeserialize, Serialize as RkyvSerialize};
 use super::{
     command::{Field, MetaCommand, MetaReply, Named},
     generation::{DIM_MAX, GenerationContents, GenerationInfo, GenerationState, GramData},
-    split::UserSplits,
+    split::{ShardKind, ShardSplits},
 };
 use crate::types::{GenerationId, SpaceName, SpaceSpec, TRACK_SHARDS_MAX};
 
@@ -39,7 +39,9 @@ pub struct MetaState {
     /// The version that runs, by surface.
     pub(super) running: BTreeMap<String, u32>,
     /// `None`: no user shard was ever split.
-    pub(super) user_splits: Option<UserSplits>,
+    pub(super) user_splits: Option<ShardSplits>,
+    /// `None`: no track shard was ever split.
+    pub(super) track_splits: Option<ShardSplits>,
 }
 
 /// A generation as it is kept.
@@ -67,6 +69,7 @@ impl Default for MetaState {
             experiments: BTreeMap::new(),
             running: BTreeMap::new(),
             user_splits: None,
+            track_splits: None,
         }
     }
 }
@@ -128,19 +131,6 @@ impl MetaState {
         self.keys.get(name).map(Vec::as_slice)
     }
 
-    /// How many user shards the database was created with; `None` when nobody has decided, or a program did that knew of one
-    /// only. How many it has by now: [`MetaState::user_ranges`].
-    #[must_use]
-    pub fn user_shards(&self) -> Option<u16> {
-        self.user_shards
-    }
-
-    /// How many track shards the database has; `None` when nobody has decided, or it has one.
-    #[must_use]
-    pub fn track_shards(&self) -> Option<u16> {
-        self.track_shards
-    }
-
     /// Whether a file of version 2 can hold all of it.
     pub(super) fn is_of_second_version(&self) -> bool {
         self.is_of_third_version()
@@ -151,7 +141,12 @@ impl MetaState {
 
     /// Whether a file of version 3 can hold all of it.
     pub(super) fn is_of_third_version(&self) -> bool {
-        self.user_splits.is_none()
+        self.user_splits.is_none() && self.is_of_fourth_version()
+    }
+
+    /// Whether a file of version 4 can hold all of it.
+    pub(super) fn is_of_fourth_version(&self) -> bool {
+        self.track_splits.is_none()
     }
 
     /// Stored experiments by surface and version: their documents, and whether each runs.
@@ -182,10 +177,17 @@ impl MetaState {
             MetaCommand::StopExperiment { surface } => self.stop_experiment(surface),
             MetaCommand::SetTrackShards { count } => self.set_track_shards(count),
             MetaCommand::BeginSplit { parent, at, founder, instead_of } => {
-                self.begin_split((parent, at), founder, instead_of)
+                self.begin_split(ShardKind::Users, (parent, at), founder, instead_of)
             }
-            MetaCommand::AdvanceSplit { child, phase } => self.advance_split(child, phase),
-            MetaCommand::EndSplit { child } => self.end_split(child),
+            MetaCommand::AdvanceSplit { child, phase } => self.advance_split(ShardKind::Users, child, phase),
+            MetaCommand::EndSplit { child } => self.end_split(ShardKind::Users, child),
+            MetaCommand::BeginTrackSplit { parent, at, founder, instead_of } => {
+                self.begin_split(ShardKind::Tracks, (parent, at), founder, instead_of)
+            }
+            MetaCommand::AdvanceTrackSplit { child, phase } => {
+                self.advance_split(ShardKind::Tracks, child, phase)
+            }
+            MetaCommand::EndTrackSplit { child } => self.end_split(ShardKind::Tracks, child),
         }
     }
 

@@ -13,7 +13,9 @@ use segue_storage_format::{BlobFile, Damage, FormatErrorKind, Verify, VerifyRepo
 use super::{
     command::{MetaCommand, MetaReply},
     first::StoredFirst,
+    fourth::StoredFourth,
     second::StoredSecond,
+    split::ShardKind,
     state::MetaState,
     third::StoredThird,
 };
@@ -24,16 +26,18 @@ use crate::{
         entry::{AppliedAt, LogEntry},
         error::{damaged, describe},
     },
-    types::{SlotRanges, USER_SHARDS_MAX},
+    types::SlotRanges,
 };
 
 /// The schema of the file's payload.
 const SCHEMA: u32 = 1;
 /// 1: as in [`super::first`]. 2: with the number of user shards, as in [`super::second`]. 3: with that of track shards and with
-/// experiments, where there are several or any, as in [`super::third`]. 4: with ranges, once a user shard was split.
-const VERSION: u16 = 4;
+/// experiments, where there are several or any, as in [`super::third`]. 4: with ranges, once a user shard was split, as
+/// in [`super::fourth`]. 5: with those of track shards, once one was split.
+const VERSION: u16 = 5;
 const SECOND_VERSION: u16 = 2;
 const THIRD_VERSION: u16 = 3;
+const FOURTH_VERSION: u16 = 4;
 /// Written in turns, so the file before the newest one is there too.
 const FILES: [&str; 2] = ["meta-0", "meta-1"];
 
@@ -250,12 +254,16 @@ fn read(dir: &Path, name: &str) -> Result<Option<Stored>> {
 
 /// Writes a state in the oldest version that holds all of it, of those that know user shards.
 fn encode(stored: &Stored) -> Result<Vec<u8>> {
-    if !stored.state.is_of_third_version() {
+    if !stored.state.is_of_fourth_version() {
         return codec::encode(VERSION, stored);
     }
-    let is_of_second_version = stored.state.is_of_second_version();
+    let (is_of_third, is_of_second) =
+        (stored.state.is_of_third_version(), stored.state.is_of_second_version());
     let Stored { index, term, state } = stored.clone();
-    if !is_of_second_version {
+    if !is_of_third {
+        return codec::encode(FOURTH_VERSION, &StoredFourth { index, term, state: state.into() });
+    }
+    if !is_of_second {
         return codec::encode(THIRD_VERSION, &StoredThird { index, term, state: state.into() });
     }
     codec::encode(SECOND_VERSION, &StoredSecond { index, term, state: state.into() })
@@ -276,12 +284,21 @@ fn decode(bytes: &[u8]) -> Result<Stored> {
             let StoredThird { index, term, state } = codec::decode(THIRD_VERSION, bytes)?;
             Ok(Stored { index, term, state: state.into() })
         }
-        _ => {
-            let stored: Stored = codec::decode(VERSION, bytes)?;
-            if stored.state.user_ranges().is_sound(USER_SHARDS_MAX) {
-                return Ok(stored);
-            }
-            Err(Error::Corrupt("the ranges of user shards do not have every slot once".to_owned()))
+        FOURTH_VERSION => {
+            let StoredFourth { index, term, state } = codec::decode(FOURTH_VERSION, bytes)?;
+            sound(Stored { index, term, state: state.into() })
+        }
+        _ => sound(codec::decode(VERSION, bytes)?),
+    }
+}
+
+/// Ranges that are data must have every slot once.
+fn sound(stored: Stored) -> Result<Stored> {
+    let is_sound = |kind: &ShardKind| stored.state.ranges(*kind).is_sound(kind.most());
+    match [ShardKind::Users, ShardKind::Tracks].into_iter().find(|kind| !is_sound(kind)) {
+        None => Ok(stored),
+        Some(kind) => {
+            Err(Error::Corrupt(format!("the ranges of {}s do not have every slot once", kind.noun())))
         }
     }
 }

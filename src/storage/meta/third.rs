@@ -49,6 +49,7 @@ impl From<StateThird> for MetaState {
             experiments: third.experiments,
             running: third.running,
             user_splits: None,
+            track_splits: None,
         }
     }
 }

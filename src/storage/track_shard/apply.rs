@@ -1,6 +1,7 @@
 //! The one place that changes a track shard's state: log entries, in order, the same way on every replica.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::command::{LoadMark, NewSegment, SegmentOrigin, TrackCommand, TrackReply, VectorSetSpec};
@@ -24,11 +25,19 @@ pub enum OpenedSegment {
 pub type OpenSegment<'a> = dyn Fn(&NewSegment) -> Result<OpenedSegment> + 'a;
 
 impl TrackView {
-    /// Applies one command. `open` opens the files of new segments.
+    /// Applies one command. `open` opens the files of new segments, which are in `folder` then.
     ///
     /// # Errors
     /// Only what is not a function of the log: files that cannot be read. A caller's mistake is a reply.
-    pub(super) fn apply(&mut self, command: TrackCommand, open: &OpenSegment<'_>) -> Result<TrackReply> {
+    pub(super) fn apply(
+        &mut self,
+        command: TrackCommand,
+        open: &OpenSegment<'_>,
+        folder: &Path,
+    ) -> Result<TrackReply> {
+        if self.is_moved(&command) {
+            return Ok(TrackReply::Moved);
+        }
         match command {
             TrackCommand::UpsertTracks { tracks, load } => self.upsert_tracks(tracks, load),
             TrackCommand::DeleteTracks { ids } => self.delete_tracks(&ids),
@@ -54,6 +63,7 @@ impl TrackView {
                 self.mark_load(Some(load));
                 Ok(TrackReply::Done(0))
             }
+            TrackCommand::Split(step) => self.split_step(*step, open, folder),
         }
     }
 
@@ -117,7 +127,7 @@ impl TrackView {
             let number = u32::try_from(self.recordings.len()).expect("fewer recordings than ordinals");
             self.recording_ids.insert(name, number);
             self.recordings.push(u32::MAX);
-            if self.shards > 1 {
+            if self.has_siblings() {
                 self.recording_keys.set(number as usize, key_of(name), &0);
             }
             number
@@ -148,7 +158,7 @@ impl TrackView {
     }
 
     /// Marks an ordinal's old row dead.
-    fn bury(&mut self, ordinal: u32, old: &TrackHot) {
+    pub(super) fn bury(&mut self, ordinal: u32, old: &TrackHot) {
         let Ok(at) = self.segments.binary_search_by_key(&old.segment, |segment| segment.id) else { return };
         let segment = &mut self.segments[at];
         Arc::make_mut(&mut segment.dead).insert(old.offset);
@@ -192,7 +202,7 @@ impl TrackView {
     }
 
     /// Takes `ordinal` out of the ring it was in.
-    fn unlink(&mut self, ordinal: u32, old: &TrackHot) {
+    pub(super) fn unlink(&mut self, ordinal: u32, old: &TrackHot) {
         if old.recording == u32::MAX {
             return;
         }
@@ -309,7 +319,11 @@ impl TrackView {
             let fits = match origin {
                 SegmentOrigin::Sealed(_) => self.swap_sealed(new, open)?,
                 SegmentOrigin::Merged(inputs) => self.swap_merged(new, inputs, open)?,
-                SegmentOrigin::Loaded => self.add_loaded(new, open)?,
+                SegmentOrigin::Loaded => match self.add_loaded(new, open)? {
+                    Added::No => false,
+                    Added::Moved => return Ok(TrackReply::Moved),
+                    Added::Yes => true,
+                },
             };
             if !fits {
                 return Ok(TrackReply::Stale);
@@ -392,11 +406,16 @@ impl TrackView {
     }
 
     /// Rows of a bulk load take the place of older vectors of the same tracks.
-    fn add_loaded(&mut self, new: &NewSegment, open: &OpenSegment<'_>) -> Result<bool> {
-        let (Some(spec), OpenedSegment::Vectors(sealed)) = (&new.set, open(new)?) else { return Ok(false) };
+    fn add_loaded(&mut self, new: &NewSegment, open: &OpenSegment<'_>) -> Result<Added> {
+        let (Some(spec), OpenedSegment::Vectors(sealed)) = (&new.set, open(new)?) else {
+            return Ok(Added::No);
+        };
         let id = u32::try_from(new.entry.id).map_err(|_| Error::Corrupt("segment id".to_owned()))?;
         if self.set(&spec.space, spec.generation).is_some_and(|set| set.segment(id).is_some()) {
-            return Ok(true);
+            return Ok(Added::Yes);
+        }
+        if sealed.ordinals()?.iter().any(|&ordinal| self.is_elsewhere(ordinal)) {
+            return Ok(Added::Moved);
         }
         let owners: Vec<(u32, bool)> =
             sealed.ordinals()?.iter().map(|&ordinal| (ordinal, self.hot(ordinal).live)).collect();
@@ -414,6 +433,15 @@ impl TrackView {
                 Arc::make_mut(&mut segment.dead).insert(offset);
             }
         }
-        Ok(true)
+        Ok(Added::Yes)
     }
+}
+
+/// What became of a loaded segment.
+enum Added {
+    Yes,
+    /// It is of no set.
+    No,
+    /// It has rows of tracks that have gone to another shard.
+    Moved,
 }

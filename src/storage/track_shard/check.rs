@@ -5,7 +5,7 @@ use super::segment::{SealedTracks, TrackBody};
 use super::vectors::VectorBody;
 use super::view::TrackView;
 use crate::error::Result;
-use crate::types::{key_of, shard_of_slot, slot_of_key};
+use crate::types::{key_of, slot_of_key};
 
 impl TrackView {
     /// Checks every row of every sealed segment and every location; says what is wrong, with the segment's number. Cost:
@@ -41,9 +41,9 @@ impl TrackView {
         Ok(problems)
     }
 
-    /// Whether a track belongs here by the key of its id.
-    fn owns(&self, key: u64) -> bool {
-        self.shards == 1 || shard_of_slot(slot_of_key(key), self.shards) == usize::from(self.shard.0)
+    /// Whether a row may lie here: a track's that belongs here by the key of its id, or was here before a split and is dead.
+    fn may_hold(&self, ordinal: u32, key: u64) -> bool {
+        self.owns(slot_of_key(key)) || self.is_elsewhere(ordinal)
     }
 
     fn check_tracks(&self, id: u32, sealed: &SealedTracks, problems: &mut Vec<(u32, String)>) -> Result<()> {
@@ -57,7 +57,9 @@ impl TrackView {
                 Ok(row) if row.recording_key() != recording_key => {
                     "record of another recording than its column says".to_owned()
                 }
-                Ok(_) if !self.owns(track_key) => "record of a track of another shard".to_owned(),
+                Ok(_) if !self.may_hold(ordinal, track_key) => {
+                    "record of a track of another shard".to_owned()
+                }
                 Ok(row) if row.deleted == hot.live => "record disagrees about being deleted".to_owned(),
                 Ok(_) => return,
             };

@@ -13,14 +13,15 @@ use segue_storage_format::{
 };
 
 use super::command::{LoadMark, VectorSetSpec};
+use super::lineage::Lineage;
 use super::shard::TrackShard;
 use super::view::TrackView;
 use crate::error::{Error, Result};
 use crate::storage::error::damaged;
-use crate::types::slots_of_shard;
 
-/// Schema of the blob with the small parts of the state.
-pub(super) const STATE_SCHEMA: u32 = 1;
+/// Schema of the blob with the small parts of the state: 1 without, 2 with a lineage.
+pub(super) const STATE_SCHEMA: u32 = 2;
+pub(super) const FIRST_SCHEMA: u32 = 1;
 
 /// The small parts of a shard's state, kept as one blob beside the manifest.
 #[derive(Debug, Default, Archive, Serialize, Deserialize)]
@@ -28,6 +29,39 @@ pub(super) struct SmallState {
     pub loads: Vec<LoadMark>,
     pub sets: Vec<VectorSetSpec>,
     pub epoch: u64,
+    pub lineage: Option<Lineage>,
+}
+
+/// The same of a shard that was never split, as all were before that could be.
+#[derive(Debug, Default, Archive, Serialize, Deserialize)]
+pub(super) struct FirstSmallState {
+    pub loads: Vec<LoadMark>,
+    pub sets: Vec<VectorSetSpec>,
+    pub epoch: u64,
+}
+
+impl SmallState {
+    /// Reads a blob of one of the schemas.
+    pub(super) fn read(schema: u32, payload: &[u8]) -> std::result::Result<Self, rkyv::rancor::Error> {
+        let mut aligned = rkyv::util::AlignedVec::<16>::with_capacity(payload.len());
+        aligned.extend_from_slice(payload);
+        if schema > FIRST_SCHEMA {
+            return rkyv::from_bytes::<Self, rkyv::rancor::Error>(&aligned);
+        }
+        let first = rkyv::from_bytes::<FirstSmallState, rkyv::rancor::Error>(&aligned)?;
+        let FirstSmallState { loads, sets, epoch } = first;
+        Ok(Self { loads, sets, epoch, lineage: None })
+    }
+
+    /// The schema and bytes of the blob.
+    fn write(self) -> std::result::Result<(u32, rkyv::util::AlignedVec), rkyv::rancor::Error> {
+        if self.lineage.is_some() {
+            return rkyv::to_bytes::<rkyv::rancor::Error>(&self).map(|bytes| (STATE_SCHEMA, bytes));
+        }
+        let Self { loads, sets, epoch, .. } = self;
+        let first = FirstSmallState { loads, sets, epoch };
+        rkyv::to_bytes::<rkyv::rancor::Error>(&first).map(|bytes| (FIRST_SCHEMA, bytes))
+    }
 }
 
 /// The shard's name in its manifest.
@@ -74,7 +108,7 @@ impl TrackShard {
         let manifest = Manifest {
             format: SHARD_FORMAT,
             shard: shard_name(self.shard),
-            slots: slots_of_shard(self.shard.0.into(), self.shards),
+            slots: capture.slots(),
             epoch: 1,
             applied_index: index,
             applied_term: capture.applied_term,
@@ -106,11 +140,13 @@ impl TrackShard {
             loads: capture.loads.values().cloned().collect(),
             sets: capture.sets.values().map(|set| VectorSetSpec::clone(&set.spec)).collect(),
             epoch: capture.epoch,
+            lineage: capture.lineage.as_deref().cloned(),
         };
-        let bytes = rkyv::to_bytes::<rkyv::rancor::Error>(&state)
+        let (schema, bytes) = state
+            .write()
             .map_err(|error| Error::Internal(format!("the shard's state cannot be written: {error}")))?;
         let name = format!("state-{:016x}.seg", capture.applied_index);
-        write_blob(&self.folder, &name, STATE_SCHEMA, &bytes).map_err(damaged)
+        write_blob(&self.folder, &name, schema, &bytes).map_err(damaged)
     }
 
     /// Removes files that neither a kept manifest nor the current state nor a waiting checkpoint nor a staged segment nor a

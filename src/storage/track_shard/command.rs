@@ -1,9 +1,12 @@
 //! What a track shard's log entries say.
 #![expect(missing_docs, reason = "rkyv derives undocumented twins of enum fields")]
 
+use std::collections::BTreeMap;
+
 use rkyv::{Archive, Deserialize, Serialize};
 use segue_storage_format::SegmentEntry;
 
+pub use super::splitting::{Inheritance, TrackSplitOp};
 use crate::types::{GenerationId, Metric, SpaceName, Track, TrackId};
 
 /// One entry of a track shard's log. Applied in order, the same way on every replica.
@@ -66,6 +69,90 @@ pub enum TrackCommand {
         /// The load.
         load: LoadMark,
     },
+    /// A step of a split; in a box, so that other entries keep their bytes. Since version 2.
+    Split(Box<TrackSplitOp>),
+}
+
+impl TrackCommand {
+    /// The segments that it makes live.
+    #[must_use]
+    pub fn new_segments(&self) -> &[NewSegment] {
+        match self {
+            Self::AddSegments { segments, .. } => segments,
+            Self::Split(step) => match &**step {
+                TrackSplitOp::Inherit(inheritance) => &inheritance.segments,
+                TrackSplitOp::Freeze { .. } | TrackSplitOp::Release { .. } => &[],
+            },
+            _ => &[],
+        }
+    }
+
+    /// What each shard gets of a command that met a split; with each part the places of its rows here. `place_of` says where a
+    /// track belongs now, `heirs` are the places of all shards whose slots were those of the one that refused it: how far a load has come
+    /// is said to all of these. `None` for a command that cannot be divided.
+    pub fn divided(
+        self,
+        place_of: &dyn Fn(&TrackId) -> usize,
+        heirs: &[usize],
+    ) -> Option<Vec<(usize, Vec<u64>, Self)>> {
+        Some(match self {
+            Self::UpsertTracks { tracks, load } => {
+                let marked = if load.is_some() { heirs } else { &[] };
+                let parts = by_place(tracks, marked, |track| place_of(&track.track_id));
+                let command = |tracks| Self::UpsertTracks { tracks, load: load.clone() };
+                parts.map(|(place, rows, tracks)| (place, rows, command(tracks))).collect()
+            }
+            Self::MarkLoad { load } => {
+                let mark = |place: &usize| (*place, Vec::new(), Self::MarkLoad { load: load.clone() });
+                heirs.iter().map(mark).collect()
+            }
+            Self::DeleteTracks { ids } => by_place(ids, &[], place_of)
+                .map(|(place, rows, ids)| (place, rows, Self::DeleteTracks { ids }))
+                .collect(),
+            Self::DeleteVectors { space, generation, ids } => {
+                let command = |ids| Self::DeleteVectors { space: space.clone(), generation, ids };
+                let parts = by_place(ids, &[], place_of);
+                parts.map(|(place, rows, ids)| (place, rows, command(ids))).collect()
+            }
+            Self::UpsertVectors { set, ids, rows } => {
+                let dim = set.dim as usize;
+                let vector = |row: &u64| {
+                    let first = usize::try_from(*row).unwrap_or(usize::MAX).saturating_mul(dim);
+                    rows.get(first..first.saturating_add(dim)).unwrap_or_default()
+                };
+                let command = |own: &[u64], ids| {
+                    let rows = own.iter().flat_map(vector).copied().collect();
+                    Self::UpsertVectors { set: set.clone(), ids, rows }
+                };
+                let parts = by_place(ids, &[], place_of).map(|(place, own, ids)| {
+                    let command = command(&own, ids);
+                    (place, own, command)
+                });
+                parts.collect()
+            }
+            Self::DropGeneration { .. }
+            | Self::Seal
+            | Self::AddSegments { .. }
+            | Self::ReserveSegments { .. }
+            | Self::Split(_) => return None,
+        })
+    }
+}
+
+/// Items by their place, each with its number among all; some places in any case.
+fn by_place<T>(
+    items: Vec<T>,
+    places: &[usize],
+    place_of: impl Fn(&T) -> usize,
+) -> impl Iterator<Item = (usize, Vec<u64>, Vec<T>)> {
+    let mut parts: BTreeMap<usize, (Vec<u64>, Vec<T>)> =
+        places.iter().map(|place| (*place, Default::default())).collect();
+    for (row, item) in (0..).zip(items) {
+        let (rows, part) = parts.entry(place_of(&item)).or_default();
+        rows.push(row);
+        part.push(item);
+    }
+    parts.into_iter().map(|(place, (rows, part))| (place, rows, part))
 }
 
 /// How far a bulk load has come.
@@ -129,4 +216,46 @@ pub enum TrackReply {
     },
     /// Nothing was changed: the segments no longer fit the state (superseded, or never frozen).
     Stale,
+    /// Nothing was changed: the shard is giving slots of it away, or has done so. It is to be divided again. Since version 2.
+    Moved,
+    /// Nothing was changed, for this reason. Since version 2.
+    Refused(String),
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    fn ids(names: &[&str]) -> Vec<TrackId> {
+        names.iter().map(|name| TrackId::new(*name).unwrap()).collect()
+    }
+
+    #[test]
+    fn a_refused_command_is_divided_with_the_places_of_its_rows() {
+        let space = SpaceName::new("audio").unwrap();
+        let spec =
+            VectorSetSpec { space, generation: GenerationId(0), dim: 2, metrics: vec![Metric::Cosine] };
+        let place_of = |id: &TrackId| usize::from(id.as_str() > "m") + 3;
+        let vectors = |names: &[&str], rows: &[f32]| {
+            let (set, ids, rows) = (spec.clone(), ids(names), rows.to_vec());
+            TrackCommand::UpsertVectors { set, ids, rows }
+        };
+        let whole = vectors(&["z", "a", "y"], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+        let expected = vec![
+            (3, vec![1], vectors(&["a"], &[3.0, 4.0])),
+            (4, vec![0, 2], vectors(&["z", "y"], &[1.0, 2.0, 5.0, 6.0])),
+        ];
+        assert_eq!(whole.divided(&place_of, &[3, 4]), Some(expected));
+        // How far a load has come is said to all, whether they have rows of it or not.
+        let load = LoadMark { load_id: "l".to_owned(), rows_done: 9, finished: false };
+        let track = Track::new(TrackId::new("a").unwrap(), "A", Vec::new());
+        let upsert = |tracks: Vec<Track>| TrackCommand::UpsertTracks { tracks, load: Some(load.clone()) };
+        let expected = vec![(3, vec![0], upsert(vec![track.clone()])), (4, vec![], upsert(Vec::new()))];
+        assert_eq!(upsert(vec![track]).divided(&place_of, &[3, 4]), Some(expected));
+        let mark = || TrackCommand::MarkLoad { load: load.clone() };
+        let expected = vec![(3, vec![], mark()), (4, vec![], mark())];
+        assert_eq!(mark().divided(&place_of, &[3, 4]), Some(expected));
+        assert_eq!(TrackCommand::Seal.divided(&place_of, &[3, 4]), None);
+    }
 }

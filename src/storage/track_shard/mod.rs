@@ -16,6 +16,8 @@
 //! | checking what checksums cannot | `check` |
 //! | comparing with another replica | `digest` |
 //! | versions of a recording in other shards | `versions` |
+//! | a shard that was split: its slots, whose numbers it has | `lineage` |
+//! | the steps of a split; a new shard's first files | `splitting`, `nearby` |
 //!
 //! Invariants: an ordinal, once given to an id, is that id's for ever; of all rows of an ordinal exactly one is not
 //! dead; a version never changes after it was published; offsets of a segment are the same in memory and in files.
@@ -30,12 +32,15 @@ mod cow;
 mod digest;
 mod growing;
 mod ids;
+mod lineage;
+mod nearby;
 mod record;
 mod recover;
 pub mod row;
 pub mod segment;
 mod shard;
 mod snapshot;
+mod splitting;
 pub mod vectors;
 mod versions;
 pub mod view;
@@ -43,8 +48,9 @@ mod workshop;
 
 pub use apply::OpenedSegment;
 pub use ids::{KeyMap, KeySet};
+pub use lineage::{Lineage, Parting, holder, owners};
 pub use record::RECORD_BYTES;
 pub use shard::{FetchSegment, Opening, TrackShard, TrackStateMachine, decode_reply, encode};
-pub use versions::{home, versions_in};
+pub use versions::{home, home_place, versions_in};
 pub use view::TrackView;
 pub use workshop::Workshop;

@@ -19,7 +19,12 @@ use super::vectors::{NOWHERE, SealedVectors, VectorBody, VectorSegment, VectorSe
 use super::view::{Changes, TrackView};
 use crate::error::{Error, Result};
 use crate::storage::error::{damaged, describe};
-use crate::types::{ShardId, slots_of_shard};
+use crate::types::{ShardId, slot_of_key};
+
+/// A segment of tracks with the rows that are dead in it.
+pub(super) type OpenedTracks = (Arc<SealedTracks>, RoaringBitmap);
+/// A segment of vectors with the rows that are dead in it.
+pub(super) type OpenedVectors = (Arc<SealedVectors>, RoaringBitmap);
 
 /// Loads the newest whole checkpoint; says what it had to fall back from.
 pub(super) fn load(folder: &Path, shard: ShardId, opening: &Opening) -> Result<(TrackView, Vec<String>)> {
@@ -41,57 +46,53 @@ pub(super) fn load(folder: &Path, shard: ShardId, opening: &Opening) -> Result<(
             shard_name(shard)
         )));
     }
-    let slots = slots_of_shard(shard.0.into(), opening.shards);
-    if manifest.slots != slots {
-        return Err(Error::Corrupt(format!(
-            "the folder is of a database with another number of track shards. path=`{}`, slots=`{:?}`, expected=`{slots:?}`",
-            folder.display(),
-            manifest.slots
-        )));
-    }
     view.applied_index = manifest.applied_index;
     view.applied_term = manifest.applied_term;
     view.next_segment = manifest.next_segment;
-    let state = load_small_state(folder, &manifest)?;
-    view.epoch = state.epoch;
-    view.loads = Arc::new(state.loads.into_iter().map(|load| (load.load_id.clone(), load)).collect());
-    for spec in state.sets {
-        view.sets.insert((spec.space.clone(), spec.generation), VectorSet::new(spec));
+    view.take_small_state(load_small_state(folder, &manifest)?);
+    if manifest.slots != view.slots() {
+        return Err(Error::Corrupt(format!(
+            "the folder is of a database with another number of track shards. path=`{}`, slots=`{:?}`, expected=`{:?}`",
+            folder.display(),
+            manifest.slots,
+            view.slots()
+        )));
     }
     let (tracks, vectors): (Vec<_>, Vec<_>) =
         manifest.segments.iter().partition(|entry| entry.kind == SegmentKind::Tracks);
     let vectors =
         vectors.into_iter().map(|entry| Ok((entry, view.spec_of(entry)?))).collect::<Result<Vec<_>>>()?;
-    // Reading codes is most of a start.
-    let open = |(entry, spec): &(&SegmentEntry, Arc<VectorSetSpec>)| {
-        SealedVectors::open(folder, entry, spec, opening)
+    let open_tracks = |entry: &SegmentEntry| -> Result<OpenedTracks> {
+        Ok((Arc::new(SealedTracks::open(folder, entry, opening)?), dead_rows(folder, entry)?))
     };
-    let (opened, loaded) = rayon::join(
-        || vectors.par_iter().map(open).collect::<Result<Vec<_>>>(),
-        || view.load_tracks(folder, &tracks, &manifest, opening),
+    // Reading codes is most of a start.
+    let open_vectors = |(entry, spec): &(&SegmentEntry, Arc<VectorSetSpec>)| -> Result<OpenedVectors> {
+        Ok((Arc::new(SealedVectors::open(folder, entry, spec, opening)?), dead_rows(folder, entry)?))
+    };
+    let numbers = (manifest.next_ordinal, manifest.next_recording);
+    let (opened, taken) = rayon::join(
+        || vectors.par_iter().map(open_vectors).collect::<Result<Vec<_>>>(),
+        || view.take_tracks(tracks.into_iter().map(open_tracks), numbers),
     );
-    loaded?;
-    for ((entry, _), sealed) in vectors.iter().zip(opened?) {
-        view.add_vectors(folder, entry, sealed)?;
-    }
+    taken?;
+    opened?.into_iter().try_for_each(|vectors| view.add_vectors(vectors))?;
     view.changes = Changes::starting_after(view.epoch);
     Ok((view, repairs))
 }
 
-fn load_small_state(folder: &Path, manifest: &Manifest) -> Result<SmallState> {
+pub(super) fn load_small_state(folder: &Path, manifest: &Manifest) -> Result<SmallState> {
     let Some(file) = manifest.files.iter().find(|file| file.name.starts_with("state-")) else {
         return Err(Error::Corrupt(format!("the manifest names no state file. path=`{}`", folder.display())));
     };
     let blob = BlobFile::open(&folder.join(&file.name), Verify::Full).map_err(damaged)?;
     let payload = blob.payload_up_to(STATE_SCHEMA).map_err(damaged)?;
-    let mut aligned = rkyv::util::AlignedVec::<16>::with_capacity(payload.len());
-    aligned.extend_from_slice(payload);
-    rkyv::from_bytes::<SmallState, rkyv::rancor::Error>(&aligned).map_err(|error| {
+    SmallState::read(blob.schema(), payload).map_err(|error| {
         Error::Corrupt(format!("the state file cannot be read. file=`{}`: {error}", file.name))
     })
 }
 
-fn dead_rows(folder: &Path, entry: &SegmentEntry) -> Result<RoaringBitmap> {
+/// The rows that are dead in a segment, by its file of them.
+pub(super) fn dead_rows(folder: &Path, entry: &SegmentEntry) -> Result<RoaringBitmap> {
     let Some(file) = &entry.tombstones else { return Ok(RoaringBitmap::new()) };
     let path = segment_folder(folder, entry.id).join(&file.name);
     Ok(Tombstones::open(&path).map_err(damaged)?.deleted)
@@ -114,55 +115,72 @@ fn of_no_set(entry: &SegmentEntry) -> Error {
 }
 
 impl TrackView {
-    fn load_tracks(
+    /// Takes over what is kept beside the segments.
+    pub(super) fn take_small_state(&mut self, state: SmallState) {
+        self.epoch = state.epoch;
+        self.loads = Arc::new(state.loads.into_iter().map(|load| (load.load_id.clone(), load)).collect());
+        for spec in state.sets {
+            self.sets.insert((spec.space.clone(), spec.generation), VectorSet::new(spec));
+        }
+        self.lineage = state.lineage.map(Arc::new);
+    }
+
+    /// Takes over segments of tracks, whose numbers of tracks and recordings are below these. Rows of tracks in other shards are dead.
+    pub(super) fn take_tracks(
         &mut self,
-        folder: &Path,
-        entries: &[&SegmentEntry],
-        manifest: &Manifest,
-        opening: &Opening,
+        opened: impl Iterator<Item = Result<OpenedTracks>>,
+        (next_ordinal, next_recording): (u32, u32),
     ) -> Result<()> {
-        for _ in 0..manifest.next_ordinal {
+        for _ in 0..next_ordinal {
             self.hot.push(TrackHot::ABSENT);
         }
-        for _ in 0..manifest.next_recording {
+        for _ in 0..next_recording {
             self.recordings.push(u32::MAX);
         }
-        self.ids.reserve(manifest.next_ordinal as usize);
-        self.recording_ids.reserve(manifest.next_recording as usize);
-        let mut keys = vec![(0_u64, 0_u64); manifest.next_ordinal as usize];
-        for entry in entries {
-            let sealed = SealedTracks::open(folder, entry, opening)?;
-            let dead = dead_rows(folder, entry)?;
-            let mut fault = None;
-            sealed.for_each_hot(|offset, ordinal, track_key, recording_key, hot| {
-                if dead.contains(offset) {
-                    return;
-                }
-                match keys.get_mut(ordinal as usize) {
-                    Some(slot) if hot.recording < manifest.next_recording => {
-                        *slot = (track_key, recording_key)
-                    }
-                    _ => return fault = Some(ordinal),
-                }
-                self.hot.set(ordinal as usize, hot, &TrackHot::ABSENT);
-            })?;
-            if let Some(ordinal) = fault {
-                return Err(Error::Corrupt(format!(
-                    "a row has a number the manifest never gave. segment=`{}`, ordinal=`{ordinal}`",
-                    entry.id
-                )));
-            }
-            self.segments.push(TrackSegment {
-                id: segment_number(entry)?,
-                growing: false,
-                body: TrackBody::Sealed(Arc::new(sealed)),
-                dead: Arc::new(dead),
-                moved: Arc::default(),
-            });
+        self.ids.reserve(next_ordinal as usize);
+        self.recording_ids.reserve(next_recording as usize);
+        let mut keys = vec![(0_u64, 0_u64); next_ordinal as usize];
+        for segment in opened {
+            self.add_tracks(segment?, &mut keys)?;
         }
         self.segments.sort_by_key(|segment| segment.id);
         self.find_moved()?;
         self.number_names(&keys)
+    }
+
+    /// Takes over an opened segment of tracks; `keys` are those of the tracks and recordings by ordinal.
+    fn add_tracks(&mut self, (sealed, mut dead): OpenedTracks, keys: &mut [(u64, u64)]) -> Result<()> {
+        let recordings = self.recordings.len();
+        let (mut fault, mut elsewhere) = (None, Vec::new());
+        sealed.for_each_hot(|offset, ordinal, track_key, recording_key, hot| {
+            if dead.contains(offset) {
+                return;
+            }
+            if self.lineage.is_some() && !self.owns(slot_of_key(track_key)) {
+                elsewhere.push(offset);
+                return;
+            }
+            match keys.get_mut(ordinal as usize) {
+                Some(slot) if (hot.recording as usize) < recordings => *slot = (track_key, recording_key),
+                _ => return fault = Some(ordinal),
+            }
+            self.hot.set(ordinal as usize, hot, &TrackHot::ABSENT);
+        })?;
+        if let Some(ordinal) = fault {
+            return Err(Error::Corrupt(format!(
+                "a row has a number the manifest never gave. segment=`{}`, ordinal=`{ordinal}`",
+                sealed.entry.id
+            )));
+        }
+        dead.extend(elsewhere);
+        self.segments.push(TrackSegment {
+            id: segment_number(&sealed.entry)?,
+            growing: false,
+            body: TrackBody::Sealed(sealed),
+            dead: Arc::new(dead),
+            moved: Arc::default(),
+        });
+        Ok(())
     }
 
     /// Which ordinals' newest rows lie in a later segment than an older row of theirs.
@@ -187,6 +205,9 @@ impl TrackView {
         for ordinal in 0..self.ordinals() {
             let hot = self.hot(ordinal);
             if hot.segment == u32::MAX {
+                if self.is_elsewhere(ordinal) {
+                    continue;
+                }
                 return Err(Error::Corrupt(format!("an ordinal has no row. ordinal=`{ordinal}`")));
             }
             self.live += u64::from(hot.live);
@@ -196,7 +217,7 @@ impl TrackView {
                 self.row(ordinal).map(|row| row.track.track_id.as_str().to_owned())
             })?;
             let new_recording = self.recordings.get(hot.recording as usize) == Some(&u32::MAX);
-            if new_recording && self.shards > 1 {
+            if new_recording && self.has_siblings() {
                 self.recording_keys.set(hot.recording as usize, recording_key, &0);
             }
             if new_recording {
@@ -217,11 +238,15 @@ impl TrackView {
     }
 
     /// Takes over an opened vector segment.
-    fn add_vectors(&mut self, folder: &Path, entry: &SegmentEntry, sealed: SealedVectors) -> Result<()> {
+    /// Those of tracks in other shards are dead: tracks come first.
+    pub(super) fn add_vectors(&mut self, (sealed, mut dead): OpenedVectors) -> Result<()> {
+        let (entry, id) = (&sealed.entry, segment_number(&sealed.entry)?);
+        if self.lineage.is_some() {
+            let rows = (0_u32..).zip(sealed.ordinals()?);
+            dead.extend(rows.filter(|(_, ordinal)| self.is_elsewhere(**ordinal)).map(|(offset, _)| offset));
+        }
         let known = self.sets.values_mut().find(|set| is_of(set, entry));
         let set = known.ok_or_else(|| of_no_set(entry))?;
-        let dead = dead_rows(folder, entry)?;
-        let id = segment_number(entry)?;
         let ordinals = self.hot.len();
         for (offset, &ordinal) in (0_u32..).zip(sealed.ordinals()?) {
             if dead.contains(offset) {
@@ -235,7 +260,7 @@ impl TrackView {
             set.locations.set(ordinal as usize, (id, offset), &NOWHERE);
             set.live += 1;
         }
-        let body = VectorBody::Sealed(Arc::new(sealed));
+        let body = VectorBody::Sealed(sealed);
         set.segments.push(VectorSegment { id, growing: false, body, dead: Arc::new(dead) });
         set.segments.sort_by_key(|segment| segment.id);
         Ok(())

@@ -21,11 +21,19 @@ use crate::storage::pinned::hash_file;
 use crate::types::ShardId;
 
 /// The envelope version of [`TrackCommand`]; a newer one stops the replica instead of being guessed at.
-const COMMAND_VERSION: u16 = 1;
+const COMMAND_VERSION: u16 = 2;
+/// Entries that earlier programs know are written as these wrote them.
+const FIRST_VERSION: u16 = 1;
 
 /// Encodes a command for the log.
 pub fn encode(command: &TrackCommand) -> Result<Vec<u8>> {
-    crate::storage::codec::encode(COMMAND_VERSION, command)
+    let version = if matches!(command, TrackCommand::Split(_)) { COMMAND_VERSION } else { FIRST_VERSION };
+    crate::storage::codec::encode(version, command)
+}
+
+fn encode_reply(reply: &TrackReply) -> Result<Vec<u8>> {
+    let is_new = matches!(reply, TrackReply::Moved | TrackReply::Refused(_));
+    crate::storage::codec::encode(if is_new { COMMAND_VERSION } else { FIRST_VERSION }, reply)
 }
 
 /// Decodes a reply of the state machine.
@@ -40,7 +48,7 @@ pub struct Opening {
     pub verify: Verify,
     /// Where codes and graphs are kept; full-precision vectors are always mapped.
     pub index: Residence,
-    /// How many track shards the database has.
+    /// How many track shards the database was created with.
     pub shards: u16,
     /// Where damage is reported that is found later: graphs, vectors and full records of the segments there are then checked as
     /// they are used. `None`: everything is checked now, as far as `verify` says.
@@ -58,7 +66,7 @@ pub struct TrackShard {
     pub(super) folder: PathBuf,
     /// Which shard.
     pub shard: ShardId,
-    /// How many track shards the database has.
+    /// How many track shards the database was created with.
     pub shards: u16,
     /// Where codes and graphs are kept.
     pub(super) index: Residence,
@@ -313,7 +321,7 @@ impl TrackStateMachine {
             self.state.applied_index = index;
             self.state.applied_term = term;
             let reply = if bytes.is_empty() { TrackReply::Done(0) } else { self.apply_one(bytes)? };
-            replies.push(crate::storage::codec::encode(COMMAND_VERSION, &reply)?);
+            replies.push(encode_reply(&reply)?);
         }
         // A row that could not be read may have been taken for one that is not there.
         self.shard.sound()?;
@@ -324,8 +332,8 @@ impl TrackStateMachine {
     fn apply_one(&mut self, bytes: &[u8]) -> Result<TrackReply> {
         let command: TrackCommand = crate::storage::codec::decode(COMMAND_VERSION, bytes)?;
         let seals = matches!(command, TrackCommand::Seal);
-        if let TrackCommand::AddSegments { segments, .. } = &command {
-            let index = self.state.applied_index;
+        let (segments, index) = (command.new_segments(), self.state.applied_index);
+        if !segments.is_empty() {
             self.shard.recent.lock().extend(segments.iter().map(|new| (new.entry.id, index)));
         }
         let shard = Arc::clone(&self.shard);
@@ -340,7 +348,7 @@ impl TrackStateMachine {
                 }
             })
         };
-        let reply = self.state.apply(command, &open)?;
+        let reply = self.state.apply(command, &open, shard.folder())?;
         if let Some(error) = stop.take() {
             return Err(error);
         }

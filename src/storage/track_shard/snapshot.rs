@@ -41,13 +41,17 @@ impl TrackShard {
         Err(error(io::ErrorKind::ResourceBusy.into()))
     }
 
-    /// Where a file of this content lies among those of the kept checkpoint.
+    /// Where a file of this content lies among those of the kept checkpoint; of a shard that came from another one, among those of
+    /// that, too.
     #[must_use]
     pub fn find_file(&self, hash: &[u8; 32]) -> Option<PathBuf> {
-        let loaded = load_manifest(self.folder()).ok()??;
-        let mut files = loaded.manifest.all_files();
-        let found = files.find(|(_, file)| file.content_id.as_bytes() == hash);
-        found.map(|(path, _)| self.folder().join(path)).filter(|path| path.exists())
+        let siblings = if self.has_relatives() { self.siblings() } else { Vec::new() };
+        [self.folder().to_owned()].into_iter().chain(siblings).find_map(|folder| {
+            let loaded = load_manifest(&folder).ok()??;
+            let mut files = loaded.manifest.all_files();
+            let found = files.find(|(_, file)| file.content_id.as_bytes() == hash);
+            found.map(|(path, _)| folder.join(path)).filter(|path| path.exists())
+        })
     }
 
     /// Refuses to put other bytes where the checkpoint in force has a file.

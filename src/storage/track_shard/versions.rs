@@ -4,6 +4,7 @@
 //! known by its number; between shards by the key of its id, which is kept only where there are several shards. Two recordings
 //! whose ids have one key (about one pair in 10,000 catalogues of 100 million) count as one between shards.
 
+use super::lineage::holder;
 use super::view::TrackView;
 use crate::types::{TrackRef, shard_of_slot, slot_of};
 
@@ -11,7 +12,7 @@ impl TrackView {
     /// What a track's recording is known by in all shards; the same for all versions of it and for no other track.
     pub fn recording(&self, ordinal: u32) -> u64 {
         let number = self.hot(ordinal).recording;
-        if self.shards == 1 {
+        if !self.has_siblings() {
             return u64::from(number);
         }
         self.recording_keys.get(number as usize).copied().unwrap_or(0)
@@ -40,20 +41,30 @@ pub fn versions_in<V: AsRef<TrackView>, T>(
     let each = |ordinal| {
         each(ordinal);
     };
-    if track.shard == view.shard {
+    let Some(home) = holder(all, track).map(|place| all[place].as_ref()) else { return };
+    if home.shard == view.shard {
         view.versions(track.ordinal.0).for_each(each);
-    } else if let Some(home) = all.iter().map(AsRef::as_ref).find(|home| home.shard == track.shard)
-        && track.ordinal.0 < home.ordinals()
-    {
+    } else if home.has_row(track.ordinal.0) {
         view.of_recording(home.recording(track.ordinal.0), each);
     }
 }
 
-/// The one of all shards, given in their order, that an id belongs to.
+/// The place among all shards, given in the order of their slots, of the one that an id belongs to.
+#[must_use]
+pub fn home_place<V: AsRef<TrackView>>(all: &[V], id: &str) -> usize {
+    if all.len() == 1 {
+        return 0;
+    }
+    let slot = slot_of(id);
+    // Where it is if no shard was split.
+    let even = shard_of_slot(slot, u16::try_from(all.len()).unwrap_or(u16::MAX));
+    if all.get(even).is_some_and(|view| view.as_ref().owns(slot)) {
+        return even;
+    }
+    all.partition_point(|view| view.as_ref().slots().0 <= slot.0).saturating_sub(1)
+}
+
+/// The one of all shards, given in the order of their slots, that an id belongs to.
 pub fn home<'a, V: AsRef<TrackView>>(all: &'a [V], id: &str) -> Option<&'a TrackView> {
-    let place = match all.len() {
-        1 => 0,
-        count => shard_of_slot(slot_of(id), u16::try_from(count).ok()?),
-    };
-    all.get(place).map(AsRef::as_ref)
+    all.get(home_place(all, id)).map(AsRef::as_ref)
 }

@@ -8,6 +8,7 @@ use roaring::RoaringBitmap;
 use super::command::LoadMark;
 use super::cow::CowVec;
 use super::ids::IdMap;
+use super::lineage::Lineage;
 use super::row::{TrackHot, TrackRow};
 use super::segment::{PostingField, TrackBody, TrackSegment};
 use super::vectors::VectorSet;
@@ -22,8 +23,12 @@ const CHANGES_MAX: usize = 4_096;
 pub struct TrackView {
     /// Which shard.
     pub shard: ShardId,
-    /// How many track shards the database has.
+    /// How many track shards the database was created with.
     pub shards: u16,
+    /// What it knows of splits; `None` of a shard that was never split, and is no other's child.
+    pub(super) lineage: Option<Arc<Lineage>>,
+    /// The entry with which it began with files of another shard; 0 of one that did not, or was read from a checkpoint since.
+    pub(super) inherited_at: u64,
     /// The last applied entry's index.
     pub applied_index: u64,
     /// The last applied entry's term.
@@ -83,6 +88,8 @@ impl TrackView {
         Self {
             shard,
             shards,
+            lineage: None,
+            inherited_at: 0,
             applied_index: 0,
             applied_term: 0,
             epoch: 0,

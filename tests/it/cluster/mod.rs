@@ -27,6 +27,7 @@ mod security;
 mod servers;
 mod splits;
 mod track_shards;
+mod track_splits;
 mod upgrade;
 /// The checker of the simulation, on histories of real servers.
 #[path = "../../../cluster/src/sim/wgl.rs"]
