@@ -247,6 +247,44 @@ fn every_listener_gets_a_sensible_list_whatever_is_known_of_them() {
             assert_eq!(distinct.len(), list.tracks.len());
             assert!(list.tracks.len() >= 10 && list.tracks.iter().all(|track| !track.reason.is_empty()));
         }
+        // What was named at sign-up decides at least half of a list that asks by it, and not popularity alone.
+        let named = |list: &Recommendation| {
+            list.tracks.iter().filter(|track| track.sources.contains(&"collaborative".to_owned())).count()
+        };
+        if ["daily_mix", "made_for_you", "home"].contains(&surface) {
+            assert_eq!(named(&nobody), 0, "{surface}");
+            let (named, all) = (named(&chooser), chooser.tracks.len());
+            assert!(2 * named >= all, "{surface}: {named} of {all}");
+        }
+    }
+}
+
+#[test]
+fn lists_against_the_mean_are_full_keep_the_caps_and_stand_in_the_order_of_relevance() {
+    let place = Place::new();
+    let tracks = place.world.by_id();
+    for user in place.world.users.iter().take(30) {
+        let patch = RecipePatch {
+            diversity: Some(Diversity::Mean),
+            mmr_lambda: Some(0.3),
+            long_tail_share: Some(0.0),
+            sequence: Some(false),
+            exploration_rate: Some(0.0),
+            artist_cap: Some(2),
+            n: Some(15),
+            ..RecipePatch::default()
+        };
+        let list = place.ask(user.user_id.as_str(), "made_for_you", patch);
+        assert_eq!(list.tracks.len(), 15);
+        if !list.relaxed.is_empty() {
+            continue;
+        }
+        assert!(list.tracks.is_sorted_by(|a, b| a.score >= b.score), "{}", user.user_id);
+        let mut counts = std::collections::HashMap::new();
+        for track in &list.tracks {
+            *counts.entry(&tracks[&track.track_id].artists[0].id).or_insert(0) += 1;
+        }
+        assert!(counts.values().all(|count| *count <= 2), "{counts:?}");
     }
 }
 
