@@ -14,7 +14,8 @@ use super::view::IndexView;
 use super::walk;
 use crate::SegmentOffset;
 
-/// Bytes of vectors of allowed rows up to which all are scored exactly: making a query ready for codes, and scanning these, costs as much.
+/// Allowed rows, and bytes of their vectors, up to which all are scored exactly: making a query ready for codes, and scanning these, costs as much.
+const SCORED_ROWS: usize = 640;
 const SCORED_BYTES: usize = 256 * 1024;
 
 /// Allowed rows up to which they are listed once instead of counted and then looked for again.
@@ -151,7 +152,7 @@ impl IndexView<'_> {
 
     /// Allowed rows up to which all are scored exactly.
     fn scored_rows(&self) -> usize {
-        SCORED_BYTES / (size_of::<f32>() * self.meta.dim)
+        (SCORED_BYTES / (size_of::<f32>() * self.meta.dim)).min(SCORED_ROWS)
     }
 
     /// Leaves all allowed nodes in `scratch.few`, unless the estimate of their number was far too small.
