@@ -175,7 +175,7 @@ impl SegmentSearch<'_> {
 
     fn sealed(&self, sealed: &SealedVectors, scratch: &mut Scratch, merges: &mut [Merge]) -> Result<()> {
         let (search, ordinals) = (self.search, sealed.ordinals()?);
-        let live = self.live_bits(ordinals.len());
+        let live = self.segment.dead.live(ordinals.len());
         let (base, excluded) = search.allowed.parts();
         let mut allowed = Allowed::all().with_base(base).with_excluded(excluded);
         if !sealed.is_in_order() {
@@ -184,7 +184,7 @@ impl SegmentSearch<'_> {
         if let Some(places) = sealed.places() {
             allowed = allowed.with_places(places);
         }
-        if let Some(live) = &live {
+        if let Some(live) = live {
             allowed = allowed.with_live(live);
         }
         let head =
@@ -244,20 +244,6 @@ impl SegmentSearch<'_> {
         let rows = growing.rows();
         merge.add(SearchPath::Exact, rows, allowed_rows as f32 / rows.max(1) as f32);
         Ok(())
-    }
-
-    /// One bit a row that was not replaced or deleted; `None` when all are live.
-    fn live_bits(&self, rows: usize) -> Option<Vec<u64>> {
-        if self.segment.dead.is_empty() {
-            return None;
-        }
-        let mut words = vec![u64::MAX; rows.div_ceil(64)];
-        for offset in self.segment.dead.iter() {
-            if let Some(word) = words.get_mut(offset as usize / 64) {
-                *word &= !(1 << (offset % 64));
-            }
-        }
-        Some(words)
     }
 }
 

@@ -8,7 +8,7 @@
 //! | what readers hold: an immutable version | [`view`] |
 //! | catalogue rows and their postings | [`segment`], [`row`] |
 //! | the columns that stages read, and all of them side by side | [`columns`], `record` |
-//! | vectors, one set a space and generation | [`vectors`] |
+//! | vectors, one set a space and generation; which of their rows are dead | [`vectors`], [`dead`] |
 //! | the state at a `Seal` entry as files | `checkpoint` |
 //! | files in the making, and the moment they take their place | `workshop` |
 //! | opening those files again | `recover` |
@@ -29,6 +29,7 @@ mod checkpoint;
 pub mod columns;
 pub mod command;
 mod cow;
+pub mod dead;
 mod digest;
 mod growing;
 mod ids;

@@ -261,7 +261,7 @@ impl TrackView {
             set.live += 1;
         }
         let body = VectorBody::Sealed(sealed);
-        set.segments.push(VectorSegment { id, growing: false, body, dead: Arc::new(dead) });
+        set.segments.push(VectorSegment { id, growing: false, body, dead: Arc::new(dead.into()) });
         set.segments.sort_by_key(|segment| segment.id);
         Ok(())
     }

@@ -13,6 +13,7 @@ use segue_storage_format::{
 
 use super::command::VectorSetSpec;
 use super::cow::CowVec;
+use super::dead::DeadRows;
 pub use super::growing::{GrowingVectors, VectorChunk};
 use super::shard::Opening;
 use crate::error::{Error, Result};
@@ -53,7 +54,7 @@ pub struct VectorSegment {
     /// Its rows.
     pub body: VectorBody,
     /// Rows that newer rows have replaced or that were deleted, by offset.
-    pub dead: Arc<RoaringBitmap>,
+    pub dead: Arc<DeadRows>,
 }
 
 impl VectorSegment {
@@ -335,8 +336,12 @@ impl VectorSet {
         }
         self.segments.retain(|segment| !inputs.contains(&segment.id));
         let at = self.segments.partition_point(|known| known.id < id);
-        let segment =
-            VectorSegment { id, growing: false, body: VectorBody::Sealed(sealed), dead: Arc::new(dead) };
+        let segment = VectorSegment {
+            id,
+            growing: false,
+            body: VectorBody::Sealed(sealed),
+            dead: Arc::new(dead.into()),
+        };
         self.segments.insert(at, segment);
         Ok(())
     }
