@@ -59,6 +59,52 @@ fn permutations(rows: &mut Vec<usize>, from: usize, visit: &mut dyn FnMut(&[usiz
     }
 }
 
+/// Compares with all orders there are.
+fn is_ordered_as_exhaustive_search_does(seed: u64, count: usize, artists: u64, explores: bool) {
+    let mut rng = SplitMix64::new(seed);
+    let facts = random_set(&mut rng, count, artists);
+    let explored: Vec<usize> =
+        if explores && count > 3 { vec![rng.below(count as u64) as usize] } else { vec![] };
+    let tracks = set(&facts, &explored, &mut rng);
+    let slots = place(count, explored.len(), seed);
+    let found = sequence(&tracks, &slots, &EnergyArc::default(), 3);
+    let instance = instance(&tracks, &slots, found.artist_gap);
+
+    let first = found.order[0];
+    // The cheapest order with that first track, and the widest distance of any order at all.
+    let (mut least, mut widest) = (f64::INFINITY, 0);
+    permutations(&mut (0..count).collect(), 0, &mut |order| {
+        let safe = order.iter().take(3).all(|&row| !tracks[row].explored);
+        if safe {
+            widest = widest.max(smallest_distance(&tracks, order).min(3));
+        }
+        let allowed = order.iter().enumerate().all(|(slot, &row)| instance.allowed(row, slot));
+        if order[0] == first && allowed && instance.violations(order) == 0 {
+            least = least.min(instance.cost(order));
+        }
+    });
+    if least.is_finite() {
+        assert!(found.cost <= least + 1e-9, "seed {seed}, {count} tracks: {} against {least}", found.cost);
+    }
+    assert!(smallest_distance(&tracks, &found.order) >= found.artist_gap.min(count), "seed {seed}");
+    assert!(found.artist_gap.min(count) <= widest.max(1), "seed {seed}");
+    if explored.is_empty() {
+        assert_eq!(
+            found.artist_gap.min(count),
+            widest.max(1),
+            "seed {seed}: as far apart as any order could"
+        );
+    }
+}
+
+#[test]
+fn sets_of_eight_and_nine_are_ordered_as_exhaustive_search_does() {
+    for seed in 0..3 {
+        is_ordered_as_exhaustive_search_does(seed, 8, 3 + seed, seed == 1);
+        is_ordered_as_exhaustive_search_does(40 + seed, 9, 3 + seed, seed == 1);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
@@ -66,35 +112,7 @@ proptest! {
     fn small_sets_are_ordered_as_exhaustive_search_does(
         seed in any::<u64>(), count in 1_usize..=7, artists in 2_u64..9, explores in any::<bool>(),
     ) {
-        let mut rng = SplitMix64::new(seed);
-        let facts = random_set(&mut rng, count, artists);
-        let explored: Vec<usize> = if explores && count > 3 { vec![rng.below(count as u64) as usize] } else { vec![] };
-        let tracks = set(&facts, &explored, &mut rng);
-        let slots = place(count, explored.len(), seed);
-        let found = sequence(&tracks, &slots, &EnergyArc::default(), 3);
-        let instance = instance(&tracks, &slots, found.artist_gap);
-
-        let first = found.order[0];
-        // The cheapest order with that first track, and the widest distance of any order at all.
-        let (mut least, mut widest) = (f64::INFINITY, 0);
-        permutations(&mut (0..count).collect(), 0, &mut |order| {
-            let safe = order.iter().take(3).all(|&row| !tracks[row].explored);
-            if safe {
-                widest = widest.max(smallest_distance(&tracks, order).min(3));
-            }
-            let allowed = order.iter().enumerate().all(|(slot, &row)| instance.allowed(row, slot));
-            if order[0] == first && allowed && instance.violations(order) == 0 {
-                least = least.min(instance.cost(order));
-            }
-        });
-        if least.is_finite() {
-            prop_assert!(found.cost <= least + 1e-9, "{} against {least}", found.cost);
-        }
-        prop_assert!(smallest_distance(&tracks, &found.order) >= found.artist_gap.min(count));
-        prop_assert!(found.artist_gap.min(count) <= widest.max(1));
-        if explored.is_empty() {
-            prop_assert_eq!(found.artist_gap.min(count), widest.max(1), "as far apart as any order could");
-        }
+        is_ordered_as_exhaustive_search_does(seed, count, artists, explores);
     }
 
     #[test]
