@@ -92,16 +92,23 @@ fn listed(engine: &Segue) -> Vec<String> {
     }
 }
 
-fn split(engine: &Segue, group: &str, at: Option<u16>, dry_run: bool) -> crate::Result<SplitReport> {
+pub(super) fn split(
+    engine: &Segue,
+    group: &str,
+    at: Option<u16>,
+    dry_run: bool,
+) -> crate::Result<SplitReport> {
     engine.split_shard(&SplitRequest { group: group.to_owned(), at, dry_run })
 }
 
 /// Waits until a split is done.
-fn done(engine: &Segue, group: &str, at: u16) -> SplitReport {
+pub(super) fn done(engine: &Segue, group: &str, at: u16) -> SplitReport {
     let start = Instant::now();
     loop {
         let report = split(engine, group, Some(at), false).unwrap();
-        if report.state == SplitState::Done && engine.inner().meta.shard.state().user_split().is_none() {
+        let state = engine.inner().meta.shard.state();
+        let runs = state.user_split().is_some() || state.track_split().is_some();
+        if report.state == SplitState::Done && !runs {
             return report;
         }
         assert!(start.elapsed() < Duration::from_secs(60), "{report:?}");

@@ -6,10 +6,11 @@ mod files;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::engine::Segue;
-use super::split_plan::{SplitReport, SplitRequest, SplitState};
+use super::split_plan::SplitState;
+use super::split_tests::{done, split};
 use super::tests::{settings_without_reserve, track as plain_track};
 use crate::error::ErrorKind;
 use crate::pipeline::request::{RecommendRequest, RequestContext};
@@ -131,23 +132,6 @@ fn listed(engine: &Segue) -> Vec<String> {
         if cursor.is_none() {
             return names;
         }
-    }
-}
-
-fn split(engine: &Segue, group: &str, at: Option<u16>, dry_run: bool) -> crate::Result<SplitReport> {
-    engine.split_shard(&SplitRequest { group: group.to_owned(), at, dry_run })
-}
-
-/// Waits until a split is done.
-fn done(engine: &Segue, group: &str, at: u16) -> SplitReport {
-    let start = Instant::now();
-    loop {
-        let report = split(engine, group, Some(at), false).unwrap();
-        if report.state == SplitState::Done && engine.inner().meta.shard.state().track_split().is_none() {
-            return report;
-        }
-        assert!(start.elapsed() < Duration::from_secs(60), "{report:?}");
-        std::thread::sleep(Duration::from_millis(20));
     }
 }
 

@@ -6,6 +6,7 @@
 //! grows by one row a pick: O(n·k) similarities and O(n·k²) additions in all, no n² matrix and no determinant.
 
 use super::caps::Counts;
+use super::greedy::{self, Greedy};
 use super::mmr::{MmrParams, Pick, Selection, diversify, min_max};
 use super::similarity::PairSimilarity;
 use crate::pipeline::candidate::Candidate;
@@ -27,26 +28,12 @@ pub fn dpp(
     if params.lambda >= 1.0 {
         return diversify(candidates, similarity, chosen, params);
     }
-    let mut greedy = Greedy::new(candidates, similarity, params);
-    for &row in chosen.iter().filter(|row| **row < candidates.len()) {
-        greedy.take(row);
-    }
-    greedy.scale_relevance();
-    let wanted = params.n.saturating_sub(chosen.len());
-    let mut picks = Vec::new();
-    while picks.len() < wanted
-        && let Some(pick) = greedy.best()
-    {
-        greedy.take(pick.row);
-        picks.push(pick);
-    }
-    let all: Vec<usize> = chosen.iter().copied().chain(picks.iter().map(|pick| pick.row)).collect();
-    let mut rest = diversify(candidates, similarity, &all, params);
-    picks.append(&mut rest.picks);
-    Selection { picks, ..rest }
+    let mut determinant = Determinant::new(candidates, similarity, params);
+    let picks = greedy::pick(&mut determinant, candidates.len(), chosen, params);
+    greedy::filled_up(picks, candidates, similarity, chosen, params)
 }
 
-struct Greedy<'p> {
+struct Determinant<'p> {
     candidates: &'p [Candidate<'p>],
     similarity: &'p PairSimilarity<'p>,
     params: &'p MmrParams,
@@ -59,7 +46,7 @@ struct Greedy<'p> {
     counts: Counts,
 }
 
-impl<'p> Greedy<'p> {
+impl<'p> Determinant<'p> {
     fn new(
         candidates: &'p [Candidate<'p>],
         similarity: &'p PairSimilarity<'p>,
@@ -77,14 +64,16 @@ impl<'p> Greedy<'p> {
             counts: Counts::default(),
         }
     }
+}
 
+impl Greedy for Determinant<'_> {
     /// Min-max over the open rows, as for MMR; all equal gives 0.5.
-    fn scale_relevance(&mut self) {
+    fn begin(&mut self) {
         let open: Vec<usize> = (0..self.open.len()).filter(|&row| self.open[row]).collect();
         min_max(self.candidates, &open, &mut self.relevance);
     }
 
-    /// The open row that raises the log-determinant most and that no cap keeps out; the earlier of equals.
+    /// The row that raises the log-determinant most.
     fn best(&self) -> Option<Pick> {
         let alpha = self.params.lambda / (2.0 * (1.0 - self.params.lambda));
         let mut best: Option<(f64, usize)> = None;

@@ -7,14 +7,15 @@
 //! candidates: what was taken for its distance need not stand at the front (docs/adr/0025).
 
 use super::caps::Counts;
-use super::mmr::{MmrParams, Pick, Selection, diversify};
+use super::greedy::{self, Greedy};
+use super::mmr::{MmrParams, Pick, Selection};
 use super::similarity::PairSimilarity;
 use crate::pipeline::candidate::Candidate;
 
 /// How steeply relevance falls with the place: half of it is lost at this place, counted from 1.
 const HALVED_AT: f64 = 5.0;
 
-/// As [`diversify`], with the mean instead of the largest similarity and the place instead of the score. At λ = 1 it chooses what `diversify`
+/// As [`super::diversify`], with the mean instead of the largest similarity and the place instead of the score. At λ = 1 it chooses what `diversify`
 /// does; once no track fits the caps `diversify` fills what is left. Cost: candidates × chosen similarities.
 #[must_use]
 pub fn against_mean(
@@ -23,26 +24,13 @@ pub fn against_mean(
     chosen: &[usize],
     params: &MmrParams,
 ) -> Selection {
-    let mut greedy = Greedy::new(candidates, similarity, params);
-    for &row in chosen.iter().filter(|row| **row < candidates.len()) {
-        greedy.take(row);
-    }
-    let wanted = params.n.saturating_sub(chosen.len());
-    let mut picks = Vec::new();
-    while picks.len() < wanted
-        && let Some(pick) = greedy.best()
-    {
-        greedy.take(pick.row);
-        picks.push(pick);
-    }
+    let mut mean = Mean::new(candidates, similarity, params);
+    let mut picks = greedy::pick(&mut mean, candidates.len(), chosen, params);
     picks.sort_unstable_by_key(|pick| pick.row);
-    let all: Vec<usize> = chosen.iter().copied().chain(picks.iter().map(|pick| pick.row)).collect();
-    let mut rest = diversify(candidates, similarity, &all, params);
-    picks.append(&mut rest.picks);
-    Selection { picks, ..rest }
+    greedy::filled_up(picks, candidates, similarity, chosen, params)
 }
 
-struct Greedy<'p> {
+struct Mean<'p> {
     candidates: &'p [Candidate<'p>],
     similarity: &'p PairSimilarity<'p>,
     params: &'p MmrParams,
@@ -54,7 +42,7 @@ struct Greedy<'p> {
     counts: Counts,
 }
 
-impl<'p> Greedy<'p> {
+impl<'p> Mean<'p> {
     fn new(
         candidates: &'p [Candidate<'p>],
         similarity: &'p PairSimilarity<'p>,
@@ -76,8 +64,9 @@ impl<'p> Greedy<'p> {
     fn penalty(&self, row: usize) -> f64 {
         (1.0 - self.params.lambda) * self.sums[row] / self.taken.max(1) as f64
     }
+}
 
-    /// The open row with the largest marginal relevance that no cap keeps out; the earlier of equals.
+impl Greedy for Mean<'_> {
     fn best(&self) -> Option<Pick> {
         let mut best: Option<(f64, Pick)> = None;
         for row in (0..self.open.len()).filter(|&row| self.open[row]) {
@@ -92,7 +81,6 @@ impl<'p> Greedy<'p> {
         best.map(|(_, pick)| pick)
     }
 
-    /// Adds a row to the chosen.
     fn take(&mut self, row: usize) {
         if !std::mem::replace(&mut self.open[row], false) {
             return;
@@ -113,7 +101,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::pipeline::diversify::CapLimits;
+    use crate::pipeline::diversify::{CapLimits, diversify};
     use crate::pipeline::facts::TrackFacts;
     use crate::pipeline::facts::samples::track;
     use crate::pipeline::vectors::{UnitRows, random_vectors};

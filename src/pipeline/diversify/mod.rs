@@ -7,6 +7,7 @@
 
 mod caps;
 mod dpp;
+mod greedy;
 mod long_tail;
 mod mean;
 mod mmr;

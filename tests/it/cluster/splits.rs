@@ -16,19 +16,19 @@ use crate::running::run;
 /// `map`, `meta`, a track shard, and two user shards.
 const GROUPS: usize = 5;
 
-fn request(group: &str, at: Option<u16>) -> SplitRequest {
+pub fn request(group: &str, at: Option<u16>) -> SplitRequest {
     SplitRequest { group: group.to_owned(), at, dry_run: false }
 }
 
 /// Waits until nothing of a split is left to do.
-fn done(client: &Client, group: &str, at: u16) {
+pub fn done(client: &Client, group: &str, at: u16) {
     until("the shard is split", || {
         let report = client.split_shard(request(group, Some(at))).ok()?;
         (report.state == SplitState::Done).then_some(())
     });
 }
 
-fn command(node: &Node, arguments: &[&str]) -> (bool, String) {
+pub fn command(node: &Node, arguments: &[&str]) -> (bool, String) {
     let all = [&["cluster"], arguments, &["--endpoint", &node.running().endpoint]].concat();
     let output = run(&all);
     let said = [output.stdout, output.stderr].map(|said| String::from_utf8_lossy(&said).into_owned());

@@ -9,11 +9,10 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use segue::api::Client;
-use segue::node::{SplitRequest, SplitState};
 use segue::types::{GenerationId, Track, TrackId, VectorRow, slot_of};
 
 use super::servers::{Node, leader, replicas_of_groups_are_equal, settled_groups, three, until};
-use crate::running::run;
+use super::splits::{command, done, request};
 use crate::support::{audio_vector, id, space, track};
 
 /// `map`, `meta`, a track shard, and two user shards.
@@ -99,24 +98,6 @@ fn write(shared: &Shared, number: usize, name: &str) {
     }
 }
 
-fn request(group: &str, at: u16) -> SplitRequest {
-    SplitRequest { group: group.to_owned(), at: Some(at), dry_run: false }
-}
-
-fn done(client: &Client, group: &str, at: u16) {
-    until("the shard is split", || {
-        let report = client.split_shard(request(group, at)).ok()?;
-        (report.state == SplitState::Done).then_some(())
-    });
-}
-
-fn command(node: &Node, arguments: &[&str]) -> (bool, String) {
-    let all = [&["cluster"], arguments, &["--endpoint", &node.running().endpoint]].concat();
-    let output = run(&all);
-    let said = [output.stdout, output.stderr].map(|said| String::from_utf8_lossy(&said).into_owned());
-    (output.status.success(), said.concat())
-}
-
 /// Every track a node lists, each once.
 #[track_caller]
 fn listed(client: &Client) -> BTreeSet<TrackId> {
@@ -200,7 +181,7 @@ fn the_node_that_splits_a_track_shard_is_killed_and_others_go_on() {
         until("writers are at work", || (writers.count() > 20).then_some(()));
         let victim = leader(&nodes, &group);
         let other = (victim + 1) % nodes.len();
-        nodes[other].client().split_shard(request(&group, at)).unwrap();
+        nodes[other].client().split_shard(request(&group, Some(at))).unwrap();
         thread::sleep(Duration::from_millis(pause));
         nodes[victim].kill();
         writers.go_to(&nodes);
