@@ -155,7 +155,10 @@ fn text(report: &ExperimentReport) -> String {
         if report.listener_share < 1.0 {
             text.push_str(&format!("listeners are counted in a sample of {}\n", report.listener_share));
         }
-        text.push_str(&if report.is_sound {
+        let nothing_yet = report.arms.iter().all(|arm| arm.requests == 0);
+        text.push_str(&if nothing_yet {
+            "no list was asked for yet\n".to_owned()
+        } else if report.is_sound {
             format!("the arms have the listeners they should have (p={:.3})\n", report.ratio_p)
         } else {
             format!(

@@ -52,8 +52,7 @@ fn push_track(text: &mut String, place: usize, track: &RecommendedTrack) {
     // Filled places have scores a little below 0.
     let score = (track.score * 1e4).round() / 1e4 + 0.0;
     let _ = writeln!(text, "{place:>3}. {name}  {score:>8.4}");
-    let explored = if track.explored { " (new for you)" } else { "" };
-    let _ = writeln!(text, "     {}{explored}", track.reason);
+    let _ = writeln!(text, "     {}", track.reason);
     if let Some(numbers) = &track.explanation {
         text.push_str(&explanation(numbers));
     }
@@ -112,7 +111,7 @@ mod tests {
                 score: 0.5,
                 sources: vec!["audio".into()],
                 explored: true,
-                reason: "because you played X".into(),
+                reason: "exploration: next to the jazz you play".into(),
                 explanation: None,
             }],
             offers: Vec::new(),
@@ -124,7 +123,7 @@ mod tests {
     fn a_list_fits_eighty_columns_and_says_why() {
         let text = text(&list());
         assert!(text.lines().all(|line| console::measure_text_width(line) <= COLUMNS), "{text}");
-        assert!(text.contains("     because you played X (new for you)\n"), "{text}");
+        assert!(text.contains("     exploration: next to the jazz you play\n"), "{text}");
         assert!(text.ends_with("relaxed: heard within 28 days\n"), "{text}");
     }
 

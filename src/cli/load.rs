@@ -170,6 +170,7 @@ where
         kind,
         total_rows: rows.total_rows(),
         bad_rows_max: source.bad_rows_max,
+        unread_columns: rows.unread_columns().to_vec(),
     };
     job.run(move || rows.next_batch(BATCH_ROWS), to_batch)
 }
@@ -192,6 +193,7 @@ pub fn load_vectors_file(
         kind: LoadKind::Vectors,
         total_rows: 0,
         bad_rows_max: source.bad_rows_max,
+        unread_columns: Vec::new(),
     };
     let to_batch = |rows| Batch::Vectors(space.clone(), generation, rows);
     if source.path.extension().is_some_and(|extension| extension == "npy") {
@@ -206,6 +208,7 @@ pub fn load_vectors_file(
     let mut rows = VectorRows::open(source.path)?;
     check_entity(space, rows.table().entity())?;
     job.total_rows = rows.total_rows();
+    job.unread_columns = rows.unread_columns().to_vec();
     let batch_rows = batch_rows(rows.table().dim().unwrap_or(256));
     job.run(move || rows.next_batch(batch_rows), to_batch)
 }
@@ -259,6 +262,7 @@ fn report(summary: &Summary, seconds: f64, json: bool) -> Result<()> {
             "rows": summary.rows,
             "rows_before": summary.rows_before,
             "bad_rows": summary.bad_rows,
+            "unread_columns": summary.unread_columns,
             "rows_per_s": rows_per_s,
             "sending_s": summary.sending_s,
             "indexing_s": summary.indexing_s,
@@ -272,6 +276,13 @@ fn report(summary: &Summary, seconds: f64, json: bool) -> Result<()> {
             summary.label,
             count(summary.rows)
         ));
+    }
+    if !summary.unread_columns.is_empty() {
+        let names = summary.unread_columns.join(", ");
+        print(&format!(
+            "{}: columns not read, since Segue knows none of these names (docs/DATA.md lists them): {names}\n",
+            summary.label
+        ))?;
     }
     print(&format!(
         "{}: {} rows in {seconds:.1} s ({} rows/s sent, then {:.1} s indexing), {} there before, {} bad rows left out\n",

@@ -32,6 +32,8 @@ pub struct Job<'a> {
     pub total_rows: u64,
     /// Bad rows to leave out.
     pub bad_rows_max: u64,
+    /// Columns of the file that are not read.
+    pub unread_columns: Vec<String>,
 }
 
 /// What a load did.
@@ -47,6 +49,8 @@ pub struct Summary {
     pub rows_before: u64,
     /// Rows left out.
     pub bad_rows: u64,
+    /// Columns that were not read: nothing knows their names.
+    pub unread_columns: Vec<String>,
     /// Whether the load was finished before.
     pub was_finished: bool,
     /// Time spent sending.
@@ -81,6 +85,7 @@ impl Job<'_> {
             rows: done.rows_done,
             rows_before: done.rows_done,
             was_finished: done.finished,
+            unread_columns: self.unread_columns.clone(),
             ..Summary::default()
         };
         if done.finished {

@@ -90,7 +90,8 @@ impl RecipeArgs {
             }
             Command::Put { file } => {
                 let recipe = backend.put_recipe(parse(&file)?)?;
-                let next = format!("stored; `segue recipe activate {}` puts it to use", recipe.reference());
+                let next =
+                    format!("stored as {0}; `segue recipe activate {0}` puts it to use", recipe.reference());
                 if json { print_json(&recipe)? } else { print(&format!("{next}\n"))? }
             }
             Command::Activate { recipe: (name, version) } => {
@@ -122,7 +123,8 @@ fn show(backend: &Backend, name: &str) -> Result<Recipe> {
 
 fn parse(file: &std::path::Path) -> Result<Recipe> {
     let text = read_text(file)?;
-    let wrong = |error: String| Error::invalid("recipe", format!("{error}. path=`{}`", file.display()));
+    let wrong =
+        |error: String| Error::invalid("recipe", format!("{}. path=`{}`", error.trim_end(), file.display()));
     let recipe: Recipe = if file.extension().is_some_and(|extension| extension == "toml") {
         toml::from_str(&text).map_err(|error| wrong(error.to_string()))?
     } else {

@@ -8,7 +8,7 @@ use super::output::{print, print_json};
 use crate::error::Result;
 use crate::pipeline::portrait::Portrait;
 use crate::pipeline::request::RequestContext;
-use crate::types::{Timestamp, UserId};
+use crate::types::{Timestamp, UserId, counted};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -66,8 +66,11 @@ impl UserArgs {
 fn text(portrait: &Portrait) -> String {
     let user = &portrait.user;
     let mut lines = vec![format!(
-        "{}: {} plays, {} of the last 90 days, {} tracks saved",
-        user.user_id, portrait.plays_total, portrait.plays, portrait.saved
+        "{}: {}, {} of the last 90 days, {} saved",
+        user.user_id,
+        counted(u64::from(portrait.plays_total), "play"),
+        portrait.plays,
+        counted(portrait.saved, "track"),
     )];
     let mut tell = |name: &str, value: String| {
         if !value.is_empty() {
@@ -90,7 +93,10 @@ fn text(portrait: &Portrait) -> String {
     let hours: Vec<String> = portrait.peak_hours.iter().map(|hour| format!("{hour}:00")).collect();
     tell("peak hours", hours.join(", "));
     tell("diversity", portrait.diversity.map_or_else(String::new, |x| format!("{x:.2}")));
-    tell("known for", portrait.profile_age_days.map_or_else(String::new, |days| format!("{days:.0} days")));
+    tell(
+        "known for",
+        portrait.profile_age_days.map_or_else(String::new, |days| counted(days.round() as u64, "day")),
+    );
     if let Some((Some(energy), ..)) = portrait.mood {
         tell("session", format!("under way, energy {energy:.2}"));
     }

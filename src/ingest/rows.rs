@@ -40,6 +40,7 @@ pub struct Rows<T: Table> {
     batch: RecordBatch,
     next_row: u64,
     total_rows: u64,
+    unread_columns: Vec<String>,
 }
 
 impl<T: Table> Rows<T> {
@@ -61,6 +62,9 @@ impl<T: Table> Rows<T> {
         let total_rows = u64::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0);
         let (table, specs) = T::open(path, builder.schema())?;
         let columns = check_columns(builder.schema(), &specs)?;
+        let fields = builder.schema().fields().iter().enumerate();
+        let unread = fields.filter(|(at, _)| !columns.contains(at));
+        let unread_columns = unread.map(|(_, field)| field.name().clone()).collect();
         let mask = ProjectionMask::roots(builder.parquet_schema(), columns);
         let next_row = first_row.min(total_rows);
         let reader = builder
@@ -70,13 +74,19 @@ impl<T: Table> Rows<T> {
             .build()
             .map_err(|error| read_failed(path, error))?;
         let batch = RecordBatch::new_empty(std::sync::Arc::new(arrow::datatypes::Schema::empty()));
-        Ok(Self { path: path.to_owned(), table, reader, batch, next_row, total_rows })
+        Ok(Self { path: path.to_owned(), table, reader, batch, next_row, total_rows, unread_columns })
     }
 
     /// Rows in the file.
     #[must_use]
     pub fn total_rows(&self) -> u64 {
         self.total_rows
+    }
+
+    /// Columns of the file that are not read, because no such file has a column of that name.
+    #[must_use]
+    pub fn unread_columns(&self) -> &[String] {
+        &self.unread_columns
     }
 
     /// The number of the row that [`Rows::next_batch`] starts with.

@@ -221,6 +221,7 @@ fn divided(
     shards: &[usize],
     count: usize,
 ) -> Vec<(usize, UserCommand)> {
+    let received = Timestamp::now();
     let mut parts: Vec<(Vec<ResolvedEvent>, Vec<ShownSlot>)> =
         (0..count).map(|_| Default::default()).collect();
     let mut places = Vec::with_capacity(events.len());
@@ -234,8 +235,7 @@ fn divided(
     }
     let asked = parts.into_iter().enumerate().filter(|(_, (events, _))| !events.is_empty());
     let command = |(shard, (events, slots)): (usize, (Vec<ResolvedEvent>, Vec<ShownSlot>))| {
-        let op = if slots.is_empty() { UserOp::Record(events) } else { UserOp::RecordShown(events, slots) };
-        (shard, op.into())
+        (shard, UserOp::record(events, slots, received).into())
     };
     asked.map(command).collect()
 }

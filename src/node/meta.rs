@@ -139,6 +139,13 @@ impl Inner {
 
     pub(super) fn put_recipe(&self, recipe: Recipe) -> Result<Recipe> {
         recipe.validate()?;
+        let book = self.recipe_book()?;
+        let newest = book.newest(&recipe.name);
+        if let Some(same) =
+            newest.filter(|newest| **newest == Recipe { version: newest.version, ..recipe.clone() })
+        {
+            return Ok(same.clone());
+        }
         let document = serde_json::to_string(&recipe).map_err(|error| Error::Internal(error.to_string()))?;
         let name = recipe.name.clone();
         let built_in = built_in_version(&name);

@@ -7,7 +7,7 @@ use super::diversify::{Cap, Pick};
 use super::explore::Arm;
 use super::recipe::{HeardWindow, Source};
 use super::request::{SourceScore, TrackExplanation};
-use crate::types::{Date, Region};
+use crate::types::{Date, Region, counted};
 
 /// A track as people name it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,7 +56,7 @@ pub fn reason(facts: &ReasonFacts<'_>) -> String {
             (Some(genre), _) => format!("exploration: new to you, close to the {genre} you like"),
             (None, Some(seed)) => format!("exploration: new to you, sounds a little like {seed}"),
             (None, None) if unknown => "exploration: unlike the rest of this list".to_owned(),
-            (None, None) => "exploration: new to you, close to genres you like".to_owned(),
+            (None, None) => "exploration: new to you".to_owned(),
         };
     }
     match (facts.source, facts.seed, facts.region) {
@@ -174,7 +174,8 @@ impl Verdict {
                 let last = last.map_or_else(String::new, |day| format!(" (last on {day})"));
                 match window {
                     HeardWindow::Days(days) => {
-                        format!("heard{last} within {days} days, which the recipe leaves out")
+                        let days = counted(u64::from(*days), "day");
+                        format!("heard{last} within {days}, which the recipe leaves out")
                     }
                     HeardWindow::Ever => format!("heard before{last}, and the recipe is for new tracks"),
                     HeardWindow::Allowed => format!("heard{last}"),
@@ -215,7 +216,9 @@ impl HardRule {
             Self::BlockedArtist => "the listener blocked one of its artists".to_owned(),
             Self::BlockedTrack => "the listener hid it or another version of it".to_owned(),
             Self::TakenDown => "taken down from the catalogue".to_owned(),
-            Self::Released(days) => format!("not known to be released within the last {days} days"),
+            Self::Released(days) => {
+                format!("not known to be released within the last {}", counted(u64::from(days), "day"))
+            }
             Self::Request(field) => format!("the request's condition on {field} leaves it out"),
         }
     }
@@ -226,7 +229,10 @@ impl HardRule {
 pub fn shortfall(asked: usize, found: usize, released_within_days: u16) -> Option<String> {
     (found < asked).then(|| match released_within_days {
         0 => format!("{found} of {asked} tracks: no more are allowed"),
-        days => format!("{found} of {asked} tracks: no more were released within {days} days"),
+        days => {
+            let days = counted(u64::from(days), "day");
+            format!("{found} of {asked} tracks: no more were released within {days}")
+        }
     })
 }
 
@@ -252,7 +258,7 @@ mod tests {
         let of_region = ReasonFacts { seed: None, region, step: Some(ColdStart::RegionAgePrior), ..base };
         assert_eq!(reason(&of_region), "listeners in DE play it");
         let explored = ReasonFacts { explored: true, ..ReasonFacts::default() };
-        assert_eq!(reason(&explored), "exploration: new to you, close to genres you like");
+        assert_eq!(reason(&explored), "exploration: new to you");
         let source = Some(Source::Audio);
         assert_eq!(reason(&ReasonFacts { source, ..ReasonFacts::default() }), "sounds like tracks you like");
     }

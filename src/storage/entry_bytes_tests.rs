@@ -15,7 +15,7 @@ use super::track_shard::command::{
 };
 use super::user_shard::{
     EventTrack, LoadStep, PlayBatch, PlayRow, ResolvedEvent, ServedList, ServedTrack, ShownSlot, SlotChoice,
-    SplitOp, UserCommand, UserOp,
+    SplitOp, TimedEvents, UserCommand, UserOp,
 };
 use crate::types::{
     Action, Artist, ArtistId, GenerationId, GenreTag, Metric, PlayAction, RegionSet, ShardId, SlotRange,
@@ -274,6 +274,14 @@ fn entries_of_user_shards() {
             UserOp::RecordShown(vec![event()], vec![ShownSlot { event: 0, position: 0, choice }]),
         ),
         ("Split", SplitOp::BeginSplit { child: 1, at: 2 }.into()),
+        (
+            "RecordByTime",
+            UserOp::RecordByTime(Box::new(TimedEvents {
+                received: Timestamp(9),
+                events: vec![ResolvedEvent { action: Action::BlockArtist, ..event() }],
+                slots: vec![ShownSlot { event: 0, position: 0, choice }],
+            })),
+        ),
     ];
     let entries: Vec<_> = ops
         .into_iter()
@@ -294,6 +302,7 @@ fn entries_of_user_shards() {
             ("PutStatistics", "68cbbe002c721eeb"),
             ("RecordShown", "7ffa8f6e56c6c321"),
             ("Split", "20edd5c26fe656b3"),
+            ("RecordByTime", "1ec93e2daa9fa848"),
         ],
     );
 }

@@ -12,6 +12,7 @@ mod time;
 mod track;
 mod user;
 mod validate;
+mod words;
 
 pub use deadline::Deadline;
 pub use event::{Action, FeedbackEvent, Play, PlayAction};
@@ -34,3 +35,4 @@ pub use validate::{
     WORD_BYTES_MAX,
 };
 pub(crate) use validate::{length, text, word};
+pub use words::counted;

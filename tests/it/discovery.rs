@@ -8,11 +8,10 @@ use segue::pipeline::recipe::{
 };
 use segue::pipeline::request::{RecommendRequest, Recommendation};
 use segue::types::{
-    Action, Artist, DAY_MS, Date, FeedbackEvent, GenerationId, Surface, Timestamp, Track, TrackId, User,
-    UserId,
+    Action, Artist, DAY_MS, Date, FeedbackEvent, Surface, Timestamp, Track, TrackId, User, UserId,
 };
 
-use crate::support::{AS_OF, World, id, small_segments, space, track};
+use crate::support::{AS_OF, World, id, small_segments, track};
 
 pub struct Place {
     pub folder: tempfile::TempDir,
@@ -41,7 +40,8 @@ impl Place {
     }
 }
 
-fn only(source: Source) -> RecipePatch {
+/// A recipe of one source, without exploration.
+pub fn only(source: Source) -> RecipePatch {
     let sources = vec![SourceSpec { source, depth: 100, weights: [1.0; 3] }];
     RecipePatch { sources: Some(sources), exploration_rate: Some(0.0), ..RecipePatch::default() }
 }
@@ -259,48 +259,6 @@ fn every_listener_gets_a_sensible_list_whatever_is_known_of_them() {
             assert!(weight(&chooser) >= 0.3, "{surface}: {}", weight(&chooser));
         }
     }
-}
-
-#[test]
-fn a_list_after_three_energetic_tracks_were_skipped_is_calmer() {
-    let place = Place::new();
-    let tracks = place.world.by_id();
-    let energy = |id: &TrackId| f64::from(tracks[id].audio.energy.unwrap_or(0.5));
-    // Without the skipped ones: that the loudest are gone is not what counts.
-    let mean = |list: &Recommendation, skipped: &[&TrackId]| {
-        let others = list.tracks.iter().map(|track| &track.track_id).filter(|id| !skipped.contains(id));
-        let energies: Vec<f64> = others.map(energy).collect();
-        energies.iter().sum::<f64>() / energies.len() as f64
-    };
-    // Tracks sound as energetic as they are said to be, as real ones do: a turn of the sound they had.
-    let mut sounds = place.world.audio_vectors.clone();
-    for row in &mut sounds {
-        let turn = energy(&id(&row.id)) as f32 * std::f32::consts::FRAC_PI_2;
-        let length = row.vector.iter().map(|x| x * x).sum::<f32>().sqrt();
-        row.vector.iter_mut().for_each(|x| *x *= 0.3);
-        row.vector[0] += length * turn.cos();
-        row.vector[1] += length * turn.sin();
-    }
-    place.engine.upsert_vectors(&space("audio"), GenerationId::STATIC, sounds).unwrap();
-    let (mut before, mut after, users) = (0.0, 0.0, &place.world.users[..40]);
-    for user in users {
-        let user = user.user_id.as_str();
-        let calm = || RecipePatch { exploration_rate: Some(0.0), n: Some(20), ..RecipePatch::default() };
-        let first = place.ask(user, "made_for_you", calm());
-        let mut loud: Vec<&TrackId> = first.tracks.iter().map(|track| &track.track_id).collect();
-        loud.sort_by(|a, b| energy(b).total_cmp(&energy(a)));
-        let skips = loud.iter().take(3).zip(1_i64..).map(|(&track, at)| FeedbackEvent {
-            track_id: Some(track.clone()),
-            ..event(user, Action::Skip, Timestamp(AS_OF.0 - 60_000 * at))
-        });
-        place.engine.feedback(skips.collect()).unwrap();
-        let next = place.ask(user, "made_for_you", calm());
-        assert!(loud[..3].iter().all(|skipped| next.tracks[0].track_id != **skipped), "{user}");
-        before += mean(&first, &loud[..3]);
-        after += mean(&next, &loud[..3]);
-    }
-    let (before, after) = (before / users.len() as f64, after / users.len() as f64);
-    assert!(after < before - 0.01, "mean energy {before:.3}, then {after:.3}");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! same request gets the same answer.
 
 use segue::node::{LoadKind, VectorRow};
-use segue::pipeline::recipe::built_in;
+use segue::pipeline::recipe::{Recipe, built_in};
 use segue::pipeline::request::{RecommendRequest, SearchRequest};
 use segue::types::{Action, FeedbackEvent, GenerationId, Metric, Surface, Timestamp, TrackId};
 use segue::{ErrorKind, Segue};
@@ -51,7 +51,8 @@ fn everything_is_there_after_a_stop_and_after_a_drop() {
     let world = World::generate(11, 1_200, 20);
     let engine = open(folder.path());
     let generation = world.load(&engine);
-    let recipe = engine.put_recipe(built_in().swap_remove(0)).unwrap();
+    let built_in = built_in().swap_remove(0);
+    let recipe = engine.put_recipe(Recipe { n: built_in.n - 1, ..built_in }).unwrap();
     let before = answers(&engine, &world);
     engine.shutdown().unwrap();
     assert_eq!(engine.track(&id("t1")).unwrap_err().kind(), ErrorKind::Unavailable);

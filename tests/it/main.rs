@@ -16,6 +16,7 @@ mod experiments;
 mod first_steps;
 mod learning;
 mod on_use;
+mod reactions;
 mod reads;
 mod rules;
 mod running;

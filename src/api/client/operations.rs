@@ -313,13 +313,13 @@ impl Client {
         reply.generations.into_iter().map(TryInto::try_into).collect()
     }
 
-    /// See [`crate::Segue::put_recipe`]. Tried once: a second try would store a second version.
+    /// See [`crate::Segue::put_recipe`].
     ///
     /// # Errors
     /// As above.
     pub fn put_recipe(&self, recipe: Recipe) -> Result<Recipe> {
         let message = pb::PutRecipeRequest { recipe: Some(recipe.into()) };
-        Ok(recipe_of(call!(self, Again::No, recipes_stub.put(message))?)?.0)
+        Ok(recipe_of(call!(self, Again::Yes, recipes_stub.put(message))?)?.0)
     }
 
     /// See [`crate::Segue::recipes`].

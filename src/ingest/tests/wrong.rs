@@ -166,6 +166,15 @@ fn files_with_missing_or_wrong_columns_are_refused_by_column_name() {
 }
 
 #[test]
+fn columns_nobody_knows_are_named() {
+    let folder = TempDir::new().unwrap();
+    let path = tracks_with(&folder, "relase_date", texts(&["2026-01-01", "2026-01-02"]));
+    assert_eq!(Rows::<TrackTable>::open(&path).unwrap().unread_columns(), ["relase_date"]);
+    let path = tracks_with(&folder, "title", texts(&["a", "b"]));
+    assert_eq!(Rows::<TrackTable>::open(&path).unwrap().unread_columns(), [""; 0]);
+}
+
+#[test]
 fn files_that_are_not_parquet_or_not_there_are_refused() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("text.parquet");

@@ -40,7 +40,8 @@ impl Segue {
         self.answer_current(|inner| inner.generations())
     }
 
-    /// Validates and stores a recipe as the next version of its name; not yet active.
+    /// Validates and stores a recipe as the next version of its name; not yet active. One that says what the newest version
+    /// says already is that version: a command sent twice stores one.
     ///
     /// # Errors
     /// `InvalidField`.

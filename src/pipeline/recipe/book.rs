@@ -39,8 +39,13 @@ impl RecipeBook {
     /// The number the next stored version of `name` gets: one above the highest, 1 for a new name.
     #[must_use]
     pub fn next_version(&self, name: &str) -> u32 {
-        let last = self.versions_of(name).next_back();
-        last.map_or(1, |recipe| recipe.version.saturating_add(1))
+        self.newest(name).map_or(1, |recipe| recipe.version.saturating_add(1))
+    }
+
+    /// The version of `name` with the highest number.
+    #[must_use]
+    pub fn newest(&self, name: &str) -> Option<&Recipe> {
+        self.versions_of(name).next_back()
     }
 
     /// Makes a version the active one of its name.

@@ -11,15 +11,13 @@ use super::{
         EventTrack, LoadState, LoadStep, PlayBatch, PlayRow, ResolvedEvent, ShownSlot, UserCommand, UserOp,
         UserReply,
     },
+    decisions::{edit_record, is_decision},
     engine::{Engine, WriteSet},
     error::Result,
     garbage::Garbage,
     history::{HistoryRow, action_code, split_time},
     keys,
-    rows::{
-        GenerationRow, PendingEvent, ShardRow, UserRecord, add, decode_count, decode_load, encode_count,
-        encode_load,
-    },
+    rows::{GenerationRow, PendingEvent, ShardRow, decode_count, decode_load, encode_count, encode_load},
     split::SplitState,
     trends::is_kept,
     validate,
@@ -130,19 +128,9 @@ impl Entry<'_> {
             UserOp::Nothing => Ok(UserReply::Done(0)),
             UserOp::UpsertUsers(users) => self.upsert_users(users),
             UserOp::DeleteUsers(users) => self.delete_users(users),
-            UserOp::Record(events) => {
-                let outcomes = events.iter().map(|event| self.record(event, &[])).collect::<Result<_>>()?;
-                Ok(UserReply::Recorded(outcomes))
-            }
-            UserOp::RecordShown(events, slots) => {
-                let mut of: HashMap<u32, Vec<ShownSlot>> = HashMap::new();
-                slots.iter().for_each(|slot| of.entry(slot.event).or_default().push(*slot));
-                let chosen = |at: u32| of.get(&at).map_or(&[][..], Vec::as_slice);
-                let events = (0..).zip(&events);
-                let outcomes =
-                    events.map(|(at, event)| self.record(event, chosen(at))).collect::<Result<_>>()?;
-                Ok(UserReply::Recorded(outcomes))
-            }
+            UserOp::Record(events) => self.record_all(&events, &[], None),
+            UserOp::RecordShown(events, slots) => self.record_all(&events, &slots, None),
+            UserOp::RecordByTime(timed) => self.record_all(&timed.events, &timed.slots, Some(timed.received)),
             UserOp::PutStatistics(bytes) => {
                 self.writes.put(keys::STATISTICS.to_vec(), value::seal(&bytes));
                 self.touched.statistics = Some(bytes.into());
@@ -214,8 +202,27 @@ impl Entry<'_> {
         Ok(UserReply::Done(removed))
     }
 
+    /// Records events. Decisions count by their time if it is known when they were received, else by their order.
+    fn record_all(
+        &mut self,
+        events: &[ResolvedEvent],
+        slots: &[ShownSlot],
+        received: Option<Timestamp>,
+    ) -> Result<UserReply> {
+        let mut of: HashMap<u32, Vec<ShownSlot>> = HashMap::new();
+        slots.iter().for_each(|slot| of.entry(slot.event).or_default().push(*slot));
+        let chosen = |at: u32| of.get(&at).map_or(&[][..], Vec::as_slice);
+        let outcomes = (0..).zip(events).map(|(at, event)| self.record(event, chosen(at), received));
+        Ok(UserReply::Recorded(outcomes.collect::<Result<_>>()?))
+    }
+
     /// Records one event; whether it was new.
-    fn record(&mut self, event: &ResolvedEvent, chosen: &[ShownSlot]) -> Result<bool> {
+    fn record(
+        &mut self,
+        event: &ResolvedEvent,
+        chosen: &[ShownSlot],
+        received: Option<Timestamp>,
+    ) -> Result<bool> {
         let (key, by_id) = match event.event_key {
             Some(key) => ((key & u128::from(u64::MAX)) as u64, true),
             None => (content_key(event), false),
@@ -241,6 +248,7 @@ impl Entry<'_> {
         if !self.insert(&event.user, event.at, row)? {
             return Ok(false);
         }
+        let engine = self.engine;
         let work = self.work(&event.user)?;
         if let (Action::Search, Some(query)) = (event.action, &event.query) {
             work.add_search(event.at, key, query);
@@ -248,7 +256,14 @@ impl Entry<'_> {
         if let (Action::Served, Some(list)) = (event.action, &event.served) {
             work.add_served(event.at, key, list, chosen);
         }
-        work.record_changed |= edit_record(&mut work.record, event, track);
+        let is_superseded = match received.filter(|_| is_decision(event.action)) {
+            // A clock that runs ahead must not outdo what is decided until then.
+            Some(received) => !work.decide(engine, event, event.at.min(received))?,
+            None => false,
+        };
+        if !is_superseded {
+            work.record_changed |= edit_record(&mut work.record, event, track);
+        }
         Ok(true)
     }
 
@@ -401,25 +416,6 @@ impl Entry<'_> {
     pub(super) fn generations(&self) -> Result<Vec<(crate::types::SpaceName, u32, GenerationRow)>> {
         super::vectors::generations(&self.engine.snapshot())
     }
-}
-
-/// Edits the record by what a new event says; whether it changed.
-fn edit_record(record: &mut UserRecord, event: &ResolvedEvent, track: Option<TrackRef>) -> bool {
-    let unknown = match &event.track {
-        Some(EventTrack::Unknown(id)) => Some(id),
-        _ => None,
-    };
-    let user = &mut record.user;
-    match (event.action, event.track_id.as_ref().or(unknown), &event.artist) {
-        (Action::HideTrack, Some(id), _) => record.hide(id.clone(), track),
-        (Action::UnhideTrack, Some(id), _) => record.unhide(id),
-        (Action::BlockArtist, _, Some(artist)) => add(&mut user.blocked_artists, artist.clone()),
-        (Action::UnblockArtist, _, Some(artist)) => user.blocked_artists.retain(|known| known != artist),
-        (Action::FollowArtist, _, Some(artist)) => add(&mut user.followed_artists, artist.clone()),
-        (Action::UnfollowArtist, _, Some(artist)) => user.followed_artists.retain(|known| known != artist),
-        _ => return false,
-    }
-    true
 }
 
 /// Actions whose only effect is on a history that names the track.

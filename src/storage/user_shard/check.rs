@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, ops::ControlFlow, path::Path};
 use segue_storage_format::{Damage, VerifyReport};
 
 use super::{
+    decisions,
     engine::{self, Snapshot},
     error::{Result, UserShardError},
     history::decode_part,
@@ -157,6 +158,7 @@ impl Check<'_> {
                 decode_served(value)?.0.tracks.iter().try_for_each(|served| self.track(served.track))
             }
             keys::SEARCH => Ok(decode_search(value).map(drop)?),
+            keys::DECISION => Ok(decisions::decode(value).map(drop)?),
             keys::PENDING => {
                 PendingEvent::decode(value)?;
                 let track = keys::pending_track(&prefix, key).ok_or("key is malformed")?;

@@ -5,6 +5,7 @@
 
 use rkyv::{Archive, Deserialize as RkyvDeserialize, Serialize as RkyvSerialize};
 
+use super::decisions::is_decision;
 use super::error::{Result, UserShardError};
 use super::split_op::SplitOp;
 use crate::storage::codec;
@@ -13,8 +14,10 @@ use crate::types::{
     User, UserId,
 };
 
-const VERSION: u16 = 2;
-/// Of everything but the steps of splits.
+const VERSION: u16 = 3;
+/// Since there are splits.
+const SPLIT_VERSION: u16 = 2;
+/// Of everything before.
 const FIRST_VERSION: u16 = 1;
 
 /// One log entry of a user shard.
@@ -79,6 +82,20 @@ pub enum UserOp {
     /// A step of a split. Since version 2. In a box: the other entries are written as before only while no step is larger or
     /// aligned otherwise than they are.
     Split(Box<SplitOp>),
+    /// Records events some of which hide, block or follow: the newest of them holds by the time it happened. Since version 3. In
+    /// a box as above.
+    RecordByTime(Box<TimedEvents>),
+}
+
+/// Events whose order in time counts.
+#[derive(Debug, Clone, PartialEq, Archive, RkyvSerialize, RkyvDeserialize)]
+pub struct TimedEvents {
+    /// When they came in, by the clock of the node that took them. A later time of an event counts as this.
+    pub received: Timestamp,
+    /// The events; unknown users are created.
+    pub events: Vec<ResolvedEvent>,
+    /// Of the explored slots of their served lists, how each was chosen.
+    pub slots: Vec<ShownSlot>,
 }
 
 /// A step of a named load. Steps of one load come in row order.
@@ -264,6 +281,20 @@ pub enum UserReply {
     },
 }
 
+impl UserOp {
+    /// The operation that records events which came in at `received`: what earlier programs know wherever it says the same.
+    #[must_use]
+    pub fn record(events: Vec<ResolvedEvent>, slots: Vec<ShownSlot>, received: Timestamp) -> Self {
+        if events.iter().any(|event| is_decision(event.action)) {
+            Self::RecordByTime(Box::new(TimedEvents { received, events, slots }))
+        } else if slots.is_empty() {
+            Self::Record(events)
+        } else {
+            Self::RecordShown(events, slots)
+        }
+    }
+}
+
 impl UserCommand {
     /// Why every replica would refuse the command, whatever its state; `None` when it would not.
     #[must_use]
@@ -274,7 +305,11 @@ impl UserCommand {
     /// The bytes of a log entry.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let version = if matches!(self.op, UserOp::Split(_)) { VERSION } else { FIRST_VERSION };
+        let version = match self.op {
+            UserOp::RecordByTime(_) => VERSION,
+            UserOp::Split(_) => SPLIT_VERSION,
+            _ => FIRST_VERSION,
+        };
         codec::encode(version, self).expect("plain data serialises into memory")
     }
 
@@ -292,7 +327,7 @@ impl UserReply {
     /// The bytes of a reply.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let version = if matches!(self, Self::Moved { .. }) { VERSION } else { FIRST_VERSION };
+        let version = if matches!(self, Self::Moved { .. }) { SPLIT_VERSION } else { FIRST_VERSION };
         codec::encode(version, self).expect("plain data serialises into memory")
     }
 

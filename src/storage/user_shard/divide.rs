@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::command::{LoadState, PlayBatch, PlayRow, ShownSlot, UserCommand, UserOp, UserReply};
+use super::command::{
+    LoadState, PlayBatch, PlayRow, ResolvedEvent, ShownSlot, TimedEvents, UserCommand, UserOp, UserReply,
+};
 use crate::types::{TrackId, UserId};
 
 impl UserCommand {
@@ -48,12 +50,14 @@ impl UserCommand {
                 UserReply::Refused(_) | UserReply::Moved { .. } => return None,
             }
         }
+        let mut outcomes = |events: &[ResolvedEvent]| {
+            let new = events.iter().map(|event| recorded.get_mut(&place_of(&event.user))?.next());
+            new.collect::<Option<_>>().map(UserReply::Recorded)
+        };
         match (&self.op, loaded) {
             (_, Some(state)) => Some(UserReply::AlreadyLoaded(state)),
-            (UserOp::Record(events) | UserOp::RecordShown(events, _), None) => {
-                let new = events.iter().map(|event| recorded.get_mut(&place_of(&event.user))?.next());
-                new.collect::<Option<_>>().map(UserReply::Recorded)
-            }
+            (UserOp::Record(events) | UserOp::RecordShown(events, _), None) => outcomes(events),
+            (UserOp::RecordByTime(timed), None) => outcomes(&timed.events),
             _ => Some(UserReply::Done(sum)),
         }
     }
@@ -73,16 +77,12 @@ impl UserOp {
                 Self::Record(events.iter().filter(|event| is_kept(&event.user)).cloned().collect())
             }
             Self::RecordShown(events, slots) => {
-                let mut places = BTreeMap::new();
-                let mut kept = Vec::new();
-                for (at, event) in (0..).zip(events).filter(|(_, event)| is_kept(&event.user)) {
-                    places.insert(at, u32::try_from(kept.len()).unwrap_or(u32::MAX));
-                    kept.push(event.clone());
-                }
-                let slots = slots
-                    .iter()
-                    .filter_map(|slot| Some(ShownSlot { event: *places.get(&slot.event)?, ..*slot }));
-                Self::RecordShown(kept, slots.collect())
+                let (events, slots) = only_events(events, slots, is_kept);
+                Self::RecordShown(events, slots)
+            }
+            Self::RecordByTime(timed) => {
+                let (events, slots) = only_events(&timed.events, &timed.slots, is_kept);
+                Self::RecordByTime(Box::new(TimedEvents { received: timed.received, events, slots }))
             }
             Self::RecordPlays(batch) => Self::RecordPlays(batch.only(is_kept)),
             Self::UpsertVectors { space, generation, rows } => {
@@ -96,6 +96,22 @@ impl UserOp {
             other => other.clone(),
         }
     }
+}
+
+/// Some of the events, with the slots of theirs.
+fn only_events(
+    events: &[ResolvedEvent],
+    slots: &[ShownSlot],
+    is_kept: &dyn Fn(&UserId) -> bool,
+) -> (Vec<ResolvedEvent>, Vec<ShownSlot>) {
+    let mut places = BTreeMap::new();
+    let mut kept = Vec::new();
+    for (at, event) in (0..).zip(events).filter(|(_, event)| is_kept(&event.user)) {
+        places.insert(at, u32::try_from(kept.len()).unwrap_or(u32::MAX));
+        kept.push(event.clone());
+    }
+    let moved = |slot: &ShownSlot| Some(ShownSlot { event: *places.get(&slot.event)?, ..*slot });
+    (kept, slots.iter().filter_map(moved).collect())
 }
 
 impl PlayBatch {

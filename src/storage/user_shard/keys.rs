@@ -6,6 +6,7 @@
 //! slot u16 | user id | 00 | 03 | time i64 | key u64              served list
 //! slot u16 | user id | 00 | 04 | time i64 | key u64              search
 //! slot u16 | user id | 00 | 05 | track id | 00 | time i64 | key u64   event of an unknown track
+//! slot u16 | user id | 00 | 06 | matter u8 | key u64            time of the newest decision about a thing
 //! C0 | track id | 00 | slot u16 | user id                        who waits for an unknown track
 //! D0 | space | 00 | generation u32 | slot u16 | user id          vector
 //! E0 | day i32 | region u16 | shard u16 | ordinal u32            plays of a day
@@ -31,6 +32,7 @@ pub(super) const HISTORY: u8 = 0x02;
 pub(super) const SERVED: u8 = 0x03;
 pub(super) const SEARCH: u8 = 0x04;
 pub(super) const PENDING: u8 = 0x05;
+pub(super) const DECISION: u8 = 0x06;
 
 pub(super) const WAITING: u8 = 0xC0;
 pub(super) const VECTOR: u8 = 0xD0;
@@ -129,6 +131,14 @@ pub(super) fn pending(prefix: &[u8], track: &TrackId, at: Timestamp, event: u64)
     let mut key = pending_of_track(prefix, track);
     key.extend_from_slice(&time_bytes(at));
     key.extend_from_slice(&event.to_be_bytes());
+    key
+}
+
+/// * `matter`, `thing`: what was decided, and the key of what it was decided about.
+pub(super) fn decision(prefix: &[u8], matter: u8, thing: u64) -> Vec<u8> {
+    let mut key = of_user(prefix, DECISION);
+    key.push(matter);
+    key.extend_from_slice(&thing.to_be_bytes());
     key
 }
 
@@ -347,6 +357,7 @@ pub(super) fn describe(key: &[u8]) -> String {
                 Some(&SERVED) => "served list",
                 Some(&SEARCH) => "search",
                 Some(&PENDING) => "event of an unknown track",
+                Some(&DECISION) => "decision",
                 _ => "row",
             };
             format!("user {user}, {kind}")

@@ -26,6 +26,7 @@ mod cache;
 mod check;
 mod command;
 mod counted;
+mod decisions;
 mod digest;
 mod divide;
 mod elsewhere;
@@ -58,7 +59,7 @@ mod tests;
 
 pub use command::{
     EventTrack, LoadState, LoadStep, PlayBatch, PlayRow, ResolvedEvent, STATISTICS_BYTES_MAX, ServedList,
-    ServedTrack, ShownSlot, SlotChoice, UserCommand, UserOp, UserReply, event_key,
+    ServedTrack, ShownSlot, SlotChoice, TimedEvents, UserCommand, UserOp, UserReply, event_key,
 };
 pub use elsewhere::{Elsewhere, Missing};
 pub use engine::{KnownTables, table_number};

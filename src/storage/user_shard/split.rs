@@ -226,6 +226,7 @@ impl UserOp {
             Self::Record(events) | Self::RecordShown(events, _) => {
                 Box::new(events.iter().map(|event| &event.user))
             }
+            Self::RecordByTime(timed) => Box::new(timed.events.iter().map(|event| &event.user)),
             Self::RecordPlays(batch) => Box::new(batch.users.iter()),
             Self::UpsertVectors { rows, .. } => Box::new(rows.iter().map(|(user, _)| user)),
             Self::Nothing

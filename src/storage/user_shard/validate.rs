@@ -33,6 +33,9 @@ fn op(op: &UserOp) -> Option<String> {
         UserOp::DeleteUsers(users) | UserOp::DeleteVectors { users, .. } => users.iter().find_map(user),
         UserOp::Record(events) => self::events(events),
         UserOp::RecordShown(events, slots) => self::events(events).or_else(|| shown(events, slots)),
+        UserOp::RecordByTime(timed) => {
+            self::events(&timed.events).or_else(|| shown(&timed.events, &timed.slots))
+        }
         UserOp::PutStatistics(bytes) => (bytes.len() > STATISTICS_BYTES_MAX)
             .then(|| format!("statistics are too large. bytes=`{}`", bytes.len())),
         UserOp::RecordPlays(batch) => plays(batch),

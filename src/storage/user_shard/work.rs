@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::{
-    command::{ServedList, ShownSlot},
+    command::{ResolvedEvent, ServedList, ShownSlot},
+    decisions::Decisions,
     engine::{Engine, WriteSet},
     error::Result,
     history::{Day, HistoryRow, decode_part, split_time},
@@ -26,6 +27,7 @@ pub(super) struct UserWork {
     served: BTreeMap<(Timestamp, u64), Vec<u8>>,
     searches: BTreeMap<(Timestamp, u64), Vec<u8>>,
     pending: HashMap<Vec<u8>, Option<PendingEvent>>,
+    decisions: Decisions,
 }
 
 impl UserWork {
@@ -42,6 +44,7 @@ impl UserWork {
             served: BTreeMap::new(),
             searches: BTreeMap::new(),
             pending: HashMap::new(),
+            decisions: Decisions::default(),
         })
     }
 
@@ -92,6 +95,11 @@ impl UserWork {
         Ok(true)
     }
 
+    /// Takes note of a decision made at `at`; whether none that is newer is known.
+    pub(super) fn decide(&mut self, engine: &Engine, event: &ResolvedEvent, at: Timestamp) -> Result<bool> {
+        self.decisions.decide(engine, &self.prefix, event, at)
+    }
+
     /// Forgets a waiting event.
     pub(super) fn remove_pending(&mut self, row: Vec<u8>) {
         self.pending.insert(row, None);
@@ -115,6 +123,9 @@ impl UserWork {
             } else {
                 writes.delete(row);
             }
+        }
+        for (row, decision) in self.decisions.changed() {
+            writes.put(row, decision);
         }
         for ((at, key), value) in self.searches {
             writes.put(keys::timed(&self.prefix, keys::SEARCH, at, key), value);

@@ -3,6 +3,7 @@
 
 mod crash;
 mod damage;
+mod decisions;
 mod events;
 mod figures;
 mod model;
@@ -44,7 +45,7 @@ impl TestShard {
     }
 
     pub(super) fn record(&self, events: &[ResolvedEvent]) -> Vec<bool> {
-        match self.run(UserOp::Record(events.to_vec())) {
+        match self.run(UserOp::record(events.to_vec(), Vec::new(), Timestamp(i64::MAX))) {
             UserReply::Recorded(outcomes) => outcomes,
             other => panic!("{other:?}"),
         }
