@@ -16,6 +16,7 @@ use segue_cluster::ClusterNode;
 use segue_storage_format::Health;
 
 use super::current::Ahead;
+use super::entries::EntryReaders;
 use super::far::Far;
 use super::forward::Guests;
 use super::group::Group;
@@ -89,6 +90,8 @@ pub(super) struct Inner {
     pub places: Mutex<Vec<Place>>,
     /// How user shards on other nodes are asked; `None` for a database that is alone.
     pub far: Option<Arc<Far>>,
+    /// The other nodes that have said that they read what this one may write.
+    pub entry_readers: EntryReaders,
     /// Requests of other nodes under way.
     pub guests: Guests,
     /// Whether lists are begun before the leaders have said how new they must be.

@@ -124,7 +124,8 @@ impl Inner {
         });
         let unknown: Vec<TrackId> = unknown.collect();
         let shards: Vec<usize> = events.iter().map(|event| self.users.shards.place_of(&event.user)).collect();
-        let commands = divided(events, slots, &shards, self.users.groups.len());
+        let received = self.all_know_entries().then(Timestamp::now);
+        let commands = divided(events, slots, received, &shards, self.users.groups.len());
         let asked: Vec<usize> = commands.iter().map(|(shard, _)| *shard).collect();
         // Some shards may have theirs.
         let proposed = self.users.propose(commands).inspect_err(|_| self.resolve_later());
@@ -218,10 +219,10 @@ impl Inner {
 fn divided(
     events: Vec<ResolvedEvent>,
     slots: Vec<ShownSlot>,
+    received: Option<Timestamp>,
     shards: &[usize],
     count: usize,
 ) -> Vec<(usize, UserCommand)> {
-    let received = Timestamp::now();
     let mut parts: Vec<(Vec<ResolvedEvent>, Vec<ShownSlot>)> =
         (0..count).map(|_| Default::default()).collect();
     let mut places = Vec::with_capacity(events.len());

@@ -6,6 +6,7 @@ mod compare;
 mod counts;
 mod current;
 mod engine;
+mod entries;
 mod everyone;
 mod experiments;
 mod far;

@@ -20,6 +20,7 @@ use segue_cluster::{ClusterId, ClusterNode, GroupHandle, GroupId, NodeConfig, St
 
 use super::current::Ahead;
 use super::engine::{Inner, OpenReport, Replica};
+use super::entries::EntryReaders;
 use super::forward::Guests;
 use super::group::Group;
 use super::open_tracks::{OpeningTracks, stored_tracks};
@@ -136,6 +137,7 @@ pub(super) fn open(dir: &Path, settings: Settings, membership: Membership) -> Re
         users,
         places: Mutex::new(places),
         far,
+        entry_readers: EntryReaders::default(),
         guests: Guests::default(),
         ahead: Ahead::default(),
         tenders: Mutex::default(),

@@ -25,6 +25,7 @@ use segue_storage_format::publish::{create_folder, is_file_name};
 use super::compare::DIGEST;
 use super::counts::COUNTED;
 use super::engine::Inner;
+use super::entries::ENTRIES;
 use super::far::ASK;
 use super::forward::FORWARD;
 use super::group::Group;
@@ -237,6 +238,7 @@ impl Peers {
             ASK => self.node()?.answer_question(request),
             FORWARD => self.node()?.answer_forwarded(request),
             PLACES => self.node()?.answer_progress(),
+            ENTRIES => Inner::answer_entries(),
             COUNTED => self.node()?.answer_counted(request),
             _ => Err(Error::Unavailable(format!("a call this version does not know. topic=`{topic}`"))),
         }

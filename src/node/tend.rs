@@ -69,6 +69,7 @@ impl Tenders {
         if in_cluster {
             tenders.spawn("segue-shards", PERIOD, node, Inner::tend)?;
             tenders.spawn("segue-far", FAR_PERIOD, node, Inner::look_far)?;
+            tenders.spawn("segue-entries", PERIOD, node, Inner::ask_for_entries)?;
         }
         Ok(tenders)
     }

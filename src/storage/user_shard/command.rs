@@ -14,7 +14,6 @@ use crate::types::{
     User, UserId,
 };
 
-const VERSION: u16 = 3;
 /// Since there are splits.
 const SPLIT_VERSION: u16 = 2;
 /// Of everything before.
@@ -282,20 +281,25 @@ pub enum UserReply {
 }
 
 impl UserOp {
-    /// The operation that records events which came in at `received`: what earlier programs know wherever it says the same.
+    /// The operation that records events: what earlier programs know wherever it says the same.
+    ///
+    /// * `received`: when they came in; `None`: what hides, blocks and follows counts by the order of the log, since not every replica
+    ///   knows entries of version 3.
     #[must_use]
-    pub fn record(events: Vec<ResolvedEvent>, slots: Vec<ShownSlot>, received: Timestamp) -> Self {
-        if events.iter().any(|event| is_decision(event.action)) {
-            Self::RecordByTime(Box::new(TimedEvents { received, events, slots }))
-        } else if slots.is_empty() {
-            Self::Record(events)
-        } else {
-            Self::RecordShown(events, slots)
+    pub fn record(events: Vec<ResolvedEvent>, slots: Vec<ShownSlot>, received: Option<Timestamp>) -> Self {
+        let received = received.filter(|_| events.iter().any(|event| is_decision(event.action)));
+        match received {
+            Some(received) => Self::RecordByTime(Box::new(TimedEvents { received, events, slots })),
+            None if slots.is_empty() => Self::Record(events),
+            None => Self::RecordShown(events, slots),
         }
     }
 }
 
 impl UserCommand {
+    /// The newest version of entries that is known here.
+    pub const VERSION: u16 = 3;
+
     /// Why every replica would refuse the command, whatever its state; `None` when it would not.
     #[must_use]
     pub fn problem(&self) -> Option<String> {
@@ -306,7 +310,7 @@ impl UserCommand {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let version = match self.op {
-            UserOp::RecordByTime(_) => VERSION,
+            UserOp::RecordByTime(_) => Self::VERSION,
             UserOp::Split(_) => SPLIT_VERSION,
             _ => FIRST_VERSION,
         };
@@ -318,7 +322,7 @@ impl UserCommand {
     /// # Errors
     /// [`UserShardError::Command`]; it stops the replica.
     pub fn decode(index: u64, entry: &[u8]) -> Result<Self> {
-        codec::decode(VERSION, entry)
+        codec::decode(Self::VERSION, entry)
             .map_err(|error| UserShardError::Command { index, source: Box::new(error) })
     }
 }
@@ -336,7 +340,7 @@ impl UserReply {
     /// # Errors
     /// As [`codec::decode`].
     pub fn decode(reply: &[u8]) -> crate::Result<Self> {
-        codec::decode(VERSION, reply)
+        codec::decode(SPLIT_VERSION, reply)
     }
 }
 

@@ -2,12 +2,12 @@
 
 use segue::api::Client;
 use segue::node::NodeState;
-use segue::types::{Action, FeedbackEvent};
+use segue::types::{Action, ArtistId, FeedbackEvent, Timestamp};
 use segue::{ErrorKind, Segue};
 
-use super::servers::{Node, leader, node_of, request, three, tracks, until};
+use super::servers::{Node, leader, node_of, replicas_are_equal, request, three, tracks, until};
 use crate::running::{document, run};
-use crate::support::small_segments;
+use crate::support::{AS_OF, id, small_segments};
 
 #[test]
 fn a_block_is_obeyed_by_every_node_from_the_moment_it_is_acknowledged() {
@@ -31,6 +31,35 @@ fn a_block_is_obeyed_by_every_node_from_the_moment_it_is_acknowledged() {
         blocked += 1;
     }
     assert!(blocked >= 20, "too few listeners had a list: {blocked}");
+}
+
+#[test]
+fn a_late_unblock_undoes_no_newer_block_whichever_nodes_they_reach() {
+    let (nodes, world) = three();
+    let clients: Vec<Client> = nodes.iter().map(Node::client).collect();
+    let user = &world.users[0].user_id;
+    let mut count = 0;
+    // Whether a block holds that one node takes before an earlier unblock reaches the next.
+    let mut holds = |at: usize| {
+        count += 1;
+        let artist: ArtistId = id(format!("late-{count}"));
+        let says = |action, minutes_ago: i64| FeedbackEvent {
+            artist_id: Some(artist.clone()),
+            at: Some(Timestamp(AS_OF.0 - 60_000 * minutes_ago)),
+            ..FeedbackEvent::new(user.clone(), action)
+        };
+        clients[at % 3].feedback(vec![says(Action::BlockArtist, 1)]).unwrap();
+        clients[(at + 1) % 3].feedback(vec![says(Action::UnblockArtist, 2)]).unwrap();
+        clients[(at + 2) % 3].user(user).unwrap().blocked_artists.contains(&artist)
+    };
+    // Nodes ask each other whether they are of one program, soon after their start.
+    for at in 0..3 {
+        until("the next node knows that all read such entries", || holds(at).then_some(()));
+    }
+    for at in 0..12 {
+        assert!(holds(at), "node {at} and the next");
+    }
+    replicas_are_equal(&nodes[0], 3);
 }
 
 #[test]

@@ -45,7 +45,7 @@ impl TestShard {
     }
 
     pub(super) fn record(&self, events: &[ResolvedEvent]) -> Vec<bool> {
-        match self.run(UserOp::record(events.to_vec(), Vec::new(), Timestamp(i64::MAX))) {
+        match self.run(UserOp::record(events.to_vec(), Vec::new(), Some(Timestamp(i64::MAX)))) {
             UserReply::Recorded(outcomes) => outcomes,
             other => panic!("{other:?}"),
         }
