@@ -11,6 +11,8 @@ mod experiments;
 mod far;
 #[cfg(test)]
 mod first_start_tests;
+#[cfg(test)]
+mod fold_in_tests;
 mod forward;
 mod frames;
 mod group;
