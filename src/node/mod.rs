@@ -46,6 +46,8 @@ mod split_plan;
 mod split_tests;
 mod stage;
 mod statistics;
+#[cfg(test)]
+mod statistics_tests;
 mod tally;
 mod tend;
 #[cfg(test)]
