@@ -15,6 +15,7 @@ mod durability;
 mod experiments;
 mod first_steps;
 mod learning;
+mod learnt_weights;
 mod on_use;
 mod reads;
 mod rules;
