@@ -13,6 +13,7 @@ mod command_line;
 mod discovery;
 mod durability;
 mod experiments;
+mod exploring;
 mod first_steps;
 mod learning;
 mod learnt_weights;
