@@ -21,6 +21,7 @@ mod on_use;
 mod reads;
 mod rules;
 mod running;
+mod same_bytes;
 mod server;
 mod track_shards;
 mod track_splits;
