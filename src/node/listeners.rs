@@ -9,6 +9,7 @@ use super::users::{commands, unexpected};
 use crate::error::{Error, Result};
 use crate::pipeline::impression::ImpressionSlot;
 use crate::pipeline::request::WriteToken;
+use crate::pipeline::signals::DURATION_UNKNOWN_MS;
 use crate::storage::user_shard::{
     EventTrack, ResolvedEvent, ServedList, ServedTrack, ShownSlot, SlotChoice, UserCommand, UserOp,
     UserReply, event_key,
@@ -168,7 +169,7 @@ impl Inner {
         if let Some(id) = event.track_id {
             let (track, duration_ms) = tracks.event_track(&id);
             resolved.listened_ms = event.listened_ms.unwrap_or(match event.action {
-                Action::Play | Action::Repeat => duration_ms.unwrap_or(LISTENED_MS_UNKNOWN),
+                Action::Play | Action::Repeat => duration_ms.unwrap_or(DURATION_UNKNOWN_MS),
                 _ => 0,
             });
             resolved.completed = completed(resolved.listened_ms, duration_ms);
@@ -258,12 +259,9 @@ fn choice_of(slot: &ImpressionSlot) -> Option<SlotChoice> {
     })
 }
 
-/// A play whose length nobody knows counts as three minutes.
-const LISTENED_MS_UNKNOWN: u32 = 180_000;
-
 /// Whether at least 80 % of a track was heard; of an unknown length, three minutes count as the whole.
 pub(super) fn completed(listened_ms: u32, duration_ms: Option<u32>) -> bool {
-    u64::from(listened_ms) * 5 >= u64::from(duration_ms.unwrap_or(LISTENED_MS_UNKNOWN)) * 4
+    u64::from(listened_ms) * 5 >= u64::from(duration_ms.unwrap_or(DURATION_UNKNOWN_MS)) * 4
 }
 
 /// Rows with checked user ids.

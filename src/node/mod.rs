@@ -12,6 +12,8 @@ mod experiments;
 mod far;
 #[cfg(test)]
 mod first_start_tests;
+#[cfg(test)]
+mod fold_in_tests;
 mod forward;
 mod frames;
 mod group;
@@ -45,6 +47,8 @@ mod split_plan;
 mod split_tests;
 mod stage;
 mod statistics;
+#[cfg(test)]
+mod statistics_tests;
 mod tally;
 mod tend;
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! Learning how much each source is worth: non-negative least squares of rewards on what the sources said (PIPELINE.md §5).
 //!
-//! The state is the normal equations, two sums: additive over parts, discounted by one factor. Weights are the
-//! non-negative minimum, by coordinate descent; a listener's own are shrunk towards everybody's by `n/(n+κ)`.
+//! The state is the normal equations, two sums: additive over parts, discounted by one factor. What sources are worth is the
+//! non-negative minimum, by coordinate descent. Weights are its third power: any track brings in something, whoever offers
+//! it, so worths are less apart than the sources are. A listener's own weights are shrunk towards everybody's by `n/(n+κ)`.
 
 use rkyv::{Archive, Deserialize as RkyvDeserialize, Serialize as RkyvSerialize};
 
@@ -14,6 +15,9 @@ pub const KAPPA: f64 = 50.0;
 /// Pulls every weight a little towards 0, so that sources nobody saw get none and equal columns share.
 const RIDGE: f64 = 1e-3;
 const SWEEPS: usize = 300;
+/// The power of a source's worth that is its weight. At 3 a source that is worth a quarter more weighs twice as much: the best
+/// of the other list comes where scores of its own are half of its best.
+const SHARPNESS: i32 = 3;
 
 /// What each source said of one track: its normalised score by [`Source::code`], 0 when it did not offer it.
 pub type Said = [f64; WIDTH];
@@ -58,43 +62,47 @@ impl WeightSums {
         }
         weights
     }
+
+    /// The weights for blending, summing to 1; `None` when nothing is worth anything.
+    fn weights(&self) -> Option<Said> {
+        let sharp = self.solve().map(|worth| worth.powi(SHARPNESS));
+        let total: f64 = sharp.iter().sum();
+        (total > 0.0).then(|| sharp.map(|weight| weight / total))
+    }
 }
 
-/// A listener's weights: their own by `n/(n+κ)`, everybody's for the rest. Each vector is first scaled to sum to 1; one
-/// without weight leaves all to the other.
+/// A listener's weights: their own by `n/(n+κ)`, everybody's for the rest, each summing to 1. Where one has nothing of worth,
+/// all is left to the other.
 #[must_use]
 pub fn shrunk(own: &WeightSums, everybody: &WeightSums) -> Said {
-    let unit = |mut weights: Said| {
-        let total: f64 = weights.iter().sum();
-        if total > 0.0 {
-            weights.iter_mut().for_each(|weight| *weight /= total);
+    match (own.weights(), everybody.weights()) {
+        (None, None) => [0.0; WIDTH],
+        (Some(only), None) | (None, Some(only)) => only,
+        (Some(mine), Some(all)) => {
+            let share = own.weight / (own.weight + KAPPA);
+            std::array::from_fn(|i| share * mine[i] + (1.0 - share) * all[i])
         }
-        (weights, total > 0.0)
-    };
-    let ((own_weights, has_own), (all, has_all)) = (unit(own.solve()), unit(everybody.solve()));
-    let share = match (has_own, has_all) {
-        (false, _) => 0.0,
-        (true, false) => 1.0,
-        (true, true) => own.weight / (own.weight + KAPPA),
-    };
-    std::array::from_fn(|i| share * own_weights[i] + (1.0 - share) * all[i])
+    }
+}
+
+/// Sources of which something was learnt: that they are worth something, or, from as many tracks as κ, that they are not.
+#[must_use]
+pub fn known(learnt: &Said, own: &WeightSums, everybody: &WeightSums) -> [bool; WIDTH] {
+    std::array::from_fn(|i| learnt[i] > 0.0 || own.a[i][i] + everybody.a[i][i] >= KAPPA)
 }
 
 /// Blend weights with what was learnt in the place of the recipe's, for the sources the recipe weighs at all; the sum
-/// stays. A source of which nothing was learnt keeps its own; nothing learnt changes nothing.
+/// stays. A source that is not `known` keeps its own, one that is known and worthless has none; nothing of worth learnt
+/// changes nothing.
 #[must_use]
-pub fn reweighed(weights: &[(Source, f64)], learnt: &Said) -> Vec<(Source, f64)> {
-    let known = |source: Source| learnt[usize::from(source.code())] > 0.0;
-    let at_stake: f64 = weights.iter().filter(|(source, _)| known(*source)).map(|(_, weight)| weight).sum();
-    let total: f64 = weights
-        .iter()
-        .filter(|(source, weight)| known(*source) && *weight > 0.0)
-        .map(|(source, _)| learnt[usize::from(source.code())])
-        .sum();
+pub fn reweighed(weights: &[(Source, f64)], learnt: &Said, known: &[bool; WIDTH]) -> Vec<(Source, f64)> {
+    let place = |source: Source| usize::from(source.code());
+    let at_stake = || weights.iter().filter(|(source, weight)| known[place(*source)] && *weight > 0.0);
+    let sum: f64 = at_stake().map(|(_, weight)| weight).sum();
+    let total: f64 = at_stake().map(|(source, _)| learnt[place(*source)]).sum();
     let one = |&(source, weight): &(Source, f64)| {
-        let learnt = learnt[usize::from(source.code())];
-        if learnt > 0.0 && weight > 0.0 && total > 0.0 {
-            (source, at_stake * learnt / total)
+        if known[place(source)] && weight > 0.0 && total > 0.0 {
+            (source, sum * learnt[place(source)] / total)
         } else {
             (source, weight)
         }
@@ -136,10 +144,51 @@ mod tests {
         (0..1_000).for_each(|_| all.add(&said(&[(1, 1.0)]), 0.2, 1.0));
         (0..5).for_each(|_| own.add(&said(&[(1, 1.0)]), 1.0, 1.0));
         let few = shrunk(&own, &all);
-        assert!((few[1] - (5.0 / 55.0 + 50.0 / 55.0 * 0.2)).abs() < 1e-3, "{few:?}");
+        let sharp = |of: f64, other: f64| of.powi(3) / (of.powi(3) + other.powi(3));
+        assert!((few[1] - (5.0 / 55.0 + 50.0 / 55.0 * sharp(0.2, 0.8))).abs() < 1e-3, "{few:?}");
         (0..495).for_each(|_| own.add(&said(&[(1, 1.0)]), 1.0, 1.0));
         assert!(shrunk(&own, &all)[1] > 0.9);
-        assert!((shrunk(&WeightSums::default(), &all)[0] - 0.8).abs() < 1e-3);
+        assert!((shrunk(&WeightSums::default(), &all)[0] - sharp(0.8, 0.2)).abs() < 1e-3);
+    }
+
+    /// Random impressions of a listener and of everybody: the weights in use are `n/(n+κ)` of their own and the rest of
+    /// everybody's, sum to 1 and are never negative, whatever `n`.
+    #[test]
+    fn a_listener_of_n_impressions_has_their_share_of_n_by_n_and_kappa() {
+        let mut rng = SplitMix64::new(0x5EED);
+        for n in [0, 1, 5, 50, 500, 5_000] {
+            for _ in 0..20 {
+                let (mut own, mut all) = (WeightSums::default(), WeightSums::default());
+                let worth: [f64; 4] = std::array::from_fn(|i| if i == 0 { 0.5 } else { rng.uniform() - 0.3 });
+                let mut add = |sums: &mut WeightSums, times: u32, turn: usize| {
+                    for _ in 0..times {
+                        let x: [f64; 4] = std::array::from_fn(|_| rng.uniform());
+                        let reward = (0..4).map(|i| worth[(i + turn) % 4] * x[i]).sum::<f64>();
+                        sums.add(&said(&[(0, x[0]), (1, x[1]), (2, x[2]), (3, x[3])]), reward.max(0.0), 1.0);
+                    }
+                };
+                add(&mut all, 2_000, 0);
+                add(&mut own, n, 1);
+                let unit = |worth: Said| {
+                    let total: f64 = worth.iter().map(|worth| worth.powi(3)).sum();
+                    worth.map(|worth| if total > 0.0 { worth.powi(3) / total } else { 0.0 })
+                };
+                let (mine, everybody) = (unit(own.solve()), unit(all.solve()));
+                let has_own = mine.iter().any(|weight| *weight > 0.0);
+                let share = if has_own { f64::from(n) / (f64::from(n) + KAPPA) } else { 0.0 };
+                let found = shrunk(&own, &all);
+                for i in 0..WIDTH {
+                    let expected = share * mine[i] + (1.0 - share) * everybody[i];
+                    assert!(
+                        (found[i] - expected).abs() < 1e-12,
+                        "n {n}, source {i}: {} {expected}",
+                        found[i]
+                    );
+                    assert!(found[i] >= 0.0);
+                }
+                assert!((found.iter().sum::<f64>() - 1.0).abs() < 1e-9, "n {n}: {found:?}");
+            }
+        }
     }
 
     #[test]
@@ -151,9 +200,31 @@ mod tests {
             (Source::Trending, 0.0),
         ];
         let learnt = said(&[(0, 0.1), (1, 0.3), (3, 0.6)]);
-        let found = reweighed(&weights, &learnt);
+        let found = reweighed(&weights, &learnt, &learnt.map(|weight| weight > 0.0));
         assert!((found[0].1 - 0.2).abs() < 1e-12 && (found[1].1 - 0.6).abs() < 1e-12, "{found:?}");
         assert_eq!((found[2].1, found[3].1), (0.2, 0.0));
-        assert_eq!(reweighed(&weights, &[0.0; WIDTH]), weights);
+        assert_eq!(reweighed(&weights, &[0.0; WIDTH], &[true; WIDTH]), weights);
+        assert_eq!(reweighed(&weights, &learnt, &[false; WIDTH]), weights);
+    }
+
+    /// Found with a simulated population that likes one source alone: the others, worth nothing, kept their weights, and so
+    /// nothing was ever learnt.
+    #[test]
+    fn a_source_that_is_known_to_be_worthless_loses_its_weight() {
+        let weights = [(Source::Collaborative, 0.4), (Source::Content, 0.4), (Source::Audio, 0.2)];
+        let (own, mut all) = (WeightSums::default(), WeightSums::default());
+        let mut show = |source: usize, times: u32, reward: f64| {
+            (0..times).for_each(|_| all.add(&said(&[(source, 1.0)]), reward, 1.0));
+            let learnt = shrunk(&own, &all);
+            let found = reweighed(&weights, &learnt, &known(&learnt, &own, &all));
+            [found[0].1, found[1].1, found[2].1]
+        };
+        let near = |found: [f64; 3], expected: [f64; 3]| {
+            assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-9), "{found:?} {expected:?}");
+        };
+        near(show(2, 100, 0.8), [0.4, 0.4, 0.2]);
+        near(show(0, 49, 0.0), [0.4, 0.4, 0.2]);
+        near(show(0, 1, 0.0), [0.0, 0.4, 0.6]);
+        near(show(1, 50, 0.0), [0.0, 0.0, 1.0]);
     }
 }

@@ -1,15 +1,12 @@
 //! What one listening event says: interaction weights and rewards (PIPELINE.md §2).
 
+pub use crate::train::{DISLIKE_BEFORE_MS, DURATION_UNKNOWN_MS, completion};
+
+use crate::train::EventWeight;
 use crate::types::PlayAction;
 
 /// The default half-life of interaction weights in days. `exp(−days/90)`, often called three months, halves in 62.4.
 pub const HALF_LIFE_DAYS: f64 = 62.4;
-/// A skip before this many milliseconds is a dislike; a play from here on counts as heard.
-pub const DISLIKE_BEFORE_MS: u32 = 30_000;
-/// The length assumed of a track whose length is unknown.
-pub const DURATION_UNKNOWN_MS: u32 = 210_000;
-/// What a dislike's confidence is made of, before decay.
-const DISLIKE_MAGNITUDE: f64 = 0.5;
 
 /// What an event says of a listener's taste.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -25,16 +22,6 @@ pub enum Signal {
 #[must_use]
 pub fn decay(age_days: f64, half_life_days: f64) -> f64 {
     (-age_days.max(0.0) / half_life_days).exp2()
-}
-
-/// The share of a track that was heard, 0 to 1.
-#[must_use]
-pub fn completion(action: PlayAction, listened_ms: u32, duration_ms: Option<u32>) -> f64 {
-    if action == PlayAction::Save && listened_ms == 0 {
-        return 1.0; // a save without a listening time is not a track unheard
-    }
-    let duration_ms = duration_ms.filter(|&ms| ms > 0).unwrap_or(DURATION_UNKNOWN_MS);
-    (f64::from(listened_ms) / f64::from(duration_ms)).min(1.0)
 }
 
 /// The signal of one event: `(1 + 2·saved + 1.5·repeated) · min(1, listened/duration) · 2^(−age/half-life)`, or a
@@ -53,15 +40,8 @@ pub fn signal(
 /// As [`signal`], of an event whose [`decay`] is known.
 #[must_use]
 pub fn decayed(action: PlayAction, listened_ms: u32, duration_ms: Option<u32>, decay: f64) -> Signal {
-    let factor = match action {
-        PlayAction::Skip if listened_ms < DISLIKE_BEFORE_MS => {
-            return Signal::Dislike(DISLIKE_MAGNITUDE * decay);
-        }
-        PlayAction::Play | PlayAction::Skip => 1.0,
-        PlayAction::Save => 3.0,
-        PlayAction::Repeat => 2.5,
-    };
-    Signal::Like(factor * completion(action, listened_ms, duration_ms) * decay)
+    let EventWeight { liked, disliked } = EventWeight::of(action, listened_ms, duration_ms, decay);
+    if disliked > 0.0 { Signal::Dislike(disliked) } else { Signal::Like(liked) }
 }
 
 /// What a learner is rewarded for an event: save 1, 80 % played 0.8, 30 s 0.5, a skip before 30 s 0. A play of less

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::weight::WeightParams;
+use super::weight::{EventWeight, WeightParams};
 use crate::error::{Error, Result};
 use crate::types::{Play, Timestamp};
 
@@ -239,7 +239,7 @@ impl InteractionsBuilder {
     /// Adds one event. One that says nothing (0 ms heard) is left out.
     pub fn add_play(&mut self, play: &Play, duration_ms: Option<u32>) {
         let weight = self.params.weigh(play, duration_ms);
-        if weight.liked > 0.0 || weight.disliked > 0.0 {
+        if !weight.is_silent() {
             self.add(play.user_id.as_str(), play.track_id.as_str(), weight.liked, weight.disliked);
         }
     }
@@ -277,10 +277,12 @@ impl InteractionsBuilder {
             (a.0, a.1).cmp(&(b.0, b.1)).then(a.2.total_cmp(&b.2)).then(a.3.total_cmp(&b.3))
         });
         let merged = cells.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)).map(|cells| {
-            let liked: f64 = cells.iter().map(|cell| cell.2).sum();
-            let disliked: f64 = cells.iter().map(|cell| cell.3).sum();
-            let weight = liked.max(disliked) as f32;
-            (cells[0].0, Entry { other: cells[0].1, weight, liked: liked >= disliked })
+            let sums = EventWeight {
+                liked: cells.iter().map(|cell| cell.2).sum(),
+                disliked: cells.iter().map(|cell| cell.3).sum(),
+            };
+            let (weight, liked) = sums.verdict();
+            (cells[0].0, Entry { other: cells[0].1, weight: weight as f32, liked })
         });
         Interactions::new(users, items, merged, self.params)
     }

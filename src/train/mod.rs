@@ -36,4 +36,4 @@ pub use interactions::{Interactions, InteractionsBuilder};
 pub use model::{AlsModel, Written};
 pub use read::{PlaysShape, read_interactions};
 pub use solve::{Observed, solve_row};
-pub use weight::{DISLIKE_BEFORE_MS, EventWeight, WeightParams};
+pub use weight::{DISLIKE_BEFORE_MS, DURATION_UNKNOWN_MS, EventWeight, WeightParams, completion};

@@ -7,7 +7,10 @@ use crate::types::{Play, PlayAction, Timestamp};
 pub const DISLIKE_BEFORE_MS: u32 = 30_000;
 
 /// The length taken for a track whose duration is not known.
-const DURATION_MS_DEFAULT: u32 = 180_000;
+pub const DURATION_UNKNOWN_MS: u32 = 180_000;
+
+/// What a dislike weighs before decay.
+const DISLIKE_MAGNITUDE: f64 = 0.5;
 
 /// How events are weighed.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -25,6 +28,45 @@ pub struct EventWeight {
     pub liked: f64,
     /// Dislike weight, at least 0.
     pub disliked: f64,
+}
+
+/// The share of a track that was heard, 0 to 1. A save without a listening time is not a track unheard: 1.
+#[must_use]
+pub fn completion(action: PlayAction, listened_ms: u32, duration_ms: Option<u32>) -> f64 {
+    if action == PlayAction::Save && listened_ms == 0 {
+        return 1.0;
+    }
+    let duration_ms = duration_ms.filter(|&ms| ms > 0).unwrap_or(DURATION_UNKNOWN_MS);
+    (f64::from(listened_ms) / f64::from(duration_ms)).min(1.0)
+}
+
+impl EventWeight {
+    /// One event of which `decay` is left: `(1 + 2·saved + 1.5·repeated) · completion · decay`; a skip before 30 s is a
+    /// dislike of `0.5 · decay` instead.
+    #[must_use]
+    pub fn of(action: PlayAction, listened_ms: u32, duration_ms: Option<u32>, decay: f64) -> Self {
+        let kind = match action {
+            PlayAction::Skip if listened_ms < DISLIKE_BEFORE_MS => {
+                return Self { liked: 0.0, disliked: DISLIKE_MAGNITUDE * decay };
+            }
+            PlayAction::Play | PlayAction::Skip => 1.0,
+            PlayAction::Save => 3.0,
+            PlayAction::Repeat => 2.5,
+        };
+        Self { liked: kind * completion(action, listened_ms, duration_ms) * decay, disliked: 0.0 }
+    }
+
+    /// Whether it says nothing: not a moment was heard.
+    #[must_use]
+    pub fn is_silent(self) -> bool {
+        self.liked <= 0.0 && self.disliked <= 0.0
+    }
+
+    /// What a pair with these sums is: `(weight, liked)`, that which weighs more; dislikes win only when they weigh more.
+    #[must_use]
+    pub fn verdict(self) -> (f64, bool) {
+        (self.liked.max(self.disliked), self.liked >= self.disliked)
+    }
 }
 
 impl WeightParams {
@@ -50,22 +92,9 @@ impl WeightParams {
         (-age_days / self.half_life_days).exp2()
     }
 
-    /// Weighs one event:
-    /// `(1 + 2·saved + 1.5·repeated) · min(1, listened / duration) · decay`; a skip before 30 s is a dislike of
-    /// `0.5 · decay` instead. Without a duration the track is taken to last 180 s.
+    /// Weighs one event by [`EventWeight::of`] and its age.
     #[must_use]
     pub fn weigh(&self, play: &Play, duration_ms: Option<u32>) -> EventWeight {
-        let decay = self.decay(play.played_at);
-        if play.action == PlayAction::Skip && play.listened_ms < DISLIKE_BEFORE_MS {
-            return EventWeight { liked: 0.0, disliked: 0.5 * decay };
-        }
-        let kind = match play.action {
-            PlayAction::Play | PlayAction::Skip => 1.0,
-            PlayAction::Save => 3.0,
-            PlayAction::Repeat => 2.5,
-        };
-        let duration = duration_ms.filter(|&ms| ms > 0).unwrap_or(DURATION_MS_DEFAULT);
-        let share = (f64::from(play.listened_ms) / f64::from(duration)).min(1.0);
-        EventWeight { liked: kind * share * decay, disliked: 0.0 }
+        EventWeight::of(play.action, play.listened_ms, duration_ms, self.decay(play.played_at))
     }
 }

@@ -36,6 +36,10 @@ fn rng(seed: u64, stream: Stream) -> SplitMix64 {
 }
 
 #[cfg(test)]
+mod propensity_tests;
+#[cfg(test)]
+mod share_tests;
+#[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod thompson_tests;

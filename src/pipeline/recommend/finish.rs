@@ -10,7 +10,7 @@ use crate::pipeline::blend::SourceList;
 use crate::pipeline::candidate::Candidate;
 use crate::pipeline::diversify::Pick;
 use crate::pipeline::explain::{explanation, shortfall};
-use crate::pipeline::explore::place;
+use crate::pipeline::explore::{fill_slots, place};
 use crate::pipeline::hydrate::reply_of;
 use crate::pipeline::reader::Reader;
 use crate::pipeline::request::{RecommendRequest, Recommendation, RecommendedTrack, SourceOffer};
@@ -107,15 +107,9 @@ fn order(plan: &Plan, ranking: &Ranking<'_>, set: &ChosenSet, relaxed: &mut Vec<
         relaxed.extend(found.notes);
         return found.order.into_iter().filter_map(|row| all[row].take()).collect();
     }
-    let (mut picks, mut explored): (Vec<Slot>, Vec<Slot>) =
-        all.into_iter().flatten().partition(|slot| slot.explored.is_none());
-    picks.reverse();
-    explored.reverse();
-    let next = |explore: bool| {
-        let (first, second) = if explore { (&mut explored, &mut picks) } else { (&mut picks, &mut explored) };
-        first.pop().or_else(|| second.pop())
-    };
-    places.into_iter().filter_map(next).collect()
+    let rows: Vec<usize> = (0..all.len()).collect();
+    let (picks, explored) = rows.split_at(set.picks.len());
+    fill_slots(picks, explored, &places).into_iter().filter_map(|row| all[row].take()).collect()
 }
 
 /// What each source offered, by the callers' ids.

@@ -24,6 +24,8 @@ mod token;
 mod user_vector;
 
 pub use plan::{Plan, Windows};
+#[cfg(test)]
+pub(crate) use user_vector::{UserVector, user_vector};
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;

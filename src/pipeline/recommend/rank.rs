@@ -6,7 +6,7 @@ use crate::pipeline::candidate::{Candidate, Parts};
 use crate::pipeline::cold_start::ColdStart;
 use crate::pipeline::editorial::{holding, weigh};
 use crate::pipeline::facts::TrackFacts;
-use crate::pipeline::learn::{reweighed, shrunk};
+use crate::pipeline::learn::{known, reweighed, shrunk};
 use crate::pipeline::reader::Reader;
 use crate::pipeline::recipe::{Maturity, Source};
 use crate::pipeline::session_rank::{self, Moment, session_rank};
@@ -110,7 +110,9 @@ fn weights(reader: &Reader<'_>, plan: &Plan, step: ColdStart) -> Vec<(Source, f6
         return weights;
     }
     let own = own_weights(&plan.listener.state, plan.as_of);
-    reweighed(&weights, &shrunk(&own, &reader.statistics.weights))
+    let everybody = &reader.statistics.weights;
+    let learnt = shrunk(&own, everybody);
+    reweighed(&weights, &learnt, &known(&learnt, &own, everybody))
 }
 
 pub(super) fn moment(plan: &Plan) -> Moment {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::ControlFlow;
 
 use super::colisten::CoListening;
-use super::document::{ArtistStatistics, GenreStatistics, Statistics, end_of_day};
+use super::document::{ArtistStatistics, GenreStatistics, Statistics, TIME_TO_LIVE_DAYS, end_of_day};
 use super::near;
 use super::outcomes::{OutcomeSums, outcomes};
 use crate::error::{Error, Result};
@@ -40,8 +40,11 @@ const FACTS_KEPT: usize = 500_000;
 
 /// Derives the statistics from everything the reader's listeners did; `None` when `keep_going` said no on the way.
 ///
+/// Plays count for [`TIME_TO_LIVE_DAYS`] before the newest counted day, whoever of: a listener who left is not heard of for
+/// ever. What was shown is discounted instead.
+///
 /// Cost: one read of every history and O(artists² · dim) for the vectors; seconds for a million plays. Memory is bounded
-/// by this folder's constants.
+/// by this folder's constants, but for a count an artist and 31 numbers a genre.
 ///
 /// # Errors
 /// Damaged files.
@@ -127,6 +130,9 @@ impl<'r> Pass<'r> {
         for play in &in_order(self.reader, &view.plays) {
             let Some((of_track, of_genres, duration_ms)) = self.facts.get(&play.track) else { continue };
             let age_days = newest.days_since(play.at);
+            if age_days > f64::from(TIME_TO_LIVE_DAYS) {
+                continue;
+            }
             let liked = signal(play.action, play.listened_ms, *duration_ms, age_days, HALF_LIFE_DAYS);
             let Signal::Like(weight) = liked else { continue };
             of_track.iter().for_each(|artist| *artists.entry(*artist).or_default() += weight);

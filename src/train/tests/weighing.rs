@@ -17,6 +17,7 @@ fn events_weigh_by_kind_share_and_age() {
     assert_eq!(of(PlayAction::Skip, 29_999, 0, Some(200_000)), (0.0, 0.5));
     assert_eq!(of(PlayAction::Skip, 30_000, 0, Some(200_000)), (0.15, 0.0));
     assert_eq!(of(PlayAction::Play, 0, 0, Some(200_000)), (0.0, 0.0));
+    assert_eq!(of(PlayAction::Save, 0, 0, Some(200_000)), (3.0, 0.0), "saved without a listening time");
     let half = (-624.0_f64 / 62.4).exp2();
     assert!(near(of(PlayAction::Skip, 0, 624, None), (0.0, 0.5 * half)));
     assert!(near(of(PlayAction::Play, 180_000, 624, None), (half, 0.0)));

@@ -23,6 +23,7 @@ mod placed_lost;
 mod power;
 mod proxy;
 mod rolling;
+mod same_bytes;
 mod security;
 mod servers;
 mod splits;
