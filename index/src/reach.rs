@@ -19,8 +19,10 @@ pub(super) const EFFORTS: [usize; 6] = [32, 64, 128, 256, 512, 1024];
 const KEPT: usize = 2;
 /// Width of the walks that margins are measured with.
 pub(super) const WIDEST: usize = KEPT * EFFORTS[EFFORTS.len() - 1];
-/// Codes beside links are imprecise: they may lead this much further, in margins.
-const PROPOSED: f32 = 1.2;
+/// How far codes beside links may lead, in margins. Less than what is followed: a look at a node that comes to nothing costs as much as one that
+/// comes to something, and what the codes turn down here other nodes propose again. Beside 1.2 a tenth to a third fewer looks and up to .007 less
+/// recall at one effort; at one recall as fast on `glove100`, 2 to 6 % faster on `mf128`.
+const PROPOSED: f32 = 0.8;
 /// First hops of a walk, which lead to where the query is: as long as they do, only what is among the best few so far is looked
 /// at. The neighbours of nodes far from the query are many and soon forgotten.
 const DESCENT_HOPS: u64 = 12;

@@ -22,7 +22,7 @@ const SCORED_BYTES: usize = 256 * 1024;
 const LISTED_ROWS: usize = 4_096;
 
 /// Vectors that are asked for before they are scored.
-const AHEAD: usize = 6;
+pub(super) const AHEAD: usize = 8;
 
 /// How many rows a filter allows.
 #[derive(Clone, Copy)]

@@ -12,6 +12,7 @@ use super::plan::Hops;
 use super::query::Query;
 use super::reach::Reach;
 use super::scratch::Scratch;
+use super::search::AHEAD;
 use super::starts;
 use super::top::Scored;
 use super::view::IndexView;
@@ -50,8 +51,9 @@ pub(super) fn plain(view: &IndexView<'_>, reach: &Reach, scratch: &mut Scratch) 
     loop {
         let bounds = reach.bounds(&scratch.beam, &scratch.query, scratch.counts.hops);
         let asked = scratch.beam.pop().filter(|&(score, _)| score >= bounds.follow);
-        if let Some((_, node)) = asked {
-            view.prefetch_row(node);
+        match asked {
+            Some((_, node)) => view.prefetch_row(node),
+            None => foresee(view, &scratch.beam),
         }
         let Scratch { query, fresh, pending, visited, counts, beam, entries, .. } = scratch;
         fresh.clear();
@@ -116,8 +118,9 @@ pub(super) fn filtered(
     loop {
         let bounds = reach.bounds(&scratch.beam, &scratch.query, scratch.counts.hops);
         let asked = scratch.open.pop().filter(|best| best.score >= bounds.follow);
-        if let Some(best) = asked {
-            view.prefetch_row(best.node & !REJECTED);
+        match asked {
+            Some(best) => view.prefetch_row(best.node & !REJECTED),
+            None => foresee(view, &scratch.beam),
         }
         scratch.fresh.clear();
         if let Some(Scored { score, node }) = read {
@@ -184,6 +187,12 @@ fn start(view: &IndexView<'_>, ef: usize, scratch: &mut Scratch) {
         scratch.visited.insert(node);
     }
     scratch.beam.reset(ef);
+}
+
+/// Asks for the vectors that will be scored first, since the walk is about to end: what it still looks at takes as long as they need.
+#[inline(always)]
+fn foresee(view: &IndexView<'_>, beam: &Beam) {
+    beam.iter().take(AHEAD).for_each(|(_, node)| view.prefetch_vector(node));
 }
 
 /// Hands over the links of a node, 32 at a time, and which of them may lead to something better than `threshold`.
