@@ -28,6 +28,8 @@ const PROPOSED: f32 = 0.8;
 const DESCENT_HOPS: u64 = 12;
 /// Those best few at the start; one more every other hop.
 const DESCENT_BEAM: usize = 4;
+/// Hops of the way down that are under way when its last begins.
+const DESCENT_ENDS: u64 = 2;
 /// Stands for a walk that no margin stops.
 const UNBOUNDED: f32 = f32::MAX;
 
@@ -76,6 +78,12 @@ impl Reach {
         }
         bounds
     }
+}
+
+/// Whether a walk of so many hops is on its way down.
+#[inline(always)]
+pub(super) fn descends(hops: u64) -> bool {
+    hops < DESCENT_HOPS + DESCENT_ENDS
 }
 
 impl Margins {

@@ -1,7 +1,8 @@
 //! Walking the graph.
 //!
 //! Two fetches a hop would wait for each other: the row, then the codes of the neighbours the row recommends. So
-//! those codes are asked for at once but looked at one hop later, while the next row is on its way.
+//! those codes are asked for at once but looked at one hop later, while the next row is on its way. Memory gives more the more it
+//! is asked for at a time: once a walk is where the query is, it follows several nodes together.
 
 use std::collections::BinaryHeap;
 
@@ -10,7 +11,7 @@ use super::graph::beam::{Beam, pack};
 use super::kernels::BATCH;
 use super::plan::Hops;
 use super::query::Query;
-use super::reach::Reach;
+use super::reach::{self, Reach};
 use super::scratch::Scratch;
 use super::search::AHEAD;
 use super::starts;
@@ -29,10 +30,14 @@ const STARTS_FILTERED: (usize, usize) = (64, 16);
 /// Hops after which a walk knows where it is.
 const HOPS_TO_KNOW: u64 = 40;
 
+/// Nodes a walk follows together behind its descent. Their order among each other matters little there, and what they lead to is
+/// asked for, estimated and sorted in at once.
+const TOGETHER: usize = 3;
+
 /// Walks with no filter: afterwards `scratch.beam` holds the best nodes that were found.
 ///
-/// Three nodes are under way at a time: one whose row was asked for, one whose row is there and is read, and
-/// one whose neighbours' codes are there and are looked at.
+/// Three steps are under way at a time: nodes whose rows were asked for, nodes whose rows are there and are read, and
+/// nodes whose neighbours' codes are there and are looked at. A step is one node on the way down, then [`TOGETHER`].
 pub(super) fn plain(view: &IndexView<'_>, reach: &Reach, scratch: &mut Scratch) {
     start(view, reach.keep, scratch);
     let best = (reach.keep / 8).clamp(2, 16);
@@ -47,24 +52,21 @@ pub(super) fn plain(view: &IndexView<'_>, reach: &Reach, scratch: &mut Scratch) 
     starts::keep_best(entries, best);
     beam.insert_all(entries);
     pending.clear();
-    let mut read: Option<(f32, u32)> = None;
+    let mut read = [None; TOGETHER];
     loop {
         let bounds = reach.bounds(&scratch.beam, &scratch.query, scratch.counts.hops);
-        let asked = scratch.beam.pop().filter(|&(score, _)| score >= bounds.follow);
-        match asked {
-            Some((_, node)) => view.prefetch_row(node),
-            None => foresee(view, &scratch.beam),
-        }
+        let asked = ask_for_rows(view, scratch, bounds.follow);
         let Scratch { query, fresh, pending, visited, counts, beam, entries, .. } = scratch;
         fresh.clear();
-        if let Some((score, node)) = read {
+        for (score, node) in read.into_iter().flatten() {
             counts.hops += 1;
+            let before = fresh.len();
             recommended(view, query, (score, node), bounds.look, |links, mask| {
                 visited.insert_links(links, mask, view.meta.n, fresh);
             });
-            fresh.iter().for_each(|&node| view.prefetch_code(node));
-            counts.estimates += fresh.len() as u64;
+            fresh[before..].iter().for_each(|&node| view.prefetch_code(node));
         }
+        counts.estimates += fresh.len() as u64;
         entries.clear();
         view.estimate(query, pending, |score, node| {
             if score > bounds.follow {
@@ -74,10 +76,28 @@ pub(super) fn plain(view: &IndexView<'_>, reach: &Reach, scratch: &mut Scratch) 
         beam.insert_all(entries);
         std::mem::swap(fresh, pending);
         read = asked;
-        if read.is_none() && pending.is_empty() {
+        if read[0].is_none() && pending.is_empty() {
             return;
         }
     }
+}
+
+/// Takes the nodes of the next step out of the beam, those that score `follow` or more, and asks for their rows.
+#[inline(always)]
+fn ask_for_rows(view: &IndexView<'_>, scratch: &mut Scratch, follow: f32) -> [Option<(f32, u32)>; TOGETHER] {
+    let mut asked = [None; TOGETHER];
+    let step = if reach::descends(scratch.counts.hops) { 1 } else { TOGETHER };
+    for asked in &mut asked[..step] {
+        *asked = scratch.beam.pop().filter(|&(score, _)| score >= follow);
+        match *asked {
+            Some((_, node)) => view.prefetch_row(node),
+            None => {
+                foresee(view, &scratch.beam);
+                break;
+            }
+        }
+    }
+    asked
 }
 
 /// Walks through allowed nodes and one step through others; `scratch.beam` keeps allowed ones. Stops after enough
