@@ -53,9 +53,7 @@ def lastfm(folder):
 def taste_profile(path):
     pairs = pq.read_table(path).to_pandas()
     pairs.columns = ["user", "item", "count"]
-    users = pairs.user.unique()
-    quarter = users[mixed(users) % np.uint64(4) == 0]
-    return pairs[pairs.user.isin(quarter)], None, None
+    return pairs, None, None
 
 
 def content(tags, items):

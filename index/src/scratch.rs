@@ -19,6 +19,8 @@ pub struct Scratch {
     pub(super) open: BinaryHeap<Scored>,
     pub(super) fresh: Vec<u32>,
     pub(super) pending: Vec<u32>,
+    /// What several nodes lead to.
+    pub(super) gathered: Vec<u32>,
     /// All allowed nodes where they are few.
     pub(super) few: Vec<u32>,
     /// Nodes about to enter the beam.

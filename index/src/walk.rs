@@ -55,7 +55,8 @@ pub(super) fn plain(view: &IndexView<'_>, reach: &Reach, scratch: &mut Scratch) 
     let mut read = [None; TOGETHER];
     loop {
         let bounds = reach.bounds(&scratch.beam, &scratch.query, scratch.counts.hops);
-        let asked = ask_for_rows(view, scratch, bounds.follow);
+        let asked =
+            ask_for_rows(view, scratch, |scratch| scratch.beam.pop().filter(|best| best.0 >= bounds.follow));
         let Scratch { query, fresh, pending, visited, counts, beam, entries, .. } = scratch;
         fresh.clear();
         for (score, node) in read.into_iter().flatten() {
@@ -82,15 +83,19 @@ pub(super) fn plain(view: &IndexView<'_>, reach: &Reach, scratch: &mut Scratch) 
     }
 }
 
-/// Takes the nodes of the next step out of the beam, those that score `follow` or more, and asks for their rows.
+/// Takes the nodes of the next step, each the best that is left, and asks for their rows.
 #[inline(always)]
-fn ask_for_rows(view: &IndexView<'_>, scratch: &mut Scratch, follow: f32) -> [Option<(f32, u32)>; TOGETHER] {
+fn ask_for_rows(
+    view: &IndexView<'_>,
+    scratch: &mut Scratch,
+    best: impl Fn(&mut Scratch) -> Option<(f32, u32)>,
+) -> [Option<(f32, u32)>; TOGETHER] {
     let mut asked = [None; TOGETHER];
     let step = if reach::descends(scratch.counts.hops) { 1 } else { TOGETHER };
     for asked in &mut asked[..step] {
-        *asked = scratch.beam.pop().filter(|&(score, _)| score >= follow);
+        *asked = best(scratch);
         match *asked {
-            Some((_, node)) => view.prefetch_row(node),
+            Some((_, node)) => view.prefetch_row(node & !REJECTED),
             None => {
                 foresee(view, &scratch.beam);
                 break;
@@ -107,7 +112,7 @@ fn ask_for_rows(view: &IndexView<'_>, scratch: &mut Scratch, follow: f32) -> [Op
 /// that may not be returned. Bridges are walked in the order of their scores. After a few dozen of them they are only
 /// one node long, and none is built around nodes whose own neighbours are mostly allowed: a filter far from the query
 /// would otherwise have the walk visit everything nearer than the first allowed node. How many hops are enough depends on
-/// how many of the nodes it meets are allowed. Three nodes are under way at a time, as in [`plain`].
+/// how many of the nodes it meets are allowed. Three steps are under way at a time, as in [`plain`].
 pub(super) fn filtered(
     view: &IndexView<'_>,
     reach: &Reach,
@@ -134,16 +139,15 @@ pub(super) fn filtered(
     // query, and the best of the rest inside and just behind it.
     let mut detours = DETOURS;
     let mut met = Met::default();
-    let mut read: Option<Scored> = None;
+    let mut read = [None; TOGETHER];
     loop {
         let bounds = reach.bounds(&scratch.beam, &scratch.query, scratch.counts.hops);
-        let asked = scratch.open.pop().filter(|best| best.score >= bounds.follow);
-        match asked {
-            Some(best) => view.prefetch_row(best.node & !REJECTED),
-            None => foresee(view, &scratch.beam),
-        }
-        scratch.fresh.clear();
-        if let Some(Scored { score, node }) = read {
+        let asked = ask_for_rows(view, scratch, |scratch| {
+            let best = scratch.open.pop().filter(|best| best.score >= bounds.follow);
+            best.map(|best| (best.score, best.node))
+        });
+        scratch.gathered.clear();
+        for (score, node) in read.into_iter().flatten() {
             // A detour is none of the hops that are meant for finding allowed nodes.
             let done = scratch.counts.hops - (DETOURS - detours);
             let far = met.share() < FAR_SHARE * hops.share;
@@ -160,16 +164,17 @@ pub(super) fn filtered(
                 detours -= 1;
             }
             see_some(view, allowed, (is_bridge, detours > 0), &mut met, scratch);
+            scratch.gathered.extend_from_slice(&scratch.fresh);
         }
-        let Scratch { query, beam, open, fresh, pending, .. } = scratch;
+        let Scratch { query, beam, open, gathered, pending, .. } = scratch;
         view.estimate(query, pending, |score, next| {
             if score > bounds.follow {
                 meet(score, next & !REJECTED, next & REJECTED == 0, beam, open);
             }
         });
-        std::mem::swap(fresh, pending);
+        std::mem::swap(gathered, pending);
         read = asked;
-        if read.is_none() && pending.is_empty() {
+        if read[0].is_none() && pending.is_empty() {
             return true;
         }
     }
