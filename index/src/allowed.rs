@@ -270,19 +270,22 @@ impl<'a> Allowed<'a> {
         let words = self.base.unwrap_or(&[]);
         let words = &words[..words.len().min(end.div_ceil(64))];
         let mut turned_down = 0;
-        let mut ordinals = [0; SET_BITS_MAX + 1];
         for (at, some) in words.chunks(WORDS_AT_ONCE).enumerate() {
             // Where few rows are allowed most words are empty.
             if some.iter().fold(0, |any, word| any | word) == 0 {
                 continue;
             }
-            let count = set_bits(some, (64 * WORDS_AT_ONCE * at) as u32, &mut ordinals);
-            for &ordinal in &ordinals[..count] {
-                let (offset, allowed) = self.row_of(ordinal, n);
-                if allowed {
-                    out.push(offset);
-                } else {
-                    turned_down += 1;
+            for (word, &bits) in (WORDS_AT_ONCE * at..).zip(some) {
+                let mut bits = bits;
+                while bits != 0 {
+                    let ordinal = 64 * word as u32 + bits.trailing_zeros();
+                    bits &= bits - 1;
+                    let (offset, allowed) = self.row_of(ordinal, n);
+                    if allowed {
+                        out.push(offset);
+                    } else {
+                        turned_down += 1;
+                    }
                 }
             }
             let seen = WORDS_AT_ONCE * at + some.len();
@@ -315,33 +318,6 @@ impl<'a> Allowed<'a> {
         }
         stretch.end(&mut visit);
     }
-}
-
-/// Most bits that [`set_bits`] finds.
-const SET_BITS_MAX: usize = 64 * WORDS_AT_ONCE;
-
-/// Writes down which bits are set, ascending, the first numbered `first`; returns how many.
-///
-/// * `words`: at most [`WORDS_AT_ONCE`].
-///
-/// Where few are set, whether a word has none, one or two could not be guessed: the first two are written down without asking.
-#[inline(always)]
-fn set_bits(words: &[u64], first: u32, out: &mut [u32; SET_BITS_MAX + 1]) -> usize {
-    let mut len = 0;
-    for (word, &bits) in (0..).zip(words) {
-        let mut bits = bits;
-        let mut put = || {
-            out[len] = first + 64 * word + bits.trailing_zeros();
-            len += usize::from(bits != 0);
-            bits &= bits.wrapping_sub(1);
-            bits != 0
-        };
-        put();
-        if put() {
-            while put() {}
-        }
-    }
-    len
 }
 
 /// Rows that are handed over together.

@@ -66,24 +66,3 @@ fn rows_found_through_places_are_those_found_by_asking_each() {
         }
     }
 }
-
-#[test]
-fn set_bits_are_those_that_are_set() {
-    let mut random = SplitMix64::new(11);
-    let mut found = [0; SET_BITS_MAX + 1];
-    for round in 0..2_000u32 {
-        let words: Vec<u64> = (0..=round as usize % WORDS_AT_ONCE)
-            .map(|_| match random.below(6) {
-                0 => 0,
-                1 => u64::MAX,
-                // Every further one halves the bits.
-                bits => (2..bits).fold(random.next_u64(), |word, _| word & random.next_u64()),
-            })
-            .collect();
-        let is_set = |at: u32| words[at as usize / 64] >> (at % 64) & 1 == 1;
-        let expected: Vec<u32> = (0..64 * words.len() as u32).filter(|&at| is_set(at)).collect();
-        let expected: Vec<u32> = expected.iter().map(|at| at + 256 * round).collect();
-        let count = set_bits(&words, 256 * round, &mut found);
-        assert_eq!(found[..count], expected, "{words:x?}");
-    }
-}
