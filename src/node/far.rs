@@ -218,7 +218,8 @@ fn kind_of(question: &UserQuestion) -> Kind {
         | UserQuestion::Waiting(_)
         | UserQuestion::Load(_)
         | UserQuestion::Figures
-        | UserQuestion::Friends { .. } => Kind::Small,
+        | UserQuestion::Friends { .. }
+        | UserQuestion::PlaysUntil { .. } => Kind::Small,
     }
 }
 

@@ -30,9 +30,9 @@ fn listener(number: u64) -> UserId {
     UserId::new(format!("u{number:02}")).unwrap()
 }
 
-/// Events of every kind, several on most tracks, none twice at the same time. The first listener has one play; the second
-/// skips a track more than they play it, and plays another for no time at all.
-fn history(seed: u64) -> Vec<Play> {
+/// Events of every kind of the last so many days, several on most tracks, none twice at the same time. The first listener has
+/// one play; the second skips a track more than they play it, and plays another for no time at all.
+fn history(seed: u64, days: u64) -> Vec<Play> {
     let mut rng = SplitMix64::new(seed);
     let mut plays = Vec::new();
     let mut add = |user: u64, track_number: u64, action: PlayAction, listened_ms: u32, at: i64| {
@@ -53,7 +53,7 @@ fn history(seed: u64) -> Vec<Play> {
             let action = [PlayAction::Play, PlayAction::Save, PlayAction::Repeat, PlayAction::Skip]
                 [rng.below(4) as usize];
             let listened_ms = [0, 5_000, 29_999, 30_000, 90_000, 250_000][rng.below(6) as usize];
-            let at = 1 + event + 1_000 * rng.below(85 * 86_400) as i64;
+            let at = 1 + event + 1_000 * rng.below(days * 86_400) as i64;
             add(user, (rng.below(30) + 7 * user) % TRACKS, action, listened_ms, at);
         }
     }
@@ -123,8 +123,9 @@ fn apart(a: &[f32], b: &[f32]) -> f64 {
 
 #[test]
 fn a_vector_computed_on_read_is_the_one_the_trainer_gives_the_same_history() {
-    for dim in [8, 24] {
-        let (tracks, plays) = (catalogue(), history(0xF01D));
+    // Older than a view reaches, too: most of those events are read for the vector alone.
+    for (dim, days) in [(8, 85), (24, 400)] {
+        let (tracks, plays) = (catalogue(), history(0xF01D, days));
         let data = weighed(&plays, &tracks);
         assert!(data.disliked_pairs() > 100, "{}", data.disliked_pairs());
         let params = AlsParams { dim, alpha: 0.5, sweeps: 6, ..AlsParams::default() };
@@ -147,13 +148,13 @@ fn a_vector_computed_on_read_is_the_one_the_trainer_gives_the_same_history() {
 /// A request of the past folds in what had happened by then; decay stays frozen at the generation's reference time.
 #[test]
 fn a_vector_of_the_past_is_the_row_of_what_had_happened_by_then() {
-    let (tracks, plays) = (catalogue(), history(0xF01E));
+    let (tracks, plays) = (catalogue(), history(0xF01E, 400));
     let params = AlsParams { dim: 16, alpha: 0.5, sweeps: 4, ..AlsParams::default() };
     let model = train_als(&weighed(&plays, &tracks), &params, &mut |_| {}).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let engine = stored(folder.path(), &tracks, &plays, &model);
     let mut compared = 0;
-    for days_ago in [5, 30, 60] {
+    for days_ago in [5, 30, 60, 200] {
         let as_of = AS_OF.minus_days(days_ago);
         let by_then: Vec<Play> = plays.iter().filter(|play| play.played_at <= as_of).cloned().collect();
         let data = weighed(&by_then, &tracks);
@@ -174,4 +175,45 @@ fn a_vector_of_the_past_is_the_row_of_what_had_happened_by_then() {
         }
     }
     assert!(compared > 2 * LISTENERS, "{compared}");
+}
+
+/// The vector is solved once while nothing changes, and anew whatever changes of what it was made of.
+#[test]
+fn a_kept_vector_is_solved_anew_when_something_it_was_made_of_changes() {
+    let (tracks, plays) = (catalogue(), history(0xF01F, 400));
+    let params = AlsParams { dim: 8, alpha: 0.5, sweeps: 4, ..AlsParams::default() };
+    let model = train_als(&weighed(&plays, &tracks), &params, &mut |_| {}).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let engine = stored(folder.path(), &tracks, &plays, &model);
+    let user = listener(5);
+    let read = |as_of| on_read(&engine, &user, as_of).components.unwrap();
+    let mut last = read(AS_OF);
+    assert_eq!(read(AS_OF), last);
+    // Before what the view of them reaches, and back: neither is taken for the other.
+    let past = read(AS_OF.minus_days(200));
+    assert!(apart(&past, &last) > 1e-3);
+    assert_eq!(read(AS_OF), last);
+    assert_eq!(read(AS_OF.minus_days(200)), past);
+    let mut is_another = |what: &str| {
+        let now = read(AS_OF);
+        assert!(apart(&now, &last) > 1e-4, "{what}");
+        assert_eq!(read(AS_OF), now, "{what}");
+        last = now;
+    };
+    let played = plays.iter().filter(|play| play.user_id == user && play.listened_ms == 90_000);
+    let played = played.map(|play| play.track_id.clone()).next().unwrap();
+    let longer = tracks.iter().find(|track| track.track_id == played).unwrap().clone();
+    engine.upsert_tracks(vec![Track { duration_ms: Some(900_000), ..longer }]).unwrap();
+    is_another("a track's length");
+    let row = VectorRow { id: played.to_string(), vector: vec![0.5; 8] };
+    let generation = engine.inner().reader(None).unwrap().generation.unwrap();
+    engine.upsert_vectors(&SpaceName::new("track_cf").unwrap(), generation, vec![row]).unwrap();
+    is_another("a track's vector");
+    let long_ago = FeedbackEvent {
+        track_id: Some(track(79).track_id),
+        at: Some(AS_OF.minus_days(399)),
+        ..FeedbackEvent::new(user.clone(), Action::Save)
+    };
+    engine.feedback(vec![long_ago]).unwrap();
+    is_another("an event long ago that comes late");
 }

@@ -45,6 +45,13 @@ impl Reader<'_> {
         Ok(facts)
     }
 
+    /// Length of a track in milliseconds, if it is known.
+    #[must_use]
+    pub fn duration_ms(&self, track: TrackRef) -> Option<u32> {
+        let view = holder(&self.tracks, track).map(|place| &self.tracks[place])?;
+        Some(view.hot(track.ordinal.0).duration_ms).filter(|ms| *ms > 0)
+    }
+
     /// Asks memory for what is kept there of a track, and will be asked for soon.
     pub fn expect_hot(&self, track: TrackRef) {
         let view = holder(&self.tracks, track).map(|place| &self.tracks[place]);

@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 
 use super::exclusions::ExclusionSets;
 use super::facts::{HeardEvent, TrackFacts};
+use super::folded_in::FoldedIn;
 use super::profile::{ProfileContext, SESSION_SILENCE_MIN, Session, TasteProfile};
 use super::reader::Reader;
 use super::request::RequestContext;
@@ -49,6 +50,8 @@ pub struct Listener {
     pub(super) exclusions: ExclusionSets,
     /// The points their taste is asked with, by space.
     pub(super) points: TastePoints,
+    /// The vector they were given last, if it had to be solved.
+    pub(super) folded_in: FoldedIn,
 }
 
 /// What a listener's derived state depends on, besides the stored state itself.
@@ -156,7 +159,8 @@ impl Listener {
             state.plays[..key.future].iter().filter(|play| counts_as_play(play)).count() as u64;
         let plays = u32::try_from(state.plays_total.saturating_sub(future_plays)).unwrap_or(u32::MAX);
         let (exclusions, points) = (ExclusionSets::default(), TastePoints::default());
-        Ok(Self { state, history, facts, profile, favorites, plays, exclusions, points })
+        let folded_in = FoldedIn::default();
+        Ok(Self { state, history, facts, profile, favorites, plays, exclusions, points, folded_in })
     }
 
     /// The listener's events with facts, newest first.

@@ -20,6 +20,7 @@ pub mod explain;
 pub mod explain_request;
 pub mod explore;
 pub mod facts;
+mod folded_in;
 pub mod funnel;
 pub mod gather;
 pub mod hydrate;

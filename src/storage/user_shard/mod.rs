@@ -37,6 +37,7 @@ mod gathered;
 mod history;
 mod keys;
 mod list;
+mod older;
 mod options;
 mod outgoing;
 mod parting;

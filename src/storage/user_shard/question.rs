@@ -129,6 +129,15 @@ pub enum UserQuestion {
         /// The encoded question.
         question: Vec<u8>,
     },
+    /// What a listener played until a moment. Not known to programs whose views were all that was read of a listener.
+    PlaysUntil {
+        /// The listener.
+        of: UserId,
+        /// The moment, which is included.
+        until: Timestamp,
+        /// Days (since the epoch) before this one are left out.
+        from_day: i32,
+    },
 }
 
 /// The answer to a [`UserQuestion`] of the same name.
@@ -162,6 +171,8 @@ pub enum UserAnswer {
     Trends(Vec<(TrackRef, u64)>, Option<TrackRef>),
     /// One each, in the order of the question: `None` for who does not consent, or is not there.
     Friends(Vec<Option<FriendPlays>>),
+    /// A page by day, and the day the next one begins with if there are more.
+    Plays(Vec<PlayRecord>, Option<i32>),
 }
 
 /// How much a shard holds, as of one moment.
@@ -302,6 +313,10 @@ impl UserShard {
             UserQuestion::Friends { of, friends, since, until } => {
                 let played = friends.iter().map(|friend| self.friend(friend, of, *since, *until));
                 UserAnswer::Friends(played.collect::<Result<_>>()?)
+            }
+            UserQuestion::PlaysUntil { of, until, from_day } => {
+                let (plays, next) = self.plays_until(of, *until, *from_day)?;
+                UserAnswer::Plays(plays, next)
             }
             UserQuestion::Within { end, question } => {
                 let question = UserQuestion::decode(question)

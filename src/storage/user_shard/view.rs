@@ -116,7 +116,7 @@ pub struct UserView {
     /// Places of those blocked tracks that were hidden by feedback, sorted.
     pub hidden: Vec<TrackRef>,
     /// Plays, skips, saves and repeats, newest first: those of the [`PLAYS_DAYS`] before the newest, at most
-    /// [`PLAYS_MAX`].
+    /// [`PLAYS_MAX`]. The others are read by [`UserShards::plays_until`](super::UserShards::plays_until).
     pub plays: Vec<PlayRecord>,
     /// Every track ever heard.
     pub heard: Heard,
@@ -221,10 +221,9 @@ impl History {
             let held = self.library.entry(track).or_insert(word);
             *held = word.max(*held);
         }
-        let Some(action) = row.play_action() else { return };
-        self.plays_total += u64::from(matches!(action, PlayAction::Play | PlayAction::Repeat));
-        let (listened_ms, completed) = (row.listened_ms, row.completed);
-        self.plays.push(PlayRecord { at, track, listened_ms, action, completed });
+        let Some(play) = play_of(day, row) else { return };
+        self.plays_total += u64::from(matches!(play.action, PlayAction::Play | PlayAction::Repeat));
+        self.plays.push(play);
     }
 
     fn into_view(mut self, record: UserRecord, served: Vec<ServedRecord>) -> UserView {
@@ -248,6 +247,13 @@ impl History {
             explored_outcomes,
         }
     }
+}
+
+/// The listening event that a row of a day is, if it is one.
+pub(super) fn play_of(day: i32, row: &HistoryRow) -> Option<PlayRecord> {
+    let (track, action) = (row.track?, row.play_action()?);
+    let at = join_time(day, row.time_ms);
+    Some(PlayRecord { at, track, listened_ms: row.listened_ms, action, completed: row.completed })
 }
 
 fn newest_plays(mut ascending: Vec<PlayRecord>) -> Vec<PlayRecord> {

@@ -88,6 +88,18 @@ fn cold_views(test: TestShard, name: &str) -> TestShard {
         .collect();
     let (p50, p99) = median(times);
     println!("{name}: uncached view of {} heard tracks: p50 {p50:.3} ms, p99 {p99:.3} ms", plays / 500);
+    let mut plays = 0;
+    let times = (0..500)
+        .map(|n| {
+            let id = user(&format!("user_{:06}", n * 3));
+            let oldest = shard.view(&id).unwrap().unwrap().plays.last().unwrap().at;
+            let start = Instant::now();
+            plays += shard.plays_until(&id, oldest, i32::MIN).unwrap().0.len();
+            start.elapsed().as_secs_f64() * 1e3
+        })
+        .collect();
+    let (p50, p99) = median(times);
+    println!("{name}: {} older events: p50 {p50:.3} ms, p99 {p99:.3} ms", plays / 500);
     let start = Instant::now();
     let counts = shard.trend_counts(None, 0, i32::MAX).unwrap();
     let cold = start.elapsed();
@@ -145,6 +157,17 @@ fn a_listener_with_50_000_heard_tracks() {
         .collect();
     let (p50, p99) = median(times);
     println!("50,000 heard tracks over 1,000 days: uncached view p50 {p50:.2} ms, p99 {p99:.2} ms");
+    let oldest = shard.view(&user("heavy")).unwrap().unwrap().plays.last().unwrap().at;
+    let times = (0..50)
+        .map(|_| {
+            let start = Instant::now();
+            let (plays, _) = shard.plays_until(&user("heavy"), oldest, i32::MIN).unwrap();
+            assert!(plays.len() > 45_000);
+            start.elapsed().as_secs_f64() * 1e3
+        })
+        .collect();
+    let (p50, p99) = median(times);
+    println!("the 45,500 of them that a view keeps no more: p50 {p50:.2} ms, p99 {p99:.2} ms");
 }
 
 /// The layout that was not taken: one row an event.

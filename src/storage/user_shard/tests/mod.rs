@@ -7,6 +7,7 @@ mod decisions;
 mod events;
 mod figures;
 mod model;
+mod older;
 mod splits;
 mod trends;
 mod users;
