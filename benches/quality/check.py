@@ -6,7 +6,9 @@
   .venv-bench/bin/python benches/quality/check.py --data DATA --work WORK
 
 DATA holds the folders lastfm and taste_profile. Makes the files (prepare.py), trains and loads (load.sh), and asks the
-recipes of this folder for the held-out pairs of the test part. Ends with an error when a bound is missed. About two minutes.
+recipes of this folder for the held-out pairs of the test part. Then the same without the validation part: lists by learnt
+weights are shown for two weeks, what is in that part is saved (weeks.py), and lists are asked for the test part again. Ends with
+an error when a bound is missed. About five minutes.
 """
 import argparse
 import json
@@ -14,6 +16,8 @@ import os
 import shutil
 import subprocess
 import sys
+
+import weeks
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 AS_OF = "2026-11-01T00:00:00Z"
@@ -31,25 +35,31 @@ def run(*command):
 
 
 class Database:
-    """One set, trained without its test part and loaded."""
+    """One set, trained without its test part (`test`), or without the validation part either (`validation`), and loaded."""
 
-    def __init__(self, a, name, settings):
-        self.segue, self.folder, self.path = a.segue, f"{a.work}/{name}/test", f"{a.work}/{name}/database"
-        shutil.rmtree(f"{a.work}/{name}", ignore_errors=True)
-        run(sys.executable, f"{HERE}/prepare.py", name, f"{a.data}/{settings['files']}", f"{a.work}/{name}")
+    run = staticmethod(run)
+
+    def __init__(self, a, name, part, recipes):
+        self.segue, self.folder, self.path = a.segue, f"{a.work}/{name}", f"{a.work}/{name}/database-{part}"
         os.environ["SEGUE"] = a.segue
-        run(f"{HERE}/load.sh", self.folder, self.path, *settings["train"].split())
-        for recipe in {"collab", "trending", name}:
+        run(f"{HERE}/load.sh", f"{self.folder}/{part}", self.path, *SETS[name]["train"].split())
+        for recipe in recipes:
             run(self.segue, "recipe", "put", f"{HERE}/recipes/{recipe}.toml", "--data", self.path)
 
-    def compare(self, base, other, asked):
+    def compare(self, base, other, asked, as_of=AS_OF):
         """What `segue eval` says of two recipes."""
-        command = [self.segue, "eval", "--data", self.path, "--test", f"{self.folder}/{asked}.parquet", "--recipe", base]
-        return json.loads(run(*command, "--against", other, "--k", "10", "--explore", "off", "--as-of", AS_OF, "--json"))
+        command = [self.segue, "eval", "--data", self.path, "--test", f"{self.folder}/test/{asked}.parquet", "--recipe", base]
+        return json.loads(run(*command, "--against", other, "--k", "10", "--explore", "off", "--as-of", as_of, "--json"))
 
 
-def checks(name, database):
-    """What must hold: text, value, least value."""
+def prepare(a, name):
+    shutil.rmtree(f"{a.work}/{name}", ignore_errors=True)
+    run(sys.executable, f"{HERE}/prepare.py", name, f"{a.data}/{SETS[name]['files']}", f"{a.work}/{name}")
+
+
+def fitted(a, name):
+    """What must hold of the recipe that was fitted: text, value, least value."""
+    database = Database(a, name, "test", {"collab", "trending", name})
     whole = database.compare("collab", name, "asked")
     base, blend = whole["base"], whole["other"]
     few = database.compare("trending", name, "asked_new")
@@ -64,10 +74,24 @@ def checks(name, database):
     ]
 
 
+def learnt(a, name):
+    """What must hold of weights that are learnt from what was shown, beginning with equal ones."""
+    database = Database(a, name, "validation", {"collab", "even", "learnt"})
+    saves, after = weeks.live(database, "learnt", 2, f"{database.folder}/validation/asked.parquet", database.folder)
+    best, even = (database.compare(base, "learnt", "asked", after) for base in ("collab", "even"))
+    print(f"      {name:<14} saves a week: {', '.join(map(str, saves))}; NDCG@10 of the best source {best['base']['ndcg']:.4f}, "
+          f"by learnt weights {best['other']['ndcg']:.4f} (difference {best['ndcg_difference_interval']}), by equal ones {even['base']['ndcg']:.4f}")
+    return [
+        ("learnt: upper end of the difference to the best", best["ndcg_difference_interval"][1], 0.0),
+        ("learnt: lower end of the difference to equal", even["ndcg_difference_interval"][0], 0.0),
+    ]
+
+
 def main(a):
     missed = 0
-    for name, settings in SETS.items():
-        for text, value, least in checks(name, Database(a, name, settings)):
+    for name in SETS:
+        prepare(a, name)
+        for text, value, least in fitted(a, name) + learnt(a, name):
             missed += value < least
             print(f"{'ok   ' if value >= least else 'WRONG'} {name:<14} {text:<46} {value:7.3f} (must be >= {least})", flush=True)
     sys.exit(f"{missed} bounds were missed" if missed else 0)

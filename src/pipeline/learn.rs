@@ -1,8 +1,13 @@
-//! Learning how much each source is worth: non-negative least squares of rewards on what the sources said (PIPELINE.md §5).
+//! Learning how much each source is worth from the rewards of served tracks (PIPELINE.md §5).
 //!
-//! The state is the normal equations, two sums: additive over parts, discounted by one factor. What sources are worth is the
-//! non-negative minimum, by coordinate descent. Weights are its third power: any track brings in something, whoever offers
-//! it, so worths are less apart than the sources are. A listener's own weights are shrunk towards everybody's by `n/(n+κ)`.
+//! Sources are compared within lists only. What is liked runs out, listeners and hours differ, and a list by learnt weights
+//! shows other tracks than the one before: means over all lists would put that down to the sources. For two sources the
+//! ratio of their worths is that of Mantel and Haenszel (J. Natl. Cancer Inst. 22, 1959, for rates), a list being a stratum:
+//! `Σ R_s·n_t/N` to `Σ R_t·n_s/N`. For several, worths are the stationary distribution of a chain with these sums as rates
+//! (Negahban, Oh and Shah, Operations Research 65, 2017). The state is the sums: additive over parts, discounted by one factor.
+//!
+//! Weights are the third power of worths: any track brings in something, whoever offers it, so worths are less apart than the
+//! sources are. A listener's own weights are shrunk towards everybody's by `n/(n+κ)`.
 
 use rkyv::{Archive, Deserialize as RkyvDeserialize, Serialize as RkyvSerialize};
 
@@ -12,69 +17,98 @@ use super::recipe::Source;
 pub const WIDTH: usize = 16;
 /// Impressions at which a listener's own weights count as much as everybody's.
 pub const KAPPA: f64 = 50.0;
-/// Pulls every weight a little towards 0, so that sources nobody saw get none and equal columns share.
-const RIDGE: f64 = 1e-3;
-const SWEEPS: usize = 300;
+/// What is added to each rate, against their mean: joins sources that were never in one list.
+const PRIOR: f64 = 1e-3;
 /// The power of a source's worth that is its weight. At 3 a source that is worth a quarter more weighs twice as much: the best
 /// of the other list comes where scores of its own are half of its best.
 const SHARPNESS: i32 = 3;
 
-/// What each source said of one track: its normalised score by [`Source::code`], 0 when it did not offer it.
-pub type Said = [f64; WIDTH];
+/// One number a source, by [`Source::code`].
+pub type BySource = [f64; WIDTH];
 
-/// `Σ w·x·xᵀ`, `Σ w·r·x` and `Σ w` over served tracks.
+/// What lists brought in, by the source that contributed most to each track.
 #[derive(Debug, Clone, PartialEq, Default, Archive, RkyvSerialize, RkyvDeserialize)]
 pub struct WeightSums {
     /// Weight of the impressions.
     pub weight: f64,
-    a: [[f64; WIDTH]; WIDTH],
-    b: [f64; WIDTH],
+    /// `Σ w·R_s·n_t/N` over lists, by `s`, then `t`: `R_s` the rewards of a source's tracks, `n_t` the tracks of another, of
+    /// `N` in the list.
+    earned: [[f64; WIDTH]; WIDTH],
+    /// `Σ w·n_s` over lists that others had a part in.
+    compared: BySource,
 }
 
 impl WeightSums {
-    /// Adds a served track with its reward, at weight `w`.
-    pub fn add(&mut self, said: &Said, reward: f64, w: f64) {
-        self.weight += w;
-        for (i, &x) in said.iter().enumerate().filter(|(_, x)| **x != 0.0) {
-            self.b[i] += w * reward * x;
-            for (j, &y) in said.iter().enumerate() {
-                self.a[i][j] += w * x * y;
+    /// Adds a list at weight `w`: the source of each track and its reward.
+    pub fn add(&mut self, list: &[(Source, f64)], w: f64) {
+        let (mut tracks, mut rewards): (BySource, BySource) = Default::default();
+        for &(source, reward) in list {
+            tracks[usize::from(source.code())] += 1.0;
+            rewards[usize::from(source.code())] += reward;
+        }
+        let all = list.len() as f64;
+        self.weight += w * all;
+        for s in (0..WIDTH).filter(|&s| tracks[s] > 0.0 && tracks[s] < all) {
+            self.compared[s] += w * tracks[s];
+            for t in (0..WIDTH).filter(|&t| t != s) {
+                self.earned[s][t] += w * rewards[s] * tracks[t] / all;
             }
         }
     }
 
-    /// The non-negative weights that explain the rewards best; all 0 when nothing was added.
+    /// What sources are worth, summing to 1; all 0 when nothing was earned beside others.
     #[must_use]
-    pub fn solve(&self) -> Said {
-        let mut weights = [0.0; WIDTH];
-        let ridge = RIDGE * self.weight.max(f64::MIN_POSITIVE);
-        for _ in 0..SWEEPS {
-            let mut moved = 0.0_f64;
-            for i in 0..WIDTH {
-                let others: f64 = (0..WIDTH).filter(|&j| j != i).map(|j| self.a[i][j] * weights[j]).sum();
-                let next = ((self.b[i] - others) / (self.a[i][i] + ridge)).max(0.0);
-                moved = moved.max((next - weights[i]).abs());
-                weights[i] = next;
-            }
-            if moved < 1e-12 {
-                break;
-            }
+    pub fn worths(&self) -> BySource {
+        let mut worths = BySource::default();
+        let known: Vec<usize> = (0..WIDTH).filter(|&s| self.compared[s] > 0.0).collect();
+        let earned: BySource = std::array::from_fn(|s| self.earned[s].iter().sum());
+        let total: f64 = earned.iter().sum();
+        if total <= 0.0 {
+            return worths;
         }
-        weights
+        let prior = PRIOR * total / (known.len() * known.len()) as f64;
+        let rate = |from: usize, to: usize| self.earned[known[to]][known[from]] + prior;
+        let rates = (0..known.len()).map(|from| (0..known.len()).map(|to| rate(from, to)).collect());
+        for (&source, share) in known.iter().zip(stationary(rates.collect())) {
+            // Who never earned anything is worth nothing, and not what the prior lends.
+            worths[source] = if earned[source] > 0.0 { share } else { 0.0 };
+        }
+        let sum: f64 = worths.iter().sum();
+        worths.map(|worth| worth / sum)
     }
 
     /// The weights for blending, summing to 1; `None` when nothing is worth anything.
-    fn weights(&self) -> Option<Said> {
-        let sharp = self.solve().map(|worth| worth.powi(SHARPNESS));
+    fn weights(&self) -> Option<BySource> {
+        let sharp = self.worths().map(|worth| worth.powi(SHARPNESS));
         let total: f64 = sharp.iter().sum();
         (total > 0.0).then(|| sharp.map(|weight| weight / total))
     }
 }
 
+/// The stationary distribution of a chain with these rates, all above 0, by row from and column to; not summing to 1. By
+/// elimination without a subtraction (Grassmann, Taksar and Heyman, Operations Research 33, 1985).
+fn stationary(mut rates: Vec<Vec<f64>>) -> Vec<f64> {
+    for last in (1..rates.len()).rev() {
+        let leaves: f64 = rates[last][..last].iter().sum();
+        for from in 0..last {
+            rates[from][last] /= leaves;
+            for to in (0..last).filter(|&to| to != from) {
+                rates[from][to] += rates[from][last] * rates[last][to];
+            }
+        }
+    }
+    let mut shares: Vec<f64> = Vec::with_capacity(rates.len());
+    for at in 0..rates.len() {
+        let arrives: f64 = shares.iter().zip(&rates).map(|(share, row)| share * row[at]).sum();
+        shares.push(if at == 0 { 1.0 } else { arrives });
+    }
+    shares
+}
+
 /// A listener's weights: their own by `n/(n+κ)`, everybody's for the rest, each summing to 1. Where one has nothing of worth,
 /// all is left to the other.
 #[must_use]
-pub fn shrunk(own: &WeightSums, everybody: &WeightSums) -> Said {
+pub fn shrunk(own: &WeightSums, everybody: &WeightSums) -> BySource {
     match (own.weights(), everybody.weights()) {
         (None, None) => [0.0; WIDTH],
         (Some(only), None) | (None, Some(only)) => only,
@@ -85,17 +119,18 @@ pub fn shrunk(own: &WeightSums, everybody: &WeightSums) -> Said {
     }
 }
 
-/// Sources of which something was learnt: that they are worth something, or, from as many tracks as κ, that they are not.
+/// Sources of which something was learnt: that they are worth something, or, from as many tracks beside others' as κ, that they
+/// are not.
 #[must_use]
-pub fn known(learnt: &Said, own: &WeightSums, everybody: &WeightSums) -> [bool; WIDTH] {
-    std::array::from_fn(|i| learnt[i] > 0.0 || own.a[i][i] + everybody.a[i][i] >= KAPPA)
+pub fn known(learnt: &BySource, own: &WeightSums, everybody: &WeightSums) -> [bool; WIDTH] {
+    std::array::from_fn(|i| learnt[i] > 0.0 || own.compared[i] + everybody.compared[i] >= KAPPA)
 }
 
 /// Blend weights with what was learnt in the place of the recipe's, for the sources the recipe weighs at all; the sum
 /// stays. A source that is not `known` keeps its own, one that is known and worthless has none; nothing of worth learnt
 /// changes nothing.
 #[must_use]
-pub fn reweighed(weights: &[(Source, f64)], learnt: &Said, known: &[bool; WIDTH]) -> Vec<(Source, f64)> {
+pub fn reweighed(weights: &[(Source, f64)], learnt: &BySource, known: &[bool; WIDTH]) -> Vec<(Source, f64)> {
     let place = |source: Source| usize::from(source.code());
     let at_stake = || weights.iter().filter(|(source, weight)| known[place(*source)] && *weight > 0.0);
     let sum: f64 = at_stake().map(|(_, weight)| weight).sum();
@@ -111,120 +146,4 @@ pub fn reweighed(weights: &[(Source, f64)], learnt: &Said, known: &[bool; WIDTH]
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::types::SplitMix64;
-
-    fn said(pairs: &[(usize, f64)]) -> Said {
-        let mut said = [0.0; WIDTH];
-        pairs.iter().for_each(|&(i, x)| said[i] = x);
-        said
-    }
-
-    #[test]
-    fn the_weights_behind_rewards_are_found_and_never_negative() {
-        let (mut sums, mut rng) = (WeightSums::default(), SplitMix64::new(9));
-        for _ in 0..20_000 {
-            let x = said(&[(0, rng.uniform()), (1, rng.uniform()), (2, rng.uniform())]);
-            // The third source is worse than useless.
-            let reward = 0.6 * x[0] + 0.2 * x[1] - 0.3 * x[2] + 0.05 * rng.normal();
-            sums.add(&x, reward, 1.0);
-        }
-        let weights = sums.solve();
-        assert!(weights.iter().all(|weight| *weight >= 0.0), "{weights:?}");
-        assert_eq!(weights[2], 0.0);
-        assert!(weights[0] > 2.0 * weights[1] && weights[0] > 0.3, "{weights:?}");
-        assert_eq!(WeightSums::default().solve(), [0.0; WIDTH]);
-    }
-
-    #[test]
-    fn few_impressions_of_ones_own_hardly_move_everybodys_weights() {
-        let (mut own, mut all) = (WeightSums::default(), WeightSums::default());
-        (0..1_000).for_each(|_| all.add(&said(&[(0, 1.0)]), 0.8, 1.0));
-        (0..1_000).for_each(|_| all.add(&said(&[(1, 1.0)]), 0.2, 1.0));
-        (0..5).for_each(|_| own.add(&said(&[(1, 1.0)]), 1.0, 1.0));
-        let few = shrunk(&own, &all);
-        let sharp = |of: f64, other: f64| of.powi(3) / (of.powi(3) + other.powi(3));
-        assert!((few[1] - (5.0 / 55.0 + 50.0 / 55.0 * sharp(0.2, 0.8))).abs() < 1e-3, "{few:?}");
-        (0..495).for_each(|_| own.add(&said(&[(1, 1.0)]), 1.0, 1.0));
-        assert!(shrunk(&own, &all)[1] > 0.9);
-        assert!((shrunk(&WeightSums::default(), &all)[0] - sharp(0.8, 0.2)).abs() < 1e-3);
-    }
-
-    /// Random impressions of a listener and of everybody: the weights in use are `n/(n+κ)` of their own and the rest of
-    /// everybody's, sum to 1 and are never negative, whatever `n`.
-    #[test]
-    fn a_listener_of_n_impressions_has_their_share_of_n_by_n_and_kappa() {
-        let mut rng = SplitMix64::new(0x5EED);
-        for n in [0, 1, 5, 50, 500, 5_000] {
-            for _ in 0..20 {
-                let (mut own, mut all) = (WeightSums::default(), WeightSums::default());
-                let worth: [f64; 4] = std::array::from_fn(|i| if i == 0 { 0.5 } else { rng.uniform() - 0.3 });
-                let mut add = |sums: &mut WeightSums, times: u32, turn: usize| {
-                    for _ in 0..times {
-                        let x: [f64; 4] = std::array::from_fn(|_| rng.uniform());
-                        let reward = (0..4).map(|i| worth[(i + turn) % 4] * x[i]).sum::<f64>();
-                        sums.add(&said(&[(0, x[0]), (1, x[1]), (2, x[2]), (3, x[3])]), reward.max(0.0), 1.0);
-                    }
-                };
-                add(&mut all, 2_000, 0);
-                add(&mut own, n, 1);
-                let unit = |worth: Said| {
-                    let total: f64 = worth.iter().map(|worth| worth.powi(3)).sum();
-                    worth.map(|worth| if total > 0.0 { worth.powi(3) / total } else { 0.0 })
-                };
-                let (mine, everybody) = (unit(own.solve()), unit(all.solve()));
-                let has_own = mine.iter().any(|weight| *weight > 0.0);
-                let share = if has_own { f64::from(n) / (f64::from(n) + KAPPA) } else { 0.0 };
-                let found = shrunk(&own, &all);
-                for i in 0..WIDTH {
-                    let expected = share * mine[i] + (1.0 - share) * everybody[i];
-                    assert!(
-                        (found[i] - expected).abs() < 1e-12,
-                        "n {n}, source {i}: {} {expected}",
-                        found[i]
-                    );
-                    assert!(found[i] >= 0.0);
-                }
-                assert!((found.iter().sum::<f64>() - 1.0).abs() < 1e-9, "n {n}: {found:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn only_what_the_recipe_weighs_is_reweighed_and_the_sum_stays() {
-        let weights = [
-            (Source::Collaborative, 0.5),
-            (Source::Content, 0.3),
-            (Source::Audio, 0.2),
-            (Source::Trending, 0.0),
-        ];
-        let learnt = said(&[(0, 0.1), (1, 0.3), (3, 0.6)]);
-        let found = reweighed(&weights, &learnt, &learnt.map(|weight| weight > 0.0));
-        assert!((found[0].1 - 0.2).abs() < 1e-12 && (found[1].1 - 0.6).abs() < 1e-12, "{found:?}");
-        assert_eq!((found[2].1, found[3].1), (0.2, 0.0));
-        assert_eq!(reweighed(&weights, &[0.0; WIDTH], &[true; WIDTH]), weights);
-        assert_eq!(reweighed(&weights, &learnt, &[false; WIDTH]), weights);
-    }
-
-    /// Found with a simulated population that likes one source alone: the others, worth nothing, kept their weights, and so
-    /// nothing was ever learnt.
-    #[test]
-    fn a_source_that_is_known_to_be_worthless_loses_its_weight() {
-        let weights = [(Source::Collaborative, 0.4), (Source::Content, 0.4), (Source::Audio, 0.2)];
-        let (own, mut all) = (WeightSums::default(), WeightSums::default());
-        let mut show = |source: usize, times: u32, reward: f64| {
-            (0..times).for_each(|_| all.add(&said(&[(source, 1.0)]), reward, 1.0));
-            let learnt = shrunk(&own, &all);
-            let found = reweighed(&weights, &learnt, &known(&learnt, &own, &all));
-            [found[0].1, found[1].1, found[2].1]
-        };
-        let near = |found: [f64; 3], expected: [f64; 3]| {
-            assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-9), "{found:?} {expected:?}");
-        };
-        near(show(2, 100, 0.8), [0.4, 0.4, 0.2]);
-        near(show(0, 49, 0.0), [0.4, 0.4, 0.2]);
-        near(show(0, 1, 0.0), [0.0, 0.4, 0.6]);
-        near(show(1, 50, 0.0), [0.0, 0.0, 1.0]);
-    }
-}
+mod tests;

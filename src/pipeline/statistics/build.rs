@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use super::colisten::CoListening;
 use super::document::{ArtistStatistics, GenreStatistics, Statistics, TIME_TO_LIVE_DAYS, end_of_day};
 use super::near;
-use super::outcomes::{OutcomeSums, outcomes};
+use super::outcomes::OutcomeSums;
 use crate::error::{Error, Result};
 use crate::pipeline::reader::Reader;
 use crate::pipeline::signals::{HALF_LIFE_DAYS, Signal, signal};
@@ -120,9 +120,7 @@ impl<'r> Pass<'r> {
     fn add(&mut self, view: &UserView) -> Result<()> {
         self.listeners += 1;
         self.events += view.plays.len() as u64;
-        for outcome in outcomes(view) {
-            self.outcomes.add(&outcome, self.newest);
-        }
+        self.outcomes.add(view, self.newest);
         let mut artists: BTreeMap<ArtistKey, f64> = BTreeMap::new();
         let mut genres: BTreeMap<GenreKey, f64> = BTreeMap::new();
         let newest = self.newest;

@@ -14,7 +14,8 @@ use crate::pipeline::signals::decay;
 use crate::storage::codec;
 use crate::types::{ArtistKey, DAY_MS, GenerationId, GenreKey, Timestamp};
 
-const VERSION: u16 = 1;
+/// In version 1 the sums of `weights` were other ones, of the same form.
+const VERSION: u16 = 2;
 /// Days after their newest event at which statistics stop to count.
 pub const TIME_TO_LIVE_DAYS: i32 = 90;
 
@@ -78,7 +79,7 @@ pub struct Statistics {
     pub genres: Vec<GenreStatistics>,
     /// By source and cluster.
     pub arms: Vec<ArmStatistics>,
-    /// Rewards of served tracks by what each source had said of them.
+    /// Rewards of served tracks by source, within lists.
     pub weights: WeightSums,
 }
 
@@ -96,7 +97,11 @@ impl Statistics {
     /// # Errors
     /// `Corrupt`, or `Unavailable` when a newer program wrote them.
     pub fn decode(bytes: &[u8]) -> Result<Self> {
-        codec::decode(VERSION, bytes)
+        let mut statistics: Self = codec::decode(VERSION, bytes)?;
+        if codec::version(bytes)? < 2 {
+            statistics.weights = WeightSums::default();
+        }
+        Ok(statistics)
     }
 
     /// Drops the half of the artists with fewest listeners, for statistics too large to agree on; ends at none.

@@ -2,7 +2,7 @@
 
 use super::document::ArmStatistics;
 use crate::pipeline::explore::{Arm, ArmSums, Context, context};
-use crate::pipeline::learn::{Said, WIDTH, WeightSums};
+use crate::pipeline::learn::WeightSums;
 use crate::pipeline::recipe::Source;
 use crate::pipeline::signals::{DISLIKE_BEFORE_MS, decay};
 use crate::storage::user_shard::{PlayRecord, ServedRecord, SlotChoice, UserView};
@@ -32,21 +32,23 @@ pub struct Outcome {
 /// The outcomes of a listener's served lists, newest list first. A slot nobody touched counts 0 once the listener went
 /// on to other tracks, and is no outcome while they did not.
 pub fn outcomes(view: &UserView) -> Vec<Outcome> {
-    let mut all = Vec::new();
-    for list in view.served.iter().filter(|list| !list.choices.is_empty()) {
+    lists(view).flatten().collect()
+}
+
+/// The same by list.
+fn lists(view: &UserView) -> impl Iterator<Item = Vec<Outcome>> + '_ {
+    view.served.iter().filter(|list| !list.choices.is_empty()).map(|list| {
         let after = view.plays.partition_point(|play| play.at >= list.at);
         let until = Timestamp(list.at.0.saturating_add(ANSWER_DAYS * DAY_MS));
         let answers: Vec<&PlayRecord> = view.plays[..after].iter().filter(|play| play.at <= until).collect();
         if answers.is_empty() {
-            continue;
+            return Vec::new();
         }
         let earlier = view.plays_total.saturating_sub(after as u64);
         let context = context(earlier, list.at.hour(), list.at.weekday());
-        for &(position, choice) in &list.choices {
-            all.extend(outcome(list, position, choice, &answers, context));
-        }
-    }
-    all
+        let choices = list.choices.iter();
+        choices.filter_map(|&(at, choice)| outcome(list, at, choice, &answers, context)).collect()
+    })
 }
 
 fn outcome(
@@ -81,14 +83,16 @@ pub(super) struct OutcomeSums {
 }
 
 impl OutcomeSums {
-    pub(super) fn add(&mut self, outcome: &Outcome, newest: Timestamp) {
-        let Some(source) = Source::from_code(outcome.choice.source) else { return };
-        let discount = decay(newest.days_since(outcome.at), HALF_LIFE_DAYS);
-        if outcome.explored {
-            let arm = Arm { source, genre_cluster: outcome.choice.genre_cluster };
-            self.arms.entry(arm).or_default().add(&outcome.context, outcome.reward, discount);
-        } else {
-            self.weights.add(&said_by(source), outcome.reward, discount);
+    /// Adds what became of a listener's lists.
+    pub(super) fn add(&mut self, view: &UserView, newest: Timestamp) {
+        for list in lists(view) {
+            for outcome in list.iter().filter(|outcome| outcome.explored) {
+                let Some(source) = Source::from_code(outcome.choice.source) else { continue };
+                let arm = Arm { source, genre_cluster: outcome.choice.genre_cluster };
+                let discount = discount(outcome.at, newest);
+                self.arms.entry(arm).or_default().add(&outcome.context, outcome.reward, discount);
+            }
+            add_list(&mut self.weights, &list, newest);
         }
     }
 
@@ -109,18 +113,24 @@ impl OutcomeSums {
 /// A listener's own rewards by source.
 pub fn own_weights(view: &UserView, as_of: Timestamp) -> WeightSums {
     let mut sums = WeightSums::default();
-    for outcome in outcomes(view).iter().filter(|outcome| !outcome.explored && outcome.at <= as_of) {
-        if let Some(source) = Source::from_code(outcome.choice.source) {
-            let discount = decay(as_of.days_since(outcome.at), HALF_LIFE_DAYS);
-            sums.add(&said_by(source), outcome.reward, discount);
-        }
+    for list in lists(view).filter(|list| list.first().is_some_and(|slot| slot.at <= as_of)) {
+        add_list(&mut sums, &list, as_of);
     }
     sums
 }
 
-/// The log names the source that contributed most; that one is taken to have said it.
-fn said_by(source: Source) -> Said {
-    let mut said = [0.0; WIDTH];
-    said[usize::from(source.code())] = 1.0;
-    said
+/// Adds the slots of a list that were not explored. The log names the source that contributed most to a track; that one is
+/// taken to have said it.
+fn add_list(sums: &mut WeightSums, list: &[Outcome], now: Timestamp) {
+    let Some(at) = list.first().map(|slot| slot.at) else { return };
+    let blended = list.iter().filter(|slot| !slot.explored);
+    let tracks: Vec<(Source, f64)> =
+        blended.filter_map(|slot| Some((Source::from_code(slot.choice.source)?, slot.reward))).collect();
+    if !tracks.is_empty() {
+        sums.add(&tracks, discount(at, now));
+    }
+}
+
+fn discount(at: Timestamp, now: Timestamp) -> f64 {
+    decay(now.days_since(at), HALF_LIFE_DAYS)
 }

@@ -20,6 +20,7 @@
 //! Absent on purpose: taste profiles, windows and scores (the pipeline derives them), names of tracks (a track is a
 //! [`TrackRef`](crate::types::TrackRef) here), consensus.
 
+mod answer;
 mod apply;
 mod asking;
 mod cache;
