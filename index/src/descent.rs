@@ -15,7 +15,7 @@ use super::view::IndexView;
 use super::walk;
 
 /// Nodes that are followed.
-const HOPS: u64 = 8;
+const HOPS: u64 = 6;
 /// The most promising nodes that are remembered.
 const REMEMBERED: usize = 32;
 /// What a node leads to is remembered as long as it is among the best few so far; one more every other hop.

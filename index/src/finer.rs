@@ -1,4 +1,4 @@
-//! More places to start a walk from than an index names, in two steps: one for each few dozen rows.
+//! More places to start a walk from than an index names, in two steps: one for each few dozen rows, about.
 //!
 //! An index names up to a thousand entries, and their one-bit codes are all read by every search; where there are more rows
 //! an entry stands for more of them, and a walk has farther to go. Here rows are divided into some hundred stretches that
@@ -15,7 +15,7 @@ use super::quantize::signs;
 use super::sieve::RowCodes;
 
 /// Stretches, at least and at most.
-const STRETCHES: (usize, usize) = (128, 512);
+const STRETCHES: (usize, usize) = (128, 256);
 /// Rows that one start stands for, until there are as many starts as there may be.
 const ROWS_A_START: usize = 48;
 /// Starts of a stretch, at least and at most.

@@ -38,7 +38,7 @@ impl IndexHead {
     }
 
     /// Adds what makes searches under filters fast: one-bit codes of all rows, made from the codes. And what lets walks in large indexes
-    /// start near the query: such codes of one row in 48.
+    /// start near the query: such codes of one row in 48, or fewer where there are millions.
     ///
     /// Takes a pass over the codes and scans of parts of them, .2 s of one processor for 190,000 rows of 128 numbers.
     /// Memory: `padded_dim / 8 + 4` bytes a row, about as many for each 48 rows, and half of `padded_dim` bytes for each 64 rows; the last two filters with a base, a bit for
