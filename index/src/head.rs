@@ -1,6 +1,7 @@
 //! The small part of an index that is kept in memory: its meta and its rotation.
 
 use super::error::IndexError;
+use super::finer::FinerEntries;
 use super::guard::{Guard, Guarded, StandIns};
 use super::layout::RowLayout;
 use super::meta::Meta;
@@ -19,6 +20,7 @@ pub struct IndexHead {
     rotation: Rotation,
     layout: RowLayout,
     sieve: Option<Sieve>,
+    finer: Option<FinerEntries>,
     stand_ins: StandIns,
 }
 
@@ -32,13 +34,14 @@ impl IndexHead {
         let rotation = Rotation::new(meta.dim, meta.seed);
         let layout = RowLayout::new(meta.profile, meta.degree, rotation.padded_dim());
         let stand_ins = StandIns { row: vec![0; layout.stride()], vector: vec![0.0; meta.dim] };
-        Ok(Self { meta, rotation, layout, sieve: None, stand_ins })
+        Ok(Self { meta, rotation, layout, sieve: None, finer: None, stand_ins })
     }
 
-    /// Adds what makes searches under filters fast: one-bit codes of all rows, made from the codes.
+    /// Adds what makes searches under filters fast: one-bit codes of all rows, made from the codes. And what lets walks in large indexes
+    /// start near the query: such codes of one row in 48, or fewer where there are millions.
     ///
     /// Takes a pass over the codes and scans of parts of them, .2 s of one processor for 190,000 rows of 128 numbers.
-    /// Memory: `padded_dim / 8 + 4` bytes a row and half of `padded_dim` bytes for each 64 rows; the last two filters with a base, a bit for
+    /// Memory: `padded_dim / 8 + 4` bytes a row, about as many for each 48 rows, and half of `padded_dim` bytes for each 64 rows; the last two filters with a base, a bit for
     /// each ordinal and row. Without it searches find as much, and take longer where few rows are allowed or those lie far from the query.
     ///
     /// # Errors
@@ -46,13 +49,14 @@ impl IndexHead {
     pub fn with_sieve(self, slices: &IndexSlices<'_>) -> Result<Self, IndexError> {
         self.check_sizes(slices)?;
         let sieve = Sieve::new(&self.meta, self.layout.padded_dim, slices);
-        Ok(Self { sieve: Some(sieve), ..self })
+        let finer = FinerEntries::new(&self.meta, self.layout.padded_dim, slices);
+        Ok(Self { sieve: Some(sieve), finer, ..self })
     }
 
     /// Bytes of memory that [`IndexHead::with_sieve`] takes; 0 without.
     #[must_use]
     pub fn sieve_bytes(&self) -> usize {
-        self.sieve.as_ref().map_or(0, Sieve::bytes)
+        self.sieve.as_ref().map_or(0, Sieve::bytes) + self.finer.as_ref().map_or(0, FinerEntries::bytes)
     }
 
     /// Number of vectors.
@@ -115,7 +119,7 @@ impl IndexHead {
             ));
         }
         let view = IndexView::new(&self.meta, &self.rotation, self.layout, slices, vectors);
-        Ok(view.with_sieve(self.sieve.as_ref()))
+        Ok(view.with_sieve(self.sieve.as_ref(), self.finer.as_ref()))
     }
 
     /// As [`IndexHead::view`], on graph rows and vectors that are asked for when they are used; codes and factors are not.

@@ -16,7 +16,8 @@
 //! | [`head`], [`view`] | opening those arrays again, checked |
 //! | [`allowed`], [`plan`] | filters, and which way of searching suits them |
 //! | [`sieve`] | one-bit codes of all rows in blocks, and scans that read them first |
-//! | [`starts`], [`walk`], [`scan`], [`search`] | walking the graph from its entries, scanning codes, and putting both together |
+//! | [`finer`], [`starts`], [`descent`], [`walk`] | where walks start, the way down, walking the graph |
+//! | [`scan`], [`search`] | scanning codes, and putting both together |
 //! | [`exact`] | exact scan of plain vectors |
 //! | [`sizes`] | what an index will take |
 //! | [`kernels`] | the loops, per instruction set |
@@ -30,9 +31,11 @@
 
 mod allowed;
 mod build;
+mod descent;
 mod effort;
 mod error;
 pub mod exact;
+mod finer;
 mod graph;
 mod guard;
 mod head;

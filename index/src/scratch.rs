@@ -16,6 +16,8 @@ pub struct Scratch {
     pub(super) query: Query,
     pub(super) visited: Visited,
     pub(super) beam: Beam,
+    /// Nodes a way down may follow, by the codes beside the links of others.
+    pub(super) promising: Beam,
     pub(super) open: BinaryHeap<Scored>,
     pub(super) fresh: Vec<u32>,
     pub(super) pending: Vec<u32>,

@@ -3,7 +3,9 @@
 use std::cmp::Ordering;
 
 use super::allowed::Allowed;
+use super::finer::FinerEntries;
 use super::graph::beam::{pack, unpack};
+use super::kernels::prefetch;
 use super::scratch::Scratch;
 use super::view::IndexView;
 
@@ -11,36 +13,67 @@ use super::view::IndexView;
 const FAR_START: f64 = 0.7;
 /// Entries that are not allowed, the most promising, which tell where a walk will be: see [`are_far`].
 const ENTRIES_TO_KNOW: usize = 32;
+/// Stretches of the finer entries that a walk starts in, at one place each.
+const STRETCHES: usize = 12;
 /// Numbers that are compared side by side.
 const LANES: usize = 16;
 
 /// Leaves in `scratch.fresh` the entries a walk without filter starts from, and asks for their codes: the most promising few by their
-/// one-bit codes, or all where there are no such codes.
+/// one-bit codes, or all where there are no such codes. `wanted` of them, or some of the finer ones where there are such.
 pub(super) fn nearest(view: &IndexView<'_>, wanted: usize, scratch: &mut Scratch) {
     let Scratch { query, entries, fresh, rough, counts, .. } = scratch;
     let nodes = &view.meta.entries;
     fresh.clear();
-    if let Some(signs) = &view.meta.entry_signs {
+    if let Some(finer) = view.finer {
+        finest(view, finer, scratch);
+        return;
+    } else if let Some(signs) = &view.meta.entry_signs {
         rough.resize(nodes.len(), 0.0);
         query.signs.estimate(view.kernels, &signs.records, rough);
-        let least = reached_by(rough, wanted);
-        // What is no number counts as enough, so that there are always some.
-        let is_less = |score: f32| matches!(score.partial_cmp(&least), Some(Ordering::Less));
-        entries.clear();
-        for (scores, nodes) in rough.chunks(LANES).zip(nodes.chunks(LANES)) {
-            if scores.iter().fold(true, |all, &score| all & is_less(score)) {
-                continue;
-            }
-            let some = scores.iter().zip(nodes).filter(|&(&score, _)| !is_less(score));
-            entries.extend(some.map(|(&score, &node)| pack(score, node)));
-        }
-        keep_best(entries, wanted);
-        fresh.extend(entries.iter().map(|&entry| unpack(entry).1));
+        best_places(rough, wanted, entries);
+        fresh.extend(entries.iter().map(|&entry| nodes[unpack(entry).1 as usize]));
     } else {
         fresh.extend(nodes);
     }
     fresh.iter().for_each(|&node| view.prefetch_code(node));
     counts.estimates += fresh.len() as u64;
+}
+
+/// The same of the finer entries: the best of each of a few stretches.
+fn finest(view: &IndexView<'_>, finer: &FinerEntries, scratch: &mut Scratch) {
+    let Scratch { query, entries, fresh, rough, counts, .. } = scratch;
+    rough.resize(finer.stretches(), 0.0);
+    query.signs.estimate(view.kernels, finer.means(), rough);
+    best_places(rough, STRETCHES, entries);
+    let stretches = || entries.iter().map(|&entry| finer.stretch(unpack(entry).1 as usize));
+    stretches().for_each(|(_, records)| prefetch(records));
+    rough.resize(finer.size(), 0.0);
+    for (nodes, records) in stretches() {
+        query.signs.estimate(view.kernels, records, rough);
+        let mut best = (f32::NEG_INFINITY, nodes[0]);
+        for (&score, &node) in rough.iter().zip(nodes) {
+            best = if score > best.0 { (score, node) } else { best };
+        }
+        view.prefetch_code(best.1);
+        fresh.push(best.1);
+    }
+    counts.estimates += fresh.len() as u64;
+}
+
+/// Leaves in `out` the places of the best few scores, with these, in any order.
+fn best_places(scores: &[f32], wanted: usize, out: &mut Vec<u64>) {
+    let least = reached_by(scores, wanted);
+    // What is no number counts as enough, so that there are always some.
+    let is_less = |score: f32| matches!(score.partial_cmp(&least), Some(Ordering::Less));
+    out.clear();
+    for (row, scores) in scores.chunks(LANES).enumerate() {
+        if scores.iter().fold(true, |all, &score| all & is_less(score)) {
+            continue;
+        }
+        let some = scores.iter().zip(LANES as u32 * row as u32..).filter(|&(&score, _)| !is_less(score));
+        out.extend(some.map(|(&score, place)| pack(score, place)));
+    }
+    keep_best(out, wanted);
 }
 
 /// A score that at least `count` of many reach, and not many more; the least there is where they are few.

@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 
 use super::error::IndexError;
+use super::finer::FinerEntries;
 use super::guard::Guarded;
 use super::kernels::{Kernels, prefetch};
 use super::layout::RowLayout;
@@ -31,6 +32,7 @@ pub struct IndexView<'a> {
     factor_stride: usize,
     row_stride: usize,
     pub(super) sieve: Option<&'a Sieve>,
+    pub(super) finer: Option<&'a FinerEntries>,
     guarded: Option<Guarded<'a>>,
 }
 
@@ -56,13 +58,14 @@ impl<'a> IndexView<'a> {
             factor_stride,
             row_stride: layout.stride(),
             sieve: None,
+            finer: None,
             guarded: None,
         }
     }
 
-    /// The same view with one-bit codes of all rows.
-    pub(super) fn with_sieve(self, sieve: Option<&'a Sieve>) -> Self {
-        Self { sieve, ..self }
+    /// The same view with one-bit codes of all rows, and more places to start from.
+    pub(super) fn with_sieve(self, sieve: Option<&'a Sieve>, finer: Option<&'a FinerEntries>) -> Self {
+        Self { sieve, finer, ..self }
     }
 
     /// The same view on arrays that were not checked.

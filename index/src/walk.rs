@@ -7,6 +7,7 @@
 use std::collections::BinaryHeap;
 
 use super::allowed::Allowed;
+use super::descent;
 use super::graph::beam::{Beam, pack};
 use super::kernels::BATCH;
 use super::plan::Hops;
@@ -42,27 +43,25 @@ pub(super) fn plain(view: &IndexView<'_>, reach: &Reach, scratch: &mut Scratch) 
     start(view, reach.keep, scratch);
     let best = (reach.keep / 8).clamp(2, 16);
     starts::nearest(view, 3 * best, scratch);
-    let Scratch { query, visited, beam, entries, fresh, pending, .. } = scratch;
-    entries.clear();
-    view.estimate(query, fresh, |score, node| {
-        if visited.insert(node) {
-            entries.push(pack(score, node));
-        }
-    });
-    starts::keep_best(entries, best);
-    beam.insert_all(entries);
-    pending.clear();
+    let is_down = view.layout.with_signs;
+    if is_down {
+        descent::descend(view, scratch)
+    } else {
+        enter(view, best, scratch)
+    }
     let mut read = [None; TOGETHER];
     loop {
-        let bounds = reach.bounds(&scratch.beam, &scratch.query, scratch.counts.hops);
-        let asked =
-            ask_for_rows(view, scratch, |scratch| scratch.beam.pop().filter(|best| best.0 >= bounds.follow));
+        let hops = if is_down { u64::MAX } else { scratch.counts.hops };
+        let bounds = reach.bounds(&scratch.beam, &scratch.query, hops);
+        let asked = ask_for_rows(view, scratch, hops, |scratch| {
+            scratch.beam.pop().filter(|best| best.0 >= bounds.follow)
+        });
         let Scratch { query, fresh, pending, visited, counts, beam, entries, .. } = scratch;
         fresh.clear();
         for (score, node) in read.into_iter().flatten() {
             counts.hops += 1;
             let before = fresh.len();
-            recommended(view, query, (score, node), bounds.look, |links, mask| {
+            recommended(view, query, (score, node), bounds.look, |links, mask, _| {
                 visited.insert_links(links, mask, view.meta.n, fresh);
             });
             fresh[before..].iter().for_each(|&node| view.prefetch_code(node));
@@ -83,15 +82,30 @@ pub(super) fn plain(view: &IndexView<'_>, reach: &Reach, scratch: &mut Scratch) 
     }
 }
 
+/// Puts the best of the starts into the beam.
+fn enter(view: &IndexView<'_>, best: usize, scratch: &mut Scratch) {
+    let Scratch { query, visited, beam, entries, fresh, pending, .. } = scratch;
+    entries.clear();
+    view.estimate(query, fresh, |score, node| {
+        if visited.insert(node) {
+            entries.push(pack(score, node));
+        }
+    });
+    starts::keep_best(entries, best);
+    beam.insert_all(entries);
+    pending.clear();
+}
+
 /// Takes the nodes of the next step, each the best that is left, and asks for their rows.
 #[inline(always)]
 fn ask_for_rows(
     view: &IndexView<'_>,
     scratch: &mut Scratch,
+    hops: u64,
     best: impl Fn(&mut Scratch) -> Option<(f32, u32)>,
 ) -> [Option<(f32, u32)>; TOGETHER] {
     let mut asked = [None; TOGETHER];
-    let step = if reach::descends(scratch.counts.hops) { 1 } else { TOGETHER };
+    let step = if reach::descends(hops) { 1 } else { TOGETHER };
     for asked in &mut asked[..step] {
         *asked = best(scratch);
         match *asked {
@@ -142,7 +156,7 @@ pub(super) fn filtered(
     let mut read = [None; TOGETHER];
     loop {
         let bounds = reach.bounds(&scratch.beam, &scratch.query, scratch.counts.hops);
-        let asked = ask_for_rows(view, scratch, |scratch| {
+        let asked = ask_for_rows(view, scratch, scratch.counts.hops, |scratch| {
             let best = scratch.open.pop().filter(|best| best.score >= bounds.follow);
             best.map(|best| (best.score, best.node))
         });
@@ -220,17 +234,17 @@ fn foresee(view: &IndexView<'_>, beam: &Beam) {
     beam.iter().take(AHEAD).for_each(|(_, node)| view.prefetch_vector(node));
 }
 
-/// Hands over the links of a node, 32 at a time, and which of them may lead to something better than `threshold`.
+/// Hands over the links of a node, 32 at a time, which of them may lead to something better than `threshold`, and the estimates that say so.
 ///
 /// In the fast profile the codes beside the links decide; a neighbour they turn down stays unseen and may be
 /// proposed again by another node.
 #[inline(always)]
-fn recommended(
+pub(super) fn recommended(
     view: &IndexView<'_>,
     query: &Query,
     (score, node): (f32, u32),
     threshold: f32,
-    mut each: impl FnMut(&[[u8; 4]], u32),
+    mut each: impl FnMut(&[[u8; 4]], u32, &[f32; BATCH]),
 ) {
     let row = view.row(node);
     let mut estimates = [0.0f32; BATCH];
@@ -249,7 +263,7 @@ fn recommended(
         } else {
             u32::MAX
         };
-        each(links, mask);
+        each(links, mask, &estimates);
     }
 }
 
@@ -259,7 +273,7 @@ fn propose(view: &IndexView<'_>, node: u32, score: f32, threshold: f32, scratch:
     let Scratch { query, fresh, visited, counts, .. } = scratch;
     counts.hops += 1;
     fresh.clear();
-    recommended(view, query, (score, node), threshold, |links, mask| {
+    recommended(view, query, (score, node), threshold, |links, mask, _| {
         visited.unseen_links(links, mask, view.meta.n, fresh);
     });
 }

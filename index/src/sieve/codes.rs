@@ -8,7 +8,7 @@ use crate::parts::IndexSlices;
 use crate::quantize::codes::CodeQuery;
 
 /// Codes and factors of all rows.
-pub(super) struct RowCodes<'a> {
+pub(crate) struct RowCodes<'a> {
     codes: &'a [u8],
     factors: &'a [u8],
     profile: Profile,
@@ -19,7 +19,7 @@ pub(super) struct RowCodes<'a> {
 
 impl<'a> RowCodes<'a> {
     /// * `slices`: as long as the meta says.
-    pub(super) fn new(meta: &Meta, padded_dim: usize, slices: &IndexSlices<'a>) -> Self {
+    pub(crate) fn new(meta: &Meta, padded_dim: usize, slices: &IndexSlices<'a>) -> Self {
         let (profile, metric) = (meta.profile, meta.metric);
         Self { codes: slices.codes, factors: slices.factors, profile, metric, n: meta.n, padded_dim }
     }
@@ -58,7 +58,7 @@ impl<'a> RowCodes<'a> {
     /// Reads back a rotated row.
     ///
     /// * `out`: `[padded_dim]`.
-    pub(super) fn decode(&self, row: usize, out: &mut [f32]) {
+    pub(crate) fn decode(&self, row: usize, out: &mut [f32]) {
         let (factor, _) = self.factors(row);
         // Products count twice for L2.
         let factor = if self.metric == Metric::L2 { 0.5 * factor } else { factor };

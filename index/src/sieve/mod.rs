@@ -13,10 +13,10 @@ mod marks;
 pub(super) mod scan;
 
 pub(super) use self::blocks::BLOCK_ROWS;
+pub(super) use self::codes::RowCodes;
 
 use self::batches::batch_bytes;
 use self::blocks::{BLOCK_BATCHES, Blocks};
-use self::codes::RowCodes;
 use self::limits::Limits;
 use self::marks::MarkCache;
 use super::meta::Meta;
