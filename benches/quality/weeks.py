@@ -9,7 +9,7 @@ import re
 import signal
 import subprocess
 import sys
-import threading
+import time
 
 import pandas as pd
 import pyarrow as pa
@@ -19,6 +19,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 PROTO = f"{HERE}/../../proto"
 FIRST = pd.Timestamp("2026-11-01T00:00:00Z")
 EVENTS_A_CALL = 500
+TIMEOUT_S = 60
 
 
 def milliseconds(moment):
@@ -47,26 +48,43 @@ def stubs(folder):
 class Server:
     """`segue serve` on a database, for as long as the block lasts."""
 
-    def __init__(self, segue, database):
-        command = [segue, "serve", "--data", database, "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--set", "log.format=json"]
-        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    def __init__(self, segue, database, log):
+        self.command = [segue, "serve", "--data", database, "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--set", "log.format=json"]
+        self.log = log
 
     def __enter__(self):
-        for line in self.process.stderr:
-            if found := re.search(r'"grpc":"(?:http://)?([^"]+)"', line):
-                self.address = found.group(1)
-            if '"message":"ready"' in line:
-                # The log is read on, or the server would wait for room in it.
-                threading.Thread(target=self.process.stderr.read, daemon=True).start()
-                return self
-        sys.exit(f"the server ended with {self.process.wait()}")
+        with open(self.log, "w") as log:
+            self.process = subprocess.Popen(self.command, stderr=log)
+        try:
+            self.address = self.ready()
+        except BaseException:
+            self.process.kill()
+            raise
+        return self
+
+    def ready(self):
+        """The address, once it serves."""
+        end = time.monotonic() + TIMEOUT_S
+        while time.monotonic() < end and self.process.poll() is None:
+            with open(self.log) as log:
+                said = log.read()
+            if '"message":"ready"' in said:
+                return re.search(r'"grpc":"(?:http://)?([^"]+)"', said).group(1)
+            time.sleep(0.1)
+        sys.exit(f"the server is not ready: see {self.log}")
 
     def __exit__(self, *_):
         self.process.send_signal(signal.SIGTERM)
-        self.process.wait()
+        try:
+            status = self.process.wait(timeout=TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
+        if status:
+            sys.exit(f"the server ended with {status}: see {self.log}")
 
 
-def show(segue, database, lists, at, client):
+def show(segue, database, lists, at, client, log):
     """Tells that each list was shown to whom it was made for."""
     import grpc
 
@@ -75,10 +93,12 @@ def show(segue, database, lists, at, client):
     event = lambda row: messages.FeedbackEvent(
         user_id=row.user_id, action=messages.ACTION_SERVED, at_ms=milliseconds(at), impression=row.impression)
     events = [event(row) for row in tokens.itertuples()]
-    with Server(segue, database) as server:
-        stub = services.FeedbackStub(grpc.insecure_channel(server.address))
+    with Server(segue, database, log) as server, grpc.insecure_channel(server.address) as channel:
+        stub = services.FeedbackStub(channel)
         for start in range(0, len(events), EVENTS_A_CALL):
-            stub.Record(messages.RecordRequest(events=events[start : start + EVENTS_A_CALL]))
+            request = messages.RecordRequest(events=events[start : start + EVENTS_A_CALL])
+            if not all(stub.Record(request, timeout=TIMEOUT_S).accepted):
+                sys.exit("a list was shown before")
 
 
 def saved(lists, liked, at, path):
@@ -103,8 +123,10 @@ def live(database, recipe, weeks, liked, work):
         out = f"{work}/lists-{week}"
         run(segue, "batch", "--surface", "discover_weekly", "--recipe", recipe, "--as-of", text(at), "--partitions", "4", "--out", out, "--data", path)
         lists = pa.concat_tables(pq.read_table(file) for file in sorted(glob.glob(f"{out}/*.parquet"))).to_pandas()
-        show(segue, path, lists, at, client)
+        show(segue, path, lists, at, client, f"{work}/server-{week}.log")
         saves.append(saved(lists, liked, at + pd.Timedelta(hours=1), f"{work}/saves-{week}.parquet"))
+        if not saves[-1]:
+            sys.exit("nothing of the lists is liked: there is nothing to learn")
         # A load that ends has everything learnt anew.
         run(segue, "load", "plays", f"{work}/saves-{week}.parquet", "--data", path)
     return saves, text(FIRST + pd.Timedelta(days=7 * weeks))

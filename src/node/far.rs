@@ -206,7 +206,8 @@ fn kind_of(question: &UserQuestion) -> Kind {
         | UserQuestion::Statistics
         | UserQuestion::Sample { .. }
         | UserQuestion::Similar { .. }
-        | UserQuestion::Trends { .. } => Kind::Page,
+        | UserQuestion::Trends { .. }
+        | UserQuestion::PlaysUntil { .. } => Kind::Page,
         UserQuestion::Within { question, .. } => match UserQuestion::decode(question) {
             Ok(UserQuestion::Within { .. }) | Err(_) => Kind::Page,
             Ok(question) => kind_of(&question),
@@ -218,8 +219,7 @@ fn kind_of(question: &UserQuestion) -> Kind {
         | UserQuestion::Waiting(_)
         | UserQuestion::Load(_)
         | UserQuestion::Figures
-        | UserQuestion::Friends { .. }
-        | UserQuestion::PlaysUntil { .. } => Kind::Small,
+        | UserQuestion::Friends { .. } => Kind::Small,
     }
 }
 

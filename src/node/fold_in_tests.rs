@@ -104,6 +104,11 @@ fn stored(folder: &std::path::Path, tracks: &[Track], plays: &[Play], model: &Al
 }
 
 fn on_read(engine: &Segue, user: &UserId, as_of: Timestamp) -> UserVector {
+    read_and_kept(engine, user, as_of).0
+}
+
+/// And whether the vector was kept from another time.
+fn read_and_kept(engine: &Segue, user: &UserId, as_of: Timestamp) -> (UserVector, bool) {
     let reader = engine.inner().reader(None).unwrap();
     let request = RecommendRequest {
         as_of: Some(as_of),
@@ -111,7 +116,8 @@ fn on_read(engine: &Segue, user: &UserId, as_of: Timestamp) -> UserVector {
         ..RecommendRequest::new(user.clone(), Surface::new("radio").unwrap())
     };
     let plan = Plan::make(&reader, &request, &mut StageClock::start()).unwrap();
-    user_vector(&reader, &plan).unwrap()
+    let is_kept = plan.listener.has_solved_vector();
+    (user_vector(&reader, &plan).unwrap(), is_kept)
 }
 
 /// How far two vectors are apart, against the length of the second.
@@ -188,12 +194,19 @@ fn a_kept_vector_is_solved_anew_when_something_it_was_made_of_changes() {
     let user = listener(5);
     let read = |as_of| on_read(&engine, &user, as_of).components.unwrap();
     let mut last = read(AS_OF);
+    let (again, is_kept) = read_and_kept(&engine, &user, AS_OF);
+    assert!(is_kept && again.components.unwrap() == last);
+    // What is derived of a listener is the same an instant before an event that its view keeps no more, and after it.
+    let mut old: Vec<Timestamp> =
+        plays.iter().filter(|play| play.user_id == user).map(|play| play.played_at).collect();
+    old.sort_unstable();
+    let at = old[2];
+    assert!(at < AS_OF.minus_days(120), "of {} events the third is old", old.len());
+    let (before, after) = (read(Timestamp(at.0 - 1)), read(at));
+    assert!(apart(&before, &after) > 1e-4);
+    assert!(!read_and_kept(&engine, &user, at).1);
+    assert_eq!(read(Timestamp(at.0 - 1)), before);
     assert_eq!(read(AS_OF), last);
-    // Before what the view of them reaches, and back: neither is taken for the other.
-    let past = read(AS_OF.minus_days(200));
-    assert!(apart(&past, &last) > 1e-3);
-    assert_eq!(read(AS_OF), last);
-    assert_eq!(read(AS_OF.minus_days(200)), past);
     let mut is_another = |what: &str| {
         let now = read(AS_OF);
         assert!(apart(&now, &last) > 1e-4, "{what}");

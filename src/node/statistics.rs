@@ -119,7 +119,8 @@ impl Inner {
         let learnt = self.caches.statistics.get(self.users.shards.statistics());
         let active = self.meta.shard.state().active().map_or(0, |generation| generation.id.0);
         let is_of_another = learnt.statistics.events > 0 && learnt.statistics.generation != active;
-        if learnt.unreadable.is_some() || is_of_another || self.statistics_turn.due.load(Ordering::Acquire) {
+        let is_old = learnt.unreadable.is_some() || learnt.is_of_before;
+        if is_old || is_of_another || self.statistics_turn.due.load(Ordering::Acquire) {
             return true;
         }
         // The entry that brought them counts as one.

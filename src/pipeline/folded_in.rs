@@ -26,6 +26,11 @@ impl FoldedIn {
         kept.as_ref().filter(|(of, _)| of == basis).map(|(_, vector)| vector.clone())
     }
 
+    #[cfg(test)]
+    pub(super) fn is_kept(&self) -> bool {
+        self.0.lock().is_some()
+    }
+
     pub(super) fn keep(&self, basis: Basis, vector: Option<Vec<f32>>) {
         *self.0.lock() = Some((basis, vector));
     }

@@ -29,17 +29,18 @@ pub type BySource = [f64; WIDTH];
 /// What lists brought in, by the source that contributed most to each track.
 #[derive(Debug, Clone, PartialEq, Default, Archive, RkyvSerialize, RkyvDeserialize)]
 pub struct WeightSums {
-    /// Weight of the impressions.
+    /// Weight of the impressions in lists that teach something.
     pub weight: f64,
     /// `Σ w·R_s·n_t/N` over lists, by `s`, then `t`: `R_s` the rewards of a source's tracks, `n_t` the tracks of another, of
     /// `N` in the list.
     earned: [[f64; WIDTH]; WIDTH],
-    /// `Σ w·n_s` over lists that others had a part in.
+    /// `Σ w·n_s` over the same lists.
     compared: BySource,
 }
 
 impl WeightSums {
-    /// Adds a list at weight `w`: the source of each track and its reward.
+    /// Adds a list at weight `w`: the source of each track and its reward. A list of one source says nothing about it, and one
+    /// that brought in nothing says nothing about any.
     pub fn add(&mut self, list: &[(Source, f64)], w: f64) {
         let (mut tracks, mut rewards): (BySource, BySource) = Default::default();
         for &(source, reward) in list {
@@ -47,8 +48,11 @@ impl WeightSums {
             rewards[usize::from(source.code())] += reward;
         }
         let all = list.len() as f64;
+        if tracks.contains(&all) || rewards.iter().sum::<f64>() <= 0.0 {
+            return;
+        }
         self.weight += w * all;
-        for s in (0..WIDTH).filter(|&s| tracks[s] > 0.0 && tracks[s] < all) {
+        for s in (0..WIDTH).filter(|&s| tracks[s] > 0.0) {
             self.compared[s] += w * tracks[s];
             for t in (0..WIDTH).filter(|&t| t != s) {
                 self.earned[s][t] += w * rewards[s] * tracks[t] / all;

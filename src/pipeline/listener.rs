@@ -168,6 +168,12 @@ impl Listener {
         self.history.iter().map(|(play, place)| heard(play, &self.facts[*place]))
     }
 
+    /// Whether a vector that was solved is kept.
+    #[cfg(test)]
+    pub(crate) fn has_solved_vector(&self) -> bool {
+        self.folded_in.is_kept()
+    }
+
     /// What they are doing now.
     #[must_use]
     pub fn session(&self, as_of: Timestamp) -> Session<'_> {

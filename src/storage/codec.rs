@@ -12,6 +12,15 @@ use crate::error::{Error, Result};
 /// Bytes before the payload: keeps it 16-byte aligned in a 16-byte aligned buffer.
 const HEADER_BYTES: usize = 16;
 
+/// How [`decode`] calls bytes that are no such value.
+const UNREADABLE: &str = "a log entry cannot be read: ";
+
+/// Whether an error says that [`decode`] could not read bytes: to a node of before, what it does not know is unreadable.
+#[must_use]
+pub fn is_unreadable(error: &Error) -> bool {
+    matches!(error, Error::Corrupt(reason) if reason.starts_with(UNREADABLE))
+}
+
 /// Writes a value behind its version.
 pub fn encode<T>(version: u16, value: &T) -> Result<Vec<u8>>
 where
@@ -55,6 +64,5 @@ where
     }
     let mut aligned = AlignedVec::<16>::with_capacity(payload.len());
     aligned.extend_from_slice(payload);
-    rkyv::from_bytes::<T, RkyvError>(&aligned)
-        .map_err(|error| Error::Corrupt(format!("a log entry cannot be read: {error}")))
+    rkyv::from_bytes::<T, RkyvError>(&aligned).map_err(|error| Error::Corrupt(format!("{UNREADABLE}{error}")))
 }

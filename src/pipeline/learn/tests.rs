@@ -42,7 +42,7 @@ fn shown(
 }
 
 #[test]
-fn the_worths_behind_rewards_are_found_and_never_negative() {
+fn the_worths_behind_rewards_are_found() {
     let (mut sums, mut rng) = (WeightSums::default(), SplitMix64::new(9));
     shown(&mut sums, &mut rng, [0.6, 0.3, 0.1, 0.0], 5_000, |_| (1.0, [1.0; 4]));
     let worths = sums.worths();
@@ -88,14 +88,28 @@ fn sources_are_compared_across_lists_by_those_they_share() {
     }
 }
 
-/// A list of one source says nothing of it: not that it is good, nor that it is not.
+/// A list of one source says nothing of it, not that it is good, nor that it is not; neither does a list that brought in nothing.
 #[test]
-fn a_list_of_one_source_teaches_nothing() {
+fn a_list_of_one_source_or_without_a_reward_teaches_nothing() {
     let mut sums = WeightSums::default();
-    (0..1_000).for_each(|_| sums.add(&[(Source::Audio, 1.0), (Source::Audio, 0.0)], 1.0));
-    assert_eq!((sums.worths(), sums.weight), ([0.0; WIDTH], 2_000.0));
-    let learnt = shrunk(&WeightSums::default(), &sums);
-    assert_eq!(known(&learnt, &WeightSums::default(), &sums), [false; WIDTH]);
+    let alone = [(Source::Audio, 1.0), (Source::Audio, 0.0)];
+    let nothing = [(Source::Audio, 0.0), (Source::Content, 0.0)];
+    (0..1_000).for_each(|_| [&alone, &nothing].into_iter().for_each(|list| sums.add(list, 1.0)));
+    assert_eq!(sums, WeightSums::default());
+}
+
+/// One save of one mixed list, and then many lists of the source everybody likes best: they prove nothing about the other.
+#[test]
+fn lists_that_teach_nothing_lend_no_weight_to_what_others_taught() {
+    let all = sums_of([(Source::Collaborative, 0.8), (Source::Content, 0.2)], 2_000);
+    let mut own = WeightSums::default();
+    let mixed: Vec<(Source, f64)> =
+        (0..10).map(|_| (Source::Collaborative, 0.0)).chain([(Source::Content, 1.0)]).collect();
+    own.add(&mixed, 1.0);
+    (0..25).for_each(|_| own.add(&[(Source::Collaborative, 1.0); 20], 1.0));
+    let content = worth(&shrunk(&own, &all), Source::Content)
+        - worth(&shrunk(&WeightSums::default(), &all), Source::Content);
+    assert!(content < 11.0 / (11.0 + KAPPA), "{content}");
 }
 
 /// Random chains: what flows into each state flows out of it.

@@ -20,8 +20,8 @@ type Sums = BTreeMap<TrackRef, EventWeight>;
 /// Where nodes that hold the listener cannot say what was played longer ago than the view of them reaches, a track that was
 /// heard then counts once, as old as its last time, and the shard is missing.
 ///
-/// Cost: one range of the listener's older events, 24 bytes each, and [`solve_row`] of all tracks heard; nothing while
-/// neither the listener nor a track shard changes.
+/// Cost: one range of the listener's older events, 24 bytes each, and [`solve_row`] of all tracks heard. The vector is kept with
+/// what is derived of an active listener whose shard is here, as long as that is and no track shard changes.
 ///
 /// `None` when the generation cannot fold in or no liked track has a vector.
 ///
@@ -31,14 +31,14 @@ pub fn fold_in(reader: &Reader<'_>, plan: &Plan, generation: GenerationId) -> Re
     let (Some(gram), Some(oldest)) = (&reader.gram, plan.listener.state.plays.last()) else {
         return Ok(None);
     };
-    // The derived state stands for the events up to the request only while that is not older than they.
+    // What is derived of a listener is told apart by the events it keeps: of older ones it may not know whether the request is before them.
     let is_kept = plan.as_of >= oldest.at;
     let (basis, kept) = (Basis::of(reader, generation), &plan.listener.folded_in);
     if let Some(vector) = kept.find(&basis).filter(|_| is_kept) {
         return Ok(vector);
     }
     let trained = WeightParams { half_life_days: gram.half_life_days, reference_time: gram.reference_time };
-    let (sums, is_whole) = sums(reader, plan, oldest.at, &trained)?;
+    let (sums, is_whole) = add_up(reader, plan, oldest.at, &trained)?;
     let vector = solve(reader, gram, generation, sums)?;
     if is_kept && is_whole {
         kept.keep(basis, vector.clone());
@@ -73,7 +73,12 @@ fn solve(
 
 /// What the listener's events up to the request say of each track, and whether it is all of them; `oldest` is the time of
 /// the oldest that their view keeps.
-fn sums(reader: &Reader<'_>, plan: &Plan, oldest: Timestamp, trained: &WeightParams) -> Result<(Sums, bool)> {
+fn add_up(
+    reader: &Reader<'_>,
+    plan: &Plan,
+    oldest: Timestamp,
+    trained: &WeightParams,
+) -> Result<(Sums, bool)> {
     let state = &plan.listener.state;
     let mut sums = Sums::new();
     // Of several events at the oldest moment the view may keep some only: all of them are read.

@@ -9,7 +9,7 @@ use crate::pipeline::cold_start::{
 use crate::pipeline::reader::Reader;
 use crate::pipeline::spaces::{track_cf, user_cf};
 use crate::storage::track_shard::segment::PostingField;
-use crate::types::{ArtistKey, GenerationId, GenreKey, TrackRef};
+use crate::types::{ArtistKey, GenerationId, GenreKey, Timestamp, TrackRef};
 
 /// Tracks a group's centroid is made of, at most: its most popular ones.
 const GROUP_TRACKS: usize = 100;
@@ -33,7 +33,10 @@ pub fn user_vector(reader: &Reader<'_>, plan: &Plan) -> Result<UserVector> {
     let state = &plan.listener.state;
     let trained = reader.users.vector(&user_cf(), generation, &state.user.user_id).map_err(Error::from)?;
     let untrained_plays = reader.gram.as_ref().is_some_and(|gram| {
-        state.plays.iter().any(|play| play.at > gram.reference_time && play.at <= plan.as_of)
+        let is_untrained = |at: Timestamp| at > gram.reference_time && at <= plan.as_of;
+        let are_kept = state.plays.last().is_none_or(|oldest| oldest.at <= plan.as_of);
+        state.plays.iter().any(|play| is_untrained(play.at))
+            || (!are_kept && state.heard.last.iter().any(|last| is_untrained(*last)))
     });
     let solved = match (&trained, untrained_plays) {
         (Some(_), false) => None,

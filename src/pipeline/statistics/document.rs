@@ -98,7 +98,7 @@ impl Statistics {
     /// `Corrupt`, or `Unavailable` when a newer program wrote them.
     pub fn decode(bytes: &[u8]) -> Result<Self> {
         let mut statistics: Self = codec::decode(VERSION, bytes)?;
-        if codec::version(bytes)? < 2 {
+        if !is_newest(bytes) {
             statistics.weights = WeightSums::default();
         }
         Ok(statistics)
@@ -202,6 +202,11 @@ impl Statistics {
     }
 }
 
+/// Whether bytes are of the version that is written today.
+fn is_newest(bytes: &[u8]) -> bool {
+    codec::version(bytes).is_ok_and(|version| version == VERSION)
+}
+
 /// The first moment after a day.
 #[must_use]
 pub fn end_of_day(day: i32) -> Timestamp {
@@ -230,6 +235,8 @@ pub struct Learnt {
     /// Why the bytes cannot be read. They are derived data: requests go on without them and say so, and the node derives
     /// them again.
     pub unreadable: Option<Arc<str>>,
+    /// They are of an earlier version, without what that did not know: the node derives them again.
+    pub is_of_before: bool,
 }
 
 impl StatisticsCache {
@@ -244,7 +251,11 @@ impl StatisticsCache {
             return learnt.clone();
         }
         let learnt = match Statistics::decode(&bytes) {
-            Ok(statistics) => Learnt { statistics: Arc::new(statistics), unreadable: None },
+            Ok(statistics) => Learnt {
+                statistics: Arc::new(statistics),
+                unreadable: None,
+                is_of_before: !is_newest(&bytes),
+            },
             Err(error) => Learnt { unreadable: Some(error.to_string().into()), ..Learnt::default() },
         };
         *decoded = Some((bytes, learnt.clone()));
@@ -297,6 +308,20 @@ mod tests {
         assert!((at(2.0 * HALF_LIFE_DAYS).weight - 10.0).abs() < 1e-9);
         let width = |sums: ArmSums| sums.posterior().reward(&[1.0, 0.5, 0.0, 0.5, 0.0]).1;
         assert!(width(at(300.0)) > 2.0 * width(at(0.0)), "what is long ago is uncertain again");
+    }
+
+    /// The sums of version 1 had another meaning.
+    #[test]
+    fn statistics_of_version_1_are_read_without_their_weights_and_known_to_be_of_before() {
+        let mut weights = WeightSums::default();
+        weights.add(&[(Source::Audio, 1.0), (Source::Content, 0.0)], 1.0);
+        let statistics = Statistics { listeners: 3, weights, ..Statistics::default() };
+        let cache = StatisticsCache::default();
+        let today = cache.get(Some(statistics.encode().unwrap().into()));
+        assert_eq!((&*today.statistics, today.is_of_before), (&statistics, false));
+        let of_before = cache.get(Some(codec::encode(1, &statistics).unwrap().into()));
+        assert!(of_before.is_of_before && of_before.unreadable.is_none());
+        assert_eq!(*of_before.statistics, Statistics { listeners: 3, ..Statistics::default() });
     }
 
     #[test]

@@ -47,7 +47,7 @@ fn lists(view: &UserView) -> impl Iterator<Item = Vec<Outcome>> + '_ {
         let earlier = view.plays_total.saturating_sub(after as u64);
         let context = context(earlier, list.at.hour(), list.at.weekday());
         let choices = list.choices.iter();
-        choices.filter_map(|&(at, choice)| outcome(list, at, choice, &answers, context)).collect()
+        choices.filter_map(|&(position, choice)| outcome(list, position, choice, &answers, context)).collect()
     })
 }
 

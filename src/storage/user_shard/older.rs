@@ -14,7 +14,7 @@ use super::{
     value::damaged,
     view::{PlayRecord, play_of},
 };
-use crate::error::ErrorKind;
+use crate::storage::codec;
 use crate::types::{Timestamp, UserId};
 
 /// Events of one page: it ends with the day on which there are so many.
@@ -40,8 +40,8 @@ impl UserShard {
 
 impl UserShards {
     /// All plays, skips, saves and repeats of a listener until a moment, that one included, oldest first. `None` when
-    /// the shard is on nodes of which none can say it now, or that run a program from before this was asked; then it is
-    /// missing.
+    /// the shard is on nodes of which none can say it now, or the one that was asked runs a program from before this was;
+    /// then it is missing.
     ///
     /// # Errors
     /// Damage, I/O.
@@ -80,7 +80,7 @@ impl UserShards {
 /// A program that does not know the question calls it unreadable. It will be upgraded.
 fn as_passing(error: UserShardError) -> UserShardError {
     match error {
-        UserShardError::Elsewhere { source } if source.kind() == ErrorKind::Corrupt => {
+        UserShardError::Elsewhere { source } if codec::is_unreadable(&source) => {
             let reason = format!("a node cannot say what a listener played long ago: {source}");
             UserShardError::Elsewhere { source: Box::new(crate::Error::Unavailable(reason)) }
         }

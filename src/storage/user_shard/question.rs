@@ -2,7 +2,7 @@
 //! that is here.
 //!
 //! Long answers come in pages: each says where the next one begins. A page has about [`PAGE_BYTES`] at most, and one row
-//! more.
+//! more; one of plays, a listener's day more.
 
 use rkyv::{Archive, Deserialize as RkyvDeserialize, Serialize as RkyvSerialize};
 
