@@ -46,6 +46,9 @@
 //! # }
 //! ```
 
+#[cfg(test)]
+extern crate self as segue;
+
 pub mod api;
 pub mod cli;
 pub mod config;

@@ -8,23 +8,23 @@ use super::bits::DenseBits;
 use super::expr::TrackFilter;
 use super::rules::{RuleCache, RuleClass};
 use crate::error::Result;
+use crate::storage::track_shard::TrackView;
 use crate::storage::track_shard::row::TrackHot;
 use crate::storage::track_shard::segment::{PostingField, explicit_key};
-use crate::storage::track_shard::{TrackView, home, versions_in};
 use crate::types::{AlbumKey, ArtistKey, GenreKey};
 
-/// The tracks of one shard that `class` may hear and that pass `filter`; `all` are all shards in their order: a track that is
-/// named to be left out, and its versions, may be in any. Without conditions it is the class's cached
-/// bits themselves, not a copy.
+/// The tracks of one shard that `class` may hear and that pass `filter`. Which tracks those are that the filter names to be left
+/// out, with their versions, is told by `left_out`: they may be in any shard. Without conditions it is the class's cached bits
+/// themselves, not a copy.
 ///
 /// # Errors
 /// Damaged files.
 pub fn compile(
     view: &TrackView,
-    all: &[Arc<TrackView>],
     rules: &RuleCache,
     class: RuleClass,
     filter: &TrackFilter,
+    left_out: &RoaringBitmap,
 ) -> Result<Arc<DenseBits>> {
     let base = rules.bits(view, class)?;
     if filter.is_empty() {
@@ -54,12 +54,7 @@ pub fn compile(
     let not_genres: Vec<u64> = filter.exclude_genres.iter().map(|name| GenreKey::of(name).0).collect();
     bits.subtract_roaring(&any_of(view, PostingField::Artist, &not_artists)?);
     bits.subtract_roaring(&any_of(view, PostingField::Genre, &not_genres)?);
-    for id in &filter.exclude_tracks {
-        let found = home(all, id.as_str()).and_then(|home| Some(home.reference(home.find(id)?)));
-        if let Some(track) = found {
-            versions_in(view, all, track, |ordinal| bits.set(ordinal, false));
-        }
-    }
+    bits.subtract_roaring(left_out);
     if has_ranges(filter) {
         bits.retain(|ordinal| in_ranges(filter, &view.hot(ordinal)));
     }

@@ -1,11 +1,14 @@
 //! What callers may ask of tracks.
 
+use rkyv::{Archive, Deserialize as RkyvDeserialize, Serialize as RkyvSerialize};
 use serde::{Deserialize, Serialize};
 
 use crate::types::{ArtistId, Date, Region, TrackId};
 
 /// A condition on tracks, all parts of which must hold. Hard rules of the user come on top.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, PartialEq, Default, Archive, RkyvSerialize, RkyvDeserialize, Serialize, Deserialize,
+)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrackFilter {
     /// Playable in this region.

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use rkyv::{Archive, Deserialize as RkyvDeserialize, Serialize as RkyvSerialize};
 use roaring::RoaringBitmap;
 
 use super::bits::DenseBits;
@@ -14,7 +15,9 @@ use crate::storage::track_shard::segment::{PostingField, explicit_key};
 use crate::types::{Region, ShardId};
 
 /// Listeners to whom the same tracks are open.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Archive, RkyvSerialize, RkyvDeserialize,
+)]
 pub enum RuleClass {
     /// Every track that is not taken down: no listener, or rules switched off for evaluation.
     Live,
@@ -75,6 +78,31 @@ impl RuleCache {
         if newest.0 < view.epoch {
             *newest = (view.epoch, Arc::clone(&bits));
         }
+        Ok(bits)
+    }
+}
+
+impl RuleCache {
+    /// What `class` may hear in a version of a shard that is elsewhere: the shard, and its catalogue's epoch. `fetch` asks for it
+    /// when it is not known; when it cannot be had nothing may be heard, and that is not kept.
+    ///
+    /// # Errors
+    /// Those of `fetch`.
+    pub fn fetched(
+        &self,
+        (shard, epoch): (ShardId, u64),
+        class: RuleClass,
+        ordinals: u32,
+        fetch: impl FnOnce() -> Result<Option<RoaringBitmap>>,
+    ) -> Result<Arc<DenseBits>> {
+        if let Some((known, bits)) = self.classes.lock().get(&(shard, class))
+            && *known == epoch
+        {
+            return Ok(Arc::clone(bits));
+        }
+        let Some(open) = fetch()? else { return Ok(Arc::default()) };
+        let bits = Arc::new(DenseBits::from_roaring(&open, ordinals));
+        self.classes.lock().insert((shard, class), (epoch, Arc::clone(&bits)));
         Ok(bits)
     }
 }

@@ -54,6 +54,8 @@ mod tend;
 #[cfg(test)]
 mod tests;
 mod track_load;
+#[cfg(test)]
+mod track_question_tests;
 mod track_split;
 #[cfg(test)]
 mod track_split_tests;

@@ -11,6 +11,7 @@ use crate::pipeline::request::{
     ExplainRequest, Explanation, RecommendRequest, Recommendation, RequestContext, SearchRequest,
     SimilarRequest, SimilarUser, SimilarUsersRequest, WriteToken,
 };
+use crate::pipeline::tracks::TrackShards;
 use crate::pipeline::{explain_request, recommend, search, similar_request, spaces};
 use crate::storage::meta::ShardKind;
 use crate::storage::user_shard::Missing;
@@ -32,7 +33,7 @@ impl Inner {
         applied.extend(self.users.applied());
         let learnt = self.caches.statistics.get(self.users.shards.statistics());
         Ok(Reader {
-            tracks,
+            tracks: TrackShards::here(tracks),
             users: &self.users.shards,
             missing: Missing::default(),
             recipes: Arc::clone(&read.recipes),

@@ -14,11 +14,11 @@ use super::listener::Listener;
 use super::reader::Reader;
 use super::recipe::HeardWindow;
 use super::retrieve::AllowedTracks;
+use super::tracks::Base;
 use crate::error::Result;
 use crate::filter::{DenseBits, Exclusions};
 use crate::storage::track_shard::segment::PostingField;
-use crate::storage::track_shard::{TrackView, versions_in};
-use crate::types::{ShardId, Timestamp, TrackRef};
+use crate::types::{ShardId, Timestamp};
 
 /// Sets kept of a listener in each shard; the oldest goes first.
 const KEPT_MAX: usize = 8;
@@ -66,16 +66,19 @@ impl Left {
 impl ExclusionSets {
     fn get_or_make(
         &self,
-        view: &TrackView,
+        (reader, place): (&Reader<'_>, usize),
         kind: Kind,
         make: impl FnOnce() -> Result<RoaringBitmap>,
     ) -> Result<Arc<Exclusions>> {
-        let shard = view.shard;
+        let shard = reader.tracks.id(place);
         let known = |(of, known, _): &&(ShardId, Kind, Arc<Exclusions>)| *of == shard && *known == kind;
         if let Some((.., set)) = self.kept.lock().iter().find(known) {
             return Ok(Arc::clone(set));
         }
-        let set = Arc::new(Exclusions::new(make()?, view.ordinals()));
+        let set = Arc::new(Exclusions::new(make()?, reader.tracks.ordinals(place)));
+        if !reader.is_whole() {
+            return Ok(set);
+        }
         let mut kept = self.kept.lock();
         let of_shard = |(of, ..): &(ShardId, Kind, Arc<Exclusions>)| *of == shard;
         if kept.iter().filter(|set| of_shard(set)).count() >= KEPT_MAX
@@ -89,13 +92,13 @@ impl ExclusionSets {
 
     /// `base` without three sets. Where one of these is large, the answer is kept beside the listener while base and sets stay
     /// the very same.
-    pub(super) fn left(&self, base: &Arc<DenseBits>, excluded: [&Arc<Exclusions>; 3]) -> AllowedTracks {
-        let make = || AllowedTracks::new(Arc::clone(base), &excluded.map(|set| &**set));
+    pub(super) fn left(&self, base: &Base, excluded: [&Arc<Exclusions>; 3]) -> AllowedTracks {
+        let make = || base.without(&excluded.map(|set| &**set));
         if !excluded.iter().any(|set| set.is_large()) {
             return make();
         }
         let excluded = excluded.map(Arc::clone);
-        if let Some(left) = self.left.lock().iter().find(|left| left.is_of(base, &excluded)) {
+        if let Some(left) = self.left.lock().iter().find(|left| left.is_of(&base.bits, &excluded)) {
             return left.allowed.clone();
         }
         let allowed = make();
@@ -103,7 +106,7 @@ impl ExclusionSets {
         if kept.len() >= LEFT_MAX {
             kept.remove(0);
         }
-        kept.push(Left { base: Arc::clone(base), excluded, allowed: allowed.clone() });
+        kept.push(Left { base: Arc::clone(&base.bits), excluded, allowed: allowed.clone() });
         allowed
     }
 
@@ -126,29 +129,25 @@ impl Listener {
     /// versions of their recordings.
     ///
     /// # Errors
-    /// Damaged files.
-    pub fn blocked(&self, reader: &Reader<'_>, view: &TrackView) -> Result<Arc<Exclusions>> {
-        self.exclusions.get_or_make(view, Kind::Blocked, || {
-            let mut blocked = RoaringBitmap::new();
-            for artist in self.blocked_artists() {
-                blocked |= view.postings(PostingField::Artist, artist.0)?;
-            }
-            let by_id = self.state.user.blocked_tracks.iter().filter_map(|id| reader.place_of(id));
-            for track in by_id.chain(self.state.hidden.iter().copied()) {
-                versions_in(view, &reader.tracks, track, |ordinal| blocked.insert(ordinal));
-            }
-            Ok(blocked)
+    /// Damaged files; those of the nodes that were asked.
+    pub fn blocked(&self, reader: &Reader<'_>, place: usize) -> Result<Arc<Exclusions>> {
+        self.exclusions.get_or_make((reader, place), Kind::Blocked, || {
+            let artists = self.blocked_artists().map(|artist| artist.0);
+            let by_artist = reader.postings(place, PostingField::Artist, artists)?;
+            let by_id = reader.find_all(&self.state.user.blocked_tracks)?;
+            let by_id = by_id.into_iter().flatten().map(|(track, _)| track);
+            Ok(by_artist | reader.versions(place, by_id.chain(self.state.hidden.iter().copied()))?)
         })
     }
 
     /// Ordinals of one shard heard inside the window, with all versions of their recordings if `versions`.
     ///
     /// # Errors
-    /// None today: as [`Listener::blocked`].
+    /// As [`Listener::blocked`].
     pub fn heard(
         &self,
         reader: &Reader<'_>,
-        view: &TrackView,
+        place: usize,
         as_of: Timestamp,
         window: HeardWindow,
         versions: bool,
@@ -164,24 +163,25 @@ impl Listener {
             HeardWindow::Ever => heard.last.len(),
             _ => self.exclusions.count_since(&heard.last, since),
         };
-        self.exclusions.get_or_make(view, Kind::Heard(count, versions), || {
+        self.exclusions.get_or_make((reader, place), Kind::Heard(count, versions), || {
             let rows = heard.tracks.iter().zip(&heard.last);
             let inside = rows.filter(|(_, last)| **last > since).map(|(track, _)| *track);
             if versions {
-                return Ok(versions_of(reader, view, inside));
+                return reader.versions(place, inside);
             }
-            Ok(inside.filter(|track| view.names(*track)).map(|track| track.ordinal.0).collect())
+            let here = inside.filter(|track| reader.tracks.names(place, *track));
+            Ok(here.map(|track| track.ordinal.0).collect())
         })
     }
 
     /// Ordinals of one shard in lists served in the last `weeks`, with all versions of their recordings.
     ///
     /// # Errors
-    /// None today: as [`Listener::blocked`].
+    /// As [`Listener::blocked`].
     pub fn served(
         &self,
         reader: &Reader<'_>,
-        view: &TrackView,
+        place: usize,
         as_of: Timestamp,
         weeks: u16,
     ) -> Result<Arc<Exclusions>> {
@@ -190,24 +190,11 @@ impl Listener {
         if lists == 0 {
             return Ok(Arc::default());
         }
-        self.exclusions.get_or_make(view, Kind::Served(lists), || {
+        self.exclusions.get_or_make((reader, place), Kind::Served(lists), || {
             let tracks = self.state.served[..lists].iter().flat_map(|list| &list.tracks);
-            Ok(versions_of(reader, view, tracks.map(|served| served.track)))
+            reader.versions(place, tracks.map(|served| served.track))
         })
     }
-}
-
-/// Ordinals of one shard of all versions of tracks that are in any.
-fn versions_of(
-    reader: &Reader<'_>,
-    view: &TrackView,
-    tracks: impl Iterator<Item = TrackRef>,
-) -> RoaringBitmap {
-    let mut ordinals = RoaringBitmap::new();
-    for track in tracks {
-        versions_in(view, &reader.tracks, track, |ordinal| ordinals.insert(ordinal));
-    }
-    ordinals
 }
 
 #[cfg(test)]
@@ -230,7 +217,8 @@ mod tests {
         let every = |step: usize| -> Arc<Exclusions> {
             Arc::new(Exclusions::new((0..universe).step_by(step).collect(), universe))
         };
-        let base = Arc::new(DenseBits::from_roaring(&(0..universe).collect(), universe));
+        let here = |bits| Base { bits: Arc::new(bits), told: None };
+        let base = here(DenseBits::from_roaring(&(0..universe).collect(), universe));
         let (large, other, none) = (every(2), every(3), Arc::<Exclusions>::default());
         let sets = ExclusionSets::default();
         let first = sets.left(&base, [&none, &large, &none]);
@@ -239,7 +227,7 @@ mod tests {
         assert_eq!(again.parts().0.as_ptr(), first.parts().0.as_ptr(), "made once");
         let both = sets.left(&base, [&none, &large, &other]);
         assert!(both.iter().eq((0..universe).filter(|at| at % 2 != 0 && at % 3 != 0)));
-        let evens = Arc::new(DenseBits::from_roaring(&(0..universe).step_by(2).collect(), universe));
+        let evens = here(DenseBits::from_roaring(&(0..universe).step_by(2).collect(), universe));
         assert_eq!(sets.left(&evens, [&none, &large, &none]).iter().count(), 0);
         for _ in 0..2 * LEFT_MAX {
             assert!(sets.left(&base, [&none, &every(5), &none]).iter().all(|at| at % 5 != 0));

@@ -5,7 +5,6 @@ use super::reader::Reader;
 use super::recommend::{Outcome, Ranked, run};
 use super::request::{ExplainRequest, Explanation, RecommendRequest};
 use crate::error::{Error, Result};
-use crate::storage::track_shard::holder;
 use crate::types::TrackRef;
 
 /// Runs the request again and says what became of the track: its place, or the stage that dropped it.
@@ -13,8 +12,9 @@ use crate::types::TrackRef;
 /// # Errors
 /// `NotFound` for an unknown track or user; as for the request.
 pub fn explain(reader: &Reader<'_>, request: &ExplainRequest) -> Result<Explanation> {
-    let track = reader.find(&request.track_id).ok_or_else(|| Error::not_found("track", &request.track_id))?;
-    let title = reader.view(track)?.row(track.ordinal.0)?.track.title.clone();
+    let track =
+        reader.find(&request.track_id)?.ok_or_else(|| Error::not_found("track", &request.track_id))?;
+    let title = reader.row(track)?.track.title.clone();
     let outcome = run(reader, &RecommendRequest { explain: true, ..request.request.clone() }, true)?;
     let position = outcome.listed.iter().position(|listed| *listed == track);
     if let Some(position) = position {
@@ -48,8 +48,7 @@ pub fn explain(reader: &Reader<'_>, request: &ExplainRequest) -> Result<Explanat
 /// The stage that dropped a track, the first that would have.
 fn why_not(reader: &Reader<'_>, outcome: &Outcome, track: TrackRef) -> Result<Verdict> {
     let plan = &outcome.plan;
-    let place = holder(&reader.tracks, track).unwrap_or(0);
-    if let Some(verdict) = plan.left_out(reader.view(track)?, place, track.ordinal.0)? {
+    if let Some(verdict) = plan.left_out(reader, track)? {
         return Ok(verdict);
     }
     let offered = outcome.candidates.get(&track).filter(|ranked| !ranked.scores.sources.is_empty());

@@ -11,7 +11,7 @@ pub(super) struct Basis(GenerationId, Vec<(ShardId, u64)>);
 
 impl Basis {
     pub(super) fn of(reader: &Reader<'_>, generation: GenerationId) -> Self {
-        Self(generation, reader.tracks.iter().map(|view| (view.shard, view.applied_index)).collect())
+        Self(generation, reader.tracks.versions())
     }
 }
 

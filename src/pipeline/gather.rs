@@ -9,54 +9,76 @@ use super::reader::Reader;
 use crate::error::{Error, Result};
 use crate::storage::track_shard::columns::TrackColumns;
 use crate::storage::track_shard::{TrackView, holder};
-use crate::types::{AlbumKey, AudioFeatures, Date, TrackRef};
+use crate::types::{AlbumKey, AudioFeatures, Date, ShardId, TrackRef};
 
 /// Tracks whose records are asked of memory before they are read; and twice as many, what is kept in memory of them.
 const AHEAD: usize = 6;
 
 impl Reader<'_> {
-    /// Facts of several tracks, in the same order.
+    /// Facts of several tracks, in the same order; of tracks of a missing shard nothing but their names.
     ///
     /// # Errors
-    /// Damaged files.
+    /// Damaged files; those of the nodes that were asked.
     pub fn facts(&self, tracks: impl IntoIterator<Item = TrackRef>) -> Result<Vec<TrackFacts>> {
-        let columns = self.tracks.iter().map(|view| view.columns()).collect::<Result<Vec<_>>>()?;
-        let shard = |track: &TrackRef| {
-            let place = holder(&self.tracks, *track);
-            place.map(|place| (&*self.tracks[place], &columns[place]))
-        };
         let tracks: Vec<TrackRef> = tracks.into_iter().collect();
-        let ahead = |by: usize| tracks.get(by).and_then(|track| Some((track.ordinal.0, shard(track)?)));
-        // With room from the start: results collected one by one grow and are copied.
-        let mut facts = Vec::with_capacity(tracks.len());
-        for (place, track) in tracks.iter().enumerate() {
-            if let Some((ordinal, (view, _))) = ahead(place + 2 * AHEAD) {
-                view.hot_place(ordinal).inspect(|hot| prefetch(slice::from_ref(*hot)));
-            }
-            if let Some((ordinal, (view, columns))) = ahead(place + AHEAD) {
-                view.hot_place(ordinal)
-                    .and_then(|hot| columns.record(hot))
-                    .inspect(|record| prefetch(*record));
-            }
-            let (view, columns) = shard(track)
-                .ok_or_else(|| Error::Internal(format!("no such track shard. shard=`{}`", track.shard)))?;
-            facts.push(facts_of(view, columns, track.ordinal.0)?);
+        let Some(views) = self.tracks.all_here() else { return self.facts_anywhere(&tracks) };
+        let columns = views.iter().map(|view| view.columns()).collect::<Result<Vec<_>>>()?;
+        let shard = |at: usize| {
+            let track = tracks.get(at)?;
+            let place = holder(views, *track)?;
+            Some((track.ordinal.0, &*views[place], &columns[place]))
+        };
+        facts_by(tracks.len(), shard, |at| tracks[at].shard)
+    }
+
+    /// The same of shards here and elsewhere: each is asked, or read, for its part.
+    fn facts_anywhere(&self, tracks: &[TrackRef]) -> Result<Vec<TrackFacts>> {
+        self.expect(tracks.iter().copied().filter(|track| self.tracks.is_ambiguous(*track)))?;
+        let mut parts: Vec<Vec<usize>> = vec![Vec::new(); self.tracks.count()];
+        for (at, track) in tracks.iter().enumerate() {
+            parts[self.known_place(*track)?].push(at);
         }
-        Ok(facts)
+        let ordinals =
+            |place: usize| parts[place].iter().map(|at| tracks[*at].ordinal.0).collect::<Vec<u32>>();
+        let answers = self.facts_of_places(ordinals)?;
+        let mut facts: Vec<Option<TrackFacts>> = vec![None; tracks.len()];
+        for (at, found) in parts.iter().zip(answers) {
+            at.iter().zip(found.into_iter().flatten()).for_each(|(at, found)| facts[*at] = Some(found));
+        }
+        let known = facts.into_iter().zip(tracks);
+        Ok(known.map(|(facts, track)| facts.unwrap_or_else(|| TrackFacts::unknown(*track))).collect())
     }
+}
 
-    /// Length of a track in milliseconds, if it is known.
-    #[must_use]
-    pub fn duration_ms(&self, track: TrackRef) -> Option<u32> {
-        let view = holder(&self.tracks, track).map(|place| &self.tracks[place])?;
-        Some(view.hot(track.ordinal.0).duration_ms).filter(|ms| *ms > 0)
-    }
+/// Facts of several tracks of one shard, in the same order.
+///
+/// # Errors
+/// Damaged files; `Internal` for a track without a row.
+pub fn facts_of_shard(view: &TrackView, ordinals: &[u32]) -> Result<Vec<TrackFacts>> {
+    let columns = view.columns()?;
+    facts_by(ordinals.len(), |at| Some((*ordinals.get(at)?, view, &columns)), |_| view.shard)
+}
 
-    /// Asks memory for what is kept there of a track, and will be asked for soon.
-    pub fn expect_hot(&self, track: TrackRef) {
-        let view = holder(&self.tracks, track).map(|place| &self.tracks[place]);
-        view.and_then(|view| view.hot_place(track.ordinal.0)).inspect(|hot| prefetch(slice::from_ref(*hot)));
+/// Facts of `count` tracks, each found by its number; memory is asked for what comes next.
+fn facts_by<'a>(
+    count: usize,
+    find: impl Fn(usize) -> Option<(u32, &'a TrackView, &'a TrackColumns<'a>)>,
+    named: impl Fn(usize) -> ShardId,
+) -> Result<Vec<TrackFacts>> {
+    // With room from the start: results collected one by one grow and are copied.
+    let mut facts = Vec::with_capacity(count);
+    for at in 0..count {
+        if let Some((ordinal, view, _)) = find(at + 2 * AHEAD) {
+            view.hot_place(ordinal).inspect(|hot| prefetch(slice::from_ref(*hot)));
+        }
+        if let Some((ordinal, view, columns)) = find(at + AHEAD) {
+            view.hot_place(ordinal).and_then(|hot| columns.record(hot)).inspect(|record| prefetch(*record));
+        }
+        let (ordinal, view, columns) =
+            find(at).ok_or_else(|| Error::Internal(format!("no such track shard. shard=`{}`", named(at))))?;
+        facts.push(facts_of(view, columns, ordinal)?);
     }
+    Ok(facts)
 }
 
 /// What the stages need to know of a track.

@@ -21,8 +21,9 @@ pub struct ListTrack {
 /// Damaged files.
 pub fn hydrate(reader: &Reader<'_>, tracks: &[ListTrack], reason: &str) -> Result<Vec<RecommendedTrack>> {
     let mut list = Vec::with_capacity(tracks.len());
+    reader.expect_rows(tracks.iter().map(|listed| listed.track))?;
     for ListTrack { track, score, source } in tracks {
-        let row = reader.view(*track)?.row(track.ordinal.0)?;
+        let row = reader.row(*track)?;
         list.push(RecommendedTrack {
             track_id: row.track.track_id.clone(),
             title: row.track.title.clone(),
@@ -65,7 +66,7 @@ impl Reader<'_> {
     /// # Errors
     /// Damaged files.
     pub fn name_of(&self, track: TrackRef) -> Result<String> {
-        let row = self.view(track)?.row(track.ordinal.0)?;
+        let row = self.row(track)?;
         Ok(match row.track.artists.first() {
             Some(artist) => format!("{} by {}", row.track.title, artist.name),
             None => row.track.title.clone(),

@@ -113,6 +113,9 @@ impl Listener {
             return Ok(known);
         }
         let listener = Arc::new(Self::derive(reader, Arc::clone(&state), &key)?);
+        if !reader.is_whole() {
+            return Ok(listener);
+        }
         let mut entries = reader.caches.listeners.entries.lock();
         if entries.len() >= CACHED_MAX {
             entries.clear();

@@ -48,6 +48,7 @@ pub mod similar_request;
 pub mod sources;
 pub mod spaces;
 pub mod statistics;
+pub mod tracks;
 mod validate;
 pub mod vectors;
 

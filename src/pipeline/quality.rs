@@ -2,6 +2,7 @@
 
 use super::reader::Reader;
 use super::recipe::Recipe;
+use super::recommend::unit_rows;
 use super::spaces::{audio, track_cf};
 use super::vectors::UnitRows;
 use crate::error::Result;
@@ -31,11 +32,11 @@ pub fn look(
     as_of: Timestamp,
     list: &[TrackRef],
 ) -> Result<ListNumbers> {
-    let mut numbers = ListNumbers { distance: distance(reader, list), ..ListNumbers::default() };
+    reader.expect(list.iter().copied())?;
+    let mut numbers = ListNumbers { distance: distance(reader, list)?, ..ListNumbers::default() };
     let last_place = list.len().saturating_sub(1).max(1) as f64;
     for (place, &track) in list.iter().enumerate() {
-        let view = reader.view(track)?;
-        let hot = view.hot(track.ordinal.0);
+        let hot = reader.hot(track)?;
         let own = u64::MAX - hot.key;
         numbers.artists.push(if hot.artist == 0 { own } else { hot.artist });
         if hot.energy.is_finite() {
@@ -44,7 +45,7 @@ pub fn look(
                 .push((f64::from(hot.energy), recipe.energy_arc.level(place as f64 / last_place)));
         }
         let mut last = None;
-        reader.for_each_version(track, |version| last = last.max(heard(version)));
+        reader.for_each_version(track, |version| last = last.max(heard(version)))?;
         let is_inside = |at: Timestamp| match recipe.heard {
             super::recipe::HeardWindow::Allowed => false,
             super::recipe::HeardWindow::Days(days) => at > as_of.minus_days(days.into()),
@@ -55,12 +56,12 @@ pub fn look(
     Ok(numbers)
 }
 
-fn distance(reader: &Reader<'_>, list: &[TrackRef]) -> Option<f64> {
-    let rows = |space, generation| -> UnitRows<'_> {
-        list.iter().map(|&track| reader.vector(&space, generation, track)).collect()
+fn distance(reader: &Reader<'_>, list: &[TrackRef]) -> Result<Option<f64>> {
+    let audio = unit_rows(reader, &audio(), GenerationId::STATIC, list)?;
+    let track = match reader.generation {
+        Some(generation) => unit_rows(reader, &track_cf(), generation, list)?,
+        None => UnitRows::default(),
     };
-    let audio = rows(audio(), GenerationId::STATIC);
-    let track = reader.generation.map(|generation| rows(track_cf(), generation)).unwrap_or_default();
     let (mut sum, mut pairs) = (0.0, 0_u32);
     for a in 0..list.len() {
         for b in a + 1..list.len() {
@@ -70,5 +71,5 @@ fn distance(reader: &Reader<'_>, list: &[TrackRef]) -> Option<f64> {
             }
         }
     }
-    (pairs > 0).then(|| sum / f64::from(pairs))
+    Ok((pairs > 0).then(|| sum / f64::from(pairs)))
 }

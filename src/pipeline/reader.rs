@@ -12,13 +12,12 @@ use super::retrieve::{IndexHeads, LiveRecall, Searchers};
 use super::sources::trending::TrendCache;
 use super::sources::{ReleaseCache, ShelfCache};
 use super::statistics::{Statistics, StatisticsCache};
-use crate::error::{Error, Result};
+use super::tracks::TrackShards;
+use crate::error::Result;
 use crate::filter::RuleCache;
 use crate::storage::meta::{GramData, MetaState};
-use crate::storage::track_shard::segment::PostingField;
-use crate::storage::track_shard::{TrackView, holder, home, versions_in};
 use crate::storage::user_shard::{Missing, UserShards};
-use crate::types::{Deadline, GenerationId, SpaceName, SplitMix64, TrackId, TrackRef};
+use crate::types::{Deadline, GenerationId};
 
 /// Memory that requests share: nothing in it decides an answer, only how soon it comes.
 #[derive(Default)]
@@ -84,8 +83,8 @@ impl MetaCache {
 
 /// One version of everything a request reads.
 pub struct Reader<'a> {
-    /// The track shards' versions, in the order of their slots.
-    pub tracks: Vec<Arc<TrackView>>,
+    /// The track shards.
+    pub tracks: TrackShards,
     /// The listeners.
     pub users: &'a UserShards,
     /// User shards on other nodes that did not answer while something was made that can do without them.
@@ -115,23 +114,10 @@ pub struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// The version of the shard that a track is in.
-    ///
-    /// # Errors
-    /// `Internal` when no shard of this reader is.
-    pub fn view(&self, track: TrackRef) -> Result<&TrackView> {
-        let found = self.holder(track);
-        found.ok_or_else(|| Error::Internal(format!("no such track shard. shard=`{}`", track.shard)))
-    }
-
-    fn holder(&self, track: TrackRef) -> Option<&TrackView> {
-        holder(&self.tracks, track).map(|place| &*self.tracks[place])
-    }
-
     /// How many genres the catalogue names.
     ///
     /// # Errors
-    /// Damaged files.
+    /// Damaged files; those of the nodes that were asked.
     pub fn taxonomy_size(&self) -> Result<usize> {
         let epoch = self.catalogue_epoch();
         if let Some((of, size)) = *self.caches.taxonomy.lock()
@@ -139,75 +125,16 @@ impl Reader<'_> {
         {
             return Ok(size);
         }
-        let mut genres = std::collections::BTreeSet::new();
-        for view in &self.tracks {
-            view.genres(&mut genres)?;
+        let size = self.count_genres()?;
+        if self.is_whole() {
+            *self.caches.taxonomy.lock() = Some((epoch, size));
         }
-        let size = genres.len();
-        *self.caches.taxonomy.lock() = Some((epoch, size));
         Ok(size)
     }
 
-    /// Which version of the catalogue this is: another number for every other. Of several shards their epochs mixed, not
-    /// added: readers that take shards at different moments must not take one version for another.
+    /// Which version of the catalogue this is: another number for every other.
     #[must_use]
     pub fn catalogue_epoch(&self) -> u64 {
-        match &self.tracks[..] {
-            [only] => only.epoch,
-            several => several.iter().fold(0, |mixed, view| SplitMix64::new(mixed ^ view.epoch).next_u64()),
-        }
-    }
-
-    /// Where a track that exists is.
-    #[must_use]
-    pub fn find(&self, id: &TrackId) -> Option<TrackRef> {
-        let view = self.home(id)?;
-        Some(view.reference(view.find(id)?))
-    }
-
-    /// The place an id was given, whether or not the track still exists.
-    #[must_use]
-    pub fn place_of(&self, id: &TrackId) -> Option<TrackRef> {
-        let view = self.home(id)?;
-        Some(view.reference(view.ordinal_of(id.as_str())?))
-    }
-
-    /// The shard an id is in, if it is anywhere.
-    fn home(&self, id: &TrackId) -> Option<&TrackView> {
-        home(&self.tracks, id.as_str())
-    }
-
-    /// What ties between tracks are decided by, the smaller first: the key of the track's id, which is the same however
-    /// many shards there are. Shards own ranges of its top bits, so they stand in its order.
-    #[must_use]
-    pub fn key(&self, track: TrackRef) -> u64 {
-        self.holder(track).map_or(0, |view| view.hot(track.ordinal.0).key)
-    }
-
-    /// The first `most` tracks with a posting, by key.
-    ///
-    /// # Errors
-    /// Damaged files.
-    pub fn posted(&self, field: PostingField, key: u64, most: usize) -> Result<Vec<TrackRef>> {
-        let mut tracks = Vec::new();
-        for view in &self.tracks {
-            let posted = view.postings(field, key)?;
-            tracks.extend(posted.iter().map(|ordinal| (view.hot(ordinal).key, view.reference(ordinal))));
-        }
-        tracks.sort_unstable();
-        Ok(tracks.into_iter().take(most).map(|(_, track)| track).collect())
-    }
-
-    /// All versions of a track's recording, itself among them, in all shards.
-    pub fn for_each_version(&self, track: TrackRef, mut each: impl FnMut(TrackRef)) {
-        for view in &self.tracks {
-            versions_in(view, &self.tracks, track, |ordinal| each(view.reference(ordinal)));
-        }
-    }
-
-    /// A track's vector in a space; of a space with generations, in the request's.
-    #[must_use]
-    pub fn vector(&self, space: &SpaceName, generation: GenerationId, track: TrackRef) -> Option<&[f32]> {
-        self.holder(track)?.set(space, generation)?.vector(track.ordinal.0)
+        self.tracks.epoch()
     }
 }

@@ -110,9 +110,9 @@ fn fill<'a>(
             break;
         }
         reader.deadline.check()?;
-        let facts = reader.facts(fill::more(reader, plan, step, ranking))?;
+        let facts = reader.facts(fill::more(reader, plan, step, ranking)?)?;
         let before = set.len();
-        ranking.append(reader, cell.get_or_init(|| facts));
+        ranking.append(reader, cell.get_or_init(|| facts))?;
         select(plan, ranking, set, step.caps_yield());
         if let Some(words) = step.relaxes().filter(|_| set.len() > before) {
             set.relaxed.push(words.to_owned());

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::plan::{Plan, Windows};
 use super::rank::Ranking;
+use crate::error::Result;
 use crate::pipeline::reader::Reader;
 use crate::pipeline::recipe::Source;
 use crate::pipeline::sources::trending::most_popular;
-use crate::storage::track_shard::versions_in;
 use crate::types::{Timestamp, TrackRef};
 
 /// Tracks fetched for every missing one, since caps and versions rule some out.
@@ -48,47 +48,51 @@ impl FillStep {
 }
 
 /// Tracks a step adds, best first; none that the ranking has already.
-pub fn more(reader: &Reader<'_>, plan: &Plan, step: FillStep, ranking: &Ranking<'_>) -> Vec<TrackRef> {
+///
+/// # Errors
+/// Those of the nodes that were asked.
+pub fn more(
+    reader: &Reader<'_>,
+    plan: &Plan,
+    step: FillStep,
+    ranking: &Ranking<'_>,
+) -> Result<Vec<TrackRef>> {
     let taken: BTreeSet<TrackRef> = ranking.candidates.iter().map(|candidate| candidate.track()).collect();
     let (has_served, has_heard) = plan.has_windows();
-    let popular = |k: usize, windows: Windows| -> Vec<TrackRef> {
-        most_popular(reader, k, &plan.allowed(Source::Trending, windows))
-            .into_iter()
-            .map(|(track, _)| track)
-            .collect()
+    let popular = |k: usize, windows: Windows| -> Result<Vec<TrackRef>> {
+        let found = most_popular(reader, k, &plan.allowed(Source::Trending, windows))?;
+        Ok(found.into_iter().map(|(track, _)| track).collect())
     };
     let many = FETCH_FACTOR * plan.n + taken.len();
     let mut tracks = match step {
-        FillStep::Deeper => popular(many, Windows::All),
-        FillStep::Everything => popular(4 * many, Windows::All),
-        FillStep::Served if has_served => popular(many, Windows::Heard),
-        FillStep::Heard if has_heard => oldest_heard(reader, plan),
+        FillStep::Deeper => popular(many, Windows::All)?,
+        FillStep::Everything => popular(4 * many, Windows::All)?,
+        FillStep::Served if has_served => popular(many, Windows::Heard)?,
+        FillStep::Heard if has_heard => oldest_heard(reader, plan)?,
         FillStep::Served | FillStep::Heard => Vec::new(),
     };
     tracks.retain(|track| !taken.contains(track));
-    tracks
+    Ok(tracks)
 }
 
 /// Versions of heard recordings that hard rules allow, longest not heard first; at most a few a missing place. The window
 /// keeps every version away, so every version may come back: the one that was heard may be another.
-fn oldest_heard(reader: &Reader<'_>, plan: &Plan) -> Vec<TrackRef> {
+fn oldest_heard(reader: &Reader<'_>, plan: &Plan) -> Result<Vec<TrackRef>> {
     let heard = plan.listener.heard_oldest_first();
+    reader.expect(heard.iter().map(|(_, track)| *track))?;
     // Later entries are newer: the last word on a recording is when it was last heard.
-    let recording = |track: TrackRef| reader.view(track).map_or(0, |view| view.recording(track.ordinal.0));
-    let last: BTreeMap<u64, Timestamp> = heard.iter().map(|(at, track)| (recording(*track), *at)).collect();
-    let mut tracks = Vec::new();
-    for (view, allowed) in reader.tracks.iter().zip(plan.allowed(Source::Trending, Windows::None)) {
-        let mut versions: BTreeSet<u32> = BTreeSet::new();
-        for (_, track) in &heard {
-            versions_in(view, &reader.tracks, *track, |ordinal| versions.insert(ordinal));
-        }
-        tracks.extend(versions.into_iter().filter(|ordinal| allowed.contains(*ordinal)).map(|ordinal| {
-            let at = last.get(&view.recording(ordinal)).copied();
-            let track = view.reference(ordinal);
-            (at, view.hot(ordinal).key, track)
-        }));
+    let of = |(at, track): &(Timestamp, TrackRef)| (reader.recording(*track), *at);
+    let last: BTreeMap<u64, Timestamp> = heard.iter().map(of).collect();
+    let mut names = Vec::new();
+    for (place, allowed) in plan.allowed(Source::Trending, Windows::None).iter().enumerate() {
+        let versions = reader.versions(place, heard.iter().map(|(_, track)| *track))?;
+        let open = versions.into_iter().filter(|ordinal| allowed.contains(*ordinal));
+        names.extend(open.map(|ordinal| reader.tracks.reference(place, ordinal)));
     }
+    reader.expect(names.iter().copied())?;
+    let ranked = |track: TrackRef| (last.get(&reader.recording(track)).copied(), reader.key(track), track);
+    let mut tracks: Vec<(Option<Timestamp>, u64, TrackRef)> = names.into_iter().map(ranked).collect();
     tracks.sort_unstable();
     tracks.truncate(FETCH_FACTOR * plan.n);
-    tracks.into_iter().map(|(.., track)| track).collect()
+    Ok(tracks.into_iter().map(|(.., track)| track).collect())
 }

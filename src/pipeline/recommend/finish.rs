@@ -44,6 +44,7 @@ pub(super) fn finish(
     let mut relaxed = set.relaxed.clone();
     let slots = order(plan, ranking, set, &mut relaxed);
     let mut tracks = Vec::with_capacity(slots.len());
+    reader.expect_rows(slots.iter().map(|slot| ranking.candidates[slot.row].track()))?;
     let mut reasons = Reasons::new(reader, plan, retrieved, vector.step);
     for slot in &slots {
         let candidate = &ranking.candidates[slot.row];
@@ -65,6 +66,7 @@ pub(super) fn finish(
     degraded.extend(
         reader.missing.shards().into_iter().map(|shard| format!("user shard did not answer: users-{shard}")),
     );
+    degraded.extend(reader.missing_words());
     degraded.extend(shortfall(plan.n, tracks.len(), plan.recipe.released_within_days));
     let listed = slots.iter().map(|slot| ranking.candidates[slot.row].track()).collect();
     let reply = Recommendation {
@@ -114,10 +116,9 @@ fn order(plan: &Plan, ranking: &Ranking<'_>, set: &ChosenSet, relaxed: &mut Vec<
 
 /// What each source offered, by the callers' ids.
 fn offers(reader: &Reader<'_>, retrieved: &Retrieved) -> Result<Vec<SourceOffer>> {
-    let name = |&(track, score): &(TrackRef, f64)| {
-        Ok((reader.view(track)?.row(track.ordinal.0)?.track.track_id.clone(), score))
-    };
+    let name = |&(track, score): &(TrackRef, f64)| Ok((reader.row(track)?.track.track_id.clone(), score));
     let offer = |list: &SourceList| {
+        reader.expect_rows(list.hits.iter().map(|(track, _)| *track))?;
         let tracks = list.hits.iter().map(name).collect::<Result<_>>()?;
         Ok(SourceOffer { source: list.source.as_str().to_owned(), tracks })
     };
@@ -135,7 +136,7 @@ fn shown(
     reasons: &mut Reasons<'_>,
 ) -> Result<RecommendedTrack> {
     let track = candidate.track();
-    let row = reader.view(track)?.row(track.ordinal.0)?;
+    let row = reader.row(track)?;
     let blocked =
         plan.recipe.rules && plan.listener.blocked_artists().any(|artist| row.artists.contains(&artist));
     if !plan.class.allows(&row) || blocked {

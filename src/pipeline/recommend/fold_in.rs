@@ -26,7 +26,7 @@ type Sums = BTreeMap<TrackRef, EventWeight>;
 /// `None` when the generation cannot fold in or no liked track has a vector.
 ///
 /// # Errors
-/// Corrupt Gram data; damaged files.
+/// Corrupt Gram data; damaged files; those of the nodes that were asked.
 pub fn fold_in(reader: &Reader<'_>, plan: &Plan, generation: GenerationId) -> Result<Option<Vec<f32>>> {
     let (Some(gram), Some(oldest)) = (&reader.gram, plan.listener.state.plays.last()) else {
         return Ok(None);
@@ -40,7 +40,7 @@ pub fn fold_in(reader: &Reader<'_>, plan: &Plan, generation: GenerationId) -> Re
     let trained = WeightParams { half_life_days: gram.half_life_days, reference_time: gram.reference_time };
     let (sums, is_whole) = add_up(reader, plan, oldest.at, &trained)?;
     let vector = solve(reader, gram, generation, sums)?;
-    if is_kept && is_whole {
+    if is_kept && is_whole && reader.is_whole() {
         kept.keep(basis, vector.clone());
     }
     Ok(vector)
@@ -53,6 +53,8 @@ fn solve(
     sums: Sums,
 ) -> Result<Option<Vec<f32>>> {
     let space = track_cf();
+    reader.expect(sums.keys().copied())?;
+    reader.expect_vectors(&space, generation, sums.keys().copied())?;
     // In an order that does not depend on places: it decides the last bits of the sums.
     let mut weights: Vec<(TrackRef, EventWeight)> = sums.into_iter().collect();
     weights.sort_by_cached_key(|(track, _)| (reader.key(*track), *track));
@@ -90,6 +92,7 @@ fn add_up(
         let said = EventWeight::of(event.action, event.listened_ms, event.facts.duration_ms, decay);
         add(&mut sums, event.facts.track, said);
     }
+    reader.expect(older.iter().flatten().map(|play| play.track))?;
     for play in older.iter().flatten() {
         let (duration_ms, decay) = (reader.duration_ms(play.track), trained.decay(play.at));
         add(&mut sums, play.track, EventWeight::of(play.action, play.listened_ms, duration_ms, decay));

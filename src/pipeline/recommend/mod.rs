@@ -24,6 +24,7 @@ mod token;
 mod user_vector;
 
 pub use plan::{Plan, Windows};
+pub use rank::unit_rows;
 #[cfg(test)]
 pub(crate) use user_vector::{UserVector, user_vector};
 
@@ -86,11 +87,11 @@ pub fn run(reader: &Reader<'_>, request: &RecommendRequest, traced: bool) -> Res
     clock.end("user_vector");
     let retrieved = candidates(reader, request, &plan, vector.components.as_deref(), &mut clock)?;
     reader.deadline.check()?;
-    let blended = rank::blended(reader, &plan, &retrieved, vector.step);
+    let blended = rank::blended(reader, &plan, &retrieved, vector.step)?;
     clock.end("blend");
     let facts = reader.facts(blended.iter().map(|blended| blended.track))?;
     clock.end("facts");
-    let mut ranking = rank::rank(reader, &plan, blended, &facts);
+    let mut ranking = rank::rank(reader, &plan, blended, &facts)?;
     clock.end("rank");
     reader.deadline.check()?;
     let cells: choose::FillFacts = std::array::from_fn(|_| OnceCell::new());

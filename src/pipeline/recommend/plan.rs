@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::OnceLock;
 
 use crate::error::{Error, Result};
-use crate::filter::{DenseBits, Exclusions, RuleClass, TrackFilter, compile};
+use crate::filter::{Exclusions, RuleClass, TrackFilter};
 use crate::pipeline::experiment::Assignment;
 use crate::pipeline::explain::{HardRule, Verdict};
 use crate::pipeline::listener::Listener;
@@ -12,9 +12,9 @@ use crate::pipeline::reader::Reader;
 use crate::pipeline::recipe::{HeardWindow, Recipe, Source, request_seed};
 use crate::pipeline::request::{RecommendRequest, RequestContext};
 use crate::pipeline::retrieve::AllowedTracks;
-use crate::storage::track_shard::{TrackView, holder, versions_in};
+use crate::pipeline::tracks::{Base, TrackShards};
 use crate::telemetry::StageClock;
-use crate::types::{Date, Timestamp, TrackId, TrackRef};
+use crate::types::{Date, Deadline, Timestamp, TrackId, TrackRef};
 
 /// Which soft windows hold. Hard rules always do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,15 +51,17 @@ pub struct Plan {
     pub seeds: Vec<TrackRef>,
     /// Seeds that do not.
     pub unknown_seeds: Vec<TrackId>,
-    /// The versions of the track shards.
-    tracks: Vec<Arc<TrackView>>,
+    /// The track shards.
+    tracks: TrackShards,
+    /// Until when the caller waits.
+    deadline: Deadline,
     /// What each of them may show.
     shards: Vec<ShardRules>,
 }
 
 /// What one shard may show.
 struct ShardRules {
-    base: Arc<DenseBits>,
+    base: Base,
     /// Blocked tracks and the seeds: never shown.
     hard: Arc<Exclusions>,
     heard: Arc<Exclusions>,
@@ -89,27 +91,27 @@ impl Plan {
         clock.end("listener");
         let class = if recipe.rules { listener.rule_class() } else { RuleClass::Live };
         let (mut seeds, mut unknown_seeds) = (Vec::new(), Vec::new());
-        for id in &request.seeds {
-            match reader.find(id) {
-                Some(track) => seeds.push(track),
-                None => unknown_seeds.push(id.clone()),
+        for (id, found) in request.seeds.iter().zip(reader.find_all(&request.seeds)?) {
+            match found {
+                Some((track, true)) => seeds.push(track),
+                _ => unknown_seeds.push(id.clone()),
             }
         }
         if let (true, Some(missing)) = (seeds.is_empty(), unknown_seeds.first()) {
             return Err(Error::not_found("track", missing));
         }
         let filter = with_release_window(&request.filter, &recipe, as_of);
-        let mut shards = Vec::with_capacity(reader.tracks.len());
-        for view in &reader.tracks {
-            let blocked = if recipe.rules { listener.blocked(reader, view)? } else { Arc::default() };
+        let mut shards = Vec::with_capacity(reader.tracks.count());
+        for place in 0..reader.tracks.count() {
+            let blocked = if recipe.rules { listener.blocked(reader, place)? } else { Arc::default() };
             let stricter = recipe.heard_collaborative.filter(|window| *window != recipe.heard);
-            let heard = |window| listener.heard(reader, view, as_of, window, recipe.rules);
+            let heard = |window| listener.heard(reader, place, as_of, window, recipe.rules);
             shards.push(ShardRules {
-                base: compile(view, &reader.tracks, &reader.caches.rules, class, &filter)?,
-                hard: with_seeds(blocked, reader, view, &seeds),
+                base: reader.base(place, class, &filter)?,
+                hard: with_seeds(blocked, reader, place, &seeds)?,
                 heard: heard(recipe.heard)?,
                 heard_collaborative: stricter.map(heard).transpose()?,
-                served: listener.served(reader, view, as_of, recipe.served_weeks)?,
+                served: listener.served(reader, place, as_of, recipe.served_weeks)?,
                 left: Default::default(),
             });
         }
@@ -127,6 +129,7 @@ impl Plan {
             recipe,
             assignment,
             tracks: reader.tracks.clone(),
+            deadline: reader.deadline,
             shards,
         })
     }
@@ -150,7 +153,7 @@ impl Plan {
     /// their windows say that it is none of those.
     #[must_use]
     pub fn has_heard(&self, track: TrackRef) -> bool {
-        let of_shard = holder(&self.tracks, track).map(|place| &self.shards[place]);
+        let of_shard = self.tracks.place(track, self.deadline).map(|place| &self.shards[place]);
         let ever = of_shard.and_then(|shard| shard.heard_ever(&self.recipe));
         if ever.is_some_and(|ever| !ever.contains(track.ordinal.0)) {
             return false;
@@ -167,13 +170,13 @@ impl Plan {
         (served, heard)
     }
 
-    /// What keeps a track of a shard out of the list before any source is asked, if anything does.
+    /// What keeps a track out of the list before any source is asked, if anything does.
     ///
     /// # Errors
     /// Damaged files.
-    pub fn left_out(&self, view: &TrackView, place: usize, ordinal: u32) -> Result<Option<Verdict>> {
-        let shard = &self.shards[place];
-        let row = view.row(ordinal)?;
+    pub fn left_out(&self, reader: &Reader<'_>, track: TrackRef) -> Result<Option<Verdict>> {
+        let (shard, ordinal) = (&self.shards[reader.known_place(track)?], track.ordinal.0);
+        let row = reader.row(track)?;
         let user = &self.listener.state.user;
         let recipe = &self.recipe;
         let hard = if row.deleted {
@@ -187,14 +190,13 @@ impl Plan {
             Some(HardRule::BlockedArtist)
         } else if shard.hard.contains(ordinal) {
             Some(HardRule::BlockedTrack)
-        } else if shard.base.contains(ordinal) {
+        } else if shard.base.bits.contains(ordinal) {
             None
         } else if recipe.released_within_days > 0 {
             Some(HardRule::Released(recipe.released_within_days))
         } else {
             Some(HardRule::Request("filter"))
         };
-        let track = view.reference(ordinal);
         Ok(match hard {
             Some(rule) => Some(Verdict::Filter(rule)),
             None if shard.heard.contains(ordinal) => {
@@ -223,14 +225,15 @@ impl ShardRules {
         let heard = stricter.unwrap_or(&self.heard);
         match windows {
             Windows::All => {
+                let sets = [&self.hard, heard, &self.served];
                 let make = || match keeper {
-                    Some(listener) => listener.exclusions.left(&self.base, [&self.hard, heard, &self.served]),
-                    None => AllowedTracks::new(Arc::clone(&self.base), &[&self.hard, heard, &self.served]),
+                    Some(listener) => listener.exclusions.left(&self.base, sets),
+                    None => self.base.without(&sets.map(|set| &**set)),
                 };
                 self.left[usize::from(stricter.is_none())].get_or_init(make).clone()
             }
-            Windows::Heard => AllowedTracks::new(Arc::clone(&self.base), &[&self.hard, heard]),
-            Windows::None => AllowedTracks::new(Arc::clone(&self.base), &[&self.hard]),
+            Windows::Heard => self.base.without(&[&self.hard, heard]),
+            Windows::None => self.base.without(&[&self.hard]),
         }
     }
 }
@@ -239,17 +242,14 @@ impl ShardRules {
 fn with_seeds(
     blocked: Arc<Exclusions>,
     reader: &Reader<'_>,
-    view: &TrackView,
+    place: usize,
     seeds: &[TrackRef],
-) -> Arc<Exclusions> {
+) -> Result<Arc<Exclusions>> {
     if seeds.is_empty() {
-        return blocked;
+        return Ok(blocked);
     }
-    let mut hard = blocked.ordinals().clone();
-    for seed in seeds {
-        versions_in(view, &reader.tracks, *seed, |ordinal| hard.insert(ordinal));
-    }
-    Arc::new(Exclusions::new(hard, view.ordinals()))
+    let hard = blocked.ordinals() | reader.versions(place, seeds.iter().copied())?;
+    Ok(Arc::new(Exclusions::new(hard, reader.tracks.ordinals(place))))
 }
 
 /// The request's filter with the recipe's own limit on release dates.

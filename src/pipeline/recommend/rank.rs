@@ -1,6 +1,7 @@
 //! From lists to one ranking: facts, blend, session.
 
 use super::plan::Plan;
+use crate::error::Result;
 use crate::pipeline::blend::{Blended, blend, weights_at};
 use crate::pipeline::candidate::{Candidate, Parts};
 use crate::pipeline::cold_start::ColdStart;
@@ -32,34 +33,54 @@ pub struct Ranking<'a> {
 
 impl<'a> Ranking<'a> {
     /// Appends tracks that no source returned, below all others, in their order.
-    pub fn append(&mut self, reader: &'a Reader<'_>, facts: &'a [TrackFacts]) {
+    ///
+    /// # Errors
+    /// Those of the nodes that were asked.
+    pub fn append(&mut self, reader: &'a Reader<'_>, facts: &'a [TrackFacts]) -> Result<()> {
+        let (audio, generation) = (audio(), GenerationId::STATIC);
+        reader.expect_vectors(&audio, generation, facts.iter().map(|facts| facts.track))?;
         for (place, facts) in facts.iter().enumerate() {
             let mut candidate = Candidate::new(facts, Parts::new(), 0.0);
             candidate.score = -1e-6 * place as f64;
             self.candidates.push(candidate);
-            self.audio.push(reader.vector(&audio(), GenerationId::STATIC, facts.track));
+            self.audio.push(reader.vector(&audio, generation, facts.track));
         }
-        self.track = track_rows(reader, &self.candidates, &self.audio);
+        self.track = track_rows(reader, &self.candidates, &self.audio)?;
+        Ok(())
     }
 }
 
 /// One score for each track that a source returned, best first, as many as the later stages look at.
 ///
 /// * `step`: what gave the listener's vector.
-pub fn blended(reader: &Reader<'_>, plan: &Plan, retrieved: &Retrieved, step: ColdStart) -> Vec<Blended> {
+///
+/// # Errors
+/// Those of the nodes that were asked.
+pub fn blended(
+    reader: &Reader<'_>,
+    plan: &Plan,
+    retrieved: &Retrieved,
+    step: ColdStart,
+) -> Result<Vec<Blended>> {
+    for list in &retrieved.lists {
+        reader.expect(list.hits.iter().map(|(track, _)| *track))?;
+    }
     let key = |track| reader.key(track);
     let mut blended = blend(&retrieved.lists, &weights(reader, plan, step), plan.recipe.normalization, key);
     blended.truncate(POOL_MAX.max(plan.n));
-    blended
+    Ok(blended)
 }
 
 /// Bends the blended scores by session, context and novelty; `facts` are those of the blended tracks, in their order.
+///
+/// # Errors
+/// Those of the nodes that were asked.
 pub fn rank<'a>(
     reader: &'a Reader<'_>,
     plan: &Plan,
     blended: Vec<Blended>,
     facts: &'a [TrackFacts],
-) -> Ranking<'a> {
+) -> Result<Ranking<'a>> {
     let listener = &plan.listener;
     let mut candidates: Vec<Candidate<'a>> = blended
         .into_iter()
@@ -71,9 +92,9 @@ pub fn rank<'a>(
     let region = listener.state.user.region;
     weigh(&mut candidates, &holding(&plan.recipe.editorial, &listener.profile, &moment, region));
     let tracks: Vec<TrackRef> = candidates.iter().map(Candidate::track).collect();
-    let audio_rows = unit_rows(reader, &audio(), GenerationId::STATIC, &tracks);
+    let audio_rows = unit_rows(reader, &audio(), GenerationId::STATIC, &tracks)?;
     let skips: Vec<TrackRef> = session.skips.iter().map(|facts| facts.track).collect();
-    let skip_vectors = unit_rows(reader, &audio(), GenerationId::STATIC, &skips);
+    let skip_vectors = unit_rows(reader, &audio(), GenerationId::STATIC, &skips)?;
     let who = session_rank::Listener {
         profile: &listener.profile,
         session: &session,
@@ -82,7 +103,7 @@ pub fn rank<'a>(
     };
     let order = session_rank(&mut candidates, &audio_rows, &who, plan.recipe.personal_weight);
     let audio = audio_rows.select(&order);
-    Ranking { track: track_rows(reader, &candidates, &audio), audio, candidates }
+    Ok(Ranking { track: track_rows(reader, &candidates, &audio)?, audio, candidates })
 }
 
 /// Track-space vectors of the candidates, if any of them needs to be compared there.
@@ -90,14 +111,14 @@ fn track_rows<'a>(
     reader: &'a Reader<'_>,
     candidates: &[Candidate<'_>],
     audio: &UnitRows<'_>,
-) -> UnitRows<'a> {
+) -> Result<UnitRows<'a>> {
     let all_heard = (0..candidates.len()).all(|row| audio.is_present(row));
     match reader.generation.filter(|_| !all_heard) {
         Some(generation) => {
             let tracks: Vec<TrackRef> = candidates.iter().map(Candidate::track).collect();
             unit_rows(reader, &track_cf(), generation, &tracks)
         }
-        None => UnitRows::default(),
+        None => Ok(UnitRows::default()),
     }
 }
 
@@ -127,19 +148,27 @@ pub(super) fn moment(plan: &Plan) -> Moment {
 }
 
 /// Unit vectors of tracks; absent rows for those without one.
+///
+/// # Errors
+/// Those of the nodes that were asked.
 pub fn unit_rows<'a>(
     reader: &'a Reader<'_>,
     space: &SpaceName,
     generation: GenerationId,
     tracks: &[TrackRef],
-) -> UnitRows<'a> {
-    let dim = reader.tracks.iter().find_map(|view| Some(view.set(space, generation)?.spec.dim)).unwrap_or(1);
+) -> Result<UnitRows<'a>> {
+    let dim = reader.tracks.dim(space, generation).unwrap_or(1);
     let mut rows = UnitRows::with_capacity(dim as usize, tracks.len());
-    let sets: Vec<_> = reader.tracks.iter().map(|view| view.set(space, generation)).collect();
-    let find = |track: &TrackRef| {
-        let set = holder(&reader.tracks, *track).and_then(|place| sets[place]);
-        set.and_then(|set| set.vector(track.ordinal.0))
-    };
-    tracks.iter().for_each(|track| rows.push(find(track)));
-    rows
+    if let Some(views) = reader.tracks.all_here() {
+        let sets: Vec<_> = views.iter().map(|view| view.set(space, generation)).collect();
+        let find = |track: &TrackRef| {
+            let set = holder(views, *track).and_then(|place| sets[place]);
+            set.and_then(|set| set.vector(track.ordinal.0))
+        };
+        tracks.iter().for_each(|track| rows.push(find(track)));
+        return Ok(rows);
+    }
+    reader.expect_vectors(space, generation, tracks.iter().copied())?;
+    tracks.iter().for_each(|track| rows.push(reader.vector(space, generation, *track)));
+    Ok(rows)
 }

@@ -81,7 +81,7 @@ impl<'a> Reasons<'a> {
         if let Some(row) = self.seeds.get(&seed) {
             return Ok(Arc::clone(row));
         }
-        let row = self.reader.view(seed)?.row(seed.ordinal.0)?;
+        let row = self.reader.row(seed)?;
         self.seeds.insert(seed, Arc::clone(&row));
         Ok(row)
     }

@@ -8,8 +8,9 @@ use crate::pipeline::cold_start::{
 };
 use crate::pipeline::reader::Reader;
 use crate::pipeline::spaces::{track_cf, user_cf};
+use crate::pipeline::tracks::{Pick, Picked};
 use crate::storage::track_shard::segment::PostingField;
-use crate::types::{ArtistKey, GenerationId, GenreKey, Timestamp, TrackRef};
+use crate::types::{ArtistKey, GenerationId, GenreKey, Timestamp};
 
 /// Tracks a group's centroid is made of, at most: its most popular ones.
 const GROUP_TRACKS: usize = 100;
@@ -89,18 +90,13 @@ fn centroid(
     key: u64,
 ) -> Result<Option<Vec<f32>>> {
     let space = track_cf();
-    let mut tracks: Vec<(f32, u64, TrackRef)> = Vec::new();
-    for view in &reader.tracks {
-        let Some(set) = view.set(&space, generation) else { continue };
-        let members = view.postings(field, key)?;
-        tracks.extend(members.iter().filter(|ordinal| set.has(*ordinal)).map(|ordinal| {
-            let (popularity, key) = (view.hot(ordinal).popularity, view.hot(ordinal).key);
-            let track = view.reference(ordinal);
-            (if popularity.is_nan() { -1.0 } else { popularity }, key, track)
-        }));
-    }
-    tracks.sort_by(|a, b| b.0.total_cmp(&a.0).then((a.1, a.2).cmp(&(b.1, b.2))));
-    let vectors =
-        tracks.iter().take(GROUP_TRACKS).filter_map(|(.., track)| reader.vector(&space, generation, *track));
+    let most = GROUP_TRACKS as u32;
+    let pick = Pick::WithVector { space: space.clone(), generation, unknown: -1.0, most };
+    let mut tracks = reader.picked(field, key, &pick)?;
+    let name = |picked: &Picked| (picked.key, picked.track);
+    tracks.sort_by(|a, b| b.popularity.total_cmp(&a.popularity).then_with(|| name(a).cmp(&name(b))));
+    tracks.truncate(GROUP_TRACKS);
+    reader.expect_vectors(&space, generation, tracks.iter().map(|picked| picked.track))?;
+    let vectors = tracks.iter().filter_map(|picked| reader.vector(&space, generation, picked.track));
     Ok(group_centroid(vectors))
 }

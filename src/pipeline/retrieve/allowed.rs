@@ -5,6 +5,7 @@ use std::sync::Arc;
 use roaring::RoaringBitmap;
 
 use crate::filter::{DenseBits, Exclusions, ones};
+use crate::pipeline::tracks::{AllowedQuestion, Told};
 
 /// Words of bits up to which exclusions are taken out of a copy of them (two million tracks, 256 KiB): then a search
 /// asks about a row in one load, however much the listener has heard. Beyond, copying would cost more than it saves.
@@ -16,6 +17,8 @@ pub struct AllowedTracks {
     words: Words,
     /// Ordinals left out on top: blocked, heard, served; none where the bits are without them.
     excluded: Arc<RoaringBitmap>,
+    /// How a shard elsewhere is told of them.
+    told: Option<Arc<Told>>,
 }
 
 /// One bit an ordinal, least significant first.
@@ -37,11 +40,23 @@ impl AllowedTracks {
         if base.words().len() > COPIED_WORDS_MAX || excluded.iter().all(|set| set.is_empty()) {
             let mut union = RoaringBitmap::new();
             excluded.iter().for_each(|set| union |= set.ordinals());
-            return Self { words: Words::Shared(base), excluded: Arc::new(union) };
+            return Self { words: Words::Shared(base), excluded: Arc::new(union), told: None };
         }
         let mut words = base.words().to_vec();
         excluded.iter().for_each(|set| set.take_out_of(&mut words));
-        Self { words: Words::Own(Arc::new(words)), excluded: Arc::default() }
+        Self { words: Words::Own(Arc::new(words)), excluded: Arc::default(), told: None }
+    }
+
+    /// The same tracks, of a shard elsewhere that is told of them so.
+    #[must_use]
+    pub fn told_as(self, told: Option<Arc<Told>>) -> Self {
+        Self { told, ..self }
+    }
+
+    /// How a shard elsewhere is asked for tracks among these; `None` for one that is here.
+    #[must_use]
+    pub fn question(&self) -> Option<AllowedQuestion> {
+        self.told.as_ref().map(|told| told.question())
     }
 
     /// The bits that must be set and the ordinals that must not be named, for a search.

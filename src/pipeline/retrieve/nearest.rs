@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 
+use rkyv::{Archive, Deserialize, Serialize};
 use segue_index::{Allowed, IndexError, K_MAX, Rows, Scratch, SearchParams, SearchPath, SegmentOffset};
 
 use super::allowed::AllowedTracks;
@@ -38,7 +39,7 @@ impl Effort {
 }
 
 /// The answer of one shard to one query.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Archive, Serialize, Deserialize)]
 pub struct Found {
     /// Up to `k` `(ordinal, score)`, best first, ties by the key of the track's id.
     pub hits: Vec<(u32, f32)>,

@@ -51,7 +51,7 @@ pub(super) fn adjacent_artists(
             retrieved.notes.push((Source::AdjacentArtists, track, Note::Near { of, new: false }));
         }
     }
-    sort_hits(reader, &mut found);
+    sort_hits(reader, &mut found)?;
     found.truncate(depth(spec));
     Ok(found)
 }

@@ -10,6 +10,7 @@ use crate::pipeline::reader::Reader;
 use crate::pipeline::recipe::{Source, SourceSpec};
 use crate::pipeline::retrieve::AllowedTracks;
 use crate::pipeline::spaces::audio as audio_space;
+use crate::pipeline::tracks::Nearest;
 use crate::types::{AudioFeatures, GenerationId, Metric, TrackRef};
 
 /// How many times the depth is fetched, since features rule some out.
@@ -26,18 +27,21 @@ pub(super) fn audio(
     retrieved: &mut Retrieved,
 ) -> Result<Vec<(TrackRef, f64)>> {
     let space = audio_space();
-    let points = points(reader, request, &space, GenerationId::STATIC);
+    let points = points(reader, request, &space, GenerationId::STATIC)?;
     let k = share_of(depth(spec), points.len(), OVER_FETCH);
     let queries: Vec<&[f32]> = points.iter().map(|point| point.vector.as_slice()).collect();
     let asked = SpaceQueries {
         source: Source::Audio.as_str(),
-        space: &space,
-        generation: GenerationId::STATIC,
-        metric: Metric::Cosine,
-        queries: &queries,
-        effort: effort_of_share(k, request.exact),
+        nearest: Nearest {
+            space: &space,
+            generation: GenerationId::STATIC,
+            metric: Metric::Cosine,
+            queries: &queries,
+            effort: effort_of_share(k, request.exact),
+        },
     };
     let mut answers = ask(reader, &asked, allowed, &mut retrieved.reports)?;
+    reader.expect(points.iter().map(|point| point.track))?;
     for (point, hits) in points.iter().zip(&mut answers) {
         let reference = tempo_and_energy(reader, point.track)?;
         let mut fits = Vec::with_capacity(hits.len());
@@ -55,7 +59,7 @@ pub(super) fn audio(
 
 /// What compatibility asks of a track, from the facts in memory.
 fn tempo_and_energy(reader: &Reader<'_>, track: TrackRef) -> Result<AudioFeatures> {
-    let hot = reader.view(track)?.hot(track.ordinal.0);
+    let hot = reader.hot(track)?;
     let known = |value: f32| Some(value).filter(|value| !value.is_nan());
     Ok(AudioFeatures { tempo: known(hot.tempo), energy: known(hot.energy), ..AudioFeatures::default() })
 }

@@ -6,6 +6,7 @@ use crate::pipeline::reader::Reader;
 use crate::pipeline::recipe::{Source, SourceSpec};
 use crate::pipeline::retrieve::{AllowedTracks, Effort};
 use crate::pipeline::spaces::track_cf;
+use crate::pipeline::tracks::Nearest;
 use crate::types::{Metric, TrackRef};
 
 /// Up to `depth` tracks, best first; nothing without a vector or an active generation.
@@ -21,11 +22,13 @@ pub(super) fn collaborative(
     };
     let asked = SpaceQueries {
         source: Source::Collaborative.as_str(),
-        space: &track_cf(),
-        generation,
-        metric: Metric::Ip,
-        queries: &[vector],
-        effort: Effort::new(depth(spec), request.exact),
+        nearest: Nearest {
+            space: &track_cf(),
+            generation,
+            metric: Metric::Ip,
+            queries: &[vector],
+            effort: Effort::new(depth(spec), request.exact),
+        },
     };
     Ok(ask(reader, &asked, allowed, &mut retrieved.reports)?.pop().unwrap_or_default())
 }

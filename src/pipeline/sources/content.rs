@@ -11,6 +11,7 @@ use crate::pipeline::reader::Reader;
 use crate::pipeline::recipe::{Source, SourceSpec};
 use crate::pipeline::retrieve::AllowedTracks;
 use crate::pipeline::spaces::track_cf;
+use crate::pipeline::tracks::Nearest;
 use crate::types::{Metric, TrackRef};
 
 /// Up to `depth` tracks, best first by cosine to the nearest medoid; nothing without favourites that have vectors.
@@ -23,16 +24,18 @@ pub(super) fn content(
 ) -> Result<Vec<(TrackRef, f64)>> {
     let Some(generation) = reader.generation else { return Ok(Vec::new()) };
     let space = track_cf();
-    let points = points(reader, request, &space, generation);
+    let points = points(reader, request, &space, generation)?;
     let k = share_of(depth(spec), points.len(), 2);
     let queries: Vec<&[f32]> = points.iter().map(|point| point.vector.as_slice()).collect();
     let asked = SpaceQueries {
         source: Source::Content.as_str(),
-        space: &space,
-        generation,
-        metric: Metric::Cosine,
-        queries: &queries,
-        effort: effort_of_share(k, request.exact),
+        nearest: Nearest {
+            space: &space,
+            generation,
+            metric: Metric::Cosine,
+            queries: &queries,
+            effort: effort_of_share(k, request.exact),
+        },
     };
     let answers = ask(reader, &asked, allowed, &mut retrieved.reports)?;
     Ok(join_points(&points, answers, depth(spec), |track| reader.key(track), &mut retrieved.because))

@@ -37,7 +37,7 @@ pub(super) fn context_tracks(
     let target = target_energy(request.moment);
     let fit = |track: TrackRef| -> Result<f64> {
         let Some(target) = target else { return Ok(1.0) };
-        let energy = f64::from(reader.view(track)?.hot(track.ordinal.0).energy);
+        let energy = f64::from(reader.hot(track)?.energy);
         Ok(if energy.is_finite() { energy_fit(energy, target) } else { FIT_MIN })
     };
     let is_allowed = may_show(reader, allowed);
@@ -45,7 +45,11 @@ pub(super) fn context_tracks(
     let mut offers: Vec<(TrackRef, f64, usize)> = Vec::with_capacity(genres.len() * depth(spec).div_ceil(2));
     for (place, &(genre, weight)) in genres.iter().enumerate() {
         let mut kept = 0;
-        for &(track, popularity) in shelf(reader, genre)?.iter() {
+        let shelf = shelf(reader, genre)?;
+        if target.is_some() {
+            reader.expect(shelf.iter().map(|(track, _)| *track))?;
+        }
+        for &(track, popularity) in shelf.iter() {
             if kept >= depth(spec).div_ceil(2) {
                 break;
             }
@@ -59,7 +63,8 @@ pub(super) fn context_tracks(
         }
     }
     if offers.is_empty() {
-        for (track, popularity) in most_popular(reader, 4 * depth(spec), allowed) {
+        let popular = most_popular(reader, 4 * depth(spec), allowed)?;
+        for (track, popularity) in popular {
             let fit = fit(track)?;
             if fit >= FIT_MIN {
                 offers.push((track, fit * popularity / 100.0, usize::MAX));
@@ -70,7 +75,7 @@ pub(super) fn context_tracks(
     offers.sort_unstable_by(|a, b| a.0.cmp(&b.0).then(b.1.total_cmp(&a.1)).then(a.2.cmp(&b.2)));
     offers.dedup_by_key(|(track, ..)| *track);
     let mut found: Vec<(TrackRef, f64)> = offers.iter().map(|(track, score, _)| (*track, *score)).collect();
-    sort_hits(reader, &mut found);
+    sort_hits(reader, &mut found)?;
     found.truncate(depth(spec));
     for (track, _) in &found {
         if let Ok(at) = offers.binary_search_by_key(track, |(offered, ..)| *offered) {

@@ -53,7 +53,7 @@ pub(super) fn genre_exploration(
             }
         }
     }
-    sort_hits(reader, &mut found);
+    sort_hits(reader, &mut found)?;
     found.truncate(depth(spec));
     Ok(found)
 }

@@ -154,9 +154,14 @@ impl Retrieved {
 }
 
 /// Best first, ties by the keys of the tracks' ids.
-pub(super) fn sort_hits(reader: &Reader<'_>, hits: &mut [(TrackRef, f64)]) {
+///
+/// # Errors
+/// Those of the nodes that were asked.
+pub(super) fn sort_hits(reader: &Reader<'_>, hits: &mut [(TrackRef, f64)]) -> Result<()> {
+    reader.expect(hits.iter().map(|(track, _)| *track))?;
     let key = |track: TrackRef| (reader.key(track), track);
     hits.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then_with(|| key(a.0).cmp(&key(b.0))));
+    Ok(())
 }
 
 pub(super) fn depth(spec: &SourceSpec) -> usize {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::SourceRequest;
+use crate::error::Result;
 use crate::pipeline::medoids::{Medoid, medoids, merge_by_share};
 use crate::pipeline::reader::Reader;
 use crate::pipeline::retrieve::Effort;
@@ -43,35 +44,41 @@ pub struct TastePoints {
 }
 
 /// At most eight points that stand for the request's seeds, or for the listener's favourites.
+///
+/// # Errors
+/// Those of the nodes that were asked.
 pub(super) fn points(
     reader: &Reader<'_>,
     request: &SourceRequest<'_>,
     space: &SpaceName,
     generation: GenerationId,
-) -> Arc<Vec<Point>> {
+) -> Result<Arc<Vec<Point>>> {
     if !request.seeds.is_empty() {
         let seeds: Vec<(TrackRef, f64)> = request.seeds.iter().map(|&track| (track, 1.0)).collect();
-        return Arc::new(choose(reader, &seeds, space, generation));
+        return Ok(Arc::new(choose(reader, &seeds, space, generation)?));
     }
     let favorites = &request.listener.favorites;
-    let place = |track: TrackRef| reader.view(track).ok()?.set(space, generation)?.location(track.ordinal.0);
-    let places: Places = favorites.iter().map(|favorite| place(favorite.track)).collect();
+    let liked: Vec<TrackRef> = favorites.iter().map(|favorite| favorite.track).collect();
+    let places: Places = reader.locations(space, generation, &liked)?;
     let cache = &request.listener.points.kept;
     let same = |(of, number, known, _): &&(SpaceName, GenerationId, Places, Arc<Vec<Point>>)| {
         of == space && *number == generation && *known == places
     };
     if let Some((.., points)) = cache.lock().iter().find(same) {
-        return Arc::clone(points);
+        return Ok(Arc::clone(points));
     }
     let tracks: Vec<(TrackRef, f64)> =
         favorites.iter().map(|favorite| (favorite.track, favorite.weight)).collect();
-    let points = Arc::new(choose(reader, &tracks, space, generation));
+    let points = Arc::new(choose(reader, &tracks, space, generation)?);
+    if !reader.is_whole() {
+        return Ok(points);
+    }
     let mut kept = cache.lock();
     if kept.len() >= KEPT_MAX {
         kept.remove(0);
     }
     kept.push((space.clone(), generation, places, Arc::clone(&points)));
-    points
+    Ok(points)
 }
 
 fn choose(
@@ -79,12 +86,13 @@ fn choose(
     tracks: &[(TrackRef, f64)],
     space: &SpaceName,
     generation: GenerationId,
-) -> Vec<Point> {
+) -> Result<Vec<Point>> {
+    reader.expect_vectors(space, generation, tracks.iter().map(|(track, _)| *track))?;
     let known: Vec<(TrackRef, f64, &[f32])> = tracks
         .iter()
         .filter_map(|&(track, weight)| Some((track, weight, reader.vector(space, generation, track)?)))
         .collect();
-    let Some(dim) = known.first().map(|(_, _, vector)| vector.len()) else { return Vec::new() };
+    let Some(dim) = known.first().map(|(_, _, vector)| vector.len()) else { return Ok(Vec::new()) };
     let mut rows = UnitRows::with_capacity(dim, known.len());
     known.iter().for_each(|(_, _, vector)| rows.push(Some(vector)));
     let weights: Vec<f64> = known.iter().map(|(_, weight, _)| *weight).collect();
@@ -93,7 +101,7 @@ fn choose(
         vector: known[medoid.row].2.to_vec(),
         share: medoid.share,
     };
-    medoids(&rows, &weights, POINTS_MAX).iter().map(point).collect()
+    Ok(medoids(&rows, &weights, POINTS_MAX).iter().map(point).collect())
 }
 
 /// Joins the answers to several points, each getting its share of `depth`; notes which point each track was found from.

@@ -10,11 +10,8 @@ use crate::error::Result;
 use crate::pipeline::reader::Reader;
 use crate::pipeline::recipe::{Source, SourceSpec};
 use crate::pipeline::retrieve::AllowedTracks;
-use crate::storage::track_shard::segment::PostingField;
 use crate::types::{ArtistKey, TrackRef};
 
-/// Days a release is new.
-const NEW_DAYS: i32 = 28;
 /// Liked artists whose releases count as theirs.
 const OWN_ARTISTS: usize = 50;
 /// Followed artists looked at, in the order they were followed.
@@ -58,16 +55,16 @@ pub(super) fn new_releases(
         asked.insert(artist, (1.0, Note::Followed(artist)));
     }
     let mut best: BTreeMap<TrackRef, (f64, Note)> = BTreeMap::new();
-    for (artist, said) in &asked {
-        for track in by_any_artist(reader, *artist, today)? {
-            best.entry(track).and_modify(|known| *known = larger(*known, *said)).or_insert(*said);
-        }
+    let artists: Vec<ArtistKey> = asked.keys().copied().collect();
+    for (place, track) in reader.new_by_artist(&artists, today)? {
+        let said = asked[&artists[place]];
+        best.entry(track).and_modify(|known| *known = larger(*known, said)).or_insert(said);
     }
     let known = taste::known_artists(reader, request)?;
     let mut sources = own;
     sources.extend(asked.iter().filter(|(_, (score, _))| *score >= 1.0).map(|(artist, _)| (*artist, 1.0)));
     if reader.statistics.are_alive(request.as_of) {
-        let new = by_primary_artist(reader, today);
+        let new = by_primary_artist(reader, today)?;
         for (artist, score, of) in adjacent::near(reader, &sources, &known) {
             for track in new.get(&artist).into_iter().flatten() {
                 best.entry(*track).or_insert((NEAR_CEILING * score, Note::Near { of, new: true }));
@@ -80,7 +77,7 @@ pub(super) fn new_releases(
         found.push((track, score));
         retrieved.notes.push((Source::NewReleases, track, note));
     }
-    sort_hits(reader, &mut found);
+    sort_hits(reader, &mut found)?;
     found.truncate(depth(spec));
     Ok(found)
 }
@@ -89,40 +86,36 @@ fn larger(a: (f64, Note), b: (f64, Note)) -> (f64, Note) {
     if b.0 > a.0 { b } else { a }
 }
 
-fn is_new(release_day: i32, today: i32) -> bool {
-    release_day <= today && release_day > today.saturating_sub(NEW_DAYS + 1)
-}
-
-/// New tracks on which an artist plays, in any place.
-fn by_any_artist(reader: &Reader<'_>, artist: ArtistKey, today: i32) -> Result<Vec<TrackRef>> {
-    let mut tracks = Vec::new();
-    for view in &reader.tracks {
-        let posted = view.postings(PostingField::Artist, artist.0)?;
-        let new = posted.iter().filter(|ordinal| is_new(view.hot(*ordinal).release_day, today));
-        tracks.extend(new.map(|ordinal| view.reference(ordinal)));
-    }
-    Ok(tracks)
-}
-
 /// New tracks by primary artist. Cost: a pass over the facts of all tracks once a day and catalogue version.
-fn by_primary_artist(reader: &Reader<'_>, today: i32) -> Arc<ByArtist> {
+///
+/// # Errors
+/// Those of the nodes that were asked.
+fn by_primary_artist(reader: &Reader<'_>, today: i32) -> Result<Arc<ByArtist>> {
     let key = (reader.catalogue_epoch(), today);
     let mut cache = reader.caches.releases.newest.lock();
     if let Some((of, tracks)) = &*cache
         && *of == key
     {
-        return Arc::clone(tracks);
+        return Ok(Arc::clone(tracks));
     }
+    if reader.tracks.all_here().is_some() {
+        // One pass serves all that wait.
+        let tracks = Arc::new(new_tracks(reader, today)?);
+        *cache = Some((key, Arc::clone(&tracks)));
+        return Ok(tracks);
+    }
+    drop(cache);
+    let tracks = Arc::new(new_tracks(reader, today)?);
+    if reader.is_whole() {
+        *reader.caches.releases.newest.lock() = Some((key, Arc::clone(&tracks)));
+    }
+    Ok(tracks)
+}
+
+fn new_tracks(reader: &Reader<'_>, today: i32) -> Result<ByArtist> {
     let mut tracks = ByArtist::new();
-    for view in &reader.tracks {
-        for (ordinal, hot) in (0_u32..).zip(view.all_hot()) {
-            if hot.live && hot.artist != 0 && is_new(hot.release_day, today) {
-                let track = view.reference(ordinal);
-                tracks.entry(ArtistKey(hot.artist)).or_default().push(track);
-            }
-        }
+    for (artist, track) in reader.new_by_primary_artist(today)? {
+        tracks.entry(artist).or_default().push(track);
     }
-    let tracks = Arc::new(tracks);
-    *cache = Some((key, Arc::clone(&tracks)));
-    tracks
+    Ok(tracks)
 }

@@ -62,7 +62,7 @@ pub(super) fn rules(
         found.push((track, score));
         retrieved.notes.push((Source::Rules, track, Note::Rule(rule)));
     }
-    sort_hits(reader, &mut found);
+    sort_hits(reader, &mut found)?;
     found.truncate(depth(spec));
     Ok(found)
 }

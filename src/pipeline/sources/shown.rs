@@ -2,7 +2,6 @@
 
 use crate::pipeline::reader::Reader;
 use crate::pipeline::retrieve::AllowedTracks;
-use crate::storage::track_shard::holder;
 use crate::types::TrackRef;
 
 /// Whether a track may be shown, whichever shard it is in.
@@ -11,7 +10,7 @@ pub(super) fn may_show<'a>(
     allowed: &'a [AllowedTracks],
 ) -> impl Fn(TrackRef) -> bool + 'a {
     move |track| {
-        let of_shard = holder(&reader.tracks, track).and_then(|place| allowed.get(place));
+        let of_shard = reader.place(track).and_then(|place| allowed.get(place));
         of_shard.is_some_and(|allowed| allowed.contains(track.ordinal.0))
     }
 }

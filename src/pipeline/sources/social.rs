@@ -77,7 +77,7 @@ pub(super) fn social(
             retrieved.notes.push((Source::Social, track, Note::Friends(heard.friends)));
         }
     }
-    sort_hits(reader, &mut found);
+    sort_hits(reader, &mut found)?;
     found.truncate(depth(spec));
     Ok(found)
 }

@@ -9,6 +9,7 @@ use super::may_show;
 use crate::error::{Error, Result};
 use crate::pipeline::reader::Reader;
 use crate::pipeline::retrieve::AllowedTracks;
+use crate::pipeline::tracks::best_known;
 use crate::storage::track_shard::TrackView;
 use crate::types::{Region, ShardId, Timestamp, TrackRef};
 
@@ -51,22 +52,23 @@ impl TrendCache {
         let day = as_of.day();
         let week = counts(reader, region, (day - 6, day))?;
         let before = counts(reader, region, (day - 34, day - 7))?;
+        reader.expect(week.iter().map(|(track, _)| *track))?;
         let before: HashMap<TrackRef, u64> = before.into_iter().collect();
         let most = week.iter().map(|(_, plays)| *plays).max().unwrap_or(1).max(1) as f64;
         let mut ranked = Vec::with_capacity(week.len());
         for (track, plays) in week {
             let earlier = before.get(&track).copied().unwrap_or(0);
             let lift = (plays as f64 / 7.0) / ((earlier as f64 + 1.0) / 28.0);
-            let popularity = reader.view(track)?.hot(track.ordinal.0).popularity;
+            let popularity = reader.hot(track)?.popularity;
             let breaking = plays >= BREAKING_PLAYS_MIN
                 && lift >= BREAKING_LIFT_MIN
                 && (popularity.is_nan() || popularity < BREAKING_POPULARITY_MAX);
             let share = plays as f64 / most;
             ranked.push((track, if breaking { share.max(lift / (lift + 8.0)) } else { share }));
         }
-        super::sort_hits(reader, &mut ranked);
+        super::sort_hits(reader, &mut ranked)?;
         let ranked = Arc::new(ranked);
-        if !reader.missing.is_empty() {
+        if !reader.missing.is_empty() || !reader.is_whole() {
             // Not kept: the next request asks again.
             return Ok(ranked);
         }
@@ -79,7 +81,7 @@ impl TrendCache {
     }
 
     /// The catalogue's most popular tracks of a shard, best first, ties by key.
-    fn popular(&self, view: &TrackView) -> Arc<Vec<(u32, f32)>> {
+    pub(in crate::pipeline) fn popular(&self, view: &TrackView) -> Arc<Vec<(u32, f32)>> {
         if let Some((epoch, popular)) = self.popular.lock().get(&view.shard)
             && *epoch == view.epoch
         {
@@ -118,7 +120,7 @@ pub fn trending(
     if hits.len() < depth {
         let ceiling = hits.last().map_or(1.0, |(_, score)| *score);
         let taken: std::collections::HashSet<TrackRef> = hits.iter().map(|(track, _)| *track).collect();
-        let popular = most_popular(reader, depth, allowed);
+        let popular = most_popular(reader, depth, allowed)?;
         let more = popular.into_iter().filter(|(track, _)| !taken.contains(track));
         hits.extend(more.map(|(track, popularity)| (track, ceiling * popularity / 100.0)));
         hits.truncate(depth);
@@ -128,39 +130,18 @@ pub fn trending(
 
 /// The `k` allowed tracks with the highest catalogue popularity (0 to 100; unknown counts as 0), best first. Looks at
 /// every allowed track when exclusions use up the kept ones.
-pub fn most_popular(reader: &Reader<'_>, k: usize, allowed: &[AllowedTracks]) -> Ranked {
-    let mut hits = Vec::new();
-    for (view, allowed) in reader.tracks.iter().zip(allowed) {
-        let place = |ordinal| view.reference(ordinal);
-        let kept = reader.caches.trends.popular(view);
-        let found: Vec<(u32, f32)> =
-            kept.iter().filter(|(ordinal, _)| allowed.contains(*ordinal)).take(k).copied().collect();
-        let found = if found.len() < k && view.live_tracks() > kept.len() as u64 {
-            best_known(view, allowed.iter(), k)
-        } else {
-            found
-        };
-        hits.extend(found.into_iter().map(|(ordinal, popularity)| (place(ordinal), f64::from(popularity))));
-    }
-    if reader.tracks.len() > 1 {
+///
+/// # Errors
+/// Those of the nodes that were asked.
+pub fn most_popular(reader: &Reader<'_>, k: usize, allowed: &[AllowedTracks]) -> Result<Ranked> {
+    let found = reader.most_popular(k, allowed)?.into_iter();
+    let mut hits: Ranked = found.map(|(track, popularity)| (track, f64::from(popularity))).collect();
+    if reader.tracks.count() > 1 {
         // As in one shard: an unknown popularity counts as none only once it is known which are among the best.
-        super::sort_hits(reader, &mut hits);
+        super::sort_hits(reader, &mut hits)?;
         hits.truncate(k);
     }
     hits.iter_mut().for_each(|(_, popularity)| *popularity = popularity.max(0.0));
-    super::sort_hits(reader, &mut hits);
-    hits
-}
-
-/// The `most` of some tracks with the highest popularity, unknown below all others; ties by key.
-fn best_known(view: &TrackView, ordinals: impl Iterator<Item = u32>, most: usize) -> Vec<(u32, f32)> {
-    let known = |popularity: f32| if popularity.is_nan() { -1.0 } else { popularity };
-    let mut all: Vec<(f32, u64, u32)> = ordinals
-        .map(|ordinal| {
-            let hot = view.hot(ordinal);
-            (known(hot.popularity), hot.key, ordinal)
-        })
-        .collect();
-    all.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then((a.1, a.2).cmp(&(b.1, b.2))));
-    all.into_iter().take(most).map(|(popularity, _, ordinal)| (ordinal, popularity)).collect()
+    super::sort_hits(reader, &mut hits)?;
+    Ok(hits)
 }

@@ -107,8 +107,9 @@ impl<'r> Pass<'r> {
         }
         let tracks: BTreeSet<TrackRef> = view.plays.iter().map(|play| play.track).collect();
         let mut unknown = Vec::new();
+        self.reader.expect(tracks.iter().copied())?;
         for track in tracks.into_iter().filter(|track| !self.facts.contains_key(track)) {
-            let hot = self.reader.view(track)?.hot(track.ordinal.0);
+            let hot = self.reader.hot(track)?;
             unknown.extend((hot.segment != TrackHot::ABSENT.segment).then_some(track));
         }
         for facts in self.reader.facts(unknown)? {

@@ -26,11 +26,11 @@ pub(super) fn fill(
     artists: &mut [ArtistStatistics],
 ) -> Result<()> {
     let space = track_cf();
-    let dim = reader.tracks.iter().find_map(|view| Some(view.set(&space, generation)?.spec.dim));
-    let Some(dim) = dim else { return Ok(()) };
+    let Some(dim) = reader.tracks.dim(&space, generation) else { return Ok(()) };
     let mut means = Vec::with_capacity(artists.len());
     for artist in artists.iter() {
         let tracks = reader.posted(PostingField::Artist, artist.artist.0, TRACKS_MAX)?;
+        reader.expect_vectors(&space, generation, tracks.iter().copied())?;
         let vectors = tracks.iter().filter_map(|&track| reader.vector(&space, generation, track));
         means.push(group_centroid(vectors));
     }

@@ -17,6 +17,7 @@
 //! | comparing with another replica | `digest` |
 //! | versions of a recording in other shards | `versions` |
 //! | a shard that was split: its slots, whose numbers it has | `lineage` |
+//! | what a version is, for nodes that have no rows of it | `outline` |
 //! | the steps of a split; a new shard's first files | `splitting`, `nearby` |
 //!
 //! Invariants: an ordinal, once given to an id, is that id's for ever; of all rows of an ordinal exactly one is not
@@ -35,6 +36,7 @@ mod growing;
 mod ids;
 mod lineage;
 mod nearby;
+mod outline;
 mod record;
 mod recover;
 pub mod row;
@@ -50,6 +52,7 @@ mod workshop;
 pub use apply::OpenedSegment;
 pub use ids::{KeyMap, KeySet};
 pub use lineage::{Lineage, Parting, holder, owners};
+pub use outline::Outline;
 pub use record::RECORD_BYTES;
 pub use shard::{FetchSegment, Opening, TrackShard, TrackStateMachine, decode_reply, encode};
 pub use versions::{home, home_place, versions_in};

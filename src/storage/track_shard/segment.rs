@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use rkyv::{Archive, Deserialize, Serialize};
 use roaring::RoaringBitmap;
 use segue_storage_format::{
     ColumnFile, ColumnFileWriter, FileEntry, FormatError, PostingsFile, PostingsFileWriter, SegmentEntry,
@@ -24,7 +25,7 @@ pub const COLUMNS: &str = "columns.seg";
 pub const POSTINGS: &str = "postings.seg";
 
 /// The fields a track is posted under; the key is [`crate::types::key_of`] of the id or name unless stated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Archive, Serialize, Deserialize)]
 pub enum PostingField {
     /// Region number, or [`super::row::EVERYWHERE`].
     Region,

@@ -19,7 +19,7 @@ impl TrackView {
     }
 
     /// Calls `each` with the tracks here of a recording that is known by `recording`; where there are several shards.
-    fn of_recording(&self, recording: u64, mut each: impl FnMut(u32)) {
+    pub fn of_recording(&self, recording: u64, mut each: impl FnMut(u32)) {
         self.recording_ids.numbers_of_key(recording, |number| {
             let is_it = self.recording_keys.get(number as usize) == Some(&recording);
             let head = self.recordings.get(number as usize).copied().filter(|head| *head != u32::MAX);
