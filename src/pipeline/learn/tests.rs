@@ -166,7 +166,9 @@ fn a_listener_of_n_impressions_has_their_share_of_n_by_n_and_kappa() {
                 worths.map(|worth| if total > 0.0 { worth.powi(3) / total } else { 0.0 })
             };
             let (mine, everybody) = (unit(own.worths()), unit(all.worths()));
-            let n = 20.0 * lists as f64;
+            // Lists that brought in nothing are no impressions.
+            let n = own.weight;
+            assert!(n <= 20.0 * lists as f64);
             let share = if mine.iter().any(|weight| *weight > 0.0) { n / (n + KAPPA) } else { 0.0 };
             let found = shrunk(&own, &all);
             for i in 0..WIDTH {
