@@ -46,6 +46,7 @@
 //! # }
 //! ```
 
+// Unit tests share the made-up world of the tests from outside, which names this crate.
 #[cfg(test)]
 extern crate self as segue;
 

@@ -80,9 +80,7 @@ impl RuleCache {
         }
         Ok(bits)
     }
-}
 
-impl RuleCache {
     /// What `class` may hear in a version of a shard that is elsewhere: the shard, and its catalogue's epoch. `fetch` asks for it
     /// when it is not known; when it cannot be had nothing may be heard, and that is not kept.
     ///

@@ -4,8 +4,7 @@ pub(super) use crate::types::GenerationId;
 use crate::types::{SpaceName, Timestamp};
 
 #[path = "../../../tests/support/world.rs"]
-#[expect(clippy::unwrap_used, reason = "a failed test may panic")]
-#[allow(dead_code, reason = "other tests use the rest")]
+#[expect(clippy::unwrap_used, dead_code, reason = "a failed test may panic; other tests use the rest")]
 mod made;
 
 pub(super) use made::{DIM, World};

@@ -20,7 +20,7 @@ fn is_new(release_day: i32, today: i32) -> bool {
     release_day <= today && release_day > today.saturating_sub(NEW_DAYS + 1)
 }
 
-/// new tracks on which artists play, each with the artist's place.
+/// New tracks on which artists play, each with the artist's place.
 ///
 /// # Errors
 /// Damaged files.
@@ -34,7 +34,7 @@ pub fn new_by_artist(view: &TrackView, artists: &[ArtistKey], today: i32) -> Res
     Ok(tracks)
 }
 
-/// all new tracks, each with the key of its primary artist; none without one.
+/// All new tracks, each with the key of its primary artist; none without one.
 #[must_use]
 pub fn new_by_primary_artist(view: &TrackView, today: i32) -> Vec<(u64, u32)> {
     let hot = (0_u32..).zip(view.all_hot());
@@ -42,7 +42,7 @@ pub fn new_by_primary_artist(view: &TrackView, today: i32) -> Vec<(u64, u32)> {
     new.map(|(ordinal, hot)| (hot.artist, ordinal)).collect()
 }
 
-/// what is picked of the tracks with a posting.
+/// What is picked of the tracks with a posting.
 ///
 /// # Errors
 /// Damaged files.
@@ -113,7 +113,7 @@ pub(super) fn middle(view: &TrackView, field: PostingField, key: u64) -> Result<
     Ok(rows)
 }
 
-/// the `k` allowed tracks with the highest popularity, unknown (−1) below all others, ties by key. Looks at every
+/// The `k` allowed tracks with the highest popularity, unknown (−1) below all others, ties by key. Looks at every
 /// allowed track when exclusions use up those that are kept.
 #[must_use]
 pub fn most_popular_of(
