@@ -22,8 +22,6 @@ pub(super) fn kernels() -> Option<Kernels> {
         // SAFETY: AVX2 was detected; `Kernels` checked that the lengths are equal.
         dot_f32: |a, b| unsafe { dot_f32(a, b) },
         // SAFETY: as above, for all of them.
-        dot_f32_each: |a, b, out| unsafe { dot_f32_each(a, b, out) },
-        // SAFETY: as above.
         l2_f32: |a, b| unsafe { l2_f32(a, b) },
         // SAFETY: as above.
         dot_and_square: |a, b| unsafe { dot_and_square(a, b) },
@@ -157,16 +155,6 @@ fn fold(acc: &[__m256; 4], a: &[f32], b: &[f32], term: impl Fn(f32, f32) -> f32)
 unsafe fn dot_f32(a: &[f32], b: &[f32]) -> f32 {
     // SAFETY: the caller's contract is passed on.
     unsafe { sum_terms(a, b, false) }
-}
-
-/// # Safety
-/// As [`dot_f32`] for each of the vectors.
-#[target_feature(enable = "avx2")]
-unsafe fn dot_f32_each(a: &[f32], b: &[&[f32]], out: &mut [f32]) {
-    for (out, b) in out.iter_mut().zip(b) {
-        // SAFETY: they are equally long.
-        *out = unsafe { dot_f32(a, b) };
-    }
 }
 
 #[target_feature(enable = "avx2")]

@@ -47,7 +47,6 @@ pub enum InstructionSet {
 }
 
 type DotF32 = fn(&[f32], &[f32]) -> f32;
-type DotF32Each = fn(&[f32], &[&[f32]], &mut [f32]);
 type DotCodes = fn(&[i8], &[i8], &[u8]) -> i32;
 type DotEach = fn(&[i8], &[i8], &[u8], &mut [i32]);
 type DotBytes = fn(&[i8], &[i8]) -> i32;
@@ -67,7 +66,6 @@ pub struct Kernels {
     /// Which instruction set the table is for.
     pub instruction_set: InstructionSet,
     dot_f32: DotF32,
-    dot_f32_each: DotF32Each,
     l2_f32: DotF32,
     dot_and_square: DotSquare,
     dot_u4: DotCodes,
@@ -118,7 +116,6 @@ impl Kernels {
         Kernels {
             instruction_set: InstructionSet::Scalar,
             dot_f32: scalar::dot_f32,
-            dot_f32_each: scalar::dot_f32_each,
             l2_f32: scalar::l2_f32,
             dot_and_square: scalar::dot_and_square,
             dot_u4: scalar::dot_u4,

@@ -39,12 +39,6 @@ pub(super) fn dot_f32(a: &[f32], b: &[f32]) -> f32 {
     sum_terms(a, b, |x, y| x * y)
 }
 
-pub(super) fn dot_f32_each(a: &[f32], b: &[&[f32]], out: &mut [f32]) {
-    for (out, b) in out.iter_mut().zip(b) {
-        *out = dot_f32(a, b);
-    }
-}
-
 pub(super) fn dot_and_square(a: &[f32], b: &[f32]) -> (f32, f32) {
     (dot_f32(a, b), dot_f32(b, b))
 }

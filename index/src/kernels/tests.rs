@@ -29,9 +29,6 @@ fn float_kernels_give_the_same_bits_for_every_length() {
         assert!((f64::from(scalar.dot_f32(&a, &b)) - exact).abs() <= 1e-6 * size, "n={n}");
         for table in tables() {
             assert_eq!(table.dot_f32(&a, &b).to_bits(), scalar.dot_f32(&a, &b).to_bits(), "{table:?} n={n}");
-            let mut each = [0.0; 2];
-            table.dot_f32_each(&a, &[&b, &a], &mut each);
-            assert_eq!(each, [table.dot_f32(&a, &b), table.dot_f32(&a, &a)], "{table:?} n={n}");
             assert_eq!(table.l2_f32(&a, &b).to_bits(), scalar.l2_f32(&a, &b).to_bits(), "{table:?} n={n}");
             let (dot, square) = table.dot_and_square(&a, &b);
             let both = (scalar.dot_f32(&a, &b).to_bits(), scalar.dot_f32(&b, &b).to_bits());
