@@ -18,6 +18,7 @@ use raft::eraftpb::{ConfState, Entry, HardState};
 use raft_engine::{Command, Config, Engine, MessageExt, ReadableSize, RecoveryMode};
 
 use super::engine_files::{LogFiles, SyncFailure};
+use super::header;
 use super::store::{BOOTSTRAP, GroupWrite, Install, LogStore, StoredGroup, Truncated};
 use crate::codec::{Malformed, Reader, Writer};
 use crate::env::Disk;
@@ -79,6 +80,7 @@ impl EngineLog {
         // The engine's own lock says nothing beside that of the data directory, which the caller holds;
         // but a copy of it can live on in a process that is just being started (see `files::DirLock`).
         remove_stale_lock(dir)?;
+        header::write_missing(dir)?;
         let files = Arc::new(LogFiles::new(failure.clone(), disk));
         let engine = guarded(|| Engine::open_with_file_system(config, files))??;
         // The engine syncs the directory when it begins a new file, but not for the first.

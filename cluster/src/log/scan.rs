@@ -1,7 +1,6 @@
 //! Reads the log files before the engine does and tells a torn last write from damage.
 //!
-//! The layout is `raft-engine`'s format 2. A file is a 68-byte header (magic, version and alignment,
-//! both big-endian `u64`) and records. A record is
+//! The layout is `raft-engine`'s. A file is a header ([`super::header`]) and records. A record is
 //!
 //! ```text
 //! u64 BE   length of the record << 8 | compression (always 0 here: none)
@@ -16,11 +15,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::header::{Header, big_endian};
 use crate::error::LogError;
 
-const MAGIC: &[u8] = b"RAFT-LOG-FILE-HEADER-9986AB3E47F320B394C8E84916EB0ED5";
-const HEADER_BYTES: usize = MAGIC.len() + 16;
-const VERSION: u64 = 2;
 const RECORD_HEADER_BYTES: usize = 16;
 const CHECKSUM_BYTES: usize = 4;
 
@@ -36,7 +33,7 @@ pub struct TornTail {
 }
 
 /// The two queues of the engine, each a run of numbered files.
-const SUFFIXES: [&str; 2] = [".raftlog", ".rewrite"];
+pub(super) const SUFFIXES: [&str; 2] = [".raftlog", ".rewrite"];
 
 /// Checks every record of every log file in `dir`. A missing directory is an empty log.
 ///
@@ -93,21 +90,17 @@ pub(crate) fn survey(dir: &Path) -> Result<(Vec<LogError>, Vec<TornTail>), LogEr
 pub(crate) fn records(path: &Path) -> Result<(Vec<(u64, u64)>, u64), LogError> {
     let number = path.file_stem().and_then(|name| name.to_str()).and_then(|digits| digits.parse().ok());
     let bytes = fs::read(path).map_err(|source| io_error("read log file", path, source))?;
-    let Some(number) = number.filter(|_| header_is_valid(&bytes)) else {
+    let Some((number, header)) = number.zip(Header::of(&bytes)) else {
         return Err(LogError::Damaged { file: path.to_owned(), offset: 0 });
     };
-    let (mut found, mut offset) = (Vec::new(), HEADER_BYTES);
-    while let Some(length) = bytes.get(offset..).and_then(|rest| record_bytes(rest, number)) {
+    let signature = signature(header, number);
+    let (mut found, mut offset) = (Vec::new(), header.bytes);
+    while let Some(length) = bytes.get(offset..).and_then(|rest| record_bytes(rest, signature)) {
         found.push((offset as u64, length as u64));
         offset += length;
     }
     let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
     Ok((found, used.saturating_sub(offset) as u64))
-}
-
-/// Whether bytes begin as a log file does.
-pub(crate) fn is_log_file(start: &[u8]) -> bool {
-    start.starts_with(MAGIC)
 }
 
 /// Returns the log files of `dir` with their lengths, by name.
@@ -128,7 +121,7 @@ pub(crate) fn file_lengths(dir: &Path) -> Result<BTreeMap<String, u64>, LogError
     Ok(lengths)
 }
 
-fn numbered_files(dir: &Path, suffix: &str) -> Result<BTreeMap<u64, PathBuf>, LogError> {
+pub(super) fn numbered_files(dir: &Path, suffix: &str) -> Result<BTreeMap<u64, PathBuf>, LogError> {
     let mut files = BTreeMap::new();
     if !dir.exists() {
         return Ok(files);
@@ -161,8 +154,11 @@ pub(super) fn check_bytes(
     number: u64,
     is_last: bool,
 ) -> Result<Option<TornTail>, LogError> {
-    let intact = if header_is_valid(bytes) { intact_records(bytes, number) } else { 0 };
-    if intact == bytes.len() && intact >= HEADER_BYTES {
+    let header = Header::of(bytes);
+    let first_record = header.unwrap_or(Header::NEWEST).bytes;
+    let signature = signature(header.unwrap_or(Header::NEWEST), number);
+    let intact = header.map_or(0, |header| intact_records(bytes, header, signature));
+    if intact == bytes.len() && intact >= first_record {
         return Ok(None);
     }
     let damaged = LogError::Damaged { file: path.to_owned(), offset: intact as u64 };
@@ -172,8 +168,8 @@ pub(super) fn check_bytes(
     let Some(last_used) = bytes.iter().rposition(|byte| *byte != 0).filter(|last| *last >= intact) else {
         return Ok(None);
     };
-    let behind = intact.max(HEADER_BYTES)..bytes.len();
-    if behind.into_iter().any(|offset| record_bytes(&bytes[offset..], number).is_some()) {
+    let behind = intact.max(first_record)..bytes.len();
+    if behind.into_iter().any(|offset| record_bytes(&bytes[offset..], signature).is_some()) {
         return Err(damaged);
     }
     Ok(Some(TornTail {
@@ -183,23 +179,22 @@ pub(super) fn check_bytes(
     }))
 }
 
-fn header_is_valid(bytes: &[u8]) -> bool {
-    bytes.starts_with(MAGIC)
-        && big_endian(bytes, MAGIC.len()) == Some(VERSION)
-        && big_endian(bytes, MAGIC.len() + 8) == Some(0)
-}
-
 /// Returns the offset behind the last record of the unbroken run of intact ones.
-fn intact_records(bytes: &[u8], number: u64) -> usize {
-    let mut offset = HEADER_BYTES;
-    while let Some(length) = bytes.get(offset..).and_then(|rest| record_bytes(rest, number)) {
+fn intact_records(bytes: &[u8], header: Header, signature: u32) -> usize {
+    let mut offset = header.bytes;
+    while let Some(length) = bytes.get(offset..).and_then(|rest| record_bytes(rest, signature)) {
         offset += length;
     }
     offset
 }
 
+/// What the engine adds to the checksum of each footer: the low 32 bits of the file's number, from version 2 on.
+fn signature(header: Header, number: u64) -> u32 {
+    if header.signs { (number & u64::from(u32::MAX)) as u32 } else { 0 }
+}
+
 /// Returns the length of the record at the start of `bytes`, or `None` when it is not intact.
-fn record_bytes(bytes: &[u8], number: u64) -> Option<usize> {
+fn record_bytes(bytes: &[u8], signature: u32) -> Option<usize> {
     let packed = big_endian(bytes, 0)?;
     // This store never compresses, and no checksum covers this byte.
     if packed & 0xff != 0 {
@@ -212,8 +207,6 @@ fn record_bytes(bytes: &[u8], number: u64) -> Option<usize> {
     }
     let entries = bytes.get(RECORD_HEADER_BYTES..footer)?;
     let changes = bytes.get(footer..length)?;
-    // The engine signs the footer with the low 32 bits of the file's number.
-    let signature = (number & u64::from(u32::MAX)) as u32;
     let intact = checksum_holds(changes, signature) && (entries.is_empty() || checksum_holds(entries, 0));
     intact.then_some(length)
 }
@@ -225,11 +218,6 @@ fn checksum_holds(block: &[u8], signature: u32) -> bool {
     !data.is_empty() && crc32fast::hash(data) == u32::from_le_bytes(*checksum) ^ signature
 }
 
-fn big_endian(bytes: &[u8], offset: usize) -> Option<u64> {
-    let field = bytes.get(offset..offset + 8)?;
-    Some(u64::from_be_bytes(field.try_into().ok()?))
-}
-
-fn io_error(action: &'static str, path: &Path, source: std::io::Error) -> LogError {
+pub(super) fn io_error(action: &'static str, path: &Path, source: std::io::Error) -> LogError {
     LogError::Io { action, path: path.to_owned(), source }
 }

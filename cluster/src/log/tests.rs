@@ -17,6 +17,7 @@ use raft::{GetEntriesContext, Storage as _};
 
 use super::engine_log::EngineLog;
 use super::group_log::GroupLog;
+use super::header::{self, Header};
 use super::memory_log::MemoryLog;
 use super::recover::recover;
 use super::scan::{check_bytes, scan};
@@ -186,10 +187,20 @@ impl Pair {
     }
 
     fn reopen(&mut self) {
+        self.close();
+        self.engine = Arc::new(open(&self.dir));
+        self.resume();
+    }
+
+    /// Leaves another log in the place of this one.
+    fn close(&mut self) {
         self.views.clear();
         let placeholder = tempfile::tempdir().unwrap();
         self.engine = Arc::new(open(placeholder.path()));
-        self.engine = Arc::new(open(&self.dir));
+    }
+
+    /// Takes the groups of an engine that was just opened, which must be those of the model.
+    fn resume(&mut self) {
         for group in GROUPS {
             let stored = self.engine.load(GroupId(group)).unwrap().unwrap();
             assert_eq!(stored, self.model.load(GroupId(group)).unwrap().unwrap());
@@ -255,7 +266,10 @@ fn any_history_of_writes_and_reopenings_reads_as_its_model() {
 
 /// A directory with several files in both queues and three groups, closed.
 fn small_log(dir: &Path) {
-    let mut pair = Pair::new(dir);
+    small_history(&mut Pair::new(dir));
+}
+
+fn small_history(pair: &mut Pair) {
     for round in 0..24 {
         let group = 1 + round % 3;
         pair.step(&Step::Append { group, overwrite: round % 2, count: 3, bytes: 100 });
@@ -310,4 +324,55 @@ fn a_file_missing_between_others_is_named() {
     fs::remove_file(&appended[1]).unwrap();
     let error = scan(dir.path()).unwrap_err();
     assert!(matches!(&error, crate::LogError::MissingFile { file } if *file == appended[1]), "{error}");
+}
+
+/// A log of several files in both queues beside its model, closed while the file behind the newest of `queue` was
+/// begun with these bytes; then opened, written and compared several times. Returns that file's last header.
+fn goes_on_behind(begun: &[u8], queue: &str) -> Option<Header> {
+    let dir = tempfile::tempdir().unwrap();
+    let mut pair = Pair::new(dir.path());
+    small_history(&mut pair);
+    pair.close();
+    let newest = log_files(dir.path()).into_iter().rfind(|file| file.extension().unwrap() == queue).unwrap();
+    let number: u64 = newest.file_stem().unwrap().to_str().unwrap().parse().unwrap();
+    let next = dir.path().join(format!("{:016}.{queue}", number + 1));
+    fs::write(&next, begun).unwrap();
+    let torn = scan(dir.path()).unwrap();
+    assert!(torn.iter().all(|tail| tail.file == next && tail.offset == 0), "{torn:?}");
+    let mut header = None;
+    for _ in 0..3 {
+        pair.engine =
+            Arc::new(EngineLog::open(dir.path(), FILE_BYTES, DISK_BYTES, Env::real().disk).unwrap());
+        pair.resume();
+        for group in GROUPS {
+            pair.step(&Step::Append { group, overwrite: 0, count: 4, bytes: 100 });
+        }
+        pair.compare();
+        pair.close();
+        assert_eq!(scan(dir.path()).unwrap(), []);
+        header = Header::of(&fs::read(&next).unwrap());
+    }
+    header
+}
+
+/// The engine takes up such a file in a version that was refused at the start after next: seen after a kill -9.
+#[test]
+fn a_kill_before_a_new_file_has_its_header_loses_nothing() {
+    for queue in ["raftlog", "rewrite"] {
+        let header = header::newest();
+        for length in (0..header.len()).step_by(6) {
+            assert_eq!(goes_on_behind(&header[..length], queue), Some(Header::NEWEST), "{length} bytes");
+        }
+        let allocated = [header.as_slice(), &[0; 4 << 10]].concat();
+        assert_eq!(goes_on_behind(&allocated, queue), Some(Header::NEWEST));
+        assert_eq!(goes_on_behind(&[0; 4 << 10], queue), Some(Header::NEWEST));
+    }
+}
+
+/// What the engine wrote after such a kill before its files were looked at first.
+#[test]
+fn a_file_of_version_1_is_read_and_goes_on() {
+    let unsigned = header::of_version_1();
+    let header = goes_on_behind(&unsigned, "raftlog").unwrap();
+    assert_eq!(header, Header { bytes: unsigned.len(), signs: false });
 }
