@@ -76,7 +76,7 @@ pub use net::{CallHandler, NetworkConfig, NetworkError, RaceEvent, RaceStep, Tls
 pub use node::ClusterNode;
 pub use open::OpenReport;
 pub use placement::assign::{GroupPlace, PlacementChange, PlacementPlan};
-pub use recover::{GroupRecovery, RecoverError, Recovery, apply_recovery, plan_recovery};
+pub use recover::{GroupRecovery, Others, RecoverError, Recovery, Source, apply_recovery, plan_recovery};
 pub use snapshot::{DirStaging, NoFiles, SnapshotFile, SnapshotFiles, SnapshotManifest, Staging, Words};
 pub use state_machine::{AppliedState, ApplyError, CommittedEntry, StateMachine};
 pub use status::{GroupStatus, MemberStatus, Role};

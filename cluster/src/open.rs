@@ -51,12 +51,7 @@ pub(crate) fn open_files(
     let (raft, mark) = (dir.join(RAFT), dir.join(CLOSED));
     let known = IdentityFile::read(&dir.join(IDENTITY))?;
     check_cluster(config, known.as_ref().map(|file| &file.identity))?;
-    let closed_orderly = closed::check(&mark, &raft)?;
-    let torn_tails = scan::scan(&raft)?;
-    if closed_orderly && let Some(tail) = torn_tails.first() {
-        let detail = format!("its last record is damaged at offset {}", tail.offset);
-        return Err(LogError::ChangedSinceClose { file: tail.file.clone(), detail }.into());
-    }
+    let (closed_orderly, torn_tails) = check_log(dir)?;
     for tail in &torn_tails {
         tracing::warn!(file = %tail.file.display(), offset = tail.offset, bytes = tail.bytes, "dropping a write that a crash cut short");
     }
@@ -73,6 +68,22 @@ pub(crate) fn open_files(
         torn_tails,
     };
     Ok((log, identity, report))
+}
+
+/// Checks every record of the log of a directory against itself and the mark of an orderly shutdown: whether there was such a
+/// mark, and what a crash cut short. Changes nothing.
+///
+/// # Errors
+/// Damage; `Io`.
+pub(crate) fn check_log(dir: &Path) -> Result<(bool, Vec<TornTail>), OpenError> {
+    let raft = dir.join(RAFT);
+    let closed_orderly = closed::check(&dir.join(CLOSED), &raft)?;
+    let torn_tails = scan::scan(&raft)?;
+    if closed_orderly && let Some(tail) = torn_tails.first() {
+        let detail = format!("its last record is damaged at offset {}", tail.offset);
+        return Err(LogError::ChangedSinceClose { file: tail.file.clone(), detail }.into());
+    }
+    Ok((closed_orderly, torn_tails))
 }
 
 /// Where a node's identity came from.

@@ -4,16 +4,26 @@
 //! and to keep one that was acknowledged matters more than to drop one that was not. What others acknowledged without this
 //! replica is lost; the plan says from where on.
 //!
+//! Groups that are on some of the nodes only come from the directories of other survivors where this one lacks them
+//! ([`Others`]), and so do last entries that it lacks: of each group the replica that has most goes on. Those directories are
+//! read, and never changed.
+//!
 //! The directory gets a cluster id of its own. So a node that comes back after all is refused by every message it sends, and
 //! can never win an election here; the two clusters never become one. Order, so that a crash in the middle leaves
-//! something that `apply` finishes and that nobody can serve from meanwhile: the new identity, with which no majority of before has
-//! anything to do; then the members of all groups in one write; then the map.
+//! something that `apply` finishes and that nobody can serve from meanwhile: copies of what is taken, in a folder nobody else
+//! looks at, so that what cannot be read or has no room stops everything before anything was changed; a note of which cluster this
+//! was, for the run that finishes an interrupted one; the new identity, with which no majority of before has
+//! anything to do; what is taken, of each group its files before its log; then the members of all groups in one write; then
+//! the map, without which nobody knows which groups were still to be taken.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use raft::eraftpb::ConfState;
 
+use self::choose::{Folder, Own, choose};
+use self::survivor::{Survivor, apart, open_all};
+use self::take::{Work, bring, earlier_cluster, forget_cluster, remember_cluster, stage};
 use crate::closed;
 use crate::config::NodeConfig;
 use crate::env::Env;
@@ -38,8 +48,39 @@ pub struct Recovery {
     pub store: StoreId,
     /// The nodes that are given up, with their addresses.
     pub lost: Vec<(StoreId, String)>,
-    /// Every group the directory holds, ascending.
+    /// The other directories that were looked at.
+    pub others: Vec<(StoreId, PathBuf)>,
+    /// Every group the directory holds or should hold, ascending.
     pub groups: Vec<GroupRecovery>,
+}
+
+/// Directories of other survivors of the same cluster.
+#[derive(Clone, Copy)]
+pub struct Others<'a> {
+    /// The directories. They are locked while they are read, and never changed.
+    pub dirs: &'a [PathBuf],
+    /// The folder in a data directory that holds all of a group's files; `None` for a group whose files cannot be taken.
+    pub folder: fn(GroupId) -> Option<String>,
+}
+
+/// What of a group comes from another directory.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Source {
+    /// Nothing.
+    #[default]
+    Here,
+    /// The entries behind one: this directory holds the group, and has fewer.
+    Entries {
+        /// The other directory.
+        from: PathBuf,
+        /// The last entry before them.
+        behind: u64,
+    },
+    /// Log and files.
+    Whole {
+        /// The other directory.
+        from: PathBuf,
+    },
 }
 
 /// One group of it.
@@ -49,15 +90,19 @@ pub struct GroupRecovery {
     pub group: GroupId,
     /// How many replicas voted.
     pub voters: usize,
-    /// Whether this one did.
+    /// Whether the one that goes on did.
     pub voted: bool,
-    /// The term of the last entry here: of two survivors the one with the larger term is newer, whatever the number of its
+    /// The term of its last entry: of two survivors the one with the larger term is newer, whatever the number of its
     /// entries, and of equal terms the one with more (Raft paper, 5.4.1).
     pub last_term: u64,
     /// Everything up to here was committed: a majority had it.
     pub commit: u64,
-    /// The last entry here: the group continues behind it.
+    /// Its last entry: the group continues behind it.
     pub last: u64,
+    /// What of it comes from another directory.
+    pub source: Source,
+    /// A directory whose replica has more and is not taken: it no longer has the entries in between.
+    pub newer: Option<PathBuf>,
     /// Why the group cannot go on from this directory.
     pub problem: Option<String>,
 }
@@ -79,118 +124,162 @@ pub enum RecoverError {
         /// The directory.
         path: PathBuf,
     },
+    /// Another directory is in use, damaged, or cannot be read.
+    #[error(transparent)]
+    Other(OpenError),
+    /// Nothing can be taken from another directory that was given.
+    #[error("nothing can be taken from this directory: {reason}. path=`{path}`")]
+    Unfit {
+        /// Why.
+        reason: String,
+        /// The other directory.
+        path: PathBuf,
+    },
 }
 
 /// Says what [`apply_recovery`] would do. Changes nothing but what every start of the directory does.
 ///
 /// # Errors
 /// See [`RecoverError`].
-pub fn plan_recovery(dir: &Path) -> Result<Recovery, RecoverError> {
-    with_files(dir, |log, identity| Ok(look(dir, log, &identity.identity)?.0))
+pub fn plan_recovery(dir: &Path, others: Others<'_>) -> Result<Recovery, RecoverError> {
+    with_files(dir, |log, file| Ok(look(dir, log, &file.identity, others)?.recovery))
 }
 
 /// Makes the directory a cluster of one, if it is of the cluster that the plan named: a second run after the first has
 /// succeeded would give up the nodes that have joined the new cluster since.
 ///
 /// # Errors
-/// See [`RecoverError`]; nothing was changed after `Refused`. After any other error make a new plan, and apply that: a
-/// run that was cut short may have drawn the new cluster's id already.
-pub fn apply_recovery(dir: &Path, planned: ClusterId) -> Result<Recovery, RecoverError> {
+/// See [`RecoverError`]; nothing was changed after `Refused`, `Unfit` and `Other`. After any other error make a new plan, and
+/// apply that: a run that was cut short may have drawn the new cluster's id already.
+pub fn apply_recovery(dir: &Path, planned: ClusterId, others: Others<'_>) -> Result<Recovery, RecoverError> {
     with_files(dir, |log, file| {
-        let identity = file.identity.clone();
-        let (mut recovery, stored) = look(dir, log, &identity)?;
-        if identity.cluster != planned {
-            let reason = format!(
-                "it is of cluster {}, and the plan was for {planned}: it was recovered since, or a recovery was cut short. \
-                 Make a new plan and see which nodes that one gives up",
-                identity.cluster
-            );
-            return Err(refused(dir, reason));
+        let was = file.identity.clone();
+        let mut found = look(dir, log, &was, others)?;
+        check(dir, &found.recovery, planned, others.folder)?;
+        stage(&found, others.folder)?;
+        if !others.dirs.is_empty() {
+            remember_cluster(dir, was.cluster)?;
         }
-        if let Some(group) = recovery.groups.iter().find(|group| group.problem.is_some()) {
-            let problem = group.problem.clone().unwrap_or_default();
-            return Err(refused(dir, format!("group {}: {problem}", group.group)));
-        }
-        let path = dir.join(IDENTITY);
-        let new = Identity { store: identity.store, ..Identity::draw(None, &Env::real(), &path)? };
-        // Without the file a start makes it anew from the log's copy, whichever that is then.
-        files::remove(&path)?;
-        log.put_identity(files::with_checksum(new.to_text()).as_bytes())?;
-        recovery.new_cluster = Some(new.cluster);
-        *file = IdentityFile::create(&path, new, log.groups())?;
-        let writes: Vec<GroupWrite> =
-            stored.into_iter().map(|(group, stored)| alone(group, stored, identity.store)).collect();
+        let cluster = change_cluster(dir, log, file, &was)?;
+        bring(dir, log, file, &found, others.folder)?;
+        let stored = stored_groups(log)?.into_iter();
+        let writes: Vec<GroupWrite> = stored.map(|(group, stored)| alone(group, stored, was.store)).collect();
         log.write(&writes)?;
-        MapMachine::open(dir)?.leave_others(identity.store)?;
-        Ok(recovery)
+        // Nothing is left to be taken.
+        forget_cluster(dir)?;
+        MapMachine::open(dir)?.leave_others(was.store)?;
+        found.recovery.new_cluster = Some(cluster);
+        Ok(found.recovery)
     })
 }
 
-/// Opens a member's directory as a start does, and closes it as a stop does.
-fn with_files<T>(
+fn check(dir: &Path, recovery: &Recovery, planned: ClusterId, folder: Folder) -> Result<(), RecoverError> {
+    if recovery.cluster != planned {
+        let reason = format!(
+            "it is of cluster {}, and the plan was for {planned}: it was recovered since, or a recovery was cut short. \
+             Make a new plan and see which nodes that one gives up",
+            recovery.cluster
+        );
+        return Err(refused(dir, reason));
+    }
+    let stuck = recovery.groups.iter().find_map(|group| Some((group.group, group.problem.as_ref()?)));
+    stuck.map_or(Ok(()), |(group, problem)| {
+        let name = folder(group).unwrap_or_else(|| format!("group {group}"));
+        Err(refused(dir, format!("{name}: {problem}")))
+    })
+}
+
+/// Draws the id of the new cluster.
+fn change_cluster(
     dir: &Path,
-    work: impl FnOnce(&EngineLog, &mut IdentityFile) -> Result<T, RecoverError>,
+    log: &EngineLog,
+    file: &mut IdentityFile,
+    was: &Identity,
+) -> Result<ClusterId, RecoverError> {
+    let path = dir.join(IDENTITY);
+    let new = Identity { store: was.store, ..Identity::draw(None, &Env::real(), &path)? };
+    let cluster = new.cluster;
+    // Without the file a start makes it anew from the log's copy, whichever that is then.
+    files::remove(&path)?;
+    log.put_identity(files::with_checksum(new.to_text()).as_bytes())?;
+    *file = IdentityFile::create(&path, new, log.groups())?;
+    Ok(cluster)
+}
+
+/// Opens a member's directory as a start does, and closes it as a stop does.
+fn with_files<T: Send>(
+    dir: &Path,
+    work: impl FnOnce(&EngineLog, &mut IdentityFile) -> Result<T, RecoverError> + Send,
 ) -> Result<T, RecoverError> {
     if !fs::exists(dir.join(RAFT)).unwrap_or(false) {
         return Err(refused(dir, "there is no database in it".to_owned()));
     }
     let lock = files::lock_dir(dir)?;
-    let (log, mut identity, _) = open_files(dir, &NodeConfig::default(), &Env::real())?;
-    let outcome = work(&log, &mut identity);
-    let is_whole = !log.failed() && matches!(outcome, Ok(_) | Err(RecoverError::Refused { .. }));
-    drop(log);
-    if is_whole {
-        closed::write(&dir.join(CLOSED), &dir.join(RAFT))?;
-    }
-    drop(lock);
-    outcome
+    apart(|| {
+        let (log, mut identity, _) = open_files(dir, &NodeConfig::default(), &Env::real())?;
+        let outcome = work(&log, &mut identity);
+        let is_done = match &outcome {
+            Ok(_) => true,
+            Err(error) => {
+                matches!(
+                    error,
+                    RecoverError::Refused { .. } | RecoverError::Unfit { .. } | RecoverError::Other(_)
+                )
+            }
+        };
+        let is_whole = !log.failed() && is_done;
+        drop(log);
+        if is_whole {
+            closed::write(&dir.join(CLOSED), &dir.join(RAFT))?;
+        }
+        drop(lock);
+        outcome
+    })
 }
 
 type Stored = Vec<(GroupId, StoredGroup)>;
 
-fn look(dir: &Path, log: &EngineLog, identity: &Identity) -> Result<(Recovery, Stored), RecoverError> {
-    let mut stored = Vec::new();
-    for group in log.groups() {
-        stored.extend(log.load(group)?.map(|found| (group, found)));
-    }
+/// What a look at all directories found.
+struct Found {
+    recovery: Recovery,
+    others: Vec<Survivor>,
+    /// Given up last: the logs of the others are open in it.
+    work: Work,
+}
+
+fn look(dir: &Path, log: &EngineLog, identity: &Identity, others: Others<'_>) -> Result<Found, RecoverError> {
+    let stored = stored_groups(log)?;
     if !stored.iter().any(|(group, _)| *group == MAP_GROUP) {
         return Err(refused(dir, "it is in no cluster".to_owned()));
     }
     let map = MapMachine::open(dir)?.reader().map();
-    if map.nodes.get(&identity.store).is_some_and(|node| node.intent == NodeIntent::Removed) {
+    if is_removed(&map, identity.store) {
         return Err(refused(dir, "the node was removed from its cluster".to_owned()));
     }
-    let mut groups: Vec<GroupRecovery> =
-        stored.iter().map(|(group, stored)| group_plan(log, *group, stored)).collect::<Result<_, _>>()?;
-    groups.extend(elsewhere(&map, &stored));
+    let work = Work::make(dir)?;
+    let survivors = open_all(dir, &map, identity, earlier_cluster(dir)?, (others.dirs, &work))?;
+    let own = Own { log, stored: &stored, map: &map };
     let recovery = Recovery {
         cluster: identity.cluster,
         new_cluster: None,
         store: identity.store,
         lost: lost(&map, identity.store),
-        groups,
+        others: survivors.iter().map(|other| (other.identity.store, other.dir.clone())).collect(),
+        groups: choose(&own, &survivors, others.folder)?,
     };
-    Ok((recovery, stored))
+    Ok(Found { recovery, others: survivors, work })
 }
 
-/// Groups that have their places, none of them here: a cluster that went on without them could never serve them again.
-fn elsewhere(map: &MapState, stored: &Stored) -> Vec<GroupRecovery> {
-    let is_absent = |group: &&GroupId| stored.iter().all(|(known, _)| known != *group);
-    let plan = |group: &GroupId| {
-        GroupRecovery {
-        group: *group,
-        voters: map.placements[group].len(),
-        voted: false,
-        last_term: 0,
-        commit: 0,
-        last: 0,
-        problem: Some(
-            "only other nodes hold it, and what is in it would be lost: take a survivor that holds every group"
-                .to_owned(),
-        ),
+fn stored_groups(log: &EngineLog) -> Result<Stored, LogError> {
+    let mut stored = Vec::new();
+    for group in log.groups() {
+        stored.extend(log.load(group)?.map(|found| (group, found)));
     }
-    };
-    map.placements.keys().filter(is_absent).map(plan).collect()
+    Ok(stored)
+}
+
+fn is_removed(map: &MapState, store: StoreId) -> bool {
+    map.nodes.get(&store).is_some_and(|node| node.intent == NodeIntent::Removed)
 }
 
 fn lost(map: &MapState, own: StoreId) -> Vec<(StoreId, String)> {
@@ -220,6 +309,8 @@ fn group_plan(log: &EngineLog, group: GroupId, stored: &StoredGroup) -> Result<G
         last_term: newest.map_or(truncated.term, |entry| entry.term),
         commit: hard_state.commit.max(truncated.index),
         last: last(stored),
+        source: Source::Here,
+        newer: None,
         problem,
     })
 }
@@ -247,5 +338,11 @@ fn refused(dir: &Path, reason: String) -> RecoverError {
     RecoverError::Refused { reason, path: dir.to_owned() }
 }
 
+mod choose;
+mod survivor;
+mod take;
+
+#[cfg(test)]
+mod taking_tests;
 #[cfg(test)]
 mod tests;

@@ -21,6 +21,7 @@ use crate::group::entry::EntryKind;
 use crate::identity::{GroupMark, Identity, IdentityFile};
 use crate::ids::GroupId;
 use crate::log::engine_log::EngineLog;
+use crate::log::header;
 use crate::log::recover::recover;
 use crate::log::scan::{self, TornTail};
 use crate::log::store::LogStore;
@@ -271,7 +272,7 @@ fn with_causes(error: &dyn std::error::Error) -> String {
 }
 
 /// Makes a directory in which the engine may write without touching `raft`; returns it.
-fn overlay(raft: &Path, target: &Path) -> Result<PathBuf, OpenError> {
+pub(crate) fn overlay(raft: &Path, target: &Path) -> Result<PathBuf, OpenError> {
     let error =
         |source| OpenError::Io { action: "prepare a copy of the log", path: target.to_owned(), source };
     fs::create_dir_all(target).map_err(error)?;
@@ -304,7 +305,7 @@ pub struct Description {
 pub fn describe_file(path: &Path) -> Result<Option<Description>, OpenError> {
     let bytes = files::read(path)?.unwrap_or_default();
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    if scan::is_log_file(&bytes) || name.ends_with(".raftlog") || name.ends_with(".rewrite") {
+    if header::is_log_file(&bytes) || name.ends_with(".raftlog") || name.ends_with(".rewrite") {
         return describe_log(path, bytes.len() as u64).map(Some);
     }
     let kind = match name {

@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use segue::api::Client;
 use segue::config::Settings;
 use segue::generate::{GenerateParams, generate};
-use segue::node::{ClusterReport, NodeState, Placing};
+use segue::node::{NodeState, Placing};
 
+use crate::reports::{VOTERS, holds, is_calm, until};
 use crate::servers::{self, Servers};
 use crate::{Outcome, Place};
 use callers::Callers;
@@ -39,11 +40,6 @@ pub struct GrowArgs {
     listeners: u32,
 }
 
-const VOTERS: usize = 3;
-const LOOK: Duration = Duration::from_millis(200);
-/// How long a change may take.
-const PATIENCE: Duration = Duration::from_secs(120);
-
 /// Prints a line a phase.
 pub fn run(args: &GrowArgs) -> Outcome<()> {
     let folder = args.place.folder()?;
@@ -59,7 +55,7 @@ pub fn run(args: &GrowArgs) -> Outcome<()> {
     servers::fill(&dirs[0], &made, settings)?;
     let program = args.place.program()?;
     let mut servers = Servers::cluster(&program, &dirs[..VOTERS])?;
-    servers.clients[0].place_shards(Placing::Rebalance, false)?;
+    servers.clients[0].place_shards(Placing::Rebalance { tracks: false }, false)?;
     servers.settle()?;
     let callers = Callers::start(&servers, &made, (args.readers, args.events))?;
     println!(
@@ -77,7 +73,7 @@ pub fn run(args: &GrowArgs) -> Outcome<()> {
     phase("a fourth takes its share", &mut || {
         let joining = servers.join(&program, &dirs[VOTERS])?;
         let under = until(&servers.clients[0], |report| holds(report, &joining, "tracks-", 1))?;
-        servers.clients[0].place_shards(Placing::Rebalance, false)?;
+        servers.clients[0].place_shards(Placing::Rebalance { tracks: false }, false)?;
         // Each node of four holds three quarters of the shards.
         let share = usize::from(args.user_shards) * VOTERS / (VOTERS + 1);
         Ok(under
@@ -90,7 +86,7 @@ pub fn run(args: &GrowArgs) -> Outcome<()> {
     phase("one is drained and removed", &mut || {
         let client = &servers.clients[0];
         client.set_node_state(&leaving, NodeState::Draining)?;
-        client.place_shards(Placing::Rebalance, false)?;
+        client.place_shards(Placing::Rebalance { tracks: false }, false)?;
         let under = until(client, |report| {
             let gone = !report.replicas.iter().any(|it| it.node == leaving && it.group.starts_with("users-"));
             gone && is_calm(report) && !report.replicas.iter().any(|it| it.node == leaving && it.votes)
@@ -106,40 +102,6 @@ pub fn run(args: &GrowArgs) -> Outcome<()> {
 fn pause(rest: Duration) -> Outcome<Duration> {
     std::thread::sleep(rest);
     Ok(Duration::ZERO)
-}
-
-/// Looks at the cluster until it is as wanted; how long some group had fewer than three voters meanwhile.
-fn until(client: &Client, is_done: impl Fn(&ClusterReport) -> bool) -> Outcome<Duration> {
-    let start = Instant::now();
-    let mut under = Duration::ZERO;
-    loop {
-        let looked = Instant::now();
-        let report = client.cluster_status()?;
-        if is_done(&report) {
-            return Ok(under);
-        }
-        if start.elapsed() > PATIENCE {
-            return Err(
-                format!("the cluster is not where it should be after {PATIENCE:?}: {report:?}").into()
-            );
-        }
-        std::thread::sleep(LOOK);
-        if servers::groups(&report).any(|replicas| replicas.iter().filter(|it| it.votes).count() < VOTERS) {
-            under += looked.elapsed();
-        }
-    }
-}
-
-/// Whether a node has so many replicas of shards of a kind, or more, that have caught up.
-fn holds(report: &ClusterReport, node: &str, kind: &str, shards: usize) -> bool {
-    let own = report.replicas.iter().filter(|it| it.node == *node && it.group.starts_with(kind));
-    own.filter(|it| it.lag == Some(0) && it.moving.is_empty()).count() >= shards
-}
-
-/// Whether no replica comes or goes and no members change.
-fn is_calm(report: &ClusterReport) -> bool {
-    report.replicas.iter().all(|it| it.moving.is_empty() && !it.changing)
-        && servers::groups(report).all(|replicas| replicas.iter().filter(|it| it.votes).count() == VOTERS)
 }
 
 fn node_of(client: &Client) -> Outcome<String> {

@@ -5,6 +5,7 @@
 //! cargo run --release --example bench_cluster -- replication --rounds 3 --seconds 8
 //! cargo run --release --example bench_cluster -- bulk --tracks 1000000
 //! cargo run --release --example bench_cluster -- grow
+//! cargo run --release --example bench_cluster -- spread
 //! ```
 //!
 //! Processor seconds are those of the server processes (user and system, from `/proc/PID/stat`), not the callers'.
@@ -13,7 +14,9 @@ mod bulk;
 mod figures;
 mod grow;
 mod replication;
+mod reports;
 mod servers;
+mod spread;
 
 use std::path::PathBuf;
 
@@ -32,6 +35,7 @@ enum Command {
     Replication(replication::ReplicationArgs),
     Bulk(bulk::BulkArgs),
     Grow(grow::GrowArgs),
+    Spread(spread::SpreadArgs),
 }
 
 /// Which program runs, and where.
@@ -60,5 +64,6 @@ fn main() -> Outcome<()> {
         Command::Replication(args) => replication::run(args),
         Command::Bulk(args) => bulk::run(&args),
         Command::Grow(args) => grow::run(&args),
+        Command::Spread(args) => spread::run(&args),
     }
 }

@@ -1,6 +1,5 @@
 //! The servers that are measured: their databases, their processes, and what these have used of the processor.
 
-use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -10,10 +9,11 @@ use segue::Segue;
 use segue::api::Client;
 use segue::config::Settings;
 use segue::generate::Catalogue;
-use segue::node::{ClusterReport, LoadKind, ReplicaReport};
+use segue::node::LoadKind;
 use segue::types::{GenerationId, SpaceName};
 
 use crate::Outcome;
+use crate::reports::is_settled;
 
 const PATIENCE: Duration = Duration::from_secs(120);
 const CHUNK: usize = 2_000;
@@ -177,21 +177,6 @@ impl Servers {
     pub fn cpu_seconds_each(&self) -> Outcome<Vec<f64>> {
         self.processes.iter().map(|process| cpu_seconds(process.id())).collect()
     }
-}
-
-/// The replicas of each group.
-pub fn groups(report: &ClusterReport) -> impl Iterator<Item = Vec<&ReplicaReport>> {
-    let names: BTreeSet<&str> = report.replicas.iter().map(|it| it.group.as_str()).collect();
-    names.into_iter().map(|group| report.replicas.iter().filter(|it| it.group == *group).collect())
-}
-
-/// Whether every group has as many voters, and a leader, and nobody is behind.
-fn is_settled(report: &ClusterReport, voters: usize) -> bool {
-    groups(report).all(|replicas| {
-        replicas.iter().filter(|it| it.votes).count() == voters
-            && replicas.iter().any(|it| it.role == "leader")
-            && replicas.iter().all(|it| it.lag == Some(0) && !it.changing)
-    })
 }
 
 fn cpu_seconds(pid: u32) -> Outcome<f64> {

@@ -10,6 +10,7 @@ use super::args::{BackendArgs, OutputArgs};
 use super::backend::Backend;
 use super::output::{print, print_json};
 use super::progress::Progress;
+use super::read_first::read_first;
 use crate::error::{Error, Result};
 use crate::ingest::{ListRow, ListTable, TableWriter, remove_half_written, write_atomically};
 use crate::pipeline::batch::BatchRequest;
@@ -88,6 +89,9 @@ struct Summary {
     /// Of these, written by an earlier run.
     partitions_before: u16,
     seconds: f64,
+    /// Of these, before the first list: files of a database in this process were read.
+    reading_seconds: f64,
+    /// While lists were made.
     users_per_s: f64,
 }
 
@@ -199,6 +203,9 @@ impl Run<'_> {
         let partitions = u16::try_from(mine.len()).unwrap_or(u16::MAX);
         let mut summary = Summary { week: self.manifest.week.clone(), partitions, ..Summary::default() };
         let mut made = 0_u64;
+        if mine.iter().any(|partition| !self.path(*partition).exists()) {
+            summary.reading_seconds = read_first(self.backend, self.lists.part)?;
+        }
         let progress = Progress::files("batch", partitions);
         for (done, partition) in (1..).zip(mine) {
             let path = self.path(partition);
@@ -231,7 +238,7 @@ impl Run<'_> {
             progress.at_file(done);
         }
         summary.seconds = started.elapsed().as_secs_f64();
-        summary.users_per_s = made as f64 / summary.seconds.max(1e-9);
+        summary.users_per_s = made as f64 / (summary.seconds - summary.reading_seconds).max(1e-9);
         Ok(summary)
     }
 

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::args::OutputArgs;
 use super::cluster_check::check;
-use super::cluster_place::{MoveShardArgs, PlaceArgs};
+use super::cluster_place::{MoveShardArgs, PlaceArgs, RebalanceArgs};
 use super::cluster_recover::RecoverArgs;
 use super::cluster_split::SplitShardArgs;
 use super::output::{Align, bytes, count, print, print_json, table};
@@ -30,7 +30,8 @@ Examples:
   segue cluster split-shard users-0 --data ./segue-data
   segue cluster remove-node 3f09
   segue cluster check --json
-  segue cluster recover --data ./node3 --plan";
+  segue cluster recover --data ./node3 --plan
+  segue cluster recover --data ./node3 --from ./node4 --plan";
 
 /// Pause between two prints of `--watch`.
 const WATCH_PAUSE: Duration = Duration::from_secs(1);
@@ -66,11 +67,11 @@ enum Command {
     Resume(Change),
     /// For ever: its replicas are given up, and it is not listened to again
     RemoveNode(Change),
-    /// Put a user shard on another node instead of one that has it
+    /// Put a shard on another node instead of one that has it
     MoveShard(MoveShardArgs),
-    /// Spread user shards evenly over all serving nodes; none stays on a node that drains
-    Rebalance(PlaceArgs),
-    /// Give user shards another node for one that does not answer
+    /// Spread shards evenly over all serving nodes; none stays on a node that drains
+    Rebalance(RebalanceArgs),
+    /// Give shards another node for one that does not answer
     Repair(PlaceArgs),
     /// Split a user or track shard in two while it serves; of a database that is alone, too
     SplitShard(SplitShardArgs),
@@ -130,7 +131,7 @@ impl ClusterArgs {
             Command::Resume(change) => set_state(&client, &change, NodeState::Serving, json),
             Command::RemoveNode(change) => set_state(&client, &change, NodeState::Removed, json),
             Command::MoveShard(args) => args.run(&client, json),
-            Command::Rebalance(args) => args.run(&client, Placing::Rebalance, json),
+            Command::Rebalance(args) => args.run(&client, json),
             Command::Repair(args) => args.run(&client, Placing::Repair, json),
             Command::SplitShard(args) => args.run(&client, json),
             Command::TransferLeader { group, to, dry_run } => {

@@ -9,7 +9,7 @@ use crate::node::{Placing, PlacingReport, ShardMove};
 /// What is asked for, with nodes as the operator names them.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct MoveShardArgs {
-    /// users-0, users-1, ...
+    /// users-0, tracks-0, ...
     #[arg(value_name = "SHARD")]
     shard: String,
     /// The node that gives its replica up, once the new one has caught up
@@ -23,7 +23,18 @@ pub(super) struct MoveShardArgs {
     dry_run: bool,
 }
 
-/// Of `rebalance` and `repair`.
+/// Of `rebalance`.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct RebalanceArgs {
+    /// Also track shards that are on every node: afterwards each is on as many nodes as vote, and the others ask these
+    #[arg(long)]
+    tracks: bool,
+    /// Say what would happen and what it would endanger, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// Of `repair`.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct PlaceArgs {
     /// Say what would happen and what it would endanger, and do nothing
@@ -36,6 +47,12 @@ impl MoveShardArgs {
         let report = client.cluster_status()?;
         let (from, to) = (find_node(&report, &self.from)?, find_node(&report, &self.to)?);
         place(client, Placing::Move { group: self.shard, from, to }, self.dry_run, json)
+    }
+}
+
+impl RebalanceArgs {
+    pub(super) fn run(self, client: &Client, json: bool) -> Result<()> {
+        place(client, Placing::Rebalance { tracks: self.tracks }, self.dry_run, json)
     }
 }
 

@@ -12,6 +12,10 @@ pub struct RecoverArgs {
     /// The survivor's data directory; its server must not run
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
+    /// Data directory of another survivor, for what the first one lacks: shards that are on some of the nodes, and last entries. It is
+    /// only read; its server must not run. May be given several times, with --plan and --apply alike
+    #[arg(long, value_name = "DIR")]
+    from: Vec<PathBuf>,
     /// Say what would happen, and what may be lost
     #[arg(long, conflicts_with = "apply", required_unless_present = "apply")]
     plan: bool,
@@ -26,7 +30,7 @@ impl RecoverArgs {
     /// # Errors
     /// See [`recover`].
     pub fn run(&self, json: bool) -> Result<()> {
-        let report = recover(&self.data, self.apply.as_deref())?;
+        let report = recover(&self.data, &self.from, self.apply.as_deref())?;
         if json { print_json(&report) } else { print(&render(&report)) }
     }
 }
@@ -43,7 +47,9 @@ fn render(report: &RecoveryReport) -> String {
         .lost_nodes
         .iter()
         .map(|(node, address)| {
-            format!("  {node} at {address} is given up; if it comes back, it is refused\n")
+            let survives = report.others.iter().find(|(other, _)| other == node);
+            let taken = survives.map_or_else(String::new, |(_, dir)| format!(" (read: `{}`)", dir.display()));
+            format!("  {node} at {address}{taken} is given up; if it comes back, it is refused\n")
         })
         .collect();
     let groups: String = report
@@ -53,8 +59,9 @@ fn render(report: &RecoveryReport) -> String {
             let outlook =
                 if group.problem.is_empty() { group.risk() } else { format!("CANNOT: {}", group.problem) };
             format!(
-                "  {}: goes on behind entry {} of term {} (certainly committed: {}{}); {outlook}\n",
+                "  {}: {}goes on behind entry {} of term {} (certainly committed: {}{}); {outlook}\n",
                 group.group,
+                group.origin(),
                 group.continues_from,
                 group.last_term,
                 group.committed,
@@ -67,7 +74,8 @@ fn render(report: &RecoveryReport) -> String {
     } else {
         format!(
             "make sure that the nodes above are down for good; of several survivors take the one whose groups go on behind \
-             the largest term, and of equal terms behind the largest entry; there: --apply {}\n",
+             the largest term, and of equal terms behind the largest entry, and name the others with --from; there, with the \
+             same --from: --apply {}\n",
             report.cluster_id
         )
     };

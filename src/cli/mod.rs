@@ -37,6 +37,7 @@ mod load_npy;
 mod load_run;
 mod output;
 mod progress;
+mod read_first;
 mod recipe;
 mod recommend;
 mod search;

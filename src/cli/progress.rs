@@ -31,6 +31,12 @@ impl Progress {
         Self::with(label, SHARE_STEPS, "{msg:>12} {bar:24} {percent} % indexed {eta} left")
     }
 
+    /// Files that are read before the work can go on as fast as it will.
+    #[must_use]
+    pub fn reading(label: &str) -> Self {
+        Self::with(label, SHARE_STEPS, "{msg:>12} {bar:24} {percent} % of the files read {eta} left")
+    }
+
     /// Lists, whose number [`Progress::at_list`] brings.
     #[must_use]
     pub fn lists(label: &str) -> Self {
@@ -72,6 +78,12 @@ impl Progress {
     pub fn at_share(&self, share: f64) {
         self.bar.set_position((share * SHARE_STEPS as f64) as u64);
         self.tell(|| format!("{:.0} % indexed", 100.0 * share));
+    }
+
+    /// This share of the files is read, 0 to 1.
+    pub fn at_read(&self, share: f64) {
+        self.bar.set_position((share * SHARE_STEPS as f64) as u64);
+        self.tell(|| format!("{:.0} % of the files read", 100.0 * share));
     }
 
     /// So many sweeps are done.

@@ -268,6 +268,14 @@ pub const FIELDS: &[Field] = &[
          the first node of a new cluster is asked (`--cluster-init`); it stays so. 3 bears the loss of one node, 5 of two at \
          the price of two more copies; 1 keeps no copy.",
     ),
+    whole(
+        "cluster.copy_bytes_per_second",
+        "bytes",
+        65_536,
+        100_000_000_000,
+        "What this node sends a second, to all others together, of shards that a node takes in or has fallen too far behind in. \
+         More makes a new replica ready sooner, and searches on this node slower.",
+    ),
     text(
         "cluster.tls.ca",
         "path",

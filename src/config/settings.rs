@@ -161,6 +161,8 @@ pub struct Cluster {
     pub replace_after_ms: u64,
     /// How many replicas of a group vote, of a cluster that this node creates; an odd number.
     pub voters: u8,
+    /// Bytes of copies of shards that this node sends to other nodes a second, all together.
+    pub copy_bytes_per_second: u64,
     /// Certificates of nodes.
     pub tls: ClusterTls,
 }
@@ -172,6 +174,7 @@ impl Default for Cluster {
             advertise: String::new(),
             replace_after_ms: 600_000,
             voters: 3,
+            copy_bytes_per_second: 100_000_000,
             tls: ClusterTls::default(),
         }
     }

@@ -3,13 +3,13 @@
 
 use std::sync::Arc;
 
-use arrow::array::{
+use arrow_array::{
     Array, ArrayAccessor, ArrayRef, BooleanArray, Date32Array, Float32Array, Float64Array, Int64Array,
     ListArray, RecordBatch, StringArray, TimestampMillisecondArray,
 };
-use arrow::buffer::NullBuffer;
-use arrow::compute::{CastOptions, cast_with_options};
-use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
+use arrow_buffer::NullBuffer;
+use arrow_cast::{CastOptions, cast_with_options};
+use arrow_schema::{DataType, Field, Schema, TimeUnit};
 
 use super::cell::{CellError, CellResult};
 use crate::error::{Error, Result};

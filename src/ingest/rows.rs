@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use arrow::array::RecordBatch;
+use arrow_array::RecordBatch;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 
@@ -22,7 +22,7 @@ pub trait Table: Sized {
     /// # Errors
     /// [`crate::Error::InvalidField`] named after a missing or wrong column.
     #[doc(hidden)]
-    fn open(path: &Path, schema: &arrow::datatypes::Schema) -> Result<(Self, Vec<ColumnSpec>)>;
+    fn open(path: &Path, schema: &arrow_schema::Schema) -> Result<(Self, Vec<ColumnSpec>)>;
 
     /// Makes the rows of one batch.
     #[doc(hidden)]
@@ -73,7 +73,7 @@ impl<T: Table> Rows<T> {
             .with_offset(usize::try_from(next_row).unwrap_or(usize::MAX))
             .build()
             .map_err(|error| read_failed(path, error))?;
-        let batch = RecordBatch::new_empty(std::sync::Arc::new(arrow::datatypes::Schema::empty()));
+        let batch = RecordBatch::new_empty(std::sync::Arc::new(arrow_schema::Schema::empty()));
         Ok(Self { path: path.to_owned(), table, reader, batch, next_row, total_rows, unread_columns })
     }
 

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, FixedSizeListArray, Float32Array, RecordBatch, StringArray};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow_array::{Array, ArrayRef, FixedSizeListArray, Float32Array, RecordBatch, StringArray};
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
 
 use super::cell::{CellError, CellResult};
 use super::columns::{Batch, ColumnSpec, Kind, column_names};
@@ -161,7 +161,7 @@ impl Encode for VectorTable {
 }
 
 fn vector_batch(schema: SchemaRef, ids: StringArray, values: Vec<f32>) -> Result<RecordBatch> {
-    let internal = |error: arrow::error::ArrowError| Error::Internal(error.to_string());
+    let internal = |error: arrow_schema::ArrowError| Error::Internal(error.to_string());
     let DataType::FixedSizeList(item, dim) = schema.field(1).data_type() else {
         return Err(Error::Internal("a vectors schema holds no vectors".to_owned()));
     };

@@ -43,7 +43,9 @@ impl IndexChoice {
     /// `Exhausted` when the system refuses threads.
     pub fn with_threads(count: u32) -> Result<Self> {
         let builder = rayon::ThreadPoolBuilder::new().num_threads(count as usize);
-        let builder = builder.thread_name(|at| format!("segue-build-{at}")).start_handler(|_| give_way());
+        let builder = builder
+            .thread_name(|at| format!("segue-build-{at}"))
+            .start_handler(|_| give_way(Background::Building));
         let threads = builder.build();
         let threads = threads
             .map_err(|error| Error::Exhausted(format!("build threads could not be started: {error}")))?;
@@ -51,14 +53,32 @@ impl IndexChoice {
     }
 }
 
-/// How much lower than that of requests the priority of a building thread is, on the scale of `nice(2)`: where both want a
-/// processor a build gets a quarter of it. Far lower, and what grows would never be sealed on a node that is always busy.
-const NICE: i32 = 5;
+/// How far background work stands back where a request wants the same processor.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Background {
+    /// It gets a quarter of it: far less, and what grows would never be sealed on a node that is always busy.
+    Building,
+    /// It gets a thirtieth: done once, and nobody waits for it.
+    Reading,
+}
+
+impl Background {
+    /// How much lower the priority of a thread is, on the scale of `nice(2)`.
+    #[cfg(target_os = "linux")]
+    const fn nice(self) -> i32 {
+        match self {
+            Self::Building => 5,
+            Self::Reading => 15,
+        }
+    }
+}
 
 /// Lowers the priority of this thread. Only Linux has priorities of threads.
-pub(crate) fn give_way() {
+pub(crate) fn give_way(work: Background) {
+    #[cfg(not(target_os = "linux"))]
+    let _ = work;
     #[cfg(target_os = "linux")]
-    if let Err(errno) = rustix::process::nice(NICE) {
+    if let Err(errno) = rustix::process::nice(work.nice()) {
         tracing::warn!(%errno, "a background thread keeps the priority of requests");
     }
 }

@@ -12,7 +12,7 @@ mod seal;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use build::give_way;
+pub(crate) use build::{Background, give_way};
 pub use build::{IndexChoice, write_vector_segment};
 pub use merge::{MergePlan, merge, plan_merges};
 pub use seal::{growing_rows, seal};

@@ -12,10 +12,16 @@ impl Segue {
     /// Every track that was ever stored, taken-down ones included (they say so), with its place.
     ///
     /// # Errors
-    /// Damaged files.
+    /// `Conflict` when a track shard is not here; damaged files.
     pub(crate) fn stored_tracks(&self) -> Result<Vec<(TrackRef, Arc<TrackRow>)>> {
         let mut all = Vec::new();
-        for view in self.serving()?.tracks.views()? {
+        let owners = self.serving()?.tracks.owners()?;
+        let here = owners.all_here().ok_or_else(|| {
+            Error::Conflict(
+                "some track shards are on other nodes: ask a node that holds all of them".to_owned(),
+            )
+        })?;
+        for view in here {
             for ordinal in (0..view.ordinals()).filter(|ordinal| view.has_row(*ordinal)) {
                 all.push((view.reference(ordinal), view.row(ordinal)?));
             }

@@ -1,12 +1,18 @@
 //! Writes and reads of tracks and their vectors.
 
 use super::engine::Inner;
-use super::tracks::{TrackOwners, TrackPart, commands};
+use super::track_book::TrackBook;
+use super::track_owners::Owner;
+use super::tracks::{TrackPart, commands};
 use crate::error::{Error, Result};
 use crate::pipeline::request::WriteToken;
+use crate::pipeline::tracks::KnownTrack;
 use crate::storage::track_shard::command::{TrackCommand, TrackReply, VectorSetSpec};
 use crate::storage::track_shard::{decode_reply, encode};
 use crate::types::{Entity, GenerationId, Metric, SpaceName, SpaceSpec, Track, TrackId, UserId, VectorRow};
+
+/// The place of the first track shard, which says of what dimension a space without generations is: it keeps slot 0 for ever.
+pub(super) const FIRST: usize = 0;
 
 impl Inner {
     /// Has a majority fetch the files that a command of a track shard makes live; nothing for a database that is alone.
@@ -25,12 +31,21 @@ impl Inner {
         decode_reply(&part.group.propose(encode(command)?)?.reply)
     }
 
+    /// Proposes to one track shard, wherever it is, what brings no files.
+    pub(super) fn propose_to_owner(&self, owner: &Owner, command: &TrackCommand) -> Result<TrackReply> {
+        match owner {
+            Owner::Here(part) => self.propose_tracks(part, command),
+            Owner::Elsewhere(shard) => decode_reply(&shard.group.propose(encode(command)?)?.reply),
+        }
+    }
+
     pub(super) fn upsert_tracks(&self, tracks: Vec<Track>) -> Result<WriteToken> {
         for (row, track) in tracks.iter().enumerate() {
             track.validate().map_err(|error| Error::InvalidRow { row, source: Box::new(error) })?;
         }
         let owners = self.tracks.owners()?;
-        let new = new_track_ids(&owners, &tracks);
+        let book = self.look_tracks_up(&owners, tracks.iter().map(|track| &track.track_id))?;
+        let new = new_track_ids(&book, &tracks);
         let parts = owners.split(tracks, |track| &track.track_id);
         let parts = commands(parts, |tracks| TrackCommand::UpsertTracks { tracks, load: None });
         // Some shards may have theirs.
@@ -48,28 +63,30 @@ impl Inner {
     }
 
     pub(super) fn track(&self, id: &TrackId) -> Result<Track> {
-        let view = self.tracks.view_of(id)?;
-        let ordinal = view.find(id).ok_or_else(|| Error::not_found("track", id))?;
-        Ok(view.row(ordinal)?.track.clone())
+        Ok(self.reader(None)?.record(id)?.track.clone())
     }
 
     pub(super) fn list_tracks(&self, cursor: Option<u64>, limit: usize) -> Result<(Vec<Track>, Option<u64>)> {
         // A place is the shard in the upper half, the ordinal in the lower.
         let first = cursor.map_or(0, |cursor| cursor.saturating_add(1));
-        let mut tracks = Vec::new();
-        let mut views = self.tracks.views()?;
-        views.sort_by_key(|view| view.shard);
-        for view in views {
-            let shard = u64::from(view.shard.0);
-            let places = shard << 32..(shard << 32) + u64::from(view.ordinals());
-            for place in places.start.max(first)..places.end {
+        let reader = self.reader(None)?;
+        let mut shards: Vec<usize> = (0..reader.tracks.count()).collect();
+        shards.sort_by_key(|place| reader.tracks.id(*place));
+        let (mut tracks, mut last) = (Vec::new(), None);
+        for place in shards {
+            let shard = u64::from(reader.tracks.id(place).0);
+            let ordinals = shard << 32..(shard << 32) + u64::from(reader.tracks.ordinals(place));
+            let from = ordinals.start.max(first);
+            if from >= ordinals.end {
+                continue;
+            }
+            // One more says whether there is another page.
+            for (ordinal, row) in reader.page(place, from as u32, limit.saturating_add(1) - tracks.len())? {
                 if tracks.len() == limit {
-                    return Ok((tracks, Some(place - 1)));
+                    return Ok((tracks, last));
                 }
-                let ordinal = place as u32;
-                if view.hot(ordinal).live {
-                    tracks.push(view.row(ordinal)?.track.clone());
-                }
+                tracks.push(row.track.clone());
+                last = Some((shard << 32) + u64::from(ordinal));
             }
         }
         Ok((tracks, None))
@@ -89,7 +106,7 @@ impl Inner {
         let expected = if space.generational {
             Some(self.generation_dim(generation)?)
         } else if generation == GenerationId::STATIC {
-            self.tracks.first().shard.view().set(&space.name, generation).map(|set| set.spec.dim)
+            self.dim_at(&self.tracks.owners()?, FIRST, &space.name, generation)?
         } else {
             return Err(Error::invalid(
                 "generation",
@@ -111,7 +128,7 @@ impl Inner {
     /// never change, and the track shard checks the rest when it applies them. One of several cannot check for the others.
     pub(super) fn is_settled(&self, space: &SpaceName) -> bool {
         let state = self.meta.shard.state();
-        self.tracks.count() == 1
+        self.tracks.is_only_one()
             && state.space(space).is_some_and(|space| space.entity == Entity::Track && !space.generational)
     }
 
@@ -163,10 +180,11 @@ impl Inner {
         let generation = self.generation_for(&space, generation)?;
         let found = match space.entity {
             Entity::Track => {
-                let track = TrackId::new(id)?;
-                let view = self.tracks.view_of(&track)?;
-                let ordinal = view.find(&track).ok_or_else(|| Error::not_found("track", id))?;
-                view.set(&space.name, generation).and_then(|set| set.vector(ordinal)).map(<[f32]>::to_vec)
+                let reader = self.reader(None)?;
+                let track = reader.existing(&TrackId::new(id)?)?.track;
+                let vector = reader.vector(&space.name, generation, track).map(<[f32]>::to_vec);
+                reader.has_answered_for(track)?;
+                vector
             }
             Entity::User => {
                 let user = UserId::new(id)?;
@@ -201,18 +219,10 @@ impl Inner {
                 (users.into_iter().map(|user| user.user_id.into()).collect(), next.map(String::from))
             }
         };
-        if spec.entity == Entity::User {
-            return Ok((self.user_vectors(&spec.name, generation, ids)?, next));
-        }
-        let mut rows = Vec::with_capacity(ids.len());
-        for id in ids {
-            match self.vector(space, Some(generation), &id) {
-                Ok(vector) => rows.push(VectorRow { id, vector }),
-                // Without a vector, or removed since the page was read.
-                Err(Error::NotFound { .. }) => {}
-                Err(error) => return Err(error),
-            }
-        }
+        let rows = match spec.entity {
+            Entity::User => self.user_vectors(&spec.name, generation, ids)?,
+            Entity::Track => self.track_vectors(&spec.name, generation, ids)?,
+        };
         Ok((rows, next))
     }
 }
@@ -230,11 +240,33 @@ impl Inner {
         let rows = ids.into_iter().zip(vectors);
         Ok(rows.filter_map(|(id, vector)| Some(VectorRow { id, vector: vector? })).collect())
     }
+
+    /// Vectors of tracks, those left out that have none, or were removed since their page was read.
+    fn track_vectors(
+        &self,
+        space: &SpaceName,
+        generation: GenerationId,
+        ids: Vec<String>,
+    ) -> Result<Vec<VectorRow>> {
+        let tracks: Vec<TrackId> =
+            ids.iter().map(|id| Ok(TrackId::new(id.as_str())?)).collect::<Result<_>>()?;
+        let reader = self.reader(None)?;
+        let known = reader.look_up(&tracks)?;
+        let known: Vec<_> = known.into_iter().map(|known| known.filter(|known| known.exists)).collect();
+        reader.expect_vectors(space, generation, known.iter().flatten().map(|known| known.track))?;
+        let vector = |(id, known): (String, Option<KnownTrack>)| {
+            let vector = reader.vector(space, generation, known?.track)?.to_vec();
+            Some(VectorRow { id, vector })
+        };
+        let rows = ids.into_iter().zip(known).filter_map(vector).collect();
+        reader.whole()?;
+        Ok(rows)
+    }
 }
 
 /// Ids among `tracks` that had no ordinal before: events may be waiting for them.
-pub(super) fn new_track_ids(owners: &TrackOwners, tracks: &[Track]) -> Vec<TrackId> {
-    let new = tracks.iter().filter(|track| owners.find(&track.track_id).is_none());
+pub(super) fn new_track_ids(book: &TrackBook<'_>, tracks: &[Track]) -> Vec<TrackId> {
+    let new = tracks.iter().filter(|track| book.find(&track.track_id).is_none());
     new.map(|track| track.track_id.clone()).collect()
 }
 

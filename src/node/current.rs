@@ -1,6 +1,7 @@
 //! How new a read is: everything any node acknowledged before the call is in it.
 //!
-//! A call asks the leaders of all groups that are here for a read point and waits until they are applied here. A list does
+//! A call asks the leaders of all groups that are here for a read point and waits until they are applied here; shards elsewhere
+//! are asked behind a read point of their holder (`far`, `ask_tracks`). A list does
 //! not wait first: it is made of what is here while the leaders are asked, and counts if that was new enough. What was
 //! applied before the list was begun is a lower bound of everything it read, so a read point at or below it says that
 //! nothing acknowledged before the call is missing. Otherwise the list is made again.
@@ -13,7 +14,7 @@ use segue_cluster::{Pending, ReadPoint};
 
 use super::engine::Inner;
 use super::group::{Group, read_points, refused};
-use super::tracks::TrackOwners;
+use super::track_owners::TrackOwners;
 use crate::error::{Error, Result};
 use crate::pipeline::request::{RecommendRequest, Recommendation};
 use crate::types::SlotRanges;
@@ -56,7 +57,7 @@ impl Points<'_> {
     fn reached(self) -> Result<bool> {
         let mut were_reached = true;
         for (group, stood_at, point) in self.asked {
-            match caught_up(group, point, self.begun) {
+            match caught_up(group, point, (self.begun, READ_TIMEOUT)) {
                 Ok(index) => were_reached &= index <= stood_at,
                 Err(error) if group.is_here() => return Err(error),
                 // It left meanwhile: whoever asks for its listeners now hands the request on.
@@ -93,8 +94,7 @@ impl Inner {
 
     /// [`Inner::catch_up`] of one user shard, for an answer about nothing else.
     pub(super) fn catch_up_shard(&self, place: usize) -> Result<()> {
-        let group = &self.users.groups[place];
-        caught_up(group, group.read_point(), Instant::now()).map(drop)
+        catch_up_group(&self.users.groups[place], READ_TIMEOUT)
     }
 
     /// A list of a state in which nothing is missing that any node acknowledged before this call.
@@ -134,18 +134,31 @@ impl Inner {
         let ranges = self.users.shards.ranges();
         let owners = self.users.owners().into_iter().filter(|group| group.is_here());
         let groups: Vec<&Group> =
-            [&self.meta.group].into_iter().chain(tracks.groups()).chain(owners).collect();
+            [&self.meta.group].into_iter().chain(tracks.groups_here()).chain(owners).collect();
         let begun = Instant::now();
         let asked = read_points(groups).into_iter();
         Points { begun, ranges, asked: asked.map(|(group, point)| (group, group.applied(), point)).collect() }
     }
 }
 
+/// Waits until everything of one group is applied here that was acknowledged before this call; no longer than somebody has.
+///
+/// # Errors
+/// As [`Inner::catch_up`].
+pub(super) fn catch_up_group(group: &Group, longest: Duration) -> Result<()> {
+    let longest = longest.min(READ_TIMEOUT);
+    caught_up(group, group.read_point(), (Instant::now(), longest)).map(drop)
+}
+
 /// Waits until a group is as new here as what was asked for, and returns that.
-fn caught_up(group: &Group, asked: Result<Pending<ReadPoint>>, start: Instant) -> Result<u64> {
-    let wait = |point: Pending<ReadPoint>| point.wait_timeout(READ_TIMEOUT).map_err(refused);
+fn caught_up(
+    group: &Group,
+    asked: Result<Pending<ReadPoint>>,
+    (start, longest): (Instant, Duration),
+) -> Result<u64> {
+    let wait = |point: Pending<ReadPoint>| point.wait_timeout(longest).map_err(refused);
     let mut outcome = asked.and_then(wait);
-    while matches!(&outcome, Err(Error::Timeout { .. })) && start.elapsed() < READ_TIMEOUT {
+    while matches!(&outcome, Err(Error::Timeout { .. })) && start.elapsed() < longest {
         outcome = group.read_point().and_then(wait);
     }
     outcome.map(|point| point.index).map_err(|error| match error {

@@ -21,12 +21,14 @@ use super::far::Far;
 use super::forward::Guests;
 use super::group::Group;
 use super::peers::{Membership, Peers};
+use super::place::Place;
+use super::rests::Rests;
 use super::shadow::Shadows;
 use super::stage::Stage;
 use super::statistics::StatisticsTurn;
 use super::tally::Tallies;
-use super::tend::{Place, Tenders};
-use super::tracks::TrackReplicas;
+use super::tend::Tenders;
+use super::tracks::{TrackPart, TrackReplicas};
 use super::users::UserReplicas;
 use super::waiting::ResolveCursor;
 use super::warm_up::WarmUp;
@@ -37,6 +39,7 @@ use crate::maintenance::IndexChoice;
 use crate::pipeline::reader::Caches;
 use crate::pipeline::retrieve::Searchers;
 use crate::storage::meta::MetaStore;
+use crate::storage::user_shard::UserShard;
 
 /// What a bulk load brings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,14 +89,18 @@ pub(super) struct Inner {
     pub meta: Replica<MetaStore>,
     pub tracks: TrackReplicas,
     pub users: UserReplicas,
-    /// What is to be done with each user shard; empty for a database that is alone.
-    pub places: Mutex<Vec<Place>>,
+    /// What is to be done with each user shard and each track shard; empty for a database that is alone.
+    pub places: Mutex<Vec<Place<UserShard>>>,
+    pub track_places: Mutex<Vec<Place<Arc<TrackPart>>>>,
     /// How user shards on other nodes are asked; `None` for a database that is alone.
     pub far: Option<Arc<Far>>,
     /// The other nodes that have said that they read what this one may write.
     pub entry_readers: EntryReaders,
     /// Requests of other nodes under way.
     pub guests: Guests,
+    pub track_guests: Guests,
+    /// Large answers to other nodes under way.
+    pub rests: Rests,
     /// Whether lists are begun before the leaders have said how new they must be.
     pub ahead: Ahead,
     pub tenders: Mutex<Option<Tenders>>,
@@ -226,7 +233,7 @@ impl Segue {
     pub fn ready(&self) -> Result<()> {
         let inner = self.serving()?;
         inner.meta.group.ready()?;
-        inner.tracks.owners()?.groups().try_for_each(Group::ready)?;
+        inner.tracks.owners()?.groups_here().try_for_each(Group::ready)?;
         inner.users.owners().into_iter().filter(|group| group.is_here()).try_for_each(Group::ready)
     }
 

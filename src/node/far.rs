@@ -2,19 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use rkyv::{Archive, Deserialize, Serialize};
-use segue_cluster::{Cluster, GroupId, StoreId};
+use segue_cluster::GroupId;
 
 use super::engine::Inner;
+use super::holders::{FarCall, Holders, Said, TRY_TIMEOUT};
 use super::open::USERS;
-use super::pace::{Kind, Pace};
-use super::race::{Ended, Race};
-use super::wire::WireError;
+use super::pace::Kind;
 use crate::error::{Error, Result};
 use crate::storage::codec;
 use crate::storage::user_shard::{Elsewhere, Figures, UserAnswer, UserQuestion, UserShardError};
@@ -22,12 +20,8 @@ use crate::storage::user_shard::{Elsewhere, Figures, UserAnswer, UserQuestion, U
 /// The call between nodes, and the version of what it carries.
 pub(super) const ASK: u32 = 4;
 const VERSION: u16 = 1;
-/// How long one holder may take at least; then it counts as one that failed.
-const TRY_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a question may take.
 const ASK_TIMEOUT: Duration = Duration::from_secs(6);
-/// Pause before all holders are asked again.
-const PAUSE: Duration = Duration::from_millis(20);
 
 /// A question on its way.
 #[derive(Debug, Archive, Serialize, Deserialize)]
@@ -39,51 +33,9 @@ struct Asked {
     question: Vec<u8>,
 }
 
-/// What a node says to a call about a shard.
-#[derive(Debug, Archive, Serialize, Deserialize)]
-pub(super) enum Said {
-    /// The answer, opaque here.
-    Answer(Vec<u8>),
-    /// The shard does not serve there; nothing was done.
-    NotHere,
-    /// It was tried.
-    Failed(WireError),
-}
-
-impl Said {
-    /// Puts an outcome on the wire.
-    pub(super) fn encode(outcome: Result<Option<Vec<u8>>>) -> Result<Bytes> {
-        let said = match outcome {
-            Ok(Some(answer)) => Self::Answer(answer),
-            Ok(None) => Self::NotHere,
-            Err(error) => Self::Failed(error.into()),
-        };
-        Ok(codec::encode(VERSION, &said)?.into())
-    }
-}
-
-/// Reads what a node said.
-///
-/// # Errors
-/// A sentence: it cannot be read.
-pub(super) fn read_said(reply: &[u8]) -> std::result::Result<Said, String> {
-    codec::decode(VERSION, reply).map_err(|error| error.to_string())
-}
-
-/// A call to whoever holds a shard.
-pub(super) struct FarCall<'a> {
-    pub shard: usize,
-    pub topic: u32,
-    pub kind: Kind,
-    /// The request for somebody who waits so long.
-    pub request: &'a dyn Fn(Duration) -> Result<Bytes>,
-    pub timeout: Duration,
-}
-
 /// Where shards are asked that are not here, and what was heard of them last.
 pub(super) struct Far {
-    cluster: Arc<Cluster>,
-    pace: Pace,
+    pub(super) holders: Arc<Holders>,
     shards: Vec<FarShard>,
     /// What the first shard keeps for all, and which version of it.
     statistics: ArcSwapOption<(u64, Arc<[u8]>)>,
@@ -91,63 +43,14 @@ pub(super) struct Far {
 
 #[derive(Default)]
 struct FarShard {
-    /// The holder that answered last; 0 = nobody yet.
-    holder: AtomicU64,
     figures: ArcSwapOption<Figures>,
 }
 
 impl Far {
-    /// Asks through `cluster`; `count` = all user shards of the database.
-    pub(super) fn new(cluster: Arc<Cluster>, count: usize) -> Self {
+    /// Asks `holders`; `count` = all user shards of the database.
+    pub(super) fn new(holders: Arc<Holders>, count: usize) -> Self {
         let shards = (0..count).map(|_| FarShard::default()).collect();
-        Self { cluster, pace: Pace::default(), shards, statistics: ArcSwapOption::empty() }
-    }
-
-    /// Has one of a shard's holders answer a call: the next one is asked when one fails, or beside one that is slow
-    /// ([`Pace`]), until one answers or time is up.
-    ///
-    /// # Errors
-    /// What a holder said, unless another may know better; `Unavailable` when nobody answers.
-    pub(super) fn call(&self, call: &FarCall<'_>) -> Result<Vec<u8>> {
-        let FarCall { shard, topic, kind, request, timeout } = *call;
-        let end = Instant::now() + timeout;
-        let mut last = format!("no node holds it. group=`users-{shard}`");
-        self.pace.began(kind);
-        loop {
-            let mut race = Race {
-                pace: &self.pace,
-                kind,
-                holders: self.holders(shard).into(),
-                end,
-                try_timeout: TRY_TIMEOUT.max(timeout / 3),
-                request,
-                asked: Vec::new(),
-                hedge_at: None,
-                last: None,
-            };
-            let ended = self.cluster.race(topic, |event| race.step(event, Instant::now()));
-            match ended.map_err(Error::Unavailable)? {
-                Ended::Answer(holder, answer) => {
-                    self.shards[shard].holder.store(holder.0, Ordering::Relaxed);
-                    return Ok(answer);
-                }
-                Ended::Refused(error) => return Err(error),
-                Ended::Nobody(reason) => last = reason.unwrap_or(last),
-            }
-            if Instant::now() + PAUSE >= end {
-                return Err(Error::Unavailable(format!("a user shard on other nodes: {last}")));
-            }
-            std::thread::sleep(PAUSE);
-        }
-    }
-
-    /// Those who hold a shard, the one that answered last first.
-    fn holders(&self, shard: usize) -> Vec<StoreId> {
-        let mut holders = self.cluster.map().holders(GroupId(USERS + shard as u64));
-        holders.retain(|store| *store != self.cluster.store());
-        let last = self.shards[shard].holder.load(Ordering::Relaxed);
-        holders.sort_by_key(|store| store.0 != last);
-        holders
+        Self { holders, shards, statistics: ArcSwapOption::empty() }
     }
 
     fn ask_as(&self, shard: usize, question: &UserQuestion, is_fresh: bool) -> Result<UserAnswer> {
@@ -156,7 +59,9 @@ impl Far {
         let timeout = if is_fresh { ASK_TIMEOUT } else { TRY_TIMEOUT };
         let kind = kind_of(question);
         let request = |_: Duration| -> Result<Bytes> { Ok(bytes.clone()) };
-        UserAnswer::decode(&self.call(&FarCall { shard, topic: ASK, kind, request: &request, timeout })?)
+        let group = GroupId(USERS + shard as u64);
+        let call = FarCall { group, topic: ASK, kind, request: &request, timeout };
+        UserAnswer::decode(&self.holders.call(&call)?.1)
     }
 
     /// How much a shard holds, as of a moment ago.

@@ -5,10 +5,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use segue_cluster::GroupId;
 use serde::{Deserialize, Serialize};
 
 use super::engine::Inner;
-use super::far::{FarCall, Said};
+use super::holders::{FarCall, Said};
+use super::open::USERS;
 use super::pace::Kind;
 use crate::error::{Error, Result};
 use crate::pipeline::portrait::Portrait;
@@ -23,6 +25,8 @@ pub(super) const FORWARD: u32 = 5;
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// Forwarded requests a node answers at a time; the rest of the threads for calls is left to calls that ask nobody.
 const AT_ONCE: usize = 64;
+/// Questions to track shards a node answers at a time.
+const QUESTIONS_AT_ONCE: usize = 48;
 
 /// A request on its way, complete: with its time and its id.
 #[derive(Debug, Serialize, Deserialize)]
@@ -48,16 +52,34 @@ enum Replied {
     Portrait(Box<Portrait>),
 }
 
-/// How many forwarded requests are being answered.
-#[derive(Debug, Default)]
-pub(super) struct Guests(AtomicUsize);
+/// How many calls of one kind are being answered, and how many may be at a time.
+#[derive(Debug)]
+pub(super) struct Guests {
+    here: AtomicUsize,
+    most: usize,
+}
 
-struct Guest<'a>(&'a Guests);
+/// One that was let in.
+pub(super) struct Guest<'a>(&'a Guests);
 
 impl Guests {
-    fn admit(&self) -> Result<Guest<'_>> {
+    /// Of requests that were handed on whole.
+    pub(super) fn requests() -> Self {
+        Self { here: AtomicUsize::new(0), most: AT_ONCE }
+    }
+
+    /// Of questions to track shards. Apart from requests: these wait for answers to such questions.
+    pub(super) fn track_questions() -> Self {
+        Self { here: AtomicUsize::new(0), most: QUESTIONS_AT_ONCE }
+    }
+
+    /// Lets one in, until what is returned is dropped.
+    ///
+    /// # Errors
+    /// `Exhausted`.
+    pub(super) fn admit(&self) -> Result<Guest<'_>> {
         let guest = Guest(self);
-        if self.0.fetch_add(1, Ordering::AcqRel) < AT_ONCE {
+        if self.here.fetch_add(1, Ordering::AcqRel) < self.most {
             return Ok(guest);
         }
         Err(Error::Exhausted("the node answers too many requests of other nodes".to_owned()))
@@ -66,7 +88,7 @@ impl Guests {
 
 impl Drop for Guest<'_> {
     fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Ordering::AcqRel);
+        self.0.here.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -137,9 +159,10 @@ impl Inner {
                 .map_err(|error| Error::Internal(format!("a request cannot be forwarded: {error}")))
         };
         let timeout = deadline.left().unwrap_or(TIMEOUT).min(TIMEOUT);
-        let call = FarCall { shard: place, topic: FORWARD, kind: Kind::Request, request: &request, timeout };
-        let reply = far.call(&call);
-        let reply = reply.map_err(|error| if deadline.passed() { deadline.error() } else { error })?;
+        let group = GroupId(USERS + place as u64);
+        let call = FarCall { group, topic: FORWARD, kind: Kind::Request, request: &request, timeout };
+        let reply = far.holders.call(&call);
+        let (_, reply) = reply.map_err(|error| if deadline.passed() { deadline.error() } else { error })?;
         serde_json::from_slice(&reply)
             .map_err(|error| Error::Internal(format!("the reply of another node cannot be read: {error}")))
     }

@@ -55,7 +55,11 @@ impl Group {
         self.id
     }
 
-    fn replica(&self) -> Result<Arc<GroupHandle>> {
+    /// The replica that serves here.
+    ///
+    /// # Errors
+    /// `Unavailable` when none does.
+    pub(super) fn replica(&self) -> Result<Arc<GroupHandle>> {
         let none =
             || Error::Unavailable(format!("no replica of the group serves here. group=`{}`", self.name));
         self.replica.load_full().ok_or_else(none)

@@ -8,10 +8,10 @@ use crate::error::{Error, Result};
 use crate::filter::RuleClass;
 use crate::pipeline::judge::{EvalRequest, JudgedList};
 use crate::pipeline::quality::look;
+use crate::pipeline::reader::Reader;
 use crate::pipeline::recommend;
 use crate::pipeline::request::RecommendRequest;
 use crate::pipeline::statistics::outcomes::{Outcome, outcomes};
-use crate::storage::track_shard::{TrackView, holder};
 use crate::types::{ArtistKey, Surface, TrackId, TrackRef, User, UserId, key_of};
 
 /// Listeners whose histories tell how known a track is.
@@ -43,12 +43,11 @@ impl Inner {
         let user = self.user(user_id)?;
         let mut violations = 0;
         for track in &list.tracks {
-            violations +=
-                u64::from(!allowed(&*self.tracks.view_of(&track.track_id)?, &user, &track.track_id)?);
+            violations += u64::from(!allowed(&reader, &user, &track.track_id)?);
         }
         let mut allowed_items = Vec::with_capacity(items.len());
         for item in items {
-            if !asked.rules || allowed(&*self.tracks.view_of(item)?, &user, item)? {
+            if !asked.rules || allowed(&reader, &user, item)? {
                 allowed_items.push(item.clone());
             }
         }
@@ -66,11 +65,10 @@ impl Inner {
             view.heard.tracks.iter().for_each(|track| *counts.entry(*track).or_default() += 1);
             Ok::<_, Error>(ControlFlow::Continue(()))
         })?;
-        let views = self.tracks.views()?;
+        let reader = self.reader(None)?;
+        reader.expect_rows(counts.keys().copied())?;
         let name = |(track, count): (TrackRef, u64)| -> Result<(TrackId, u64)> {
-            let view = holder(&views, track).map(|place| &views[place]);
-            let view = view.ok_or_else(|| Error::Internal("a play is of no track shard".to_owned()))?;
-            Ok((view.row(track.ordinal.0)?.track.track_id.clone(), count))
+            Ok((reader.row(track)?.track.track_id.clone(), count))
         };
         counts.into_iter().map(name).collect()
     }
@@ -105,9 +103,11 @@ impl Inner {
 }
 
 /// Whether a listener may hear a track: asked of the stored rows alone, beside the filters that made the list.
-fn allowed(view: &TrackView, user: &User, id: &TrackId) -> Result<bool> {
-    let Some(ordinal) = view.find(id) else { return Ok(false) };
-    let row = view.row(ordinal)?;
+fn allowed(reader: &Reader<'_>, user: &User, id: &TrackId) -> Result<bool> {
+    let row = match reader.record(id) {
+        Err(Error::NotFound { .. }) => return Ok(false),
+        row => row?,
+    };
     let class = RuleClass::Listener { region: user.region, filter_explicit: user.filter_explicit };
     let blocked = |artist: &crate::types::ArtistId| row.artists.contains(&ArtistKey::of(artist.as_str()));
     Ok(class.allows(&row) && !user.blocked_artists.iter().any(blocked) && !user.blocked_tracks.contains(id))

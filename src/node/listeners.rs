@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::catalog::user_error;
 use super::engine::Inner;
-use super::tracks::TrackOwners;
+use super::track_book::TrackBook;
 use super::users::{commands, unexpected};
 use crate::error::{Error, Result};
 use crate::pipeline::impression::ImpressionSlot;
@@ -96,7 +96,9 @@ impl Inner {
         let mut resolved = Vec::with_capacity(events.len());
         let mut slots: Vec<ShownSlot> = Vec::new();
         let known = self.known_elsewhere(&events)?;
-        let tracks = self.tracks.owners()?;
+        let owners = self.tracks.owners()?;
+        let tracks =
+            self.look_tracks_up(&owners, events.iter().filter_map(|event| event.track_id.as_ref()))?;
         for (row, event) in events.into_iter().enumerate() {
             let event = event.validate().and_then(|()| self.resolve_event(event, &known, &tracks));
             let (event, choices) =
@@ -157,7 +159,7 @@ impl Inner {
         &self,
         event: FeedbackEvent,
         known: &HashSet<UserId>,
-        tracks: &TrackOwners,
+        tracks: &TrackBook<'_>,
     ) -> Result<(ResolvedEvent, Vec<(u32, SlotChoice)>)> {
         if !known.contains(&event.user_id)
             && self.users.shards.user(&event.user_id).map_err(user_error)?.is_none()

@@ -1,7 +1,7 @@
 //! Bulk loads: named, resumable, exactly once. Rows of tracks, users and plays go through the log in large entries that
 //! carry the load's progress; vectors of tracks are staged and become one segment.
 
-use super::catalog::check_rows;
+use super::catalog::{check_rows, track_id};
 use super::engine::{Inner, LoadKind, LoadProgress};
 use super::listeners::user_rows;
 use super::stage::{Stage, StageHeader, StagedRows};
@@ -14,7 +14,7 @@ use crate::types::{Entity, GenerationId, SpaceName, Track, TrackId, VectorRow};
 /// Rows in one log entry of a load: keeps entries well under the log's limit of 8 MiB.
 pub(super) const ENTRY_ROWS: usize = 4_096;
 /// Bytes of vectors in one log entry of a load.
-const ENTRY_VECTOR_BYTES: usize = 4 << 20;
+pub(super) const ENTRY_VECTOR_BYTES: usize = 4 << 20;
 
 impl Inner {
     pub(super) fn load_progress(&self, load_id: &str) -> Result<LoadProgress> {
@@ -83,12 +83,13 @@ impl Inner {
         rows: Vec<VectorRow>,
     ) -> Result<LoadProgress> {
         let owners = self.tracks.owners()?;
-        for (row, VectorRow { id, .. }) in rows.iter().enumerate() {
-            let known = TrackId::new(id.as_str())
-                .map_err(Error::from)
-                .map(|track| owners.views()[owners.place_of(id)].find(&track))
-                .and_then(|found| found.ok_or_else(|| Error::not_found("track", id)));
-            known.map_err(|error| Error::InvalidRow { row, source: Box::new(error) })?;
+        let ids: Vec<TrackId> = (0..)
+            .zip(&rows)
+            .map(|(row, VectorRow { id, .. })| track_id(row, id.clone()))
+            .collect::<Result<_>>()?;
+        let book = self.look_tracks_up(&owners, ids.iter())?;
+        if let Some((row, id)) = ids.iter().enumerate().find(|(_, id)| !book.has(id)) {
+            return Err(Error::not_found("track", id).at_row(row));
         }
         self.check_disk()?;
         let mut stages = self.stages.lock();

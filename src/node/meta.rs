@@ -115,12 +115,9 @@ impl Inner {
             .find(|(space, generation, _, _)| *space == user_cf && *generation == id)
             .map_or((0, 0), |(_, _, dim, rows)| (dim, rows));
         let track_cf = crate::pipeline::spaces::track_cf();
-        let (mut track_dim, mut tracks) = (0, 0);
-        for view in self.tracks.views()? {
-            if let Some(set) = view.set(&track_cf, id) {
-                (track_dim, tracks) = (set.spec.dim, tracks + set.live);
-            }
-        }
+        let reader = self.reader(None)?;
+        let tracks = reader.count_vectors(&track_cf, id)?;
+        let track_dim = reader.tracks.dim(&track_cf, id).unwrap_or(0);
         Ok(GenerationContents { users, user_dim, tracks, track_dim })
     }
 

@@ -1,5 +1,6 @@
 //! Wiring: the only folder that knows every layer. [`Segue`] is the database in one process.
 
+mod ask_tracks;
 mod audit;
 mod catalog;
 mod compare;
@@ -10,6 +11,7 @@ mod entries;
 mod everyone;
 mod experiments;
 mod far;
+mod far_tracks;
 #[cfg(test)]
 mod first_start_tests;
 #[cfg(test)]
@@ -17,6 +19,7 @@ mod fold_in_tests;
 mod forward;
 mod frames;
 mod group;
+mod holders;
 mod inspect;
 mod judge;
 mod listeners;
@@ -28,6 +31,7 @@ mod open_tracks;
 mod open_users;
 mod pace;
 mod peers;
+mod place;
 mod placing;
 mod progress;
 mod race;
@@ -39,6 +43,7 @@ mod replica;
 #[cfg(test)]
 mod replica_tests;
 mod report;
+mod rests;
 mod shadow;
 mod shard_count;
 mod split;
@@ -53,9 +58,13 @@ mod tally;
 mod tend;
 #[cfg(test)]
 mod tests;
+mod track_book;
 mod track_load;
+mod track_owners;
+mod track_places;
 #[cfg(test)]
 mod track_question_tests;
+mod track_send;
 mod track_split;
 #[cfg(test)]
 mod track_split_tests;
@@ -63,6 +72,7 @@ mod track_split_tests;
 mod track_tests;
 mod tracks;
 mod user_load;
+mod user_places;
 mod users;
 mod verify;
 mod waiting;

@@ -23,10 +23,12 @@ use super::engine::{Inner, OpenReport, Replica};
 use super::entries::EntryReaders;
 use super::forward::Guests;
 use super::group::Group;
+use super::holders::Holders;
 use super::open_tracks::{OpeningTracks, stored_tracks};
 use super::open_users::{OpenedUsers, OpeningUsers, stored_shards};
 use super::peers::{Membership, Peers};
 use super::replica::MetaReplica;
+use super::rests::Rests;
 use super::shadow::Shadows;
 use super::stage::Stage;
 use super::statistics::StatisticsTurn;
@@ -40,7 +42,7 @@ use crate::pipeline::reader::Caches;
 use crate::pipeline::retrieve::Searchers;
 use crate::storage::error::describe;
 use crate::storage::meta::MetaStore;
-use crate::storage::track_shard::TrackView;
+use crate::storage::track_shard::command::LoadMark;
 
 /// Raft groups of a node, by number. Track shards count up from [`TRACKS`], user shards from [`USERS`].
 pub(super) const META: u64 = 1;
@@ -55,6 +57,7 @@ pub(super) fn open(dir: &Path, settings: Settings, membership: Membership) -> Re
     let config = NodeConfig {
         disk_reserve_bytes: settings.storage.disk_reserve_bytes,
         log_entries_max: settings.storage.log_entries_max,
+        snapshot_bytes_per_second: settings.cluster.copy_bytes_per_second,
         cluster_id: cluster_to_join(dir, &membership)?,
         ..NodeConfig::default()
     };
@@ -106,14 +109,16 @@ pub(super) fn open(dir: &Path, settings: Settings, membership: Membership) -> Re
         let map = cluster.map_group().ok_or_else(|| Error::Internal("the map has no group".to_owned()))?;
         wait_until_replayed(&Group::new("map", map, Some(Arc::clone(cluster))), true)?;
     }
-    let replicas = tracks.open_rest()?;
+    let holders = peers.as_ref().map(|peers| peers.cluster().cloned()).transpose()?;
+    let holders = holders.map(|cluster| Arc::new(Holders::new(cluster)));
+    let opened = tracks.open_rest(holders.clone())?;
     report.repairs.append(&mut tracks.repairs);
-    let (tracks, caches) = (replicas, Caches::default());
+    let (tracks, track_places, caches) = (opened.replicas, opened.places, Caches::default());
     let views = tracks.all_views();
     let (opened, indexes) = std::thread::scope(|scope| {
         // While the logs of listeners are replayed: both take one processor.
         let indexes = scope.spawn(|| views.iter().try_for_each(|view| caches.heads.open_all(view)));
-        let opened = open_rest_and_replay(&tracks, users, peers.is_some());
+        let opened = open_rest_and_replay(&tracks, users, holders);
         (opened, indexes.join())
     });
     let OpenedUsers { replicas: users, places, far } = opened?;
@@ -121,6 +126,10 @@ pub(super) fn open(dir: &Path, settings: Settings, membership: Membership) -> Re
     if let Some(far) = &far {
         // What is derived from all listeners is known before the first request.
         far.look_at(users.shards.elsewhere());
+    }
+    if let Some(far) = tracks.far() {
+        // And of track shards that were split, which numbers they have. Whoever is asked may be starting, too: one look, no second.
+        far.look_at(&tracks.elsewhere());
     }
     for part in tracks.parts().iter() {
         part.shard.remove_garbage()?;
@@ -136,9 +145,12 @@ pub(super) fn open(dir: &Path, settings: Settings, membership: Membership) -> Re
         tracks,
         users,
         places: Mutex::new(places),
+        track_places: Mutex::new(track_places),
         far,
         entry_readers: EntryReaders::default(),
-        guests: Guests::default(),
+        guests: Guests::requests(),
+        track_guests: Guests::track_questions(),
+        rests: Rests::default(),
         ahead: Ahead::default(),
         tenders: Mutex::default(),
         resolve_cursor: Mutex::default(),
@@ -169,9 +181,10 @@ pub(super) fn open(dir: &Path, settings: Settings, membership: Membership) -> Re
 fn open_rest_and_replay(
     tracks: &TrackReplicas,
     users: OpeningUsers<'_>,
-    in_cluster: bool,
+    holders: Option<Arc<Holders>>,
 ) -> Result<OpenedUsers> {
-    let opened = users.open_rest()?;
+    let in_cluster = holders.is_some();
+    let opened = users.open_rest(holders)?;
     // A user shard that is being made serves nobody yet, and is not waited for.
     let owners: Vec<_> = opened.replicas.owners().into_iter().filter(|group| group.is_here()).collect();
     wait_for_tracks(tracks, in_cluster)?;
@@ -187,13 +200,15 @@ fn wait_for_tracks(tracks: &TrackReplicas, in_cluster: bool) -> Result<()> {
     waited_for.into_iter().try_for_each(|part| wait_until_replayed(&part.group, in_cluster))?;
     let owners = loop {
         match tracks.owners() {
+            // Those that have their places are not split, and whoever holds one that was may be waiting for this node.
+            Err(Error::Unavailable(_)) if !tracks.elsewhere().is_empty() => return Ok(()),
             Err(Error::Unavailable(reason)) if in_cluster => {
                 tracing::info!(reason, "waiting for a track shard")
             }
             owners => break owners?,
         }
     };
-    owners.groups().try_for_each(|group| wait_until_replayed(group, in_cluster))
+    owners.groups_here().try_for_each(|group| wait_until_replayed(group, in_cluster))
 }
 
 /// Finishes what a stop between a track's entry and that of the events waiting for it has left. A node that cannot write
@@ -308,10 +323,10 @@ impl Inner {
     /// Removes what loads have left in the staging folder that needs it no more: rows that are in a segment by now (the
     /// node died between the two), and files that were only begun. Says so of each.
     pub(super) fn clean_stages(&self) -> Result<Vec<String>> {
-        let views = self.tracks.views()?;
-        let is_finished =
-            |view: &TrackView, load_id: &str| view.loads.get(load_id).is_some_and(|mark| mark.finished);
-        let is_done = |load_id: &str| views.iter().all(|view| is_finished(view, load_id));
+        // What cannot be known now is kept: the next call of the load looks again.
+        let marks = |load_id: &str| self.load_marks(&self.tracks.owners()?, load_id);
+        let is_finished = |mark: &Option<LoadMark>| mark.as_ref().is_some_and(|mark| mark.finished);
+        let is_done = |load_id: &str| marks(load_id).is_ok_and(|marks| marks.iter().all(is_finished));
         Stage::clean(&self.staging_folder(), is_done)
     }
 }

@@ -1,20 +1,24 @@
-//! How many track shards a database has, and opening them: all of them are on every node.
+//! How many track shards a database has, and opening those that are here: all of them on every node, until they have their places
+//! in the cluster's map.
 //!
 //! As with user shards, the number is decided when a database is created, by an entry of the meta group, before anything else
 //! is made of it; later only splits add to it. A database with one has no such entry, and neither has one from before
 //! there could be several. A node that joins learns the number from the meta group, which it therefore joins first.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use segue_cluster::{ClusterNode, GroupId, StateMachine};
+use segue_cluster::{ClusterNode, GroupHandle, GroupId, StateMachine};
 use segue_storage_format::{Health, Residence, Verify};
 
+use super::far_tracks::FarTracks;
 use super::group::Group;
+use super::holders::Holders;
 use super::open::{Groups, TRACKS, wait_until_replayed};
 use super::peers::Peers;
+use super::place::{Place, is_coming, is_kept, remove_files, sweep};
 use super::replica::{SnapshotFolder, TrackReplica};
 use super::shard_count::{ShardCount, decide};
 use super::tracks::{TrackPart, TrackReplicas};
@@ -38,6 +42,13 @@ pub(super) struct OpeningTracks<'a> {
     pub repairs: Vec<String>,
     /// Where damage is reported that is found while the node serves.
     pub health: &'a Arc<Health>,
+}
+
+/// The track shards of an opened node.
+pub(super) struct OpenedTracks {
+    pub replicas: TrackReplicas,
+    /// What is to be done with each; empty for a database that is alone.
+    pub places: Vec<Place<Arc<TrackPart>>>,
 }
 
 /// Which track shards a directory has a log of.
@@ -89,7 +100,7 @@ impl OpeningTracks<'_> {
     ///
     /// # Errors
     /// As [`OpeningTracks::open_first`].
-    pub(super) fn open_rest(&mut self) -> Result<TrackReplicas> {
+    pub(super) fn open_rest(&mut self, holders: Option<Arc<Holders>>) -> Result<OpenedTracks> {
         let count = known(&self.meta.state()).unwrap_or(1);
         self.asked().check_joined(count);
         let numbers = self.meta.state().track_shard_numbers();
@@ -99,8 +110,52 @@ impl OpeningTracks<'_> {
                 numbers.len()
             )));
         }
-        self.made().into_iter().try_for_each(|shard| self.open(shard, count))?;
-        Ok(TrackReplicas::new(std::mem::take(&mut self.opened).into_values().collect()))
+        let (Some(peers), Some(holders)) = (self.groups.peers, holders) else {
+            self.made().into_iter().try_for_each(|shard| self.open(shard, count))?;
+            let parts = std::mem::take(&mut self.opened).into_values().map(Arc::new).collect();
+            return Ok(OpenedTracks { replicas: TrackReplicas::new(parts, None), places: Vec::new() });
+        };
+        let cluster = peers.cluster()?;
+        let mut coming = BTreeSet::new();
+        for shard in self.made() {
+            if self.opened.contains_key(&shard) || !cluster.is_wanted_here(group_id(shard)) {
+                continue;
+            }
+            // One with a log here is this node's own, however far it has come.
+            let is_placed = cluster.map().placements.contains_key(&group_id(shard));
+            if is_placed && !self.stored.contains(&shard) {
+                // What an earlier replica has left.
+                remove_files(self.dir, &ShardKind::Tracks.name(shard))?;
+                coming.insert(shard);
+            }
+            self.open(shard, count)?;
+        }
+        let (mut here, mut places) = (Vec::new(), Vec::new());
+        for shard in 0..TRACK_SHARDS_MAX {
+            let id = group_id(shard);
+            places.push(match self.opened.remove(&shard).map(Arc::new) {
+                None => {
+                    sweep(cluster, self.dir, id)?;
+                    Place::Absent
+                }
+                Some(part) => {
+                    let replica = GroupHandle::clone(&*part.group.replica()?);
+                    if coming.contains(&shard) || (is_kept(cluster, id) && is_coming(cluster, &replica)) {
+                        // Others are asked until it has everything.
+                        Place::coming(replica, part)
+                    } else if is_kept(cluster, id) {
+                        here.push(Arc::clone(&part));
+                        Place::Serving(replica, part)
+                    } else {
+                        cluster.give_up(id);
+                        part.group.put(None);
+                        Place::Leaving(replica, part)
+                    }
+                }
+            });
+        }
+        let far = Arc::new(FarTracks::new(holders, self.meta.clone()));
+        Ok(OpenedTracks { replicas: TrackReplicas::new(here, Some(far)), places })
     }
 
     /// The number in the log, or the one it is given now.
@@ -125,6 +180,16 @@ impl OpeningTracks<'_> {
     fn open(&mut self, shard: u16, count: u16) -> Result<()> {
         if self.opened.contains_key(&shard) {
             return Ok(());
+        }
+        if self.groups.forget_left(group_id(shard).0)? {
+            // It was gone, but for its files, when the node stopped.
+            return remove_files(self.dir, &ShardKind::Tracks.name(shard));
+        }
+        if let Some(peers) = self.groups.peers
+            && !is_kept(peers.cluster()?, group_id(shard))
+        {
+            // It was being removed when the node stopped.
+            peers.cluster()?.give_up(group_id(shard));
         }
         let place = PartPlace {
             dir: self.dir,

@@ -8,18 +8,19 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use segue_cluster::{Cluster, ClusterNode, GroupHandle, GroupId};
+use segue_cluster::{ClusterNode, GroupHandle, GroupId};
 
 use super::far::Far;
 use super::group::Group;
+use super::holders::Holders;
 use super::open::{Groups, USERS, wait_until_replayed};
+use super::place::{Place, is_coming, is_kept, remove_files, sweep};
 use super::replica::{SnapshotFolder, UserReplica};
 use super::shard_count::{ShardCount, decide};
-use super::tend::Place;
 use super::users::UserReplicas;
 use crate::config::Settings;
 use crate::error::{Error, Result};
-use crate::storage::meta::{MetaCommand, MetaStore, SplitPhase};
+use crate::storage::meta::{MetaCommand, MetaStore, ShardKind, SplitPhase};
 use crate::storage::user_shard::{UserShard, UserShardOptions};
 use crate::types::USER_SHARDS_MAX;
 
@@ -42,7 +43,7 @@ pub(super) struct OpeningUsers<'a> {
 pub(super) struct OpenedUsers {
     pub replicas: UserReplicas,
     /// What is to be done with each; empty for a database that is alone.
-    pub places: Vec<Place>,
+    pub places: Vec<Place<UserShard>>,
     pub far: Option<Arc<Far>>,
 }
 
@@ -81,20 +82,6 @@ pub(super) fn open_shard(
     Ok(OpenedShard { shard, machine })
 }
 
-/// Removes the files of a shard whose log is gone.
-pub(super) fn remove_shard(dir: &Path, number: usize) -> Result<()> {
-    let name = format!("users-{number}");
-    for folder in [dir.join(&name), dir.join("snapshots").join(&name)] {
-        match std::fs::remove_dir_all(&folder) {
-            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-                return Err(Error::io("remove the files of a user shard", folder, source));
-            }
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
 impl OpeningUsers<'_> {
     /// What a node opens before it is among others: where it founds the database, all; elsewhere what it has.
     ///
@@ -122,7 +109,7 @@ impl OpeningUsers<'_> {
     ///
     /// # Errors
     /// As [`OpeningUsers::open_first`].
-    pub(super) fn open_rest(mut self) -> Result<OpenedUsers> {
+    pub(super) fn open_rest(mut self, holders: Option<Arc<Holders>>) -> Result<OpenedUsers> {
         let count = self.meta.state().user_shards().unwrap_or(BEFORE_IT_WAS_KEPT);
         self.asked().check_joined(count);
         let state = self.meta.state();
@@ -133,7 +120,7 @@ impl OpeningUsers<'_> {
                 numbers.len()
             )));
         }
-        let Some(peers) = self.groups.peers else {
+        let (Some(peers), Some(holders)) = (self.groups.peers, holders) else {
             numbers.iter().try_for_each(|shard| self.open(*shard, numbers.len()))?;
             let mut replicas = Vec::new();
             for shard in 0..USER_SHARDS_MAX {
@@ -156,7 +143,7 @@ impl OpeningUsers<'_> {
             let is_known = self.opened.contains_key(&shard);
             if !is_known && cluster.is_wanted_here(group_id(shard.into())) {
                 // What an earlier replica has left.
-                remove_shard(self.dir, shard.into())?;
+                remove_files(self.dir, &ShardKind::Users.name(shard))?;
                 self.open(shard, numbers.len())?;
             }
         }
@@ -166,19 +153,20 @@ impl OpeningUsers<'_> {
             let (name, id) = (format!("users-{shard}"), group_id(shard.into()));
             match self.opened.remove(&shard) {
                 Some((handle, users)) if is_kept(cluster, id) => {
-                    if ranges.range_of(shard.into()).is_some() {
+                    if ranges.range_of(shard.into()).is_some() && !is_coming(cluster, &handle) {
                         let group = Group::new(name, handle.clone(), Some(Arc::clone(cluster)));
                         replicas.push((group, Some(users.clone())));
                         places.push(Place::Serving(handle, users));
                     } else {
-                        // It is being made: nobody waits for it.
+                        // It is being made, or copied: nobody waits for it.
                         replicas.push((Group::elsewhere(name, id, Some(Arc::clone(cluster))), None));
                         places.push(Place::coming(handle, users));
                     }
                 }
                 left => {
-                    if left.is_some() {
-                        cluster.give_up(id);
+                    match &left {
+                        Some(_) => cluster.give_up(id),
+                        None => sweep(cluster, self.dir, id)?,
                     }
                     replicas.push((Group::elsewhere(name, id, Some(Arc::clone(cluster))), None));
                     let left = left.map(|(handle, users)| Place::Leaving(handle, users));
@@ -186,7 +174,7 @@ impl OpeningUsers<'_> {
                 }
             }
         }
-        let far = Arc::new(Far::new(Arc::clone(cluster), USER_SHARDS_MAX.into()));
+        let far = Arc::new(Far::new(holders, USER_SHARDS_MAX.into()));
         let replicas = UserReplicas::new(replicas, self.meta.user_ranges(), Some(far.clone()));
         Ok(OpenedUsers { replicas, places, far: Some(far) })
     }
@@ -216,7 +204,7 @@ impl OpeningUsers<'_> {
         let cluster = self.groups.peers.map(|peers| peers.cluster()).transpose()?;
         if self.groups.forget_left(group_id(shard.into()).0)? {
             // It was gone, but for its files, when the node stopped.
-            return remove_shard(self.dir, shard.into());
+            return remove_files(self.dir, &ShardKind::Users.name(shard));
         }
         if let Some(cluster) = cluster
             && !is_kept(cluster, group_id(shard.into()))
@@ -230,11 +218,4 @@ impl OpeningUsers<'_> {
         self.opened.insert(shard, (handle, opened.shard));
         Ok(())
     }
-}
-
-/// Whether a replica is to serve: the map places it here, or does not know yet that this node has given it up.
-fn is_kept(cluster: &Cluster, group: GroupId) -> bool {
-    let map = cluster.map();
-    let own = map.nodes.get(&cluster.store());
-    cluster.is_wanted_here(group) || own.is_none_or(|node| node.replicas.contains_key(&group))
 }

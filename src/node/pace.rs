@@ -38,6 +38,8 @@ pub(super) enum Kind {
     Small,
     /// A page of many rows.
     Page,
+    /// A look through the tracks of a shard.
+    Search,
     /// A whole request about a listener.
     Request,
 }
@@ -47,6 +49,7 @@ impl Kind {
         match self {
             Self::Small => "small",
             Self::Page => "page",
+            Self::Search => "search",
             Self::Request => "request",
         }
     }

@@ -22,6 +22,7 @@ use segue_storage_format::FileReceiver;
 use segue_storage_format::manifest::segment_folder;
 use segue_storage_format::publish::{create_folder, is_file_name};
 
+use super::ask_tracks::{ASK_TRACKS, REST_OF_TRACKS};
 use super::compare::DIGEST;
 use super::counts::COUNTED;
 use super::engine::Inner;
@@ -29,7 +30,7 @@ use super::entries::ENTRIES;
 use super::far::ASK;
 use super::forward::FORWARD;
 use super::group::Group;
-use super::progress::PLACES;
+use super::progress::{PLACES, PLACES_OF_TRACKS};
 use crate::error::{Error, Result};
 use crate::storage::codec;
 use crate::storage::error::{damaged, describe};
@@ -157,6 +158,11 @@ impl Peers {
         }));
     }
 
+    /// Has them given and fetched no more.
+    pub(super) fn serve_shard_no_more(&self, shard: u16) {
+        self.shards.write().remove(&shard);
+    }
+
     /// Tells who answers calls of other nodes.
     pub(super) fn serve_calls(&self, node: Weak<Inner>) {
         self.node.get_or_init(|| node);
@@ -195,7 +201,8 @@ impl Peers {
             number => (STAGE_OF, codec::encode(VERSION, &(number, segments.to_vec()))?),
         };
         let request = Bytes::from(request);
-        let others = cluster.others();
+        let mut others = cluster.map().holders(group.id());
+        others.retain(|store| *store != cluster.store());
         let ask = |to: StoreId| {
             let call = Call { to, topic, request: request.clone(), timeout: STAGE_TIMEOUT };
             let outcome = cluster.call(call);
@@ -236,6 +243,9 @@ impl Peers {
             }
             DIGEST => self.node()?.answer_digest(request),
             ASK => self.node()?.answer_question(request),
+            ASK_TRACKS => self.node()?.answer_track_question(request),
+            REST_OF_TRACKS => self.node()?.answer_rest(request),
+            PLACES_OF_TRACKS => self.node()?.answer_track_progress(),
             FORWARD => self.node()?.answer_forwarded(request),
             PLACES => self.node()?.answer_progress(),
             ENTRIES => Inner::answer_entries(),
@@ -246,7 +256,11 @@ impl Peers {
 
     fn shard(&self, number: u16) -> Result<Arc<TrackShard>> {
         let shard = self.shards.read().get(&number).cloned();
-        shard.ok_or_else(|| Error::Unavailable("the data directory is being opened".to_owned()))
+        shard.ok_or_else(|| match self.node() {
+            // Whoever looks for files looks elsewhere.
+            Ok(_) => Error::Unavailable(format!("{GONE}: the shard is on other nodes. shard=`{number}`")),
+            Err(opening) => opening,
+        })
     }
 
     /// Takes new segments of a shard from the node that has built them.

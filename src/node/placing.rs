@@ -1,4 +1,4 @@
-//! Where user shards should be: moves one by one, evenly over all nodes, or away from nodes that do not answer. What is decided
+//! Where shards should be: moves one by one, evenly over all nodes, or away from nodes that do not answer. What is decided
 //! here is written into the cluster's map; the groups' leaders and the nodes carry it out.
 
 use std::collections::BTreeSet;
@@ -9,10 +9,17 @@ use segue_cluster::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::ask_tracks::knows_far_tracks;
 use super::engine::Inner;
+use super::everyone::ask_each;
 use super::group::Group;
+use super::open::TRACKS;
+use super::open_tracks;
+use super::progress::Progress;
 use super::report::{group_name, parse_node};
 use crate::error::{Error, Result};
+use crate::storage::meta::ShardKind;
+use crate::types::TRACK_SHARDS_MAX;
 
 /// How long to wait for leaders: an election, and some.
 const ELECTION: Duration = Duration::from_secs(5);
@@ -23,15 +30,18 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub enum Placing {
     /// One shard from one node to another.
     Move {
-        /// `users-0`, `users-1`, …
+        /// `users-0`, `tracks-0`, …
         group: String,
         /// The node that gives its replica up.
         from: String,
         /// The node that gets one.
         to: String,
     },
-    /// All shards evenly over all serving nodes, none on a node that drains.
-    Rebalance,
+    /// All user shards evenly over all serving nodes, none on a node that drains; and all track shards that have their places.
+    Rebalance {
+        /// Also those that have none yet, and are on every node.
+        tracks: bool,
+    },
     /// Shards that have a place on a node which does not answer, to another node.
     Repair,
 }
@@ -61,17 +71,12 @@ pub struct ShardMove {
 }
 
 impl Inner {
-    /// Places user shards elsewhere, or says what would be. Asked again it changes nothing more.
+    /// Places shards elsewhere, or says what would be. Asked again it changes nothing more.
     pub(super) fn place_shards(&self, what: &Placing, dry_run: bool) -> Result<PlacingReport> {
         let cluster = self.others()?.cluster()?;
         // A dead node is replaced all the same: nothing else would give a split its members back.
-        if let Some(split) = self.meta.shard.state().user_split()
-            && *what != Placing::Repair
-        {
-            return Err(Error::Conflict(format!(
-                "a user shard is being split: wait until that has ended; nothing was done. group=`users-{}`, new=`users-{}`",
-                split.parent, split.child
-            )));
+        if *what != Placing::Repair {
+            self.check_no_split()?;
         }
         let status = self.led_status(cluster);
         let silent: BTreeSet<StoreId> =
@@ -81,13 +86,13 @@ impl Inner {
             Placing::Move { group, from, to } => {
                 self.plan_move(&status, group, (from, to))?.into_iter().collect()
             }
-            Placing::Rebalance => {
+            Placing::Rebalance { tracks } => {
                 if let Some(store) = silent.iter().next() {
                     return Err(Error::Conflict(format!(
                         "a node does not answer: start it, or `repair` first; nothing was done. node=`{store}`"
                     )));
                 }
-                let plan = cluster.plan_placements(&self.group_places(&status)?, &silent);
+                let plan = cluster.plan_placements(&self.group_places(&status, *tracks)?, &silent);
                 notes.extend(plan.stuck.iter().map(|group| {
                     format!("{} stays on a node that drains: no other node is free", group_name(*group))
                 }));
@@ -104,12 +109,17 @@ impl Inner {
             }
         };
         self.check_movable(&status, &changes)?;
+        if changes.iter().any(|change| is_of_tracks(change.group)) && *what != Placing::Repair {
+            self.check_tracks_placeable(cluster, &status)?;
+        }
+        let progress = self.all_progress(cluster, &status);
         let mut report = PlacingReport { applied: !dry_run, moves: Vec::new(), notes };
         for change in &changes {
             let has_it = |store: &&StoreId| holds(&status, **store, change.group);
             let copies = change.to.iter().filter(|store| !has_it(store)).count() as u64;
-            let of_group = self.users.groups.iter().position(|group| group.id() == change.group);
-            let size = of_group.map_or(0, |place| self.bytes_of_shard(place));
+            let of_group = |it: &(&(GroupId, StoreId), &Progress)| it.0.0 == change.group;
+            let sizes = progress.iter().filter(of_group).map(|(_, progress)| progress.bytes);
+            let size = sizes.max().unwrap_or(0);
             report.moves.push(ShardMove {
                 group: group_name(change.group),
                 from: change.from.iter().flatten().map(ToString::to_string).collect(),
@@ -123,13 +133,47 @@ impl Inner {
         Ok(report)
     }
 
-    /// The status, once every user shard has a leader: one that is handing over has none for a moment.
+    /// # Errors
+    /// `Conflict` while a shard is being split.
+    fn check_no_split(&self) -> Result<()> {
+        let state = self.meta.shard.state();
+        for kind in [ShardKind::Users, ShardKind::Tracks] {
+            if let Some(split) = state.split(kind) {
+                return Err(Error::Conflict(format!(
+                    "a shard is being split: wait until that has ended; nothing was done. group=`{}`, new=`{}`",
+                    kind.name(split.parent),
+                    kind.name(split.child)
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses to give track shards their places while a node does not know how to ask others for them: its requests would find
+    /// nothing of a shard that left it.
+    fn check_tracks_placeable(&self, cluster: &Cluster, status: &ClusterStatus) -> Result<()> {
+        if status.placements.keys().any(|group| is_of_tracks(*group)) {
+            return Ok(());
+        }
+        let others: Vec<StoreId> =
+            status.nodes.iter().map(|node| node.store).filter(|store| *store != cluster.store()).collect();
+        let said = ask_each(&others, |to| knows_far_tracks(cluster, to));
+        match others.iter().zip(said).find_map(|(store, said)| Some((store, said.err()?))) {
+            Some((store, reason)) => Err(Error::Conflict(format!(
+                "every node must say that it can ask others about tracks before one gives a track shard up: start it, or upgrade it, first; nothing was done. node=`{store}`: {reason}"
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    /// The status, once every shard has a leader: one that is handing over has none for a moment.
     fn led_status(&self, cluster: &Cluster) -> ClusterStatus {
         let start = Instant::now();
+        let groups: Vec<GroupId> = self.shard_groups().collect();
         loop {
             let status = cluster.status();
-            let is_led = |group: &Group| status.leader_of(group.id()).is_some();
-            if self.users.owners().into_iter().all(is_led) || start.elapsed() >= ELECTION {
+            let is_led = |group: &GroupId| status.leader_of(*group).is_some();
+            if groups.iter().all(is_led) || start.elapsed() >= ELECTION {
                 return status;
             }
             std::thread::sleep(PAUSE);
@@ -143,8 +187,8 @@ impl Inner {
         group: &str,
         (from, to): (&str, &str),
     ) -> Result<Option<PlacementChange>> {
-        let found = self.users.owners().into_iter().find(|known| known.name == group);
-        let id = found.ok_or_else(|| Error::not_found("user shard", group))?.id();
+        let found = self.shard_groups().find(|id| group_name(*id) == group);
+        let id = found.ok_or_else(|| Error::not_found("shard", group))?;
         let (from, to) = (parse_node(from)?, parse_node(to)?);
         let node = |store: StoreId| {
             let node = status.nodes.iter().find(|node| node.store == store);
@@ -195,8 +239,16 @@ impl Inner {
         Ok(())
     }
 
-    /// All user shards. Each counts as much as the others, however many slots it owns.
-    fn group_places(&self, status: &ClusterStatus) -> Result<Vec<GroupPlace>> {
+    /// The groups of all shards.
+    fn shard_groups(&self) -> impl Iterator<Item = GroupId> {
+        let users: Vec<GroupId> = self.users.owners().into_iter().map(Group::id).collect();
+        let tracks = self.meta.shard.state().track_shard_numbers().into_iter().map(open_tracks::group_id);
+        users.into_iter().chain(tracks)
+    }
+
+    /// All shards, track shards that are on every node only with `tracks`. Each counts as much as the others, however many slots it
+    /// owns.
+    fn group_places(&self, status: &ClusterStatus, tracks: bool) -> Result<Vec<GroupPlace>> {
         let place = |id: GroupId| {
             let voters = voters(status, id);
             if voters.is_empty() {
@@ -207,7 +259,9 @@ impl Inner {
             }
             Ok(GroupPlace { group: id, bytes: 1, voters })
         };
-        self.users.owners().into_iter().map(|group| place(group.id())).collect()
+        let is_placed =
+            |group: &GroupId| tracks || !is_of_tracks(*group) || status.placements.contains_key(group);
+        self.shard_groups().filter(is_placed).map(place).collect()
     }
 
     /// Bytes of a user shard; of one elsewhere as of a moment ago.
@@ -252,6 +306,10 @@ pub(super) fn voters(status: &ClusterStatus, group: GroupId) -> BTreeSet<StoreId
     let best = of_group.max_by_key(|it| (it.role == Role::Leader, it.term, it.applied));
     let members = best.map(|best| best.members.as_slice()).unwrap_or_default();
     members.iter().filter(|member| member.votes).filter_map(|member| member.store).collect()
+}
+
+fn is_of_tracks(group: GroupId) -> bool {
+    (TRACKS..TRACKS + u64::from(TRACK_SHARDS_MAX)).contains(&group.0)
 }
 
 fn holds(status: &ClusterStatus, store: StoreId, group: GroupId) -> bool {

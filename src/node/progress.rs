@@ -1,4 +1,4 @@
-//! How far user shards have come that move, and how large each is: every node says it of its own.
+//! How far shards have come that move, and how large each is: every node says it of its own.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,20 +9,22 @@ use segue_cluster::{Call, Cluster, ClusterStatus, GroupId, StoreId};
 
 use super::engine::Inner;
 use super::everyone::ask_each;
-use super::open::USERS;
-use super::tend::Place;
+use super::open::{TRACKS, USERS};
+use super::place::Place;
 use crate::error::Result;
 use crate::storage::codec;
+use crate::storage::meta::ShardKind;
 
-/// The call between nodes, and the version of what it carries.
+/// The calls between nodes about user and about track shards, and the version of what they carry.
 pub(super) const PLACES: u32 = 6;
+pub(super) const PLACES_OF_TRACKS: u32 = 13;
 const VERSION: u16 = 1;
 /// How long another node may take.
 const TIMEOUT: Duration = Duration::from_secs(2);
 /// How long to wait for the thread that moves shards.
 const PATIENCE: Duration = Duration::from_millis(300);
 
-/// What a node says of its replica of one user shard.
+/// What a node says of its replica of one shard.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Progress {
     pub is_coming: bool,
@@ -54,24 +56,27 @@ impl Progress {
 impl Inner {
     fn own_progress(&self) -> Words {
         let Some(places) = self.places.try_lock_for(PATIENCE) else { return Words::new() };
+        self.words(ShardKind::Users, &places, |users| users.disk_bytes())
+    }
+
+    fn own_track_progress(&self) -> Words {
+        let Some(places) = self.track_places.try_lock_for(PATIENCE) else { return Words::new() };
+        self.words(ShardKind::Tracks, &places, |part| part.shard.view().file_bytes())
+    }
+
+    fn words<S>(&self, kind: ShardKind, places: &[Place<S>], bytes: impl Fn(&S) -> u64) -> Words {
         let mut words = Words::new();
-        for (shard, place) in (0..).zip(places.iter()) {
+        for (number, place) in (0..).zip(places) {
             match place {
                 Place::Absent => {}
-                Place::Serving(_, users) => words.push((shard, 0, users.disk_bytes(), 0, 0, 0)),
-                Place::Leaving(_, users) => words.push((shard, 2, users.disk_bytes(), 0, 0, 0)),
-                Place::Coming { replica, shard: users, since, .. } => {
+                Place::Serving(_, shard) => words.push((number, 0, bytes(shard), 0, 0, 0)),
+                Place::Leaving(_, shard) => words.push((number, 2, bytes(shard), 0, 0, 0)),
+                Place::Coming { replica, shard, since, .. } => {
                     let total = replica.incoming_bytes().unwrap_or(0);
-                    let folder = self.dir.join("snapshots").join(format!("users-{shard}")).join("incoming");
+                    let folder = self.dir.join("snapshots").join(kind.name(number)).join("incoming");
                     let elapsed = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
-                    words.push((
-                        shard,
-                        1,
-                        users.disk_bytes(),
-                        total,
-                        folder_bytes(&folder).min(total),
-                        elapsed,
-                    ));
+                    let copied = folder_bytes(&folder).min(total);
+                    words.push((number, 1, bytes(shard), total, copied, elapsed));
                 }
             }
         }
@@ -83,31 +88,40 @@ impl Inner {
         Ok(codec::encode(VERSION, &self.own_progress())?.into())
     }
 
+    /// The same about track shards.
+    pub(super) fn answer_track_progress(&self) -> Result<Bytes> {
+        Ok(codec::encode(VERSION, &self.own_track_progress())?.into())
+    }
+
     /// Asks all nodes that answered for the status.
     pub(super) fn all_progress(&self, cluster: &Cluster, status: &ClusterStatus) -> AllProgress {
         let answering: Vec<StoreId> =
             status.nodes.iter().filter(|node| node.groups.is_ok()).map(|node| node.store).collect();
-        let ask = |to: StoreId| -> std::result::Result<Words, String> {
-            if to == cluster.store() {
-                return Ok(self.own_progress());
-            }
-            let call = Call { to, topic: PLACES, request: Bytes::new(), timeout: TIMEOUT };
+        let ask = |to: StoreId, topic: u32| -> std::result::Result<Words, String> {
+            let call = Call { to, topic, request: Bytes::new(), timeout: TIMEOUT };
             codec::decode(VERSION, &cluster.call(call)?).map_err(|error| error.to_string())
         };
         // Of a node that does not say it nothing is known, which the status shows.
-        let said: Vec<Words> =
-            ask_each(&answering, ask).into_iter().map(std::result::Result::unwrap_or_default).collect();
-        let one =
-            |(shard, state, bytes, copy_bytes, copied_bytes, elapsed_ms): (u16, u8, u64, u64, u64, u64)| {
+        let both = |to: StoreId| {
+            Ok(if to == cluster.store() {
+                [(USERS, self.own_progress()), (TRACKS, self.own_track_progress())]
+            } else {
+                [(USERS, PLACES), (TRACKS, PLACES_OF_TRACKS)]
+                    .map(|(first, topic)| (first, ask(to, topic).unwrap_or_default()))
+            })
+        };
+        let said = ask_each(&answering, both).into_iter().map(std::result::Result::unwrap_or_default);
+        let of_node = |(store, said): (StoreId, [(u64, Words); 2])| {
+            let words =
+                said.into_iter().flat_map(|(first, words)| words.into_iter().map(move |it| (first, it)));
+            words.map(move |(first, (shard, state, bytes, copy_bytes, copied_bytes, elapsed_ms))| {
                 let (is_coming, is_leaving) = (state == 1, state == 2);
                 let progress =
                     Progress { is_coming, is_leaving, bytes, copy_bytes, copied_bytes, elapsed_ms };
-                (GroupId(USERS + u64::from(shard)), progress)
-            };
-        let of_node = |(store, words): (StoreId, Words)| {
-            words.into_iter().map(one).map(move |(group, progress)| ((group, store), progress))
+                ((GroupId(first + u64::from(shard)), store), progress)
+            })
         };
-        answering.into_iter().zip(said).flat_map(of_node).collect()
+        answering.iter().copied().zip(said).flat_map(of_node).collect()
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use segue_cluster::{RaceEvent, RaceStep, StoreId};
 
-use super::far::{Said, read_said};
+use super::holders::{Said, read_said};
 use super::pace::{Kind, Pace};
 use crate::error::{Error, ErrorKind, Result};
 

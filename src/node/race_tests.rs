@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use segue_cluster::{RaceEvent, RaceStep, StoreId};
 
-use super::far::Said;
+use super::holders::Said;
 use super::pace::{Kind, Pace};
 use super::race::{Ended, Race};
 use crate::error::{Error, Result};

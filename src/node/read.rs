@@ -1,8 +1,10 @@
 //! Requests: one version of everything is taken, and the pipeline answers from it.
 
 use std::sync::Arc;
+use std::thread::ScopedJoinHandle;
 
 use super::engine::Inner;
+use super::track_owners::{Owner, TrackOwners};
 use crate::error::{Error, Result};
 use crate::pipeline::portrait::{Portrait, portrait};
 use crate::pipeline::reader::Reader;
@@ -11,9 +13,10 @@ use crate::pipeline::request::{
     ExplainRequest, Explanation, RecommendRequest, Recommendation, RequestContext, SearchRequest,
     SimilarRequest, SimilarUser, SimilarUsersRequest, WriteToken,
 };
-use crate::pipeline::tracks::TrackShards;
+use crate::pipeline::tracks::{ShardVersion, TrackShards};
 use crate::pipeline::{explain_request, recommend, search, similar_request, spaces};
 use crate::storage::meta::ShardKind;
+use crate::storage::track_shard::TrackView;
 use crate::storage::user_shard::Missing;
 use crate::types::{Deadline, GenerationId, Timestamp, UserId};
 
@@ -21,7 +24,13 @@ impl Inner {
     /// One version of everything. What was acknowledged before is in it: a write is acknowledged only once it is applied
     /// here, so a node that holds all groups needs no read barrier.
     pub(super) fn reader(&self, generation: Option<GenerationId>) -> Result<Reader<'_>> {
-        let (tracks, names) = self.tracks.owners()?.into_named_views();
+        self.reader_until(generation, Deadline::NEVER)
+    }
+
+    /// The same for somebody who waits so long: track shards elsewhere are asked what they are now.
+    fn reader_until(&self, generation: Option<GenerationId>, deadline: Deadline) -> Result<Reader<'_>> {
+        let owners = self.tracks.owners()?;
+        let tracks = self.track_versions(&owners, deadline)?;
         let meta = self.meta.shard.state();
         let generation = match generation {
             Some(id) => Some(meta.generation(id).ok_or_else(|| Error::not_found("generation", id))?.id),
@@ -29,11 +38,12 @@ impl Inner {
         };
         let read = self.meta_read(&meta)?;
         let mut applied = vec![(self.meta.group.name.clone(), self.meta.shard.applied().index)];
-        applied.extend(names.into_iter().zip(tracks.iter().map(|view| view.applied_index)));
+        let versions = tracks.versions();
+        applied.extend(owners.names().cloned().zip(versions.into_iter().map(|(_, index)| index)));
         applied.extend(self.users.applied());
         let learnt = self.caches.statistics.get(self.users.shards.statistics());
         Ok(Reader {
-            tracks: TrackShards::here(tracks),
+            tracks,
             users: &self.users.shards,
             missing: Missing::default(),
             recipes: Arc::clone(&read.recipes),
@@ -43,11 +53,37 @@ impl Inner {
             gram: generation.and_then(|id| read.grams.get(&id).cloned()),
             impression_key: self.impression_key()?,
             rules: true,
-            deadline: Deadline::NEVER,
+            deadline,
             caches: &self.caches,
             searchers: &self.searchers,
             applied,
         })
+    }
+
+    /// A version of each track shard; those elsewhere are asked for theirs at the same time.
+    fn track_versions(&self, owners: &TrackOwners, deadline: Deadline) -> Result<TrackShards> {
+        if let Some(views) = owners.all_here() {
+            return Ok(TrackShards::here(views.to_vec()));
+        }
+        let far = self.tracks.far().ok_or_else(|| Error::Internal("no other node is known".to_owned()))?;
+        let gone = |_| Err(Error::Internal("a thread that asked another node has panicked".to_owned()));
+        let none = || Error::Internal("a track shard here has no version".to_owned());
+        let versions: Vec<ShardVersion> = std::thread::scope(|scope| {
+            let begin = |(place, owner): (usize, &Owner)| match owner {
+                Owner::Here(_) => Begun::Here(owners.view_here(place).cloned()),
+                Owner::Elsewhere(shard) => {
+                    let shard = Arc::clone(shard);
+                    Begun::Asked(scope.spawn(move || far.version(&shard, deadline)))
+                }
+            };
+            let begun: Vec<Begun<'_>> = owners.iter().map(begin).collect();
+            let end = |begun: Begun<'_>| match begun {
+                Begun::Here(view) => Ok(ShardVersion::Here(view.ok_or_else(none)?)),
+                Begun::Asked(thread) => thread.join().unwrap_or_else(gone),
+            };
+            begun.into_iter().map(end).collect::<Result<_>>()
+        })?;
+        TrackShards::new(versions)
     }
 
     /// The same for one request: at least as new as its token, and watched by its deadline.
@@ -58,7 +94,7 @@ impl Inner {
         deadline: Deadline,
     ) -> Result<Reader<'_>> {
         deadline.check()?;
-        let reader = Reader { deadline, ..self.reader(generation)? };
+        let reader = self.reader_until(generation, deadline)?;
         self.check_token(&reader, min_token)?;
         Ok(reader)
     }
@@ -184,6 +220,12 @@ impl Inner {
         let reader = self.reader_for(asked.generation, asked.min_token.as_ref(), asked.deadline)?;
         explain_request::explain(&reader, &request)
     }
+}
+
+/// A version of a track shard that is here, or that is being asked for.
+enum Begun<'scope> {
+    Here(Option<Arc<TrackView>>),
+    Asked(ScopedJoinHandle<'scope, Result<ShardVersion>>),
 }
 
 fn too_old(group: &str, applied: u64, wanted: u64) -> Error {

@@ -142,8 +142,8 @@ impl Inner {
         let cluster = self.others()?.cluster()?;
         let users =
             self.meta.shard.state().user_shard_numbers().into_iter().map(|shard| USERS + u64::from(shard));
-        let tracks = self.tracks.parts();
-        let tracks = tracks.iter().map(|part| part.group.id().0);
+        let tracks = self.meta.shard.state().track_shard_numbers().into_iter();
+        let tracks = tracks.map(|shard| TRACKS + u64::from(shard));
         let known = [META].into_iter().chain(tracks).chain(users).map(GroupId).chain([MAP_GROUP]);
         let found = known.into_iter().find(|id| group_name(*id) == group);
         let id = found.ok_or_else(|| Error::not_found("group", group))?;

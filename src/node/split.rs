@@ -12,11 +12,11 @@ use tracing::info;
 
 use super::engine::Inner;
 use super::open::USERS;
-use super::open_users::{open_shard, remove_shard};
+use super::open_users::open_shard;
 use super::peers::start_error;
-use super::tend::Place;
+use super::place::{Place, remove_files};
 use crate::error::{Error, Result};
-use crate::storage::meta::{MetaCommand, ShardSplit, SplitPhase};
+use crate::storage::meta::{MetaCommand, ShardKind, ShardSplit, SplitPhase};
 use crate::storage::user_shard::{
     ImportPlace, PartingStage, SplitOp, SplitRole, UserCommand, UserOp, UserReply, UserShard,
 };
@@ -105,7 +105,7 @@ impl Inner {
         }
         let guard = self.cluster.lock();
         let Some(node) = &*guard else { return Err(stopping()) };
-        remove_shard(&self.dir, number)?;
+        remove_files(&self.dir, &ShardKind::Users.name(split.child))?;
         let all = self.users.shards.count() + 1;
         let opened = open_shard(&self.dir, &self.settings, all, number, true)?;
         cluster.keep(id);

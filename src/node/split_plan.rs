@@ -153,6 +153,12 @@ impl Inner {
     /// Refuses what could not be carried out: to wish for it would hide the trouble.
     fn check_splittable(&self, named: Named) -> Result<()> {
         let Some(peers) = &self.peers else { return Ok(()) };
+        if named.kind == ShardKind::Tracks {
+            self.tracks_everywhere(
+                "track shards have their places, and one is split only while every node holds all of them: a database that shall have \
+                 more is made anew with them; nothing was done",
+            )?;
+        }
         let status = peers.cluster()?.status();
         let answers =
             |store: &StoreId| status.nodes.iter().any(|node| node.store == *store && node.groups.is_ok());

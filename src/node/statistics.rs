@@ -54,6 +54,8 @@ impl Inner {
         let reader = self.reader(None)?;
         let keep_going = || !self.closing.load(Ordering::Acquire);
         let Some(mut statistics) = build(&reader, &keep_going)? else { return Ok(()) };
+        // Nothing is learnt of a catalogue of which a part is missing.
+        reader.whole()?;
         self.sound()?;
         if statistics.events == 0 && self.users.shards.statistics().is_none() {
             return Ok(());

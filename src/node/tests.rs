@@ -89,7 +89,7 @@ fn a_stop_between_a_track_and_the_plays_that_waited_for_it_is_made_good_at_the_s
     // The tracks' own entry, and then nothing: as if the process died here.
     let inner = engine.inner();
     inner
-        .propose_tracks(&inner.tracks.first(), &TrackCommand::UpsertTracks { tracks: known, load: None })
+        .propose_tracks(&inner.tracks.parts()[0], &TrackCommand::UpsertTracks { tracks: known, load: None })
         .unwrap();
     assert_eq!(heard(&engine), 0, "nothing resolves them by itself");
     drop(engine);
@@ -105,9 +105,10 @@ fn a_track_that_comes_between_look_up_and_record_is_found() {
     let folder = tempfile::tempdir().unwrap();
     let (engine, _) = open(folder.path());
     engine.upsert_users(vec![User::unknown(UserId::new("u").unwrap())]).unwrap();
-    let tracks = engine.inner().tracks.owners().unwrap();
-    let (resolved, choices) =
-        engine.inner().resolve_event(event(1, Action::Play), &HashSet::new(), &tracks).unwrap();
+    let owners = engine.inner().tracks.owners().unwrap();
+    let asked = event(1, Action::Play);
+    let tracks = engine.inner().look_tracks_up(&owners, asked.track_id.iter()).unwrap();
+    let (resolved, choices) = engine.inner().resolve_event(asked.clone(), &HashSet::new(), &tracks).unwrap();
     assert_eq!(choices, []);
     engine.upsert_tracks(vec![track(1)]).unwrap();
     let (new, token) = engine.inner().record_events(vec![resolved], Vec::new()).unwrap();

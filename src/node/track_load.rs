@@ -6,16 +6,17 @@
 //! leaves some shards with the mark: the next call makes the segments of the others.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use super::catalog::{new_track_ids, track_id, wrong_dim};
+use super::catalog::{FIRST, new_track_ids, track_id, wrong_dim};
 use super::engine::{Inner, LoadProgress};
 use super::load::ENTRY_ROWS;
 use super::stage::Stage;
-use super::tracks::{TrackOwners, TrackPart, patience, unexpected, wait_for_split};
+use super::track_owners::{Owner, TrackOwners};
+use super::tracks::{TrackPart, patience, unexpected, wait_for_split};
 use crate::error::{Error, Result};
 use crate::maintenance::write_vector_segment;
 use crate::pipeline::request::WriteToken;
+use crate::storage::track_shard::TrackView;
 use crate::storage::track_shard::command::{
     LoadMark, NewSegment, SegmentOrigin, TrackCommand, TrackReply, VectorSetSpec,
 };
@@ -46,7 +47,7 @@ impl Inner {
             part.ids.push(id);
             part.rows.extend(vector);
         }
-        check_known(&owners, &parts)?;
+        self.check_known(&owners, &parts)?;
         self.declare_set(space, set)?;
         let asked: Vec<usize> = (0..parts.len()).filter(|place| !parts[*place].ids.is_empty()).collect();
         let command = |place: &usize| {
@@ -78,12 +79,12 @@ impl Inner {
     /// Where there are several track shards, the first decides of what dimension a set is, before another takes its first
     /// vectors: two writers who begin a space at the same time must not begin it with two.
     pub(super) fn declare_set(&self, space: &SpaceSpec, set: &VectorSetSpec) -> Result<()> {
-        let first = self.tracks.first();
-        if self.tracks.count() == 1 || first.shard.view().set(&set.space, set.generation).is_some() {
+        let owners = self.tracks.owners()?;
+        if owners.count() == 1 || self.dim_at(&owners, FIRST, &set.space, set.generation)?.is_some() {
             return Ok(());
         }
         let command = TrackCommand::UpsertVectors { set: set.clone(), ids: Vec::new(), rows: Vec::new() };
-        match self.propose_tracks(&first, &command)? {
+        match self.propose_to_owner(owners.owner(FIRST), &command)? {
             TrackReply::Done(_) => Ok(()),
             TrackReply::WrongDim { expected } => Err(wrong_dim(space, expected, set.dim)),
             other => Err(unexpected(&other)),
@@ -93,9 +94,9 @@ impl Inner {
     /// Where a load stands in the track shards: what all of them have; `None` when none of them knows it.
     ///
     /// # Errors
-    /// `Unavailable` while a new shard is coming to this node.
+    /// `Unavailable` while a new shard is coming to this node, or one elsewhere cannot be asked.
     pub(super) fn track_load_progress(&self, load_id: &str) -> Result<Option<LoadProgress>> {
-        let marks = marks(&self.tracks.owners()?, load_id);
+        let marks = self.load_marks(&self.tracks.owners()?, load_id)?;
         Ok(marks.iter().any(Option::is_some).then(|| LoadProgress {
             rows_done: marks
                 .iter()
@@ -118,10 +119,11 @@ impl Inner {
             // Each time anew: a split may have divided a shard in two.
             let owners = self.tracks.owners()?;
             let done = |mark: &Option<LoadMark>| mark.as_ref().map_or(0, |mark| mark.rows_done);
-            let rows_done: Vec<u64> = marks(&owners, load_id).iter().map(done).collect();
+            let rows_done: Vec<u64> = self.load_marks(&owners, load_id)?.iter().map(done).collect();
             let rest = tracks.split_off(tracks.len().min(ENTRY_ROWS));
             let end = next + tracks.len() as u64;
-            let new = new_track_ids(&owners, &tracks);
+            let book = self.look_tracks_up(&owners, tracks.iter().map(|track| &track.track_id))?;
+            let new = new_track_ids(&book, &tracks);
             let mut parts: Vec<Vec<Track>> = owners.iter().map(|_| Vec::new()).collect();
             for (at, track) in (next..).zip(tracks) {
                 let place = owners.place_of(track.track_id.as_str());
@@ -151,7 +153,7 @@ impl Inner {
     pub(super) fn finish_track_load(&self, load_id: &str, rows_done: u64) -> Result<()> {
         let owners = self.tracks.owners()?;
         let mut parts = Vec::new();
-        for (place, mark) in marks(&owners, load_id).into_iter().enumerate() {
+        for (place, mark) in self.load_marks(&owners, load_id)?.into_iter().enumerate() {
             let known = mark.as_ref().map_or(0, |mark| mark.rows_done);
             if known > rows_done {
                 return Err(Error::Conflict(format!(
@@ -164,6 +166,20 @@ impl Inner {
             }
         }
         self.tracks.propose_counted(&owners, parts).map(drop)
+    }
+
+    /// One shard checks its rows when it applies them, all or none; of several one cannot know what the others refuse, so
+    /// that unknown tracks are looked for before anything is proposed.
+    fn check_known(&self, owners: &TrackOwners, parts: &[ShardVectors]) -> Result<()> {
+        if parts.len() == 1 {
+            return Ok(());
+        }
+        let book = self.look_tracks_up(owners, parts.iter().flat_map(|part| &part.ids))?;
+        let rows = parts.iter().flat_map(|part| part.ids.iter().zip(&part.at));
+        match rows.filter(|(id, _)| !book.has(id)).min_by_key(|(_, row)| **row) {
+            Some((id, row)) => Err(Error::not_found("track", id).at_row(*row)),
+            None => Ok(()),
+        }
     }
 
     /// Builds a segment of each shard's staged rows and makes it live, one shard after the other, so that no more memory is
@@ -191,14 +207,18 @@ impl Inner {
         of: (&SpaceSpec, &VectorSetSpec),
         done: LoadProgress,
         progress: &(dyn Fn(f64) + Sync),
-    ) -> Result<Option<Arc<TrackPart>>> {
+    ) -> Result<Option<Owner>> {
         let _turn = self.maintenance.lock();
         let owners = self.tracks.owners()?;
         let shards = owners.count() as f64;
-        for (place, part) in owners.iter() {
+        for (place, owner) in owners.iter() {
             let share = |fraction: f64| progress((place as f64 + fraction) / shards);
-            if !self.build_part((&owners, part, place), stage, of, done, &share)? {
-                return Ok(Some(Arc::clone(part)));
+            let is_done = match owner {
+                Owner::Here(part) => self.build_part((&owners, part, place), stage, of, done, &share)?,
+                Owner::Elsewhere(_) => self.send_part((&owners, owner, place), stage, of, done, &share)?,
+            };
+            if !is_done {
+                return Ok(Some(owner.clone()));
             }
         }
         Ok(None)
@@ -219,7 +239,7 @@ impl Inner {
         }
         let load = LoadMark { load_id, rows_done: done.rows_done, finished: true };
         let propose = |command: &TrackCommand| self.propose_tracks(part, command);
-        let staged = staged_by_ordinal((owners, place), stage)?;
+        let staged = staged_by_ordinal((owners, place), &part.shard.view(), stage)?;
         if staged.places.is_empty() && owners.count() > 1 {
             return match propose(&TrackCommand::MarkLoad { load })? {
                 TrackReply::Done(_) => Ok(true),
@@ -249,30 +269,12 @@ impl Inner {
     }
 }
 
-/// One shard checks its rows when it applies them, all or none; of several one cannot know what the others refuse, so
-/// that unknown tracks are looked for before anything is proposed.
-fn check_known(owners: &TrackOwners, parts: &[ShardVectors]) -> Result<()> {
-    if parts.len() == 1 {
-        return Ok(());
-    }
-    let unknown = parts
-        .iter()
-        .zip(owners.views())
-        .flat_map(|(part, view)| part.ids.iter().zip(&part.at).filter(|(id, _)| view.find(id).is_none()));
-    match unknown.min_by_key(|(_, row)| **row) {
-        Some((id, row)) => Err(Error::not_found("track", id).at_row(*row)),
-        None => Ok(()),
-    }
-}
-
-/// What each track shard knows of a load.
-fn marks(owners: &TrackOwners, load_id: &str) -> Vec<Option<LoadMark>> {
-    owners.views().iter().map(|view| view.loads.get(load_id).cloned()).collect()
-}
-
-/// The staged rows of one shard, newest of each track only, in order of ordinal.
-fn staged_by_ordinal((owners, place): (&TrackOwners, usize), stage: &Stage) -> Result<OrderedRows> {
-    let view = &owners.views()[place];
+/// The staged rows of one shard that is here, newest of each track only, in order of ordinal.
+fn staged_by_ordinal(
+    (owners, place): (&TrackOwners, usize),
+    view: &TrackView,
+    stage: &Stage,
+) -> Result<OrderedRows> {
     let dim = stage.header.dim as usize;
     let mut rows = OrderedRows::default();
     let mut newest: BTreeMap<u32, usize> = BTreeMap::new();

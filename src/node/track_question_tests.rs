@@ -16,7 +16,8 @@ use super::tests::settings_without_reserve;
 use crate::pipeline::reader::Caches;
 use crate::pipeline::request::RecommendRequest;
 use crate::types::{
-    Action, DAY_MS, FeedbackEvent, RecordingId, SLOTS, SpaceName, Surface, Timestamp, Track, TrackId, UserId,
+    Action, DAY_MS, FeedbackEvent, GenerationId, RecordingId, SLOTS, SpaceName, Surface, Timestamp, Track,
+    TrackId, UserId, shard_of_slot, slot_of,
 };
 
 fn open(dir: &Path, track_shards: u16) -> Segue {
@@ -130,9 +131,12 @@ fn a_missing_shard_is_named_and_leaves_no_trace() {
     let here = replies(&engine, &world, &all);
     let caches = Caches::default();
     let asked = all.elsewhere(&[1]);
-    let silent = asked.silent();
+    let gone = [asked.silent(), asked.missing()];
     let user = |at: usize| world.users[at].user_id.clone();
-    for (at, surface) in [(2, "radio"), (3, "home"), (4, "discover_weekly")] {
+    let kinds = [(2, "radio"), (3, "home"), (4, "discover_weekly")];
+    for ((at, surface), silent) in
+        kinds.into_iter().flat_map(|kind| gone.iter().map(move |gone| (kind, gone)))
+    {
         let request = RecommendRequest {
             as_of: Some(AS_OF),
             request_id: Some("r".to_owned()),
@@ -145,9 +149,36 @@ fn a_missing_shard_is_named_and_leaves_no_trace() {
         for track in &list.tracks {
             assert_ne!(reader.find(&track.track_id).unwrap().unwrap().shard.0, 1, "{}", track.track_id);
         }
+        // What cannot do without the shard says so instead of leaving something out.
+        let in_it = |track: &&Track| shard_of_slot(slot_of(track.track_id.as_str()), 3) == 1;
+        let lost = world.tracks.iter().find(in_it).unwrap();
+        for refused in [
+            reader.record(&lost.track_id).map(drop),
+            reader.page(1, 0, 10).map(drop),
+            reader.live_tracks().map(drop),
+            reader.count_vectors(&audio(), GenerationId::STATIC).map(drop),
+            reader.whole(),
+        ] {
+            assert_eq!(refused.unwrap_err().kind(), crate::ErrorKind::Unavailable);
+        }
+        assert!(reader.page(0, 0, 10).is_ok_and(|page| page.len() == 10));
     }
     let later = replies_of(&engine, &world, || asked.reader(&engine, &caches));
     assert_same(&here, &later, "the shard is back");
+    // It goes again: what was kept of it meanwhile offers nothing of it, and names none of its tracks as a reason.
+    for (at, surface) in kinds {
+        let request = RecommendRequest {
+            as_of: Some(AS_OF),
+            request_id: Some("again".to_owned()),
+            explain: true,
+            ..RecommendRequest::new(user(at), Surface::new(surface).unwrap())
+        };
+        let reader = asked.missing().reader(&engine, &caches);
+        let list = crate::pipeline::recommend::recommend(&reader, &request).unwrap();
+        assert!(list.degraded.iter().any(|words| words.contains("tracks-1")), "{:?}", list.degraded);
+        let is_lost = |id: &TrackId| shard_of_slot(slot_of(id.as_str()), 3) == 1;
+        assert!(list.tracks.len() >= 10 && list.tracks.iter().all(|track| !is_lost(&track.track_id)));
+    }
 }
 
 fn audio() -> SpaceName {

@@ -64,7 +64,7 @@ impl Inner {
             let handle = node.add_group(group_id(split.child), machine);
             Ok(Group::new(name, handle.map_err(|error| start_error(error.into()))?, None))
         })?;
-        self.tracks.add(part);
+        self.tracks.add(Arc::new(part));
         Ok(())
     }
 
@@ -88,7 +88,7 @@ impl Inner {
             let handle = handle.map_err(|error| start_error(error.into()))?;
             Ok(Group::new(name, handle, Some(Arc::clone(cluster))))
         })?;
-        self.tracks.add(part);
+        self.tracks.add(Arc::new(part));
         Ok(())
     }
 
@@ -101,23 +101,26 @@ impl Inner {
         // Its founder makes it, and nobody else.
         let made = numbers.iter().filter(|number| founding.is_none_or(|split| split.child != **number));
         for &number in made {
-            if self.track_part(number).is_some() {
+            let cluster = peers.cluster()?;
+            // Those that have their places come and go as these say.
+            let is_placed = cluster.map().placements.contains_key(&group_id(number));
+            if is_placed || self.track_part(number).is_some() {
                 continue;
             }
-            let (cluster, guard) = (peers.cluster()?, self.cluster.lock());
+            let guard = self.cluster.lock();
             let Some(node) = &*guard else { return Ok(()) };
             let part = self.open_track_part(number)?.run(|name, machine| {
                 let handle = cluster.add_group(node, group_id(number), machine);
                 let handle = handle.map_err(|error| start_error(error.into()))?;
                 Ok(Group::new(name, handle, Some(Arc::clone(cluster))))
             })?;
-            self.tracks.add(part);
+            self.tracks.add(Arc::new(part));
             info!(shard = number, "a new track shard is taken in");
         }
         Ok(())
     }
 
-    fn open_track_part(&self, shard: u16) -> Result<OpenedPart> {
+    pub(super) fn open_track_part(&self, shard: u16) -> Result<OpenedPart> {
         let created_with = known(&self.meta.shard.state()).unwrap_or(1);
         let place = PartPlace {
             dir: &self.dir,
@@ -187,11 +190,7 @@ impl Inner {
 
     /// Bytes of a track shard's files here; those that two shards have in common count in both.
     pub(super) fn bytes_of_tracks(&self, shard: u16) -> u64 {
-        let Some(part) = self.track_part(shard) else { return 0 };
-        let view = part.shard.view();
-        let tracks = view.segments.iter().filter_map(|segment| segment.files());
-        let vectors = view.sets.values().flat_map(|set| &set.segments).filter_map(|segment| segment.files());
-        tracks.chain(vectors).flat_map(|entry| entry.all_files()).map(|file| file.len).sum()
+        self.track_part(shard).map_or(0, |part| part.shard.view().file_bytes())
     }
 
     /// Bytes of a shard of either kind.

@@ -255,7 +255,7 @@ fn a_split_under_writes_loses_nothing_and_changes_no_answer() {
     // Settings that ask for the number of before still hold.
     let engine = open(folder.path(), 1);
     check(&engine);
-    assert_eq!(engine.inner().tracks.count(), 3);
+    assert_eq!(engine.inner().tracks.parts().len(), 3);
     assert_eq!(split(&engine, "tracks-0", Some(MIDDLE), false).unwrap().state, SplitState::Done);
     assert_eq!(split(&engine, "tracks-9", None, false).unwrap_err().kind(), ErrorKind::NotFound);
     assert_eq!(split(&engine, "tracks-1", Some(9), false).unwrap_err().kind(), ErrorKind::Conflict);

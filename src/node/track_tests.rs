@@ -36,7 +36,7 @@ fn a_load_of_tracks_that_only_some_shards_have_taken_goes_on_and_loses_nothing()
     let early = engine.finish_load("load", LoadKind::Tracks, &|_| {});
     assert_eq!(early.unwrap_err().kind(), ErrorKind::Conflict, "rows of the others are missing");
     let taken = || {
-        let views = node.tracks.views().unwrap();
+        let views = node.tracks.owners().unwrap().all_here().unwrap().to_vec();
         views.iter().map(|view| view.loads.get("load").map_or(0, |mark| mark.rows_done)).collect::<Vec<_>>()
     };
     for (rows, expected) in [(0..60, [60, 100, 60]), (60..150, [150; 3]), (150..160, [160; 3])] {
@@ -66,7 +66,8 @@ fn a_load_of_vectors_that_stops_between_two_shards_is_completed_once_in_each() {
         let set = node.vector_set(&space, GenerationId::STATIC, 2).unwrap();
         node.declare_set(&space, &set).unwrap();
         let owners = node.tracks.owners().unwrap();
-        for (place, part) in owners.iter().filter(|(place, _)| done_first.contains(place)) {
+        for (place, owner) in owners.iter().filter(|(place, _)| done_first.contains(place)) {
+            let part = owner.here().unwrap();
             let done = LoadProgress { rows_done: 90, finished: true };
             let built = node.build_part((&owners, part, place), &stage, (&space, &set), done, &|_| {});
             assert_eq!(built.ok(), Some(true));
@@ -80,7 +81,7 @@ fn a_load_of_vectors_that_stops_between_two_shards_is_completed_once_in_each() {
         assert_eq!((progress.rows_done, progress.finished), (90, all), "{done_first:?}");
         assert!(engine.finish_load("v", LoadKind::Vectors, &|_| {}).unwrap().0.finished);
         assert_eq!(Stage::all(&staging).unwrap().len(), 0);
-        for view in engine.inner().tracks.views().unwrap() {
+        for view in engine.inner().tracks.owners().unwrap().all_here().unwrap().to_vec() {
             let set = view.set(&audio, GenerationId::STATIC).unwrap();
             assert_eq!(set.segments.len(), 1, "each shard is built once");
         }

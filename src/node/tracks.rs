@@ -1,5 +1,5 @@
-//! The track shards of a node and their groups: what is written goes to the shards it belongs to, to all at the same time.
-//! Every node holds all of them.
+//! The track shards of a database and their groups: what is written goes to the shards it belongs to, to all at the same time,
+//! wherever they are.
 //!
 //! Which shard owns which slots its own state says, so that whoever looks at a version of all shards sees every track once,
 //! in the middle of a split, too. A write that meets a split is refused whole by the shard, waits, and is divided anew.
@@ -11,13 +11,14 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use segue_cluster::GroupId;
 
+use super::far_tracks::{FarTrack, FarTracks};
 use super::group::{Group, propose_all};
+use super::track_owners::{Owner, TrackOwners};
 use crate::error::{Error, Result};
 use crate::pipeline::request::WriteToken;
 use crate::storage::track_shard::command::{TrackCommand, TrackReply};
-use crate::storage::track_shard::{TrackShard, TrackView, decode_reply, encode, home_place, owners};
-use crate::storage::user_shard::EventTrack;
-use crate::types::{TrackId, TrackRef};
+use crate::storage::track_shard::{TrackShard, TrackView, decode_reply, encode, owners};
+use crate::types::ShardId;
 
 /// How long a call waits for a split that is about to end.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -32,13 +33,11 @@ pub(super) struct TrackPart {
     pub checkpoint_wanted: Arc<AtomicBool>,
 }
 
-/// All of them, those that are being made, too, in the order of their numbers; never none.
-pub(super) struct TrackReplicas(ArcSwap<Vec<Arc<TrackPart>>>);
-
-/// The shards that own slots, in the order of these, each with its newest version; together they have every slot once.
-pub(super) struct TrackOwners {
-    parts: Arc<Vec<Arc<TrackPart>>>,
-    views: Vec<Arc<TrackView>>,
+/// Those that are here, also ones that are being made by a split, in the order of their numbers; and where the others are asked.
+pub(super) struct TrackReplicas {
+    here: ArcSwap<Vec<Arc<TrackPart>>>,
+    /// `None` for a database that is alone.
+    far: Option<Arc<FarTracks>>,
 }
 
 /// A command that a shard has still to take.
@@ -47,23 +46,22 @@ struct Asked {
     original: usize,
     /// Places of its rows in that one, where it is a part of it.
     rows: Option<Vec<u64>>,
-    part: Arc<TrackPart>,
+    owner: Owner,
     /// The slots that the shard had when rows were divided.
     slots: (u16, u16),
     command: TrackCommand,
 }
 
 impl TrackReplicas {
-    /// Puts all there are together, in order.
-    pub(super) fn new(parts: Vec<TrackPart>) -> Self {
-        assert!(!parts.is_empty(), "a database has at least one track shard");
-        Self(ArcSwap::from_pointee(parts.into_iter().map(Arc::new).collect()))
+    /// Puts those that are here together, in order.
+    pub(super) fn new(parts: Vec<Arc<TrackPart>>, far: Option<Arc<FarTracks>>) -> Self {
+        assert!(!parts.is_empty() || far.is_some(), "a database has at least one track shard");
+        Self { here: ArcSwap::from_pointee(parts), far }
     }
 
-    /// Takes a new one in, unless it is there. It owns nothing yet.
-    pub(super) fn add(&self, part: TrackPart) {
-        let part = Arc::new(part);
-        self.0.rcu(|parts| {
+    /// Takes one in, unless it is there.
+    pub(super) fn add(&self, part: Arc<TrackPart>) {
+        self.here.rcu(|parts| {
             let mut parts = Vec::clone(parts);
             if parts.iter().all(|known| known.group.id() != part.group.id()) {
                 parts.push(Arc::clone(&part));
@@ -73,50 +71,58 @@ impl TrackReplicas {
         });
     }
 
-    /// Each, in order.
+    /// From now on one serves here no more.
+    pub(super) fn serve_no_more(&self, part: &TrackPart) {
+        self.here.rcu(|parts| {
+            let mut parts = Vec::clone(parts);
+            parts.retain(|known| known.group.id() != part.group.id());
+            parts
+        });
+        part.group.put(None);
+    }
+
+    /// Each that is here, in order.
     pub(super) fn parts(&self) -> Arc<Vec<Arc<TrackPart>>> {
-        self.0.load_full()
+        self.here.load_full()
     }
 
-    /// How many there are.
-    pub(super) fn count(&self) -> usize {
-        self.0.load().len()
+    /// Whether the database has one, and it is here.
+    pub(super) fn is_only_one(&self) -> bool {
+        self.here.load().len() == 1 && self.elsewhere().is_empty()
     }
 
-    /// The first, which says of what dimension a space without generations is. It keeps slot 0 for ever.
-    pub(super) fn first(&self) -> Arc<TrackPart> {
-        Arc::clone(&self.0.load()[0])
+    /// Where shards on other nodes are asked; `None` for a database that is alone.
+    pub(super) fn far(&self) -> Option<&Arc<FarTracks>> {
+        self.far.as_ref()
     }
 
-    /// One by its group.
+    /// Those that have their places and do not serve here.
+    pub(super) fn elsewhere(&self) -> Vec<Arc<FarTrack>> {
+        let here = self.here.load();
+        let is_here = |shard: ShardId| here.iter().any(|part| part.shard.shard == shard);
+        self.far.as_ref().map_or_else(Vec::new, |far| far.elsewhere(is_here))
+    }
+
+    /// One that is here, by its group.
     pub(super) fn of_group(&self, group: GroupId) -> Option<Arc<TrackPart>> {
-        self.0.load().iter().find(|part| part.group.id() == group).cloned()
+        self.here.load().iter().find(|part| part.group.id() == group).cloned()
     }
 
-    /// The newest version of each, of those that own nothing, too.
+    /// The newest version of each that is here, of those that own nothing, too.
     pub(super) fn all_views(&self) -> Vec<Arc<TrackView>> {
-        self.0.load().iter().map(|part| part.shard.view()).collect()
+        self.here.load().iter().map(|part| part.shard.view()).collect()
     }
 
     /// Who owns what now.
     ///
     /// # Errors
-    /// `Unavailable` when a new shard does not get here in time what its parent has given away.
+    /// `Unavailable` when a new shard does not get here in time what its parent has given away, or nothing is known yet of one on
+    /// other nodes.
     pub(super) fn owners(&self) -> Result<TrackOwners> {
         let start = Instant::now();
         loop {
-            let parts = self.parts();
-            // One after the other: a parent before its child.
-            let views: Vec<Arc<TrackView>> = parts.iter().map(|part| part.shard.view()).collect();
-            if views.iter().all(|view| view.was_never_split(views.len())) {
-                return Ok(TrackOwners { parts, views });
-            }
-            if let Some(places) = owners(&views) {
-                let owning = places.iter().map(|place| Arc::clone(&parts[*place])).collect();
-                return Ok(TrackOwners {
-                    parts: Arc::new(owning),
-                    views: places.iter().map(|place| Arc::clone(&views[*place])).collect(),
-                });
+            if let Some(owners) = self.owners_now()? {
+                return Ok(owners);
             }
             if start.elapsed() >= PATIENCE {
                 return Err(Error::Unavailable(
@@ -127,27 +133,36 @@ impl TrackReplicas {
         }
     }
 
-    /// The newest version of each that owns slots.
-    ///
-    /// # Errors
-    /// As [`TrackReplicas::owners`].
-    pub(super) fn views(&self) -> Result<Vec<Arc<TrackView>>> {
-        self.owners().map(|owners| owners.views)
+    /// The same; `None` while some slots have no owner.
+    fn owners_now(&self) -> Result<Option<TrackOwners>> {
+        let parts = self.parts();
+        let is_here = |shard: ShardId| parts.iter().any(|part| part.shard.shard == shard);
+        let mut all: Vec<Owner> = parts.iter().cloned().map(Owner::Here).collect();
+        if let Some(far) = &self.far {
+            all.extend(far.elsewhere(is_here).into_iter().map(Owner::Elsewhere));
+            all.sort_by_key(Owner::shard);
+        }
+        let view = |owner: &Owner| match (owner, &self.far) {
+            (Owner::Elsewhere(shard), Some(far)) => far.view(shard),
+            (Owner::Elsewhere(_), None) => Err(Error::Internal("no other node is known".to_owned())),
+            (Owner::Here(part), _) => Ok(part.shard.view()),
+        };
+        // One after the other: a parent before its child.
+        let views: Vec<Arc<TrackView>> = all.iter().map(view).collect::<Result<_>>()?;
+        if views.iter().all(|view| view.was_never_split(views.len())) {
+            return Ok(Some(TrackOwners::new(all, views)));
+        }
+        let places = owners(&views);
+        Ok(places.map(|places| {
+            let owning = places.iter().map(|place| all[*place].clone()).collect();
+            TrackOwners::new(owning, places.iter().map(|place| Arc::clone(&views[*place])).collect())
+        }))
     }
 
-    /// The newest version of the shard that an id belongs to.
-    ///
-    /// # Errors
-    /// As [`TrackReplicas::owners`].
-    pub(super) fn view_of(&self, id: &TrackId) -> Result<Arc<TrackView>> {
-        let owners = self.owners()?;
-        Ok(Arc::clone(&owners.views[owners.place_of(id.as_str())]))
-    }
-
-    /// Where every group stands.
+    /// Where every group stands that is here.
     pub(super) fn applied(&self) -> Vec<(String, u64)> {
         let applied = |part: &Arc<TrackPart>| (part.group.name.clone(), part.shard.view().applied_index);
-        self.0.load().iter().filter(|part| !part.shard.is_new()).map(applied).collect()
+        self.here.load().iter().filter(|part| !part.shard.is_new()).map(applied).collect()
     }
 
     /// Proposes commands to shards, at most one to each, all at the same time; the replies once all are applied, in the same
@@ -165,21 +180,21 @@ impl TrackReplicas {
         let mut replies: Vec<Option<TrackReply>> = parts.iter().map(|_| None).collect();
         let mut asked: Vec<Asked> = Vec::with_capacity(parts.len());
         for (original, (place, command)) in parts.into_iter().enumerate() {
-            let (part, slots) = (Arc::clone(&owners.parts[place]), owners.views[place].slots());
-            asked.push(Asked { original, rows: None, part, slots, command });
+            let (owner, slots) = (owners.owner(place).clone(), owners.slots(place));
+            asked.push(Asked { original, rows: None, owner, slots, command });
         }
         let mut token = WriteToken::default();
         let end = Instant::now() + PATIENCE;
         while !asked.is_empty() {
             let proposals: Vec<_> = asked
                 .iter()
-                .map(|asked| Ok((&asked.part.group, encode(&asked.command)?)))
+                .map(|asked| Ok((asked.owner.group(), encode(&asked.command)?)))
                 .collect::<Result<_>>()?;
             let outcomes = propose_all(proposals);
             let mut moved = Vec::new();
             for (asked, outcome) in asked.into_iter().zip(outcomes) {
                 let applied = outcome?;
-                token.applied.push((asked.part.group.name.clone(), applied.index));
+                token.applied.push((asked.owner.group().name.clone(), applied.index));
                 match decode_reply(&applied.reply)? {
                     TrackReply::Moved => moved.push(asked),
                     reply => join(&mut replies[asked.original], reply, asked.rows.as_deref()),
@@ -201,7 +216,7 @@ impl TrackReplicas {
     ) -> Result<Vec<Asked>> {
         let mut again = Vec::new();
         for asked in moved {
-            wait_for_split(&asked.part, end)?;
+            wait_for_split(&asked.owner, end)?;
             let owners = self.owners()?;
             let Asked { original, rows, slots, command, .. } = asked;
             let heirs = owners.places_within(slots);
@@ -215,8 +230,8 @@ impl TrackReplicas {
                     _ => own,
                 };
                 let rows = Some(own.into_iter().map(row).collect());
-                let (part, slots) = (Arc::clone(&owners.parts[place]), owners.views[place].slots());
-                again.push(Asked { original, rows, part, slots, command });
+                let (owner, slots) = (owners.owner(place).clone(), owners.slots(place));
+                again.push(Asked { original, rows, owner, slots, command });
             }
         }
         Ok(again)
@@ -240,99 +255,33 @@ impl TrackReplicas {
     }
 }
 
-impl TrackOwners {
-    /// Each with its place.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (usize, &Arc<TrackPart>)> {
-        self.parts.iter().enumerate()
-    }
-
-    /// How many there are.
-    pub(super) fn count(&self) -> usize {
-        self.parts.len()
-    }
-
-    /// Whether these are the same shards; of what version is another matter.
-    pub(super) fn are_those_of(&self, other: &Self) -> bool {
-        self.groups().map(Group::id).eq(other.groups().map(Group::id))
-    }
-
-    /// The versions.
-    pub(super) fn views(&self) -> &[Arc<TrackView>] {
-        &self.views
-    }
-
-    /// Versions and names of their groups.
-    pub(super) fn into_named_views(self) -> (Vec<Arc<TrackView>>, Vec<String>) {
-        let names = self.parts.iter().map(|part| part.group.name.clone()).collect();
-        (self.views, names)
-    }
-
-    /// The groups.
-    pub(super) fn groups(&self) -> impl Iterator<Item = &Group> {
-        self.parts.iter().map(|part| &part.group)
-    }
-
-    /// Which an id belongs to.
-    pub(super) fn place_of(&self, id: &str) -> usize {
-        home_place(&self.views, id)
-    }
-
-    /// Those whose slots are all of a range.
-    fn places_within(&self, (first, end): (u16, u16)) -> Vec<usize> {
-        let is_within = |view: &Arc<TrackView>| first <= view.slots().0 && view.slots().1 <= end;
-        (0..self.views.len()).filter(|place| is_within(&self.views[*place])).collect()
-    }
-
-    /// The name of the track that an id was given, whether or not it still exists.
-    pub(super) fn find(&self, id: &TrackId) -> Option<TrackRef> {
-        let view = &self.views[self.place_of(id.as_str())];
-        Some(view.reference(view.ordinal_of(id.as_str())?))
-    }
-
-    /// Where a track is, and how long it lasts; by id when it is not known (yet).
-    pub(super) fn event_track(&self, id: &TrackId) -> (EventTrack, Option<u32>) {
-        let view = &self.views[self.place_of(id.as_str())];
-        match view.ordinal_of(id.as_str()) {
-            Some(ordinal) => {
-                let duration_ms = Some(view.hot(ordinal).duration_ms).filter(|ms| *ms > 0);
-                (EventTrack::Resolved(view.reference(ordinal)), duration_ms)
-            }
-            None => (EventTrack::Unknown(id.clone()), None),
-        }
-    }
-
-    /// Rows by the shard of their track, in the order they came in.
-    pub(super) fn split<T>(&self, rows: Vec<T>, id_of: impl Fn(&T) -> &TrackId) -> Vec<Vec<T>> {
-        if self.parts.len() == 1 {
-            return vec![rows];
-        }
-        let mut parts: Vec<Vec<T>> = self.parts.iter().map(|_| Vec::new()).collect();
-        for row in rows {
-            parts[self.place_of(id_of(&row).as_str())].push(row);
-        }
-        parts
-    }
-}
-
 /// Waits until a shard that refused something gives no slots away.
 ///
 /// # Errors
 /// `Unavailable` when that takes too long: what was refused has not been done.
-pub(super) fn wait_for_split(part: &TrackPart, end: Instant) -> Result<()> {
+pub(super) fn wait_for_split(owner: &Owner, end: Instant) -> Result<()> {
     loop {
-        let parting = part.shard.view().parting();
+        // Shards that have their places are not split; one that refuses all the same is asked again when it is known better.
+        let parting = match owner.here() {
+            Some(part) => part.shard.view().parting(),
+            None => return Err(being_split(owner, "")),
+        };
         if Instant::now() >= end {
             let new = parting.map_or_else(String::new, |parting| format!(", new=`tracks-{}`", parting.child));
-            return Err(Error::Unavailable(format!(
-                "a track shard is being split: send it again in a moment. group=`{}`{new}",
-                part.group.name
-            )));
+            return Err(being_split(owner, &new));
         }
         if parting.is_none() {
             return Ok(());
         }
         std::thread::sleep(PAUSE);
     }
+}
+
+fn being_split(owner: &Owner, new: &str) -> Error {
+    Error::Unavailable(format!(
+        "a track shard is being split: send it again in a moment. group=`{}`{new}",
+        owner.group().name
+    ))
 }
 
 /// How long a call waits for a split from now on.

@@ -147,7 +147,8 @@ impl Inner {
         let plays = unseen(progress, first_row, plays)?;
         let mut load = self.user_load(load_id, progress.rows_done)?;
         for rows in plays.chunks(ENTRY_ROWS * 4) {
-            let tracks = self.tracks.owners()?;
+            let owners = self.tracks.owners()?;
+            let tracks = self.look_tracks_up(&owners, rows.iter().map(|play| &play.track_id))?;
             let rows: Vec<(&Play, EventTrack, Option<u32>)> = rows
                 .iter()
                 .map(|play| {

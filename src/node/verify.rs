@@ -340,7 +340,7 @@ impl DirectoryReport {
         let missing = numbers.iter().filter(|number| !parts.tracks.contains_key(number)).count();
         if missing > 0 {
             self.notes.push(format!(
-                "track shards are missing: the next start makes them. missing=`{missing}`, track_shards=`{count}`"
+                "track shards are missing: they are on other nodes of the cluster, or the next start makes them. missing=`{missing}`, track_shards=`{count}`"
             ));
         }
     }

@@ -55,7 +55,8 @@ impl Inner {
 
     fn try_resolve_waiting(&self, ids: &[TrackId]) -> Result<WriteToken> {
         let tracks = self.tracks.owners()?;
-        let place = |id: &TrackId| Some((id.clone(), tracks.find(id)?));
+        let book = self.look_tracks_up(&tracks, ids.iter())?;
+        let place = |id: &TrackId| Some((id.clone(), book.find(id)?));
         let (known, places): (Vec<TrackId>, Vec<TrackRef>) = ids.iter().filter_map(place).unzip();
         if known.is_empty() {
             return Ok(WriteToken::default());
@@ -109,8 +110,9 @@ impl Inner {
                 cursor.after.extend(tracks.last().map(|last| (place, last.clone())));
             }
             let owners = self.tracks.owners()?;
+            let book = self.look_tracks_up(&owners, tracks.iter())?;
             let known = tracks.into_iter().filter_map(|track| {
-                let place = owners.find(&track)?;
+                let place = book.find(&track)?;
                 Some((track, place))
             });
             parts[place].extend(known);

@@ -15,7 +15,7 @@ use tracing::{error, info, warn};
 
 use super::engine::Inner;
 use crate::error::{Error, Result};
-use crate::maintenance::give_way;
+use crate::maintenance::{Background, give_way};
 use crate::storage::error::damaged;
 use crate::storage::track_shard::TrackView;
 use crate::storage::track_shard::segment::{SealedTracks, TrackBody};
@@ -53,7 +53,7 @@ impl WarmUp {
         let (node, left) = (Arc::downgrade(node), Arc::clone(&self.left));
         let thread = std::thread::Builder::new().name("segue-warm-up".to_owned());
         let thread = thread.spawn(move || {
-            give_way();
+            give_way(Background::Reading);
             run(&node, jobs, &left);
             left.store(0, Ordering::Release);
             gauge!("segue_warm_up_left_bytes").set(0.0);

@@ -9,6 +9,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use tracing::{info, warn};
 
 use super::engine::Inner;
+use super::open_tracks::group_id;
 use super::tracks::TrackPart;
 use crate::error::{Error, Result};
 use crate::maintenance::{growing_rows, merge, plan_merges, seal};
@@ -90,8 +91,8 @@ impl Inner {
 
     fn maintain(&self) -> Result<()> {
         self.sound()?;
-        self.resolve_if_due()?;
-        if let Err(error) = self.resolve_new_tracks() {
+        // Their tracks may be in a shard elsewhere that does not answer now.
+        if let Err(error) = self.resolve_if_due().and_then(|()| self.resolve_new_tracks()) {
             warn!(%error, "events still wait for tracks that are there; it is tried again");
         }
         self.persist_users()?;
@@ -102,7 +103,9 @@ impl Inner {
             outcome = outcome.and(self.maintain_tracks(part));
         }
         outcome?;
-        if self.leads(&self.tracks.first()) { self.refresh_statistics_if_due() } else { Ok(()) }
+        let first = self.tracks.of_group(group_id(0));
+        let is_ours = first.is_some_and(|first| self.leads(&first));
+        if is_ours { self.refresh_statistics_if_due() } else { Ok(()) }
     }
 
     /// Whether a track shard is looked after here.
@@ -131,6 +134,10 @@ impl Inner {
     /// Publishes the checkpoint whose files the leader has built, once they are all here.
     fn follow_checkpoint(&self, part: &TrackPart) -> Result<()> {
         let _turn = self.maintenance.lock();
+        if !part.group.is_here() {
+            // It has left: its files are about to go.
+            return Ok(());
+        }
         let shard = &part.shard;
         let Some(capture) = shard.pending_checkpoint() else { return Ok(()) };
         match shard.publish_checkpoint(&capture) {
@@ -197,7 +204,8 @@ impl Inner {
             return Ok(()); // The leader does, when it is due.
         }
         let _turn = self.maintenance.lock();
-        self.seal_in_turn(part, progress)
+        // It may have left, or another node lead, since the turn was waited for.
+        if self.leads(part) { self.seal_in_turn(part, progress) } else { Ok(()) }
     }
 
     /// The same of a shard this node leads, by whoever has the turn.
@@ -227,6 +235,9 @@ impl Inner {
             return Ok(());
         }
         let _turn = self.maintenance.lock();
+        if !self.leads(part) {
+            return Ok(());
+        }
         self.take_over(part)?;
         let shard = &part.shard;
         let propose = |command: &TrackCommand| self.propose_maintenance(part, command);

@@ -16,7 +16,7 @@ use super::recipe::HeardWindow;
 use super::retrieve::AllowedTracks;
 use super::tracks::Base;
 use crate::error::Result;
-use crate::filter::{DenseBits, Exclusions};
+use crate::filter::Exclusions;
 use crate::storage::track_shard::segment::PostingField;
 use crate::types::{ShardId, Timestamp};
 
@@ -46,20 +46,22 @@ pub(super) struct ExclusionSets {
     times: OnceLock<Vec<Timestamp>>,
 }
 
-/// Bits of a shard, what was taken out of them, and what is left.
+/// Bits of a shard, what was taken out of them, and what is left. The bits alone do not say where the shard is: those of one that
+/// has moved are kept, but whoever holds it now has to be told of them.
 struct Left {
-    base: Arc<DenseBits>,
+    base: Base,
     excluded: [Arc<Exclusions>; 3],
     allowed: AllowedTracks,
 }
 
 impl Left {
-    fn is_of(&self, base: &Arc<DenseBits>, excluded: &[Arc<Exclusions>; 3]) -> bool {
+    fn is_of(&self, base: &Base, excluded: &[Arc<Exclusions>; 3]) -> bool {
         // Sets are kept while they hold, so the same set is in the same place; empty ones are made each time.
         let same = |(a, b): (&Arc<Exclusions>, &Arc<Exclusions>)| {
             Arc::ptr_eq(a, b) || (a.is_empty() && b.is_empty())
         };
-        Arc::ptr_eq(&self.base, base) && self.excluded.iter().zip(excluded).all(same)
+        let is_base = Arc::ptr_eq(&self.base.bits, &base.bits) && self.base.told == base.told;
+        is_base && self.excluded.iter().zip(excluded).all(same)
     }
 }
 
@@ -98,7 +100,7 @@ impl ExclusionSets {
             return make();
         }
         let excluded = excluded.map(Arc::clone);
-        if let Some(left) = self.left.lock().iter().find(|left| left.is_of(&base.bits, &excluded)) {
+        if let Some(left) = self.left.lock().iter().find(|left| left.is_of(base, &excluded)) {
             return left.allowed.clone();
         }
         let allowed = make();
@@ -106,7 +108,7 @@ impl ExclusionSets {
         if kept.len() >= LEFT_MAX {
             kept.remove(0);
         }
-        kept.push(Left { base: Arc::clone(&base.bits), excluded, allowed: allowed.clone() });
+        kept.push(Left { base: base.clone(), excluded, allowed: allowed.clone() });
         allowed
     }
 
@@ -199,7 +201,9 @@ impl Listener {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tracks::Told;
     use super::*;
+    use crate::filter::{DenseBits, RuleClass};
 
     #[test]
     fn many_times_are_counted_as_few_are() {
@@ -229,6 +233,11 @@ mod tests {
         assert!(both.iter().eq((0..universe).filter(|at| at % 2 != 0 && at % 3 != 0)));
         let evens = here(DenseBits::from_roaring(&(0..universe).step_by(2).collect(), universe));
         assert_eq!(sets.left(&evens, [&none, &large, &none]).iter().count(), 0);
+        // The shard moves to another node: its bits are the very same, and whoever holds it now is told of what is left.
+        assert!(!first.is_told());
+        let moved = Base { told: Some(Arc::new(Told::of(RuleClass::Live))), ..base.clone() };
+        assert!(sets.left(&moved, [&none, &large, &none]).is_told());
+        assert!(!sets.left(&base, [&none, &large, &none]).is_told(), "and comes back");
         for _ in 0..2 * LEFT_MAX {
             assert!(sets.left(&base, [&none, &every(5), &none]).iter().all(|at| at % 5 != 0));
         }

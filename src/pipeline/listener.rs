@@ -233,8 +233,7 @@ fn places(state: &UserView, future: usize) -> (Vec<(PlayRecord, usize)>, Vec<Tra
 
 /// A number of its own for each track, with bits that a map of keys can use.
 fn spread(track: TrackRef) -> u64 {
-    let place = u64::from(track.shard.0) << 32 | u64::from(track.ordinal.0);
-    place.wrapping_mul(0x9E37_79B9_7F4A_7C15)
+    track.packed().wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }
 
 /// Events at the same moment by the keys of their tracks: the order they are stored in goes by places.

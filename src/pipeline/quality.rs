@@ -2,7 +2,6 @@
 
 use super::reader::Reader;
 use super::recipe::Recipe;
-use super::recommend::unit_rows;
 use super::spaces::{audio, track_cf};
 use super::vectors::UnitRows;
 use crate::error::Result;
@@ -57,9 +56,9 @@ pub fn look(
 }
 
 fn distance(reader: &Reader<'_>, list: &[TrackRef]) -> Result<Option<f64>> {
-    let audio = unit_rows(reader, &audio(), GenerationId::STATIC, list)?;
+    let audio = reader.unit_rows(&audio(), GenerationId::STATIC, list)?;
     let track = match reader.generation {
-        Some(generation) => unit_rows(reader, &track_cf(), generation, list)?,
+        Some(generation) => reader.unit_rows(&track_cf(), generation, list)?,
         None => UnitRows::default(),
     };
     let (mut sum, mut pairs) = (0.0, 0_u32);

@@ -6,9 +6,6 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use segue_index::kernels::{Kernels, prefetch};
 
-/// Rows that are compared with one by one call.
-const TOGETHER: usize = 16;
-
 /// A vector where it lies, and what scales it to unit length.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct UnitRow<'a> {
@@ -16,25 +13,17 @@ pub struct UnitRow<'a> {
     scale: f32,
 }
 
-impl UnitRow<'_> {
+impl<'a> UnitRow<'a> {
+    /// The vector as it is stored.
+    #[must_use]
+    pub fn vector(self) -> &'a [f32] {
+        self.vector
+    }
+
     /// Cosine of two rows.
     #[must_use]
     pub fn cosine(self, other: UnitRow<'_>) -> f32 {
         dot(self.vector, other.vector) * self.scale * other.scale
-    }
-
-    /// [`UnitRow::cosine`] with each of several rows of the same dimension, in their places of `cosines`; what is behind them stays.
-    pub fn cosines(self, others: &[UnitRow<'_>], cosines: &mut [f32]) {
-        let kernels = Kernels::get();
-        let cosines = &mut cosines[..others.len()];
-        for (cosines, others) in cosines.chunks_mut(TOGETHER).zip(others.chunks(TOGETHER)) {
-            let mut vectors: [&[f32]; TOGETHER] = [&[]; TOGETHER];
-            vectors.iter_mut().zip(others).for_each(|(vector, other)| *vector = other.vector);
-            kernels.dot_f32_each(self.vector, &vectors[..others.len()], cosines);
-            for (cosine, other) in cosines.iter_mut().zip(others) {
-                *cosine = *cosine * self.scale * other.scale;
-            }
-        }
     }
 }
 
@@ -176,13 +165,15 @@ pub fn dot(a: &[f32], b: &[f32]) -> f32 {
     Kernels::get().dot_f32(&a[..len], &b[..len])
 }
 
-/// One over the length of a vector that can be compared in `f32`: squares of lengths from 1e-15 to 1e15 are in its range.
+/// One over the length of a vector that can be compared in `f32`: squares of lengths from 1e-15 to 1e15 are in its range, and
+/// those of others, or of what is not finite, are not.
 fn usable_scale(vector: &[f32]) -> Option<f32> {
-    inverse_norm(vector).filter(|scale| (1e-15..=1e15).contains(scale)).map(|scale| scale as f32)
+    let scale = 1.0 / f64::from(dot(vector, vector)).sqrt();
+    (1e-15..=1e15).contains(&scale).then_some(scale as f32)
 }
 
 /// One over the Euclidean length, in f64; `None` for a zero vector or one that is not finite.
-pub(crate) fn inverse_norm(vector: &[f32]) -> Option<f64> {
+fn inverse_norm(vector: &[f32]) -> Option<f64> {
     let square = |x: f32| f64::from(x) * f64::from(x);
     // Eight sums side by side, so that an addition need not wait for the one before.
     let (chunks, rest) = vector.as_chunks::<8>();
@@ -235,17 +226,6 @@ mod tests {
             let expected: f32 = (0..len).map(|i| f32::from(i) * f32::from(i)).sum();
             assert_eq!(dot(&a, &a), expected, "length {len}");
         }
-    }
-
-    #[test]
-    fn many_cosines_are_those_of_pairs() {
-        let vectors = random_vectors(&mut crate::types::SplitMix64::new(3), 9, 37);
-        let rows: UnitRows<'_> = vectors.iter().map(|vector| Some(&vector[..])).collect();
-        let units: Vec<UnitRow<'_>> = (0..9).filter_map(|row| rows.row(row)).collect();
-        let mut cosines = [7.0; 10];
-        units[4].cosines(&units, &mut cosines);
-        let expected: Vec<f32> = units.iter().map(|unit| units[4].cosine(*unit)).collect();
-        assert_eq!((&cosines[..9], cosines[9]), (&expected[..], 7.0));
     }
 
     #[test]

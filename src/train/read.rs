@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use arrow::array::{Float64Array, StringArray};
-use arrow::datatypes::Schema;
+use arrow_array::{Float64Array, StringArray};
+use arrow_schema::Schema;
 
 use super::durations::Durations;
 use super::interactions::{Interactions, InteractionsBuilder};

@@ -1,5 +1,7 @@
 //! Where things live: slots, shards, ordinals, offsets.
 
+use std::cmp::Ordering;
+
 use rkyv::{Archive, Deserialize as RkyvDeserialize, Serialize as RkyvSerialize};
 use serde::{Deserialize, Serialize};
 
@@ -129,25 +131,34 @@ number!(
 
 /// A track anywhere in the database: its shard and its ordinal there.
 #[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    Hash,
-    PartialOrd,
-    Ord,
-    Archive,
-    RkyvSerialize,
-    RkyvDeserialize,
-    Serialize,
-    Deserialize,
+    Debug, Clone, Copy, PartialEq, Eq, Hash, Archive, RkyvSerialize, RkyvDeserialize, Serialize, Deserialize,
 )]
 pub struct TrackRef {
     /// The track shard.
     pub shard: ShardId,
     /// The ordinal in that shard.
     pub ordinal: TrackOrdinal,
+}
+
+impl TrackRef {
+    /// Shard and ordinal as one number, in their order.
+    #[must_use]
+    pub fn packed(self) -> u64 {
+        u64::from(self.shard.0) << 32 | u64::from(self.ordinal.0)
+    }
+}
+
+impl Ord for TrackRef {
+    /// By shard, then by ordinal: one comparison, since a request sorts thousands of tracks.
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.packed().cmp(&other.packed())
+    }
+}
+
+impl PartialOrd for TrackRef {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use segue::config::Settings;
 use segue::node::{LoadKind, SplitRequest};
@@ -21,6 +21,8 @@ const DIR: &str = "SEGUE_CRASH_DIR";
 const SEED: &str = "SEGUE_CRASH_SEED";
 const NEXT: &str = "SEGUE_CRASH_NEXT";
 const SHARDS: &str = "SEGUE_CRASH_SHARDS";
+/// How long an operation is asked for again.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The command that starts this binary again in a role.
 pub fn command(role: &str, dir: &std::path::Path) -> Command {
@@ -138,6 +140,7 @@ fn generation(engine: &Segue) -> GenerationId {
 }
 
 fn run(engine: &Segue, lane: Lane, seed: u64, number: u64, generation: GenerationId) {
+    let begun = Instant::now();
     loop {
         let done = match lane {
             Lane::Catalog => catalog(engine, script::catalog_op(seed, number)),
@@ -146,13 +149,18 @@ fn run(engine: &Segue, lane: Lane, seed: u64, number: u64, generation: Generatio
         };
         match done {
             Ok(()) => return,
-            // Back-pressure is no failure: the same operation again.
-            Err(error) if error.kind() == segue::ErrorKind::Exhausted => {
+            // Back-pressure is no failure, nor is a split that takes long: the same operation again, with the same ids.
+            Err(error) if passes(error.kind()) && begun.elapsed() < PATIENCE => {
                 std::thread::sleep(Duration::from_millis(5))
             }
             Err(error) => panic!("{lane:?} {number}: {error}"),
         }
     }
+}
+
+/// Whether asking again is what the error tells its caller to do.
+fn passes(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::Exhausted | ErrorKind::Unavailable | ErrorKind::Timeout)
 }
 
 fn catalog(engine: &Segue, op: CatalogOp) -> segue::Result<()> {

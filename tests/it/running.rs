@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, ExitStatus, Output, Stdio};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use segue::api::Client;
@@ -11,6 +12,8 @@ use serde_json::Value;
 
 /// Longest wait for a server to be ready, or to be gone.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Lines of a server's log that a failing test shows.
+const LINES_SHOWN: usize = 40;
 
 /// The program without the environment's settings.
 pub fn program() -> Command {
@@ -69,7 +72,8 @@ pub struct Running {
     pub endpoint: String,
     /// `HOST:PORT` of the HTTP port.
     pub http: String,
-    log: BufReader<ChildStderr>,
+    /// Reads its log to the end: a pipe that nobody reads fills up, and then whoever writes to it waits for ever.
+    log: Option<JoinHandle<String>>,
 }
 
 impl Running {
@@ -93,7 +97,7 @@ impl Running {
         let listening = line_with(&mut log, "listening");
         let address = |name: &str| listening[name].as_str().expect("an address").to_owned();
         let (endpoint, http) = (format!("http://{}", address("grpc")), address("http"));
-        Self { child, endpoint, http, log }
+        Self { child, endpoint, http, log: Some(std::thread::spawn(move || rest_of(log))) }
     }
 
     /// Waits until it is ready.
@@ -151,9 +155,7 @@ impl Running {
             assert!(start.elapsed() < PATIENCE, "the server does not stop");
             std::thread::sleep(Duration::from_millis(5));
         };
-        let mut log = String::new();
-        self.log.read_to_string(&mut log).expect("text");
-        (status, log)
+        (status, self.log.take().expect("asked once").join().expect("text"))
     }
 }
 
@@ -162,7 +164,20 @@ impl Drop for Running {
         // Already gone when it was stopped.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if let Some(log) = self.log.take().filter(|_| std::thread::panicking()) {
+            let log = log.join().unwrap_or_default();
+            let lines: Vec<&str> = log.lines().collect();
+            eprintln!("the last lines of the log of {}:", self.http);
+            lines[lines.len().saturating_sub(LINES_SHOWN)..].iter().for_each(|line| eprintln!("  {line}"));
+        }
     }
+}
+
+/// What a server writes from now on until it ends.
+fn rest_of(mut log: BufReader<ChildStderr>) -> String {
+    let mut rest = String::new();
+    log.read_to_string(&mut rest).expect("text");
+    rest
 }
 
 /// The first line of a log with this message.

@@ -24,9 +24,21 @@ impl Cluster {
 
     /// Whether this node should hold a group.
     pub fn is_wanted_here(&self, group: GroupId) -> bool {
+        !self.is_removed() && self.map().is_placed(group, self.store())
+    }
+
+    /// Whether a group has its places and none of them is here, so that what this directory has of it is of no use. Never on a
+    /// node that was removed: its directory stays as it is.
+    pub fn is_elsewhere(&self, group: GroupId) -> bool {
         let (map, own) = (self.map(), self.store());
-        let removed = map.nodes.get(&own).is_some_and(|node| node.intent == NodeIntent::Removed);
-        !removed && map.is_placed(group, own)
+        let holds = map.nodes.get(&own).is_some_and(|node| node.replicas.contains_key(&group));
+        map.placements.contains_key(&group) && !map.is_placed(group, own) && !holds && !self.is_removed()
+    }
+
+    /// Whether this node was removed, for ever.
+    fn is_removed(&self) -> bool {
+        let own = self.map().nodes.get(&self.store()).map(|node| node.intent);
+        own == Some(NodeIntent::Removed)
     }
 
     /// Makes a new group with this node's replica as its only member; others become members as the map says. Only for a group
@@ -49,9 +61,7 @@ impl Cluster {
     /// # Errors
     /// See [`GroupError`].
     pub fn forget_left(&self, node: &ClusterNode, group: GroupId) -> Result<bool, GroupError> {
-        let (map, own) = (self.map(), self.store());
-        let is_removed = map.nodes.get(&own).is_some_and(|node| node.intent == NodeIntent::Removed);
-        Ok(map.placements.contains_key(&group) && !is_removed && node.forget_left(group)?)
+        Ok(self.map().placements.contains_key(&group) && !self.is_removed() && node.forget_left(group)?)
     }
 
     /// Proposes to a group of which no replica serves here; answered once its leader has applied it. Blocks.

@@ -56,6 +56,13 @@ pub(crate) struct Serve {
     pub to_store: StoreId,
 }
 
+impl Serve {
+    /// Whether both are the same request of the same replica.
+    fn asks_as(&self, other: &Self) -> bool {
+        (self.group, self.to) == (other.group, other.to) && self.fetch == other.fetch
+    }
+}
+
 /// The running thread. It ends when it is told to.
 pub(crate) struct TransferThread {
     pub thread: JoinHandle<()>,
@@ -78,7 +85,8 @@ impl TransferThread {
         let (jobs, queue) = bounded(JOBS_MAX);
         let per_tick = (bytes_per_second as f64 * tick.as_secs_f64()) as u64;
         let worker = Worker {
-            transfers: Transfers::new(CHUNK_BYTES, per_tick.max(1)),
+            // Pieces as small as what may be sent a tick keep a low rate, too.
+            transfers: Transfers::new(CHUNK_BYTES.min(per_tick), per_tick.max(1)),
             deferred: VecDeque::new(),
             links,
             events,
@@ -139,7 +147,12 @@ impl Worker {
                 let Serve { group, from, to, to_store, .. } = serve;
                 self.links.send_packet(&Outgoing { group, from, to, to_store, packet: Packet::Chunk(chunk) });
             }
-            None if self.deferred.len() < DEFERRED_MAX => self.deferred.push_back(serve),
+            // Whoever asks again for what still waits would have it sent twice.
+            None if self.deferred.len() < DEFERRED_MAX
+                && !self.deferred.iter().any(|it| it.asks_as(&serve)) =>
+            {
+                self.deferred.push_back(serve);
+            }
             None => {}
         }
     }

@@ -98,6 +98,18 @@ impl MapMachine {
     }
 }
 
+/// Reads the map of a data directory without making anything in it; an empty one when there is none.
+///
+/// # Errors
+/// As [`MapMachine::open`].
+pub(crate) fn read_map(dir: &Path) -> Result<MapState, OpenError> {
+    let path = dir.join(FOLDER).join(FILE);
+    match files::read(&path)? {
+        None => Ok(MapState::default()),
+        Some(bytes) => decode(&bytes).map(|(map, _)| map).ok_or(OpenError::MapDamaged { path }),
+    }
+}
+
 /// Opens the map of a data directory as a state machine, for a check of a directory that is not open: give it a copy.
 ///
 /// # Errors

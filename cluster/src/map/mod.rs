@@ -10,7 +10,7 @@ mod state;
 mod tests;
 
 pub use machine::map_machine;
-pub(crate) use machine::{MapMachine, MapReader};
+pub(crate) use machine::{MapMachine, MapReader, read_map};
 pub(crate) use state::{FACTOR, MapCommand, MapReply};
 pub use state::{MapState, NodeIntent, NodeRecord};
 

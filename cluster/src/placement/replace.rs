@@ -77,7 +77,12 @@ pub(crate) fn next_step(goal: &Replacement, view: &View) -> Step {
 
 pub(super) fn enter(view: &View, promote: Option<PeerId>, demote: Option<PeerId>) -> Step {
     if demote == Some(view.peer) {
-        return hand_over(view, demote);
+        // The only voter has nobody to hand over to: the new one votes beside it first.
+        let is_alone = view.voters == [view.peer.0];
+        return match promote.filter(|_| is_alone) {
+            Some(_) => Step::Propose(MemberChange::Enter { promote, demote: None }),
+            None => hand_over(view, demote),
+        };
     }
     Step::Propose(MemberChange::Enter { promote, demote })
 }
@@ -130,6 +135,17 @@ mod tests {
         assert_eq!(next_step(&goal, &joint), Step::TransferLeader(PeerId(2)));
         let behind = View { caught_up: Vec::new(), ..joint };
         assert_eq!(next_step(&goal, &behind), Step::Wait);
+    }
+
+    #[test]
+    fn the_only_voter_lets_another_vote_beside_it_before_it_goes() {
+        let goal = Replacement { add: Some(NEW), remove: Some(PeerId(1)) };
+        let beside = MemberChange::Enter { promote: Some(NEW.0), demote: None };
+        assert_eq!(next_step(&goal, &view(&[1], &[4])), Step::Propose(beside));
+        assert_eq!(next_step(&goal, &view(&[1, 4], &[])), Step::TransferLeader(NEW.0));
+        let led_by_new = View { peer: NEW.0, ..view(&[1, 4], &[]) };
+        let alone = MemberChange::Enter { promote: None, demote: Some(PeerId(1)) };
+        assert_eq!(next_step(&goal, &led_by_new), Step::Propose(alone));
     }
 
     #[test]

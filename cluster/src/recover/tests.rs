@@ -15,7 +15,10 @@ use crate::status::Role;
 
 const LONG: Duration = Duration::from_secs(20);
 
-fn put(store: u64) -> MapCommand {
+/// No other directories.
+pub(super) const NONE: Others<'static> = Others { dirs: &[], folder: |_| None };
+
+pub(super) fn put(store: u64) -> MapCommand {
     let (address, api) = (format!("h:{store}"), String::new());
     MapCommand::PutNode { store: StoreId(store), address, api, replicas: BTreeMap::new() }
 }
@@ -68,19 +71,19 @@ fn goes_on_alone(dir: &Path, was: &Identity) {
 fn a_survivor_leads_alone_and_a_change_of_members_at_the_end_of_its_log_is_not_made() {
     let dir = tempfile::tempdir().unwrap();
     let (was, added) = survivor(dir.path());
-    let plan = plan_recovery(dir.path()).unwrap();
+    let plan = plan_recovery(dir.path(), NONE).unwrap();
     assert_eq!(plan.lost, vec![(StoreId(11), "h:11".to_owned()), (StoreId(12), "h:12".to_owned())]);
     let group = &plan.groups[0];
     assert_eq!((group.voters, group.voted, group.last), (3, true, added));
     assert!(group.commit < added, "{group:?}");
-    assert_eq!(plan_recovery(dir.path()).unwrap(), plan, "a plan changes nothing");
-    let done = apply_recovery(dir.path(), plan.cluster).unwrap();
+    assert_eq!(plan_recovery(dir.path(), NONE).unwrap(), plan, "a plan changes nothing");
+    let done = apply_recovery(dir.path(), plan.cluster, NONE).unwrap();
     assert_eq!((done.cluster, &done.groups), (was.cluster, &plan.groups));
     goes_on_alone(dir.path(), &was);
     // The same command once more would give up the node that has come since.
-    let again = apply_recovery(dir.path(), plan.cluster).unwrap_err();
+    let again = apply_recovery(dir.path(), plan.cluster, NONE).unwrap_err();
     assert!(again.to_string().contains("recovered since"), "{again}");
-    assert_eq!(plan_recovery(dir.path()).unwrap().lost, vec![(StoreId(99), "h:99".to_owned())]);
+    assert_eq!(plan_recovery(dir.path(), NONE).unwrap().lost, vec![(StoreId(99), "h:99".to_owned())]);
     goes_on_alone(dir.path(), &was);
 }
 
@@ -106,9 +109,9 @@ fn a_recovery_that_a_crash_interrupts_is_finished_by_the_next() {
             Ok(())
         })
         .unwrap();
-        let half_done = plan_recovery(dir.path()).unwrap();
+        let half_done = plan_recovery(dir.path(), NONE).unwrap();
         assert_eq!(half_done.cluster == was.cluster, steps == 1, "the old cluster's id goes first");
-        apply_recovery(dir.path(), half_done.cluster).unwrap();
+        apply_recovery(dir.path(), half_done.cluster, NONE).unwrap();
         goes_on_alone(dir.path(), &was);
     }
 }
@@ -116,20 +119,20 @@ fn a_recovery_that_a_crash_interrupts_is_finished_by_the_next() {
 #[test]
 fn what_is_no_survivor_of_a_cluster_is_refused_and_stays_as_it_is() {
     let dir = tempfile::tempdir().unwrap();
-    assert!(matches!(apply_recovery(dir.path(), ClusterId(1)), Err(RecoverError::Refused { .. })));
+    assert!(matches!(apply_recovery(dir.path(), ClusterId(1), NONE), Err(RecoverError::Refused { .. })));
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "nothing is created");
     let node = ClusterNode::open(dir.path(), NodeConfig::default()).unwrap();
     let cluster = node.identity().cluster;
     node.shutdown().unwrap();
-    let alone = apply_recovery(dir.path(), cluster).unwrap_err();
+    let alone = apply_recovery(dir.path(), cluster, NONE).unwrap_err();
     assert!(alone.to_string().contains("it is in no cluster"), "{alone}");
     let (_, other) = (dir, tempfile::tempdir().unwrap());
     let (identity, _) = survivor(other.path());
     let open = ClusterNode::open(other.path(), NodeConfig::default()).unwrap();
-    let in_use = apply_recovery(other.path(), identity.cluster).unwrap_err();
+    let in_use = apply_recovery(other.path(), identity.cluster, NONE).unwrap_err();
     assert!(matches!(in_use, RecoverError::Open(OpenError::InUse { .. })), "{in_use}");
     open.shutdown().unwrap();
-    assert_eq!(plan_recovery(other.path()).unwrap().cluster, identity.cluster);
+    assert_eq!(plan_recovery(other.path(), NONE).unwrap().cluster, identity.cluster);
 }
 
 #[test]
@@ -147,14 +150,14 @@ fn a_survivor_without_a_group_that_is_on_some_of_the_nodes_is_refused_and_one_wi
     [own.0, 11, 12].map(put).into_iter().for_each(|command| drop(apply(command)));
     apply(place(None, &[StoreId(11), StoreId(12)]));
     node.shutdown().unwrap();
-    let refused = apply_recovery(dir.path(), cluster).unwrap_err();
-    assert!(refused.to_string().contains("only other nodes hold it"), "{refused}");
+    let refused = apply_recovery(dir.path(), cluster, NONE).unwrap_err();
+    assert!(refused.to_string().contains("only other nodes hold group 9"), "{refused}");
     let node = ClusterNode::open(dir.path(), NodeConfig::default()).unwrap();
     let group = node.add_group(MAP_GROUP, Box::new(MapMachine::open(dir.path()).unwrap())).unwrap();
     group.propose(place(Some(&[11, 12]), &[own]).encode()).unwrap().wait_timeout(LONG).unwrap();
     node.add_group(GroupId(9), Box::new(MapMachine::open(&dir.path().join("nine")).unwrap())).unwrap();
     node.shutdown().unwrap();
-    apply_recovery(dir.path(), cluster).unwrap();
+    apply_recovery(dir.path(), cluster, NONE).unwrap();
     let map = MapMachine::open(dir.path()).unwrap().reader().map();
     assert!(map.placements.is_empty(), "{map:?}");
 }

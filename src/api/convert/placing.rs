@@ -1,4 +1,4 @@
-//! Where user shards should be.
+//! Where shards should be.
 
 use crate::api::proto as pb;
 use crate::error::{Error, Result};
@@ -9,7 +9,7 @@ pub(crate) fn placing(what: Option<pb::place_shards_request::What>) -> Result<Pl
     use pb::place_shards_request::What;
     match what {
         Some(What::Move(pb::MoveShard { group, from, to })) => Ok(Placing::Move { group, from, to }),
-        Some(What::Rebalance(pb::Rebalance {})) => Ok(Placing::Rebalance),
+        Some(What::Rebalance(pb::Rebalance { tracks })) => Ok(Placing::Rebalance { tracks }),
         Some(What::Repair(pb::Repair {})) => Ok(Placing::Repair),
         None => Err(Error::invalid("what", "say what shall be placed: `move`, `rebalance` or `repair`")),
     }
@@ -20,7 +20,7 @@ pub(crate) fn placing_to_proto(what: Placing) -> pb::place_shards_request::What 
     use pb::place_shards_request::What;
     match what {
         Placing::Move { group, from, to } => What::Move(pb::MoveShard { group, from, to }),
-        Placing::Rebalance => What::Rebalance(pb::Rebalance {}),
+        Placing::Rebalance { tracks } => What::Rebalance(pb::Rebalance { tracks }),
         Placing::Repair => What::Repair(pb::Repair {}),
     }
 }

@@ -1,5 +1,6 @@
-use arrow::array::*;
-use arrow::datatypes::*;
+use arrow_array::types::*;
+use arrow_array::*;
+use arrow_schema::*;
 use proptest::prelude::*;
 
 use super::*;
@@ -188,12 +189,12 @@ fn vectors_of_any_float_and_list_type_read_the_same() {
     };
     let list = |item: ArrayRef| -> ArrayRef {
         let field = Arc::new(Field::new("item", item.data_type().clone(), true));
-        let offsets = arrow::buffer::OffsetBuffer::from_lengths([2, 2]);
+        let offsets = arrow_buffer::OffsetBuffer::from_lengths([2, 2]);
         Arc::new(ListArray::new(field, offsets, item, None))
     };
     let large = |item: ArrayRef| -> ArrayRef {
         let field = Arc::new(Field::new("item", item.data_type().clone(), true));
-        let offsets = arrow::buffer::OffsetBuffer::from_lengths([2, 2]);
+        let offsets = arrow_buffer::OffsetBuffer::from_lengths([2, 2]);
         Arc::new(LargeListArray::new(field, offsets, item, None))
     };
     let f32s: ArrayRef = Arc::new(Float32Array::from(vec![0.5, -1.0, 2.0, 0.25]));

@@ -1,4 +1,5 @@
-use arrow::array::*;
+use arrow_array::builder::*;
+use arrow_array::*;
 use proptest::prelude::*;
 
 use super::*;

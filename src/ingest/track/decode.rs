@@ -1,6 +1,6 @@
 //! From columns to tracks, cell by cell.
 
-use arrow::array::{Array, BooleanArray, Date32Array, Float64Array, Int64Array, ListArray, StringArray};
+use arrow_array::{Array, BooleanArray, Date32Array, Float64Array, Int64Array, ListArray, StringArray};
 
 use super::super::cell::{CellError, CellResult};
 use super::super::columns::{Batch, Column};

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use arrow::array::{
-    ArrayRef, BooleanArray, Date32Array, Float32Array, Float32Builder, Int32Array, Int64Array, ListBuilder,
-    RecordBatch, StringArray,
+use arrow_array::builder::{Float32Builder, ListBuilder};
+use arrow_array::{
+    ArrayRef, BooleanArray, Date32Array, Float32Array, Int32Array, Int64Array, RecordBatch, StringArray,
 };
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
 
 use super::super::write::{Encode, text_list, text_lists};
 use super::TrackTable;

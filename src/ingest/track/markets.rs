@@ -7,7 +7,7 @@
 use std::path::Path;
 use std::str::FromStr;
 
-use arrow::array::{Array, StringArray};
+use arrow_array::{Array, StringArray};
 
 use super::super::cell::{CellError, CellResult};
 use super::super::columns::{ColumnSpec, Kind};

@@ -6,7 +6,7 @@ mod markets;
 
 use std::path::Path;
 
-use arrow::datatypes::Schema;
+use arrow_schema::Schema;
 
 use super::cell::CellResult;
 use super::columns::{Batch, ColumnSpec, Kind};

@@ -106,7 +106,7 @@ impl Segue {
     /// `Unavailable` while shutting down.
     pub fn live_tracks(&self) -> Result<usize> {
         self.answer_current(|inner| {
-            let live: u64 = inner.tracks.views()?.iter().map(|view| view.live_tracks()).sum();
+            let live = inner.reader(None)?.live_tracks()?;
             Ok(usize::try_from(live).unwrap_or(usize::MAX))
         })
     }

@@ -35,6 +35,8 @@ pub(super) struct Far {
     caches: Caches,
     questions: AtomicUsize,
     is_silent: bool,
+    /// There is nobody to ask from the beginning.
+    is_missing: bool,
 }
 
 impl TracksElsewhere for Far {
@@ -53,7 +55,8 @@ impl TracksElsewhere for Far {
 impl Asked {
     /// The newest versions there are; the shards at `places` are elsewhere.
     pub(super) fn new(engine: &Segue, places: &[usize]) -> Self {
-        Self::of(engine.inner().tracks.views().unwrap(), false).elsewhere(places)
+        Self::of(engine.inner().tracks.owners().unwrap().all_here().unwrap().to_vec(), false)
+            .elsewhere(places)
     }
 
     /// The same versions with the shards at `places` elsewhere, and memory of their own.
@@ -66,8 +69,16 @@ impl Asked {
         Self { places: self.places.clone(), ..Self::of(self.far.views.clone(), true) }
     }
 
+    /// The same where it is known that nobody can be asked.
+    pub(super) fn missing(&self) -> Self {
+        let (views, caches) = (self.far.views.clone(), Caches::default());
+        let far = Far { views, caches, questions: 0.into(), is_silent: true, is_missing: true };
+        Self { far: Arc::new(far), places: self.places.clone() }
+    }
+
     fn of(views: Vec<Arc<TrackView>>, is_silent: bool) -> Self {
-        let far = Far { views, caches: Caches::default(), questions: 0.into(), is_silent };
+        let caches = Caches::default();
+        let far = Far { views, caches, questions: 0.into(), is_silent, is_missing: false };
         Self { far: Arc::new(far), places: Vec::new() }
     }
 
@@ -78,23 +89,22 @@ impl Asked {
     /// A reader of these shards.
     pub(super) fn reader<'a>(&self, engine: &'a Segue, caches: &'a Caches) -> Reader<'a> {
         let far = Arc::clone(&self.far) as Arc<dyn TracksElsewhere>;
-        with((engine, caches), &self.far.views, &self.places, &far)
+        let far = (!self.far.is_missing).then_some(&far);
+        with((engine, caches), &self.far.views, &self.places, far)
     }
 }
 
-/// A reader for which the shards at `places` are where `elsewhere` asks.
+/// A reader for which the shards at `places` are where `elsewhere` asks; without it, missing.
 pub(super) fn with<'a>(
     (engine, caches): (&'a Segue, &'a Caches),
     views: &[Arc<TrackView>],
     places: &[usize],
-    elsewhere: &Arc<dyn TracksElsewhere>,
+    elsewhere: Option<&Arc<dyn TracksElsewhere>>,
 ) -> Reader<'a> {
-    let version = |(place, view): (usize, &Arc<TrackView>)| {
-        if places.contains(&place) {
-            ShardVersion::Elsewhere(view.outline(), Arc::clone(elsewhere))
-        } else {
-            ShardVersion::Here(Arc::clone(view))
-        }
+    let version = |(place, view): (usize, &Arc<TrackView>)| match (places.contains(&place), elsewhere) {
+        (false, _) => ShardVersion::Here(Arc::clone(view)),
+        (true, Some(elsewhere)) => ShardVersion::Elsewhere(view.outline(), Arc::clone(elsewhere)),
+        (true, None) => ShardVersion::Missing(view.outline()),
     };
     let tracks = TrackShards::new(views.iter().enumerate().map(version).collect()).unwrap();
     // Merges go on beside the test, and count.
@@ -144,6 +154,22 @@ pub(super) fn replies_of<'a>(engine: &Segue, world: &World, reader: impl Fn() ->
     all
 }
 
+/// What is asked beside lists: by id, by page, how many.
+fn looks(world: &World, reader: &Reader<'_>, add: &mut impl FnMut(String, String)) {
+    let mut ids: Vec<TrackId> = world.tracks.iter().step_by(7).map(|track| track.track_id.clone()).collect();
+    ids.push(TrackId::new("nobody").unwrap());
+    add("known".to_owned(), format!("{:?}", reader.look_up(&ids)));
+    for (place, first, most) in (0..reader.tracks.count()).zip([0, 17, 250]).map(|(a, b)| (a, b, 90)) {
+        let page = reader.page(place, first, most).unwrap();
+        let page: Vec<_> = page.iter().map(|(ordinal, row)| (*ordinal, &row.track)).collect();
+        add(format!("page {place}"), format!("{page:?}"));
+    }
+    add("live".to_owned(), format!("{:?}", reader.live_tracks()));
+    let vectors = reader.count_vectors(&space("audio"), STATIC).unwrap();
+    assert!(vectors > 500);
+    add("vectors".to_owned(), vectors.to_string());
+}
+
 fn searches<'a>(
     engine: &Segue,
     world: &World,
@@ -186,6 +212,7 @@ fn searches<'a>(
         let found = similar_request::similar(&reader(), &spec, generation, &request);
         add(format!("similar {at}"), format!("{found:?}"));
     }
+    looks(world, &reader(), add);
     for (at, user) in world.users.iter().enumerate().take(6) {
         let request = RecommendRequest {
             as_of: Some(AS_OF),

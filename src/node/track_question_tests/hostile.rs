@@ -72,6 +72,7 @@ fn questions() -> Vec<TrackQuestion> {
         TrackQuestion::Allowed { class: RuleClass::Live, filter: TrackFilter::default() },
         TrackQuestion::Words { allowed: allowed(full.clone()), text: "title".to_owned() },
         TrackQuestion::Popular { allowed: allowed(full.clone()), k: u32::MAX },
+        TrackQuestion::Load("no such load".to_owned()),
         nearest(vec![1.0; super::world::DIM], 10, &full),
         nearest(vec![1.0; super::world::DIM], 7, &empty),
         nearest(vec![1.0; 3], 10, &empty),
@@ -87,7 +88,7 @@ fn damaged_questions_and_answers_are_refused_or_answered() {
     let engine = open(folder.path(), 1);
     let mut world = World::generate(3, 900, 30);
     fill(&engine, &mut world);
-    let view = engine.inner().tracks.views().unwrap().remove(0);
+    let view = engine.inner().tracks.owners().unwrap().all_here().unwrap().to_vec().remove(0);
     let caches = Caches::default();
     let answer = |question: &TrackQuestion| {
         Answering { view: &view, caches: &caches, deadline: Deadline::NEVER }.answer(question)
@@ -164,7 +165,7 @@ fn a_node_that_lies_is_an_error_or_a_wrong_list_and_never_a_panic() {
     let engine = open(folder.path(), 1);
     let mut world = World::generate(4, 900, 30);
     fill(&engine, &mut world);
-    let views = engine.inner().tracks.views().unwrap();
+    let views = engine.inner().tracks.owners().unwrap().all_here().unwrap().to_vec();
     let (mut good, mut refused) = (0, 0);
     for seed in 0..300 {
         let liar =
@@ -177,7 +178,7 @@ fn a_node_that_lies_is_an_error_or_a_wrong_list_and_never_a_panic() {
             ..RecommendRequest::new(user, Surface::new(["home", "radio"][seed as usize % 2]).unwrap())
         };
         let caches = Caches::default();
-        match recommend(&with((&engine, &caches), &views, &[0], &liar), &request) {
+        match recommend(&with((&engine, &caches), &views, &[0], Some(&liar)), &request) {
             Ok(_) => good += 1,
             Err(_) => refused += 1,
         }

@@ -37,7 +37,7 @@ fn loads_go_on_over_a_split_and_take_every_row_once() {
     assert_eq!(engine.live_tracks().unwrap() as u64, row_number);
     let (progress, _) = engine.finish_load("v", LoadKind::Vectors, &|_| {}).unwrap();
     assert_eq!((progress.rows_done, progress.finished), (1_000, true));
-    let views = engine.inner().tracks.views().unwrap();
+    let views = engine.inner().tracks.owners().unwrap().all_here().unwrap().to_vec();
     assert_eq!(views.len(), 3);
     for view in &views {
         let marks: Vec<_> = view.loads.values().map(|mark| (mark.rows_done, mark.finished)).collect();

@@ -1,10 +1,11 @@
 //! Caps during selection: so many of an artist, so many of an album, one a recording.
 
+use crate::pipeline::candidate::Candidate;
 use crate::pipeline::facts::TrackFacts;
 use crate::storage::track_shard::KeyMap;
 
 /// How many tracks of one kind a list may hold; 0 = any number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct CapLimits {
     /// Of one primary artist.
     pub artist: u32,
@@ -23,6 +24,23 @@ pub enum Cap {
     Album,
     /// Another version of its recording is in.
     Recording,
+}
+
+/// For every candidate that was not chosen: its row, and the cap that keeps it out of the chosen rows, if one does.
+#[must_use]
+pub fn left_out(
+    candidates: &[Candidate<'_>],
+    chosen: &[usize],
+    limits: CapLimits,
+) -> Vec<(usize, Option<Cap>)> {
+    let mut is_chosen = vec![false; candidates.len()];
+    let mut counts = Counts::default();
+    for &row in chosen {
+        is_chosen[row] = true;
+        counts.add(candidates[row].facts);
+    }
+    let open = candidates.iter().enumerate().filter(|(row, _)| !is_chosen[*row]);
+    open.map(|(row, candidate)| (row, counts.cap(candidate.facts, limits))).collect()
 }
 
 /// Counts of what is chosen. The maps are only looked up, never walked in an order that matters.

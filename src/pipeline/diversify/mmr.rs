@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
-use super::caps::{Cap, CapLimits, Counts};
+use super::caps::{CapLimits, Counts};
 use super::similarity::PairSimilarity;
 use crate::pipeline::candidate::Candidate;
 
@@ -36,14 +36,14 @@ pub struct Pick {
 }
 
 /// The chosen set in order of choice.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Selection {
     /// What was chosen here, without those chosen before.
     pub picks: Vec<Pick>,
     /// What was relaxed to fill the list, in words; empty when nothing was.
     pub relaxed: Vec<String>,
-    /// For every candidate that was not chosen: its row and the cap that keeps it out at the end, if one does.
-    pub left_out: Vec<(usize, Option<Cap>)>,
+    /// The caps that held at the end: those asked for, or higher ones.
+    pub limits: CapLimits,
 }
 
 /// Chooses `params.n − chosen.len()` of the candidates, which stand best first (that order breaks ties). `chosen`
@@ -79,9 +79,7 @@ pub fn diversify(
             pool.reopen();
         }
     }
-    let left_out =
-        pool.open.iter().map(|&row| (row, pool.counts.cap(candidates[row].facts, limits))).collect();
-    Selection { picks, relaxed: pool.counts.exceeded(params.limits), left_out }
+    Selection { picks, relaxed: pool.counts.exceeded(params.limits), limits }
 }
 
 /// Scales the scores of the open rows to 0..=1; all equal leaves `relevance` as it is.

@@ -13,7 +13,7 @@ mod mean;
 mod mmr;
 mod similarity;
 
-pub use caps::{Cap, CapLimits};
+pub use caps::{Cap, CapLimits, left_out};
 pub use dpp::dpp;
 pub use long_tail::long_tail;
 pub use mean::against_mean;

@@ -20,8 +20,10 @@ pub fn best_of(arms: &[(f64, f64)]) -> Vec<f64> {
 /// The integrand of some arms on one grid, for the probabilities among any of them.
 #[derive(Debug, Clone)]
 pub struct BestOf {
-    arms: usize,
-    /// Point by point, arm by arm: density and distribution function; none when all arms are equal and certain.
+    /// Which kind each arm is of. Arms nobody has seen yet are all alike, and most are of that kind for a while.
+    kind_of: Vec<usize>,
+    kinds: usize,
+    /// Point by point, kind by kind: density and distribution function; none when all arms are equal and certain.
     values: Vec<(f64, f64)>,
 }
 
@@ -32,41 +34,44 @@ impl BestOf {
         let fold = |value: fn(&(f64, f64)) -> f64| arms.iter().map(value).fold(f64::NEG_INFINITY, f64::max);
         let (low, high) = (fold(|(mean, sd)| mean - REACH * sd), fold(|(mean, sd)| mean + REACH * sd));
         let step = (high - low) / POINTS as f64;
+        let (kind_of, kinds) = kinds(arms);
         if arms.len() < 2 || !(step.is_finite() && step > 0.0) {
-            return Self { arms: arms.len(), values: Vec::new() };
+            return Self { kind_of, kinds: kinds.len(), values: Vec::new() };
         }
-        // A posterior narrower than the steps would fall between them.
-        let arms: Vec<(f64, f64)> = arms.iter().map(|&(mean, sd)| (mean, sd.max(step))).collect();
-        let mut values = Vec::with_capacity((POINTS + 1) * arms.len());
+        let mut values = Vec::with_capacity((POINTS + 1) * kinds.len());
         for point in 0..=POINTS {
             let v = low + step * point as f64;
-            values.extend(arms.iter().map(|&(mean, sd)| {
+            values.extend(kinds.iter().map(|&(mean, sd)| {
+                // A posterior narrower than the steps would fall between them.
+                let sd = sd.max(step);
                 let z = (v - mean) / sd;
                 let bell = (-0.5 * z * z).exp();
                 (bell / sd, cdf_of(z, bell))
             }));
         }
-        Self { arms: arms.len(), values }
+        Self { kind_of, kinds: kinds.len(), values }
     }
 
     /// The probabilities among the arms that are `open`: 0 for the others, and the same for each open one when the
     /// integral has nothing to tell them apart by.
     #[must_use]
     pub fn among(&self, open: &[bool]) -> Vec<f64> {
-        let open: Vec<usize> = (0..self.arms).filter(|&arm| open[arm]).collect();
-        let mut sums = vec![0.0; self.arms];
+        let arms = self.kind_of.len();
+        let open: Vec<usize> = (0..arms).filter(|&arm| open[arm]).collect();
+        let mut sums = vec![0.0; arms];
         let mut before = vec![0.0; open.len()];
-        for row in self.values.chunks_exact(self.arms.max(1)) {
+        for row in self.values.chunks_exact(self.kinds.max(1)) {
             // All distribution functions but one's own, as a product from the left and one from the right.
             let mut product = 1.0;
             for (slot, &arm) in before.iter_mut().zip(&open) {
                 *slot = product;
-                product *= row[arm].1;
+                product *= row[self.kind_of[arm]].1;
             }
             let mut after = 1.0;
             for (&before, &arm) in before.iter().zip(&open).rev() {
-                sums[arm] += row[arm].0 * before * after;
-                after *= row[arm].1;
+                let (density, below) = row[self.kind_of[arm]];
+                sums[arm] += density * before * after;
+                after *= below;
             }
         }
         let total: f64 = sums.iter().sum();
@@ -77,6 +82,18 @@ impl BestOf {
         }
         sums
     }
+}
+
+/// Which kind each arm is of, and the kinds: arms of equal mean and deviation, in the order of their first ones.
+fn kinds(arms: &[(f64, f64)]) -> (Vec<usize>, Vec<(f64, f64)>) {
+    let mut kinds: Vec<(f64, f64)> = Vec::new();
+    let kind_of = arms.iter().map(|arm| {
+        kinds.iter().position(|kind| kind == arm).unwrap_or_else(|| {
+            kinds.push(*arm);
+            kinds.len() - 1
+        })
+    });
+    (kind_of.collect(), kinds)
 }
 
 /// The standard normal distribution function (Hart's rational approximation as given by West, Wilmott 2005), 1e-14.
@@ -144,6 +161,18 @@ mod tests {
         assert_eq!(best_of(&[(0.3, 0.1)]), [1.0]);
         assert!(best_of(&[]).is_empty());
         assert_eq!(best_of(&[(0.3, 0.0), (0.3, 0.0)]), [0.5, 0.5]);
+    }
+
+    #[test]
+    fn arms_that_are_alike_have_the_same_chance() {
+        let (unseen, seen) = ((0.4, 0.35), (0.5, 0.1));
+        let found = best_of(&[unseen, seen, unseen, unseen]);
+        // Almost the same arms are evaluated one by one.
+        let apart = best_of(&[unseen, seen, (0.4, 0.350_000_1), (0.400_000_1, 0.35)]);
+        for (found, apart) in found.iter().zip(&apart) {
+            assert!((found - apart).abs() < 1e-5, "{found} {apart}");
+        }
+        assert!((found[0] - found[3]).abs() < 1e-12, "{found:?}");
     }
 
     #[test]

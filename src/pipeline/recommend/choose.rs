@@ -10,7 +10,7 @@ use super::rank::moment;
 use crate::error::Result;
 use crate::pipeline::cold_start::ColdStart;
 use crate::pipeline::diversify::{
-    Cap, CapLimits, MmrParams, PairSimilarity, Pick, against_mean, diversify, dpp, long_tail,
+    CapLimits, MmrParams, PairSimilarity, Pick, against_mean, diversify, dpp, long_tail,
 };
 use crate::pipeline::editorial::{holding, pinned};
 use crate::pipeline::explore::{
@@ -43,8 +43,8 @@ pub struct ChosenSet {
     pub picks: Vec<Pick>,
     /// What was relaxed, in words.
     pub relaxed: Vec<String>,
-    /// Candidates left out at the end, with the cap that keeps them out, if one does.
-    pub left_out: Vec<(usize, Option<Cap>)>,
+    /// The caps that held at the end.
+    pub limits: CapLimits,
 }
 
 impl ChosenSet {
@@ -64,7 +64,8 @@ impl ChosenSet {
         }
     }
 
-    fn rows(&self) -> Vec<usize> {
+    /// Rows of the set among the candidates.
+    pub fn rows(&self) -> Vec<usize> {
         self.explored.iter().map(|slot| slot.row).chain(self.picks.iter().map(|pick| pick.row)).collect()
     }
 }
@@ -155,10 +156,6 @@ fn select(plan: &Plan, ranking: &Ranking<'_>, set: &mut ChosenSet, relax: bool) 
     if tail == 0 || set.len() < plan.n {
         by_diversity(plan, ranking, set, (plan.n, limits, relax));
     }
-    // Whoever a tail pick has replaced is left out, too.
-    let mut is_in = vec![false; ranking.candidates.len()];
-    set.rows().into_iter().for_each(|row| is_in[row] = true);
-    set.left_out.retain(|(row, _)| !is_in[*row]);
 }
 
 /// Fills the set up to `n` by the recipe's way of keeping it diverse.
@@ -183,7 +180,7 @@ fn by_diversity(
             set.relaxed.push(words);
         }
     }
-    set.left_out = selection.left_out;
+    set.limits = selection.limits;
 }
 
 /// Draws the exploration slots.

@@ -24,14 +24,13 @@ mod token;
 mod user_vector;
 
 pub use plan::{Plan, Windows};
-pub use rank::unit_rows;
 #[cfg(test)]
 pub(crate) use user_vector::{UserVector, user_vector};
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
-use super::diversify::Cap;
+use super::diversify::{Cap, left_out};
 use super::explain::explanation;
 use super::reader::Reader;
 use super::request::{RecommendRequest, Recommendation, TrackExplanation};
@@ -126,7 +125,8 @@ fn candidates(
 }
 
 fn trace(ranking: &rank::Ranking<'_>, set: &choose::ChosenSet) -> BTreeMap<TrackRef, Ranked> {
-    let caps: BTreeMap<usize, Option<Cap>> = set.left_out.iter().copied().collect();
+    let caps: BTreeMap<usize, Option<Cap>> =
+        left_out(&ranking.candidates, &set.rows(), set.limits).into_iter().collect();
     let ranked = ranking.candidates.iter().enumerate().map(|(row, candidate)| {
         let rank = u32::try_from(row).unwrap_or(u32::MAX);
         let cap = caps.get(&row).copied().flatten();

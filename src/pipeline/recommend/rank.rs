@@ -15,8 +15,7 @@ use crate::pipeline::sources::Retrieved;
 use crate::pipeline::spaces::{audio, track_cf};
 use crate::pipeline::statistics::own_weights;
 use crate::pipeline::vectors::UnitRows;
-use crate::storage::track_shard::holder;
-use crate::types::{GenerationId, SpaceName, TrackRef};
+use crate::types::{GenerationId, TrackRef};
 
 /// Candidates the stages after the blend look at, at most.
 const POOL_MAX: usize = 600;
@@ -92,9 +91,9 @@ pub fn rank<'a>(
     let region = listener.state.user.region;
     weigh(&mut candidates, &holding(&plan.recipe.editorial, &listener.profile, &moment, region));
     let tracks: Vec<TrackRef> = candidates.iter().map(Candidate::track).collect();
-    let audio_rows = unit_rows(reader, &audio(), GenerationId::STATIC, &tracks)?;
+    let audio_rows = reader.unit_rows(&audio(), GenerationId::STATIC, &tracks)?;
     let skips: Vec<TrackRef> = session.skips.iter().map(|facts| facts.track).collect();
-    let skip_vectors = unit_rows(reader, &audio(), GenerationId::STATIC, &skips)?;
+    let skip_vectors = reader.unit_rows(&audio(), GenerationId::STATIC, &skips)?;
     let who = session_rank::Listener {
         profile: &listener.profile,
         session: &session,
@@ -116,7 +115,7 @@ fn track_rows<'a>(
     match reader.generation.filter(|_| !all_heard) {
         Some(generation) => {
             let tracks: Vec<TrackRef> = candidates.iter().map(Candidate::track).collect();
-            unit_rows(reader, &track_cf(), generation, &tracks)
+            reader.unit_rows(&track_cf(), generation, &tracks)
         }
         None => Ok(UnitRows::default()),
     }
@@ -145,30 +144,4 @@ pub(super) fn moment(plan: &Plan) -> Moment {
         device: plan.context.device.clone(),
         activity: plan.context.activity.clone(),
     }
-}
-
-/// Unit vectors of tracks; absent rows for those without one.
-///
-/// # Errors
-/// Those of the nodes that were asked.
-pub fn unit_rows<'a>(
-    reader: &'a Reader<'_>,
-    space: &SpaceName,
-    generation: GenerationId,
-    tracks: &[TrackRef],
-) -> Result<UnitRows<'a>> {
-    let dim = reader.tracks.dim(space, generation).unwrap_or(1);
-    let mut rows = UnitRows::with_capacity(dim as usize, tracks.len());
-    if let Some(views) = reader.tracks.all_here() {
-        let sets: Vec<_> = views.iter().map(|view| view.set(space, generation)).collect();
-        let find = |track: &TrackRef| {
-            let set = holder(views, *track).and_then(|place| sets[place]);
-            set.and_then(|set| set.vector(track.ordinal.0))
-        };
-        tracks.iter().for_each(|track| rows.push(find(track)));
-        return Ok(rows);
-    }
-    reader.expect_vectors(space, generation, tracks.iter().copied())?;
-    tracks.iter().for_each(|track| rows.push(reader.vector(space, generation, *track)));
-    Ok(rows)
 }

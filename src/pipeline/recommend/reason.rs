@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::plan::Plan;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::pipeline::candidate::Candidate;
 use crate::pipeline::cold_start::ColdStart;
 use crate::pipeline::explain::{ReasonFacts, TrackName, reason as sentence};
@@ -53,7 +53,7 @@ impl<'a> Reasons<'a> {
             return Ok(if explored.is_some() { format!("exploration: {told}") } else { told });
         }
         let seed = match self.retrieved.because(candidate.track()) {
-            Some(seed) => Some(self.seed(seed)?),
+            Some(seed) => self.seed(seed)?,
             None => None,
         };
         let is_own = |seed: &Arc<TrackRow>| seed.track.recording_id == row.track.recording_id;
@@ -77,12 +77,16 @@ impl<'a> Reasons<'a> {
         }))
     }
 
-    fn seed(&mut self, seed: TrackRef) -> Result<Arc<TrackRow>> {
+    /// A seed's row. What is kept of a listener knows favourites of shards that are missing now: these have no name to be told.
+    fn seed(&mut self, seed: TrackRef) -> Result<Option<Arc<TrackRow>>> {
         if let Some(row) = self.seeds.get(&seed) {
-            return Ok(Arc::clone(row));
+            return Ok(Some(Arc::clone(row)));
         }
-        let row = self.reader.row(seed)?;
+        let row = match self.reader.row(seed) {
+            Err(Error::Unavailable(_)) if !self.reader.is_whole() => return Ok(None),
+            row => row?,
+        };
         self.seeds.insert(seed, Arc::clone(&row));
-        Ok(row)
+        Ok(Some(row))
     }
 }

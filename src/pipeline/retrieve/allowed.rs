@@ -53,10 +53,19 @@ impl AllowedTracks {
         Self { told, ..self }
     }
 
-    /// How a shard elsewhere is asked for tracks among these; `None` for one that is here.
+    /// How a shard elsewhere is asked for tracks among these.
+    ///
+    /// # Panics
+    /// When they are of a shard that is here: nothing would be asked, and the shard's tracks missed without a word.
     #[must_use]
-    pub fn question(&self) -> Option<AllowedQuestion> {
-        self.told.as_ref().map(|told| told.question())
+    pub fn question(&self) -> AllowedQuestion {
+        self.told.as_ref().expect("the shard is elsewhere").question()
+    }
+
+    /// Whether they are of a shard elsewhere.
+    #[cfg(test)]
+    pub(in crate::pipeline) fn is_told(&self) -> bool {
+        self.told.is_some()
     }
 
     /// The bits that must be set and the ordinals that must not be named, for a search.

@@ -13,7 +13,6 @@ use crate::error::Result;
 use crate::pipeline::medoids::{Medoid, medoids, merge_by_share};
 use crate::pipeline::reader::Reader;
 use crate::pipeline::retrieve::Effort;
-use crate::pipeline::vectors::UnitRows;
 use crate::types::{GenerationId, SpaceName, TrackRef};
 
 /// How many points a listener's taste is asked with, at most.
@@ -87,21 +86,13 @@ fn choose(
     space: &SpaceName,
     generation: GenerationId,
 ) -> Result<Vec<Point>> {
-    reader.expect_vectors(space, generation, tracks.iter().map(|(track, _)| *track))?;
-    let known: Vec<(TrackRef, f64, &[f32])> = tracks
-        .iter()
-        .filter_map(|&(track, weight)| Some((track, weight, reader.vector(space, generation, track)?)))
-        .collect();
-    let Some(dim) = known.first().map(|(_, _, vector)| vector.len()) else { return Ok(Vec::new()) };
-    let mut rows = UnitRows::with_capacity(dim, known.len());
-    known.iter().for_each(|(_, _, vector)| rows.push(Some(vector)));
-    let weights: Vec<f64> = known.iter().map(|(_, weight, _)| *weight).collect();
-    let point = |medoid: &Medoid| Point {
-        track: known[medoid.row].0,
-        vector: known[medoid.row].2.to_vec(),
-        share: medoid.share,
+    let (named, weights): (Vec<TrackRef>, Vec<f64>) = tracks.iter().copied().unzip();
+    let rows = reader.unit_rows(space, generation, &named)?;
+    let point = |medoid: &Medoid| {
+        let vector = rows.row(medoid.row)?.vector().to_vec();
+        Some(Point { track: named[medoid.row], vector, share: medoid.share })
     };
-    Ok(medoids(&rows, &weights, POINTS_MAX).iter().map(point).collect())
+    Ok(medoids(&rows, &weights, POINTS_MAX).iter().filter_map(point).collect())
 }
 
 /// Joins the answers to several points, each getting its share of `depth`; notes which point each track was found from.

@@ -90,6 +90,7 @@ impl Answering<'_> {
                 let allowed = self.allowed(allowed)?;
                 TrackAnswer::Popular(most_popular_of(view, self.caches, &allowed, *k as usize))
             }
+            TrackQuestion::Load(load_id) => TrackAnswer::Load(view.loads.get(load_id).cloned()),
             TrackQuestion::Nearest { space, generation, metric, queries, k, ef, exact, allowed } => {
                 if *k > EF_MAX || ef.is_some_and(|ef| ef > EF_MAX) {
                     return Err(Error::invalid("k", format!("must be at most {EF_MAX}. k=`{k}`")));

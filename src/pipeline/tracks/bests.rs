@@ -142,7 +142,7 @@ impl Reader<'_> {
         let most = u32::try_from(k).unwrap_or(u32::MAX);
         let found = self.each_place(
             |place, view| Ok(most_popular_of(view, self.caches, &allowed[place], k)),
-            |place| Some(TrackQuestion::Popular { allowed: allowed[place].question()?, k: most }),
+            |place| Some(TrackQuestion::Popular { allowed: allowed[place].question(), k: most }),
             |answer| match answer {
                 TrackAnswer::Popular(found) => Some(found),
                 _ => None,

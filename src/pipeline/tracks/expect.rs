@@ -37,14 +37,7 @@ impl Reader<'_> {
                 }
             }
         }
-        let hear = |far: &FarShard, ordinals: Vec<u32>, briefs: Vec<_>| {
-            far.hear_briefs(ordinals.into_iter().zip(briefs));
-            Ok(())
-        };
-        self.ask_about(parts, BRIEFS_MAX, TrackQuestion::Briefs, hear, |answer| match answer {
-            TrackAnswer::Briefs(briefs) => Some(briefs),
-            _ => None,
-        })
+        hear_briefs(self, parts)
     }
 
     /// Tracks of which records will be asked.
@@ -53,14 +46,7 @@ impl Reader<'_> {
     /// As [`Reader::expect`].
     pub fn expect_rows(&self, tracks: impl IntoIterator<Item = TrackRef>) -> Result<()> {
         let parts = self.unknown(tracks, FarShard::knows_row)?;
-        let hear = |far: &FarShard, ordinals: Vec<u32>, rows: Vec<_>| {
-            far.hear_rows(ordinals.into_iter().zip(rows));
-            Ok(())
-        };
-        self.ask_about(parts, ROWS_MAX, TrackQuestion::Rows, hear, |answer| match answer {
-            TrackAnswer::Rows(rows) => Some(rows),
-            _ => None,
-        })
+        hear_rows(self, parts)
     }
 
     /// Tracks of which vectors will be asked.
@@ -218,6 +204,36 @@ impl Reader<'_> {
         }
         Ok(())
     }
+}
+
+/// Asks what is kept in memory of tracks of shards elsewhere, by place.
+///
+/// # Errors
+/// As [`Reader::expect`].
+pub(super) fn hear_briefs(reader: &Reader<'_>, parts: BTreeMap<usize, BTreeSet<u32>>) -> Result<()> {
+    let hear = |far: &FarShard, ordinals: Vec<u32>, briefs: Vec<_>| {
+        far.hear_briefs(ordinals.into_iter().zip(briefs));
+        Ok(())
+    };
+    reader.ask_about(parts, BRIEFS_MAX, TrackQuestion::Briefs, hear, |answer| match answer {
+        TrackAnswer::Briefs(briefs) => Some(briefs),
+        _ => None,
+    })
+}
+
+/// Asks records of tracks of shards elsewhere, by place.
+///
+/// # Errors
+/// As [`Reader::expect`].
+pub(super) fn hear_rows(reader: &Reader<'_>, parts: BTreeMap<usize, BTreeSet<u32>>) -> Result<()> {
+    let hear = |far: &FarShard, ordinals: Vec<u32>, rows: Vec<_>| {
+        far.hear_rows(ordinals.into_iter().zip(rows));
+        Ok(())
+    };
+    reader.ask_about(parts, ROWS_MAX, TrackQuestion::Rows, hear, |answer| match answer {
+        TrackAnswer::Rows(rows) => Some(rows),
+        _ => None,
+    })
 }
 
 /// An answer about several tracks has one part for each.

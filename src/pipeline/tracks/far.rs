@@ -23,7 +23,7 @@ pub trait TracksElsewhere: Send + Sync {
 /// A shard that is asked, and what it said so far.
 pub(super) struct FarShard {
     pub(super) outline: Outline,
-    asks: Arc<dyn TracksElsewhere>,
+    asks: Option<Arc<dyn TracksElsewhere>>,
     /// It could not be asked, and is not asked again.
     is_silent: AtomicBool,
     briefs: Heard<Brief>,
@@ -32,11 +32,12 @@ pub(super) struct FarShard {
 }
 
 impl FarShard {
-    pub(super) fn new(outline: Outline, asks: Arc<dyn TracksElsewhere>) -> Self {
+    /// `None`: there is nobody to ask.
+    pub(super) fn new(outline: Outline, asks: Option<Arc<dyn TracksElsewhere>>) -> Self {
         Self {
             outline,
+            is_silent: asks.is_none().into(),
             asks,
-            is_silent: false.into(),
             briefs: Heard::default(),
             rows: Heard::default(),
             vectors: FetchedVectors::default(),
@@ -48,8 +49,7 @@ impl FarShard {
     }
 
     pub(super) fn dim(&self, space: &SpaceName, generation: GenerationId) -> Option<u32> {
-        let sets = &self.outline.sets;
-        sets.iter().find(|(name, number, _)| name == space && *number == generation).map(|(.., dim)| *dim)
+        self.outline.set(space, generation).map(|set| set.dim)
     }
 
     /// Asks, unless the shard could not be asked before: then, and when it cannot be now, `None`.
@@ -62,10 +62,8 @@ impl FarShard {
         deadline: Deadline,
         read: impl FnOnce(TrackAnswer) -> Option<T>,
     ) -> Result<Option<T>> {
-        if self.is_silent() {
-            return Ok(None);
-        }
-        match self.asks.ask(self.outline.shard, question, deadline) {
+        let Some(asks) = self.asks.as_ref().filter(|_| !self.is_silent()) else { return Ok(None) };
+        match asks.ask(self.outline.shard, question, deadline) {
             Ok(answer) => match read(answer) {
                 Some(answer) => Ok(Some(answer)),
                 None => {

@@ -40,9 +40,9 @@ impl Nearest<'_> {
         Ok(Some(found))
     }
 
-    fn question(&self, allowed: &AllowedTracks) -> Option<TrackQuestion> {
+    fn question(&self, allowed: &AllowedTracks) -> TrackQuestion {
         let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-        Some(TrackQuestion::Nearest {
+        TrackQuestion::Nearest {
             space: self.space.clone(),
             generation: self.generation,
             metric: self.metric,
@@ -50,8 +50,8 @@ impl Nearest<'_> {
             k: number(self.effort.k),
             ef: self.effort.ef.map(number),
             exact: self.effort.exact,
-            allowed: allowed.question()?,
-        })
+            allowed: allowed.question(),
+        }
     }
 }
 
@@ -68,7 +68,7 @@ impl Reader<'_> {
             },
             |place| {
                 self.tracks.far(place)?.dim(asked.space, asked.generation)?;
-                asked.question(&allowed[place])
+                Some(asked.question(&allowed[place]))
             },
             |answer| match answer {
                 TrackAnswer::Nearest(found, briefs) => Some(Some((found, briefs))),

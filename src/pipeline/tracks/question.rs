@@ -12,6 +12,7 @@ use crate::filter::{RuleClass, TrackFilter};
 use crate::pipeline::retrieve::Found;
 use crate::storage::codec;
 use crate::storage::track_shard::Outline;
+use crate::storage::track_shard::command::LoadMark;
 use crate::storage::track_shard::segment::PostingField;
 use crate::types::{GenerationId, Metric, SpaceName, TrackId};
 
@@ -127,6 +128,8 @@ pub enum TrackQuestion {
         /// How many.
         k: u32,
     },
+    /// How far a bulk load has come.
+    Load(String),
 }
 
 /// The tracks of one shard that a request may show, as a question says it.
@@ -207,6 +210,8 @@ pub enum TrackAnswer {
     Nearest(Vec<Found>, Vec<(u32, Brief)>),
     /// With popularity, best first; below 0 where it is unknown.
     Popular(Vec<(u32, f32)>),
+    /// `None` when it is not known there.
+    Load(Option<LoadMark>),
 }
 
 impl TrackQuestion {

@@ -36,6 +36,13 @@ pub struct Told {
 }
 
 impl Told {
+    /// Everything that a class may hear.
+    #[cfg(test)]
+    pub(in crate::pipeline) fn of(class: RuleClass) -> Self {
+        let (only, left_out) = (None, RoaringBitmap::new());
+        Self { class, filter: TrackFilter::default(), only, left_out }
+    }
+
     /// The same without what is in any of some sets.
     #[must_use]
     pub fn without(&self, excluded: &[&Exclusions]) -> Self {
@@ -177,7 +184,10 @@ impl Reader<'_> {
         let filter = TrackFilter { exclude_tracks: Vec::new(), ..filter.clone() };
         let question = TrackQuestion::Allowed { class, filter: filter.clone() };
         let fetch = || self.ordinals(far, &question);
-        let bits = if filter.is_empty() {
+        let bits = if far.is_silent() {
+            // Whatever is kept of it: tracks that were offered by what is kept could not be shown.
+            Arc::new(DenseBits::from_roaring(&RoaringBitmap::new(), far.outline.ordinals))
+        } else if filter.is_empty() {
             let version = (self.tracks.id(place), far.outline.epoch);
             self.caches.rules.fetched(version, class, far.outline.ordinals, fetch)?
         } else {

@@ -15,6 +15,8 @@ pub enum ShardVersion {
     Here(Arc<TrackView>),
     /// It is on other nodes.
     Elsewhere(Outline, Arc<dyn TracksElsewhere>),
+    /// It is on other nodes, none of which answers; as it was when one did.
+    Missing(Outline),
 }
 
 /// One version of every track shard, in the order of their slots. Cheap to clone: clones share what was heard.
@@ -53,7 +55,11 @@ impl TrackShards {
                 }
                 ShardVersion::Elsewhere(outline, asks) => {
                     views.push(Arc::new(outline.view()?));
-                    far.push(Some(FarShard::new(outline, asks)));
+                    far.push(Some(FarShard::new(outline, Some(asks))));
+                }
+                ShardVersion::Missing(outline) => {
+                    views.push(Arc::new(outline.view()?));
+                    far.push(Some(FarShard::new(outline, None)));
                 }
             }
         }

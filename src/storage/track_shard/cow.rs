@@ -6,65 +6,73 @@ use std::sync::Arc;
 const CHUNK: usize = 512;
 
 /// A vector in shared chunks. Cloning costs one pointer a chunk; `set` and `push` copy only the chunk they touch
-/// (and not even that when no clone shares it).
+/// (and not even that when no clone shares it). An element is two steps away, its chunk's place and itself: requests look
+/// at thousands of tracks in no order, and each further step would be a place in memory of its own.
 #[derive(Debug, Clone)]
 pub struct CowVec<T> {
-    chunks: Vec<Arc<Vec<T>>>,
-    len: usize,
+    /// Of [`CHUNK`] elements each.
+    full: Vec<Arc<[T]>>,
+    /// The elements behind them, fewer than a chunk.
+    rest: Arc<Vec<T>>,
 }
 
 impl<T> Default for CowVec<T> {
     fn default() -> Self {
-        Self { chunks: Vec::new(), len: 0 }
+        Self { full: Vec::new(), rest: Arc::default() }
     }
 }
 
 impl<T: Clone> CowVec<T> {
     /// How many elements.
     pub fn len(&self) -> usize {
-        self.len
+        self.full.len() * CHUNK + self.rest.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.len() == 0
     }
 
     /// The element at `at`.
     pub fn get(&self, at: usize) -> Option<&T> {
-        self.chunks.get(at / CHUNK)?.get(at % CHUNK)
+        match self.full.get(at / CHUNK) {
+            Some(chunk) => chunk.get(at % CHUNK),
+            None => self.rest.get(at - self.full.len() * CHUNK),
+        }
     }
 
     /// Appends.
     pub fn push(&mut self, value: T) {
-        if self.len.is_multiple_of(CHUNK) {
-            self.chunks.push(Arc::new(Vec::with_capacity(CHUNK.min(16))));
+        let rest = Arc::make_mut(&mut self.rest);
+        rest.push(value);
+        if rest.len() == CHUNK {
+            self.full.push(Arc::from(std::mem::take(rest)));
         }
-        let last = self.chunks.last_mut().expect("a chunk was just made sure of");
-        Arc::make_mut(last).push(value);
-        self.len += 1;
     }
 
     /// Replaces the element at `at`; grows with `filler` up to it.
     pub fn set(&mut self, at: usize, value: T, filler: &T) {
-        while self.len < at {
+        while self.len() < at {
             self.push(filler.clone());
         }
-        if at == self.len {
+        if at == self.len() {
             self.push(value);
+        } else if let Some(chunk) = self.full.get_mut(at / CHUNK) {
+            Arc::make_mut(chunk)[at % CHUNK] = value;
         } else {
-            Arc::make_mut(&mut self.chunks[at / CHUNK])[at % CHUNK] = value;
+            Arc::make_mut(&mut self.rest)[at % CHUNK] = value;
         }
     }
 
     /// All elements in order.
     pub fn iter(&self) -> impl Iterator<Item = &T> {
-        self.chunks.iter().flat_map(|chunk| chunk.iter())
+        self.iter_from(0)
     }
 
     /// Elements from `start` on.
     pub fn iter_from(&self, start: usize) -> impl Iterator<Item = &T> {
-        self.chunks.iter().skip(start / CHUNK).flat_map(|chunk| chunk.iter()).skip(start % CHUNK)
+        let chunks = self.full.iter().map(|chunk| &chunk[..]).chain([&self.rest[..]]);
+        chunks.skip(start / CHUNK).flatten().skip(start % CHUNK)
     }
 }
 
@@ -86,5 +94,27 @@ mod tests {
         );
         assert!(old.iter().copied().eq(0..2_000));
         assert!(old.iter_from(1_999).copied().eq([1_999]));
+    }
+
+    /// Around the ends of chunks, against a plain vector.
+    #[test]
+    fn every_length_reads_as_a_plain_vector() {
+        let (mut vector, mut plain) = (CowVec::default(), Vec::new());
+        for value in 0..3 * CHUNK + 2 {
+            assert_eq!((vector.len(), vector.is_empty(), vector.get(value)), (value, value == 0, None));
+            let kept = vector.clone();
+            vector.push(value);
+            plain.push(value);
+            for at in [0, value / 2, value] {
+                vector.set(at, at + 7, &0);
+                plain[at] = at + 7;
+            }
+            if value % CHUNK < 3 || value % CHUNK > CHUNK - 3 {
+                assert!(vector.iter().eq(&plain) && kept.len() == value);
+                assert!((0..=value).all(|start| vector.iter_from(start).eq(&plain[start..])));
+                assert!((0..=value).all(|at| vector.get(at) == plain.get(at)));
+            }
+        }
+        assert_eq!(vector.iter_from(9 * CHUNK).next(), None);
     }
 }

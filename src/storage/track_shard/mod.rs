@@ -52,7 +52,7 @@ mod workshop;
 pub use apply::OpenedSegment;
 pub use ids::{KeyMap, KeySet};
 pub use lineage::{Lineage, Parting, holder, owners};
-pub use outline::Outline;
+pub use outline::{Outline, OutlineSet};
 pub use record::RECORD_BYTES;
 pub use shard::{FetchSegment, Opening, TrackShard, TrackStateMachine, decode_reply, encode};
 pub use versions::{home, home_place, versions_in};

@@ -26,11 +26,36 @@ pub struct Outline {
     pub ordinals: u32,
     /// Tracks that exist and are not taken down.
     pub live: u64,
-    /// Vector sets: space, generation, dimension.
-    pub sets: Vec<(SpaceName, GenerationId, u32)>,
+    /// Its vectors.
+    pub sets: Vec<OutlineSet>,
+}
+
+/// What a version has of one space and generation.
+#[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct OutlineSet {
+    /// The space.
+    pub space: SpaceName,
+    /// The generation.
+    pub generation: GenerationId,
+    /// Components of its vectors.
+    pub dim: u32,
+    /// Tracks with a vector.
+    pub live: u64,
 }
 
 impl Outline {
+    /// Of a shard that was never split, of which nothing else is known.
+    #[must_use]
+    pub fn unheard(shard: ShardId, shards: u16) -> Self {
+        TrackView::empty(shard, shards).outline()
+    }
+
+    /// What it has of a space and generation.
+    #[must_use]
+    pub fn set(&self, space: &SpaceName, generation: GenerationId) -> Option<&OutlineSet> {
+        self.sets.iter().find(|set| set.generation == generation && set.space == *space)
+    }
+
     /// A version with its name, slots and numbers, in which there are no rows and no vectors.
     ///
     /// # Errors
@@ -73,7 +98,14 @@ impl TrackView {
             epoch: self.epoch,
             ordinals: self.ordinals(),
             live: self.live,
-            sets: sets.map(|((space, generation), set)| (space.clone(), *generation, set.spec.dim)).collect(),
+            sets: sets
+                .map(|((space, generation), set)| OutlineSet {
+                    space: space.clone(),
+                    generation: *generation,
+                    dim: set.spec.dim,
+                    live: set.live,
+                })
+                .collect(),
         }
     }
 

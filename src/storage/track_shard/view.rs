@@ -83,6 +83,14 @@ impl Changes {
 }
 
 impl TrackView {
+    /// Bytes of the files of its segments.
+    #[must_use]
+    pub fn file_bytes(&self) -> u64 {
+        let tracks = self.segments.iter().filter_map(|segment| segment.files());
+        let vectors = self.sets.values().flat_map(|set| &set.segments).filter_map(|segment| segment.files());
+        tracks.chain(vectors).flat_map(|entry| entry.all_files()).map(|file| file.len).sum()
+    }
+
     /// A shard in which nothing was ever written.
     pub(super) fn empty(shard: ShardId, shards: u16) -> Self {
         Self {

@@ -446,7 +446,7 @@ fn history_row(play: &PlayRow) -> HistoryRow {
 
 /// The identity of an event on a known track, beside its user, time and action.
 fn track_key(track: TrackRef) -> u64 {
-    SplitMix64::new((u64::from(track.shard.0) << 32) | u64::from(track.ordinal.0)).next_u64()
+    SplitMix64::new(track.packed()).next_u64()
 }
 
 /// The identity of an event without an id of its own, beside its user, time and action.

@@ -92,9 +92,10 @@ impl Heard {
         self.tracks.iter().zip(&self.last).filter(move |(_, last)| is_heard(**last)).map(|(track, _)| *track)
     }
 
-    fn from_unsorted(mut events: Vec<(TrackRef, Timestamp)>) -> Self {
-        events.sort_unstable();
-        // Sorted by track, then time: of equal tracks the last one is the newest.
+    /// Of events in the order of time.
+    fn of(mut events: Vec<(TrackRef, Timestamp)>) -> Self {
+        // A stable sort: of equal tracks the last one stays the newest.
+        events.sort_by_key(|(track, _)| *track);
         events.dedup_by(|next, kept| {
             let same = next.0 == kept.0;
             if same {
@@ -229,7 +230,7 @@ impl History {
     fn into_view(mut self, record: UserRecord, served: Vec<ServedRecord>) -> UserView {
         // Parts of a long day overlap in time; the sort is stable, so equal times keep the stored order.
         self.plays.sort_by_key(|play| play.at);
-        let heard = Heard::from_unsorted(self.plays.iter().map(|play| (play.track, play.at)).collect());
+        let heard = Heard::of(self.plays.iter().map(|play| (play.track, play.at)).collect());
         let explored_outcomes = explored_outcomes(&served, &self.plays);
         let mut saved: Vec<TrackRef> =
             self.library.into_iter().filter(|(_, (_, is_saved))| *is_saved).map(|(track, _)| track).collect();

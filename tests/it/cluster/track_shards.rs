@@ -51,7 +51,7 @@ fn ask(client: &Client, world: &World) -> Lists {
 }
 
 /// Things done through any node, one after the other.
-fn write(one: usize, world: &World, nodes: &[Client]) {
+pub(super) fn write(one: usize, world: &World, nodes: &[Client]) {
     for (at, user) in world.users.iter().take(12).enumerate() {
         let hide = FeedbackEvent {
             track_id: Some(id(format!("t{}", at * 6 + one))),
@@ -71,7 +71,7 @@ fn write(one: usize, world: &World, nodes: &[Client]) {
 }
 
 /// A load of vectors of all tracks through one node: a segment in each shard, which the others fetch.
-fn load(client: &Client, world: &World) {
+pub(super) fn load(client: &Client, world: &World) {
     let name = "audio again";
     let done = client.load_progress(name).unwrap();
     let mut loader = client.loader(name, done);

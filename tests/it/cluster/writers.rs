@@ -26,6 +26,9 @@ struct Shared {
     stop: AtomicBool,
 }
 
+/// Writes something by this name.
+type WriteOne = fn(&Client, &UserId) -> segue::Result<()>;
+
 /// Writers at work.
 pub(super) struct Writers {
     shared: Arc<Shared>,
@@ -35,10 +38,15 @@ pub(super) struct Writers {
 impl Writers {
     /// Starts `count` of them; their listeners' names begin with `name`.
     pub(super) fn start(count: usize, name: &str) -> Self {
+        Self::of(count, name, |client, user| client.upsert_users(vec![User::unknown(user.clone())]).map(drop))
+    }
+
+    /// Starts `count` of them that send something of their own, known by the names.
+    pub(super) fn of(count: usize, name: &str, send: WriteOne) -> Self {
         let shared = Arc::new(Shared::default());
         let writer = |number: usize| {
             let (shared, name) = (shared.clone(), format!("{name}{number}"));
-            thread::spawn(move || write(&shared, number, &name))
+            thread::spawn(move || write(&shared, number, &name, send))
         };
         let threads = (0..count).map(writer).collect();
         Self { shared, threads }
@@ -72,7 +80,7 @@ impl Writers {
     }
 }
 
-fn write(shared: &Shared, number: usize, name: &str) {
+fn write(shared: &Shared, number: usize, name: &str, send: WriteOne) {
     let mut client: Option<(String, Client)> = None;
     for count in 0.. {
         if shared.stop.load(Ordering::Acquire) {
@@ -89,7 +97,7 @@ fn write(shared: &Shared, number: usize, name: &str) {
         let connected = known.map_or_else(|| Client::connect(at).map(|new| (at.clone(), new)), Ok);
         let user: UserId = id(format!("{name}-{count}"));
         let sent = connected.and_then(|(at, connected)| {
-            connected.upsert_users(vec![User::unknown(user.clone())])?;
+            send(&connected, &user)?;
             Ok((at, connected))
         });
         match sent {
