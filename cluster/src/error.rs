@@ -200,6 +200,14 @@ pub enum OpenError {
         /// The file.
         path: PathBuf,
     },
+    /// The file with the cluster's map was written by a newer version, or needs one.
+    #[error(
+        "the cluster's map needs a newer program; start the version that the other nodes run. path=`{path}`"
+    )]
+    MapNewer {
+        /// The file.
+        path: PathBuf,
+    },
     /// The log is damaged.
     #[error(transparent)]
     Log(#[from] LogError),

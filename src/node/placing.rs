@@ -21,6 +21,8 @@ use crate::error::{Error, Result};
 use crate::storage::meta::ShardKind;
 use crate::types::TRACK_SHARDS_MAX;
 
+/// What a program must know once track shards have their places: how to ask other nodes for them ([`Cluster::need`]).
+const ASKS_FOR_TRACKS: u32 = 1;
 /// How long to wait for leaders: an election, and some.
 const ELECTION: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(100);
@@ -111,6 +113,9 @@ impl Inner {
         self.check_movable(&status, &changes)?;
         if changes.iter().any(|change| is_of_tracks(change.group)) && *what != Placing::Repair {
             self.check_tracks_placeable(cluster, &status)?;
+            if !dry_run {
+                cluster.need(ASKS_FOR_TRACKS).map_err(Error::Conflict)?;
+            }
         }
         let progress = self.all_progress(cluster, &status);
         let mut report = PlacingReport { applied: !dry_run, moves: Vec::new(), notes };

@@ -117,6 +117,18 @@ impl Cluster {
         self.shared().change_map(&MapCommand::Place { group, from, to }, CHANGE_TIMEOUT)
     }
 
+    /// Says that a program must know a level from now on to take part in this cluster; whoever uses it gives the level a meaning.
+    /// Nothing happens where that was said. Blocks.
+    ///
+    /// # Errors
+    /// A sentence: no leader.
+    pub fn need(&self, level: u32) -> Result<(), String> {
+        if self.map().needs >= level {
+            return Ok(());
+        }
+        self.shared().change_map(&MapCommand::Need { level }, CHANGE_TIMEOUT)
+    }
+
     /// Where groups should go so that they are spread evenly and nowhere on a node that drains.
     pub fn plan_placements(&self, groups: &[GroupPlace], dead: &BTreeSet<StoreId>) -> PlacementPlan {
         assign::rebalance(&self.map(), groups, dead)

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::RwLock;
 
-use super::state::{MapCommand, MapState, NodeIntent};
-use crate::codec::{Reader, Writer};
+use super::state::{MapCommand, MapState, NEWER, NodeIntent};
+use crate::codec::{Malformed, Reader, Writer};
 use crate::error::OpenError;
 use crate::files;
 use crate::ids::StoreId;
@@ -46,7 +46,7 @@ impl MapMachine {
     /// Opens the map of a data directory; an empty one when there is none.
     ///
     /// # Errors
-    /// `MapDamaged` when the file cannot be read; the operating system's.
+    /// `MapDamaged` when the file cannot be read, `MapNewer` when this program is too old for it; the operating system's.
     pub fn open(dir: &Path) -> Result<Self, OpenError> {
         let folder = dir.join(FOLDER);
         fs::create_dir_all(&folder).map_err(|source| OpenError::Io {
@@ -57,7 +57,7 @@ impl MapMachine {
         let path = folder.join(FILE);
         let (state, at) = match files::read(&path)? {
             None => (MapState::default(), AppliedState::default()),
-            Some(bytes) => decode(&bytes).ok_or_else(|| OpenError::MapDamaged { path: path.clone() })?,
+            Some(bytes) => decode(&path, &bytes)?,
         };
         let reader = MapReader::default();
         reader.set(state.clone());
@@ -106,7 +106,7 @@ pub(crate) fn read_map(dir: &Path) -> Result<MapState, OpenError> {
     let path = dir.join(FOLDER).join(FILE);
     match files::read(&path)? {
         None => Ok(MapState::default()),
-        Some(bytes) => decode(&bytes).map(|(map, _)| map).ok_or(OpenError::MapDamaged { path }),
+        Some(bytes) => decode(&path, &bytes).map(|(map, _)| map),
     }
 }
 
@@ -167,22 +167,31 @@ fn encode(state: &MapState, at: &AppliedState) -> Vec<u8> {
     out.0
 }
 
-fn decode(bytes: &[u8]) -> Option<(MapState, AppliedState)> {
-    let (content, hash) = bytes.split_last_chunk::<32>()?;
+fn decode(path: &Path, bytes: &[u8]) -> Result<(MapState, AppliedState), OpenError> {
+    let damaged = || OpenError::MapDamaged { path: path.to_owned() };
+    let (content, hash) = bytes.split_last_chunk::<32>().ok_or_else(damaged)?;
     if blake3::hash(content) != blake3::Hash::from_bytes(*hash) {
-        return None;
+        return Err(damaged());
     }
+    read_content(content).map_err(|error| match error {
+        NEWER => OpenError::MapNewer { path: path.to_owned() },
+        _ => damaged(),
+    })
+}
+
+fn read_content(content: &[u8]) -> Result<(MapState, AppliedState), Malformed> {
     let mut reader = Reader(content);
-    let at = AppliedState { index: reader.u64().ok()?, term: reader.u64().ok()? };
-    let state = MapState::decode(reader.bytes().ok()?).ok()?;
-    reader.end().ok()?;
-    Some((state, at))
+    let at = AppliedState { index: reader.u64()?, term: reader.u64()? };
+    let state = MapState::decode(reader.bytes()?)?;
+    reader.end()?;
+    Ok((state, at))
 }
 
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
 
+    use super::super::state::KNOWN_LEVEL;
     use super::*;
 
     #[test]
@@ -205,6 +214,24 @@ mod tests {
             bytes[at] ^= 1;
             fs::write(&path, bytes).unwrap();
             assert!(matches!(MapMachine::open(dir.path()), Err(OpenError::MapDamaged { .. })), "byte {at}");
+        }
+    }
+
+    #[test]
+    fn a_map_of_a_newer_program_is_told_from_a_damaged_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let machine = MapMachine::open(dir.path()).unwrap();
+        for state in [MapState { needs: KNOWN_LEVEL + 1, ..MapState::default() }, MapState::default()] {
+            let mut bytes = encode(&state, &AppliedState::default());
+            let content = bytes.len() - 32;
+            let version = content - state.encode().len();
+            if state.needs == 0 {
+                bytes[version..version + 4].copy_from_slice(&99_u32.to_le_bytes());
+            }
+            let hash = blake3::hash(&bytes[..content]);
+            bytes[content..].copy_from_slice(hash.as_bytes());
+            fs::write(&machine.path, bytes).unwrap();
+            assert!(matches!(MapMachine::open(dir.path()), Err(OpenError::MapNewer { .. })));
         }
     }
 }

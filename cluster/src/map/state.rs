@@ -9,8 +9,11 @@ use crate::ids::{GroupId, PeerId, StoreId};
 const VERSION: u32 = 1;
 /// Version of maps in which groups have places, and of the command that gives them.
 const PLACED_VERSION: u32 = 2;
-/// Version of the command that says how many vote.
+/// Version of the command that says how many vote, and of maps that say what a program must know.
 const VOTERS_VERSION: u32 = 3;
+const NEEDS_VERSION: u32 = 3;
+/// Version of the command that says what a program must know.
+const NEED_VERSION: u32 = 4;
 /// Nodes a map may have, removed ones included.
 const NODES_MAX: usize = 4_096;
 /// Replicas a node may have.
@@ -21,6 +24,11 @@ pub(crate) const FACTOR: usize = 3;
 const FACTOR_MAX: usize = 9;
 /// Nodes a group may be placed on.
 const PLACES_MAX: usize = 16;
+/// The newest level of what a program must know that this one does.
+pub(crate) const KNOWN_LEVEL: u32 = 1;
+
+/// A map, or a change of it, that this program is too old for.
+pub(super) const NEWER: Malformed = Malformed("a map of a newer program");
 
 /// What is wanted of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,11 +65,14 @@ pub struct MapState {
     pub nodes: BTreeMap<StoreId, NodeRecord>,
     /// The stores that should hold a group; a group that is not here should be on every node.
     pub placements: BTreeMap<GroupId, BTreeSet<StoreId>>,
+    /// What a program must know to take part, a level that whoever uses the cluster gives a meaning; 0: nothing that was not there
+    /// from the beginning. A program that does not know it cannot read the map, and so neither joins nor starts.
+    pub needs: u32,
 }
 
 impl Default for MapState {
     fn default() -> Self {
-        Self { epoch: 0, factor: FACTOR, nodes: BTreeMap::new(), placements: BTreeMap::new() }
+        Self { epoch: 0, factor: FACTOR, nodes: BTreeMap::new(), placements: BTreeMap::new(), needs: 0 }
     }
 }
 
@@ -88,6 +99,10 @@ pub(crate) enum MapCommand {
     /// Says how many replicas of a group vote, once there are so many nodes.
     SetFactor {
         factor: usize,
+    },
+    /// Says that a program must know a level from now on; it never falls.
+    Need {
+        level: u32,
     },
 }
 
@@ -184,6 +199,7 @@ impl MapState {
                 }
                 self.factor = factor;
             }
+            MapCommand::Need { level } => self.needs = self.needs.max(level),
         }
         MapReply::Done
     }
@@ -211,7 +227,15 @@ impl MapState {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Writer::default();
         // A map that uses nothing new is one that older programs read.
-        out.u32(if self.placements.is_empty() { VERSION } else { PLACED_VERSION });
+        let version = match (self.needs, self.placements.is_empty()) {
+            (0, true) => VERSION,
+            (0, false) => PLACED_VERSION,
+            _ => NEEDS_VERSION,
+        };
+        out.u32(version);
+        if version == NEEDS_VERSION {
+            out.u32(self.needs);
+        }
         out.u64(self.epoch);
         out.u32(self.factor as u32);
         out.u32(self.nodes.len() as u32);
@@ -222,7 +246,7 @@ impl MapState {
             out.u32(intent_number(node.intent));
             write_replicas(&mut out, &node.replicas);
         }
-        if !self.placements.is_empty() {
+        if version != VERSION {
             out.u32(self.placements.len() as u32);
             for (group, stores) in &self.placements {
                 out.u64(group.0);
@@ -239,8 +263,13 @@ impl MapState {
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
         let mut reader = Reader(bytes);
         let version = reader.u32()?;
-        if version != VERSION && version != PLACED_VERSION {
-            return Err(Malformed("a map of another version"));
+        let needs = match version {
+            VERSION | PLACED_VERSION => 0,
+            NEEDS_VERSION => reader.u32()?,
+            _ => return Err(NEWER),
+        };
+        if needs > KNOWN_LEVEL {
+            return Err(NEWER);
         }
         let epoch = reader.u64()?;
         let factor = reader.count(64)?;
@@ -253,14 +282,14 @@ impl MapState {
             nodes.insert(store, NodeRecord { address, api, intent, replicas: read_replicas(&mut reader)? });
         }
         let mut placements = BTreeMap::new();
-        if version == PLACED_VERSION {
+        if version != VERSION {
             for _ in 0..reader.count(REPLICAS_MAX)? {
                 let group = GroupId(reader.u64()?);
                 placements.insert(group, read_stores(&mut reader)?);
             }
         }
         reader.end()?;
-        Ok(Self { epoch, factor, nodes, placements })
+        Ok(Self { epoch, factor, nodes, placements, needs })
     }
 }
 
@@ -271,6 +300,7 @@ impl MapCommand {
             Self::PutNode { .. } | Self::SetIntent { .. } => VERSION,
             Self::Place { .. } => PLACED_VERSION,
             Self::SetFactor { .. } => VOTERS_VERSION,
+            Self::Need { .. } => NEED_VERSION,
         });
         match self {
             Self::PutNode { store, address, api, replicas } => {
@@ -295,6 +325,10 @@ impl MapCommand {
             Self::SetFactor { factor } => {
                 out.u32(4);
                 out.u32(*factor as u32);
+            }
+            Self::Need { level } => {
+                out.u32(5);
+                out.u32(*level);
             }
         }
         out.0
@@ -327,10 +361,14 @@ impl MapCommand {
                 Self::Place { group, from, to: read_stores(&mut reader)? }
             }
             (VOTERS_VERSION, 4) => Self::SetFactor { factor: reader.count(FACTOR_MAX)? },
-            (VERSION | PLACED_VERSION | VOTERS_VERSION, _) => {
+            (NEED_VERSION, 5) => match reader.u32()? {
+                level @ ..=KNOWN_LEVEL => Self::Need { level },
+                _ => return Err(NEWER),
+            },
+            (VERSION | PLACED_VERSION | VOTERS_VERSION | NEED_VERSION, _) => {
                 return Err(Malformed("a change of the map of an unknown kind"));
             }
-            _ => return Err(Malformed("a change of the map of another version")),
+            _ => return Err(NEWER),
         };
         reader.end()?;
         Ok(command)

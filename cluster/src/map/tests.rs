@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::state::{MapCommand, MapReply, MapState, NodeIntent};
+use super::state::{KNOWN_LEVEL, MapCommand, MapReply, MapState, NEWER, NodeIntent};
 use crate::ids::{GroupId, PeerId, StoreId};
 
 fn put(store: u64, address: &str) -> MapCommand {
@@ -20,13 +20,14 @@ fn commands_and_maps_are_read_back_and_every_cut_is_noticed() {
     let place = MapCommand::Place { group: GroupId(9), from: None, to: to.clone() };
     let again = MapCommand::Place { group: GroupId(9), from: Some(to.clone()), to };
     let five = MapCommand::SetFactor { factor: 5 };
-    for command in [five, put(1, "h:1"), put(2, "h:2"), remove, place, again] {
+    let need = MapCommand::Need { level: 1 };
+    for command in [five, put(1, "h:1"), put(2, "h:2"), remove, place, again, need] {
         let bytes = command.encode();
         assert_eq!(MapCommand::decode(&bytes), Ok(command.clone()));
         assert!((0..bytes.len()).all(|end| MapCommand::decode(&bytes[..end]).is_err()));
         assert_eq!(map.apply(command), MapReply::Done);
     }
-    assert_eq!((map.epoch, map.factor), (5, 5));
+    assert_eq!((map.epoch, map.factor, map.needs), (6, 5, 1));
     let bytes = map.encode();
     assert_eq!(MapState::decode(&bytes).unwrap(), map);
     assert!((0..bytes.len()).all(|end| MapState::decode(&bytes[..end]).is_err()));
@@ -80,4 +81,19 @@ fn a_group_is_placed_by_who_knows_where_it_is_and_older_programs_read_a_map_with
     assert!(matches!(map.apply(place(Some(&[1, 2]), &[])), MapReply::Refused(_)), "nowhere");
     assert_eq!(map.apply(place(Some(&[1, 2]), &[2, 3])), MapReply::Done);
     assert_eq!(MapState::decode(&map.encode()).unwrap(), map);
+}
+
+#[test]
+fn what_a_program_must_know_never_falls_and_one_that_does_not_know_it_reads_nothing() {
+    let mut map = MapState::default();
+    map.apply(put(1, "h:1"));
+    assert_eq!(map.apply(MapCommand::Need { level: KNOWN_LEVEL }), MapReply::Done);
+    assert_eq!(map.apply(MapCommand::Need { level: 0 }), MapReply::Done);
+    assert_eq!((map.needs, map.epoch), (KNOWN_LEVEL, 2));
+    // Programs of before knew versions 1 and 2.
+    assert_eq!(map.encode()[..4], 3_u32.to_le_bytes());
+    assert_eq!(MapState::decode(&map.encode()).unwrap(), map);
+    let newer = MapState { needs: KNOWN_LEVEL + 1, ..map };
+    assert_eq!(MapState::decode(&newer.encode()), Err(NEWER));
+    assert_eq!(MapCommand::decode(&MapCommand::Need { level: KNOWN_LEVEL + 1 }.encode()), Err(NEWER));
 }
