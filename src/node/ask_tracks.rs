@@ -94,6 +94,7 @@ pub(super) fn kind_of(question: &TrackQuestion) -> Kind {
         | TrackQuestion::Rows(_)
         | TrackQuestion::Versions { .. }
         | TrackQuestion::Vectors { .. }
+        | TrackQuestion::FactsAndVectors { .. }
         | TrackQuestion::Genres
         | TrackQuestion::Postings { .. }
         | TrackQuestion::Posted { .. }

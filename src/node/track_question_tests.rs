@@ -14,6 +14,7 @@ use super::engine::Segue;
 use super::split_tests::done;
 use super::tests::settings_without_reserve;
 use crate::pipeline::reader::Caches;
+use crate::pipeline::recommend::recommend;
 use crate::pipeline::request::RecommendRequest;
 use crate::types::{
     Action, DAY_MS, FeedbackEvent, GenerationId, RecordingId, SLOTS, SpaceName, Surface, Timestamp, Track,
@@ -117,6 +118,41 @@ fn replies_do_not_tell_where_the_parts_of_a_split_shard_are() {
     for places in [vec![0, 1, 2], vec![0], vec![1], vec![2]] {
         let asked = all.elsewhere(&places);
         assert_same(&here, &replies(&engine, &world, &asked), &format!("{places:?} behind a split"));
+    }
+}
+
+/// What a list costs where a shard is elsewhere: questions go together, and what is kept of a listener is not asked for again.
+#[test]
+fn a_list_of_a_known_listener_takes_few_questions() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = open(folder.path(), 2);
+    let mut world = World::generate(0x7AC5, 900, 30);
+    fill(&engine, &mut world);
+    let asked = Asked::new(&engine, &[1]);
+    let caches = Caches::default();
+    for surface in ["discover_weekly", "radio", "home"] {
+        let lists = |round: &str| {
+            asked.take_kinds();
+            let mut most = 0;
+            for user in &world.users {
+                let before = asked.questions();
+                let request = RecommendRequest {
+                    as_of: Some(AS_OF),
+                    request_id: Some(format!("{round} {surface}")),
+                    ..RecommendRequest::new(user.user_id.clone(), Surface::new(surface).unwrap())
+                };
+                recommend(&asked.reader(&engine, &caches), &request).unwrap();
+                most = most.max(asked.questions() - before);
+            }
+            let kinds = asked.take_kinds();
+            let all: usize = kinds.values().sum();
+            let mean = all as f64 / world.users.len() as f64;
+            eprintln!("{surface}, {round}: {mean:.1} questions a list, {most} at most, {kinds:?}");
+            (mean, most)
+        };
+        lists("first");
+        let (mean, most) = lists("again");
+        assert!(mean <= 9.0 && most <= 12, "{surface}: {mean} questions a list, {most} at most");
     }
 }
 

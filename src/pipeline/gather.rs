@@ -9,7 +9,7 @@ use super::reader::Reader;
 use crate::error::{Error, Result};
 use crate::storage::track_shard::columns::TrackColumns;
 use crate::storage::track_shard::{TrackView, holder};
-use crate::types::{AlbumKey, AudioFeatures, Date, ShardId, TrackRef};
+use crate::types::{AlbumKey, AudioFeatures, Date, GenerationId, ShardId, SpaceName, TrackRef};
 
 /// Tracks whose records are asked of memory before they are read; and twice as many, what is kept in memory of them.
 const AHEAD: usize = 6;
@@ -20,8 +20,20 @@ impl Reader<'_> {
     /// # Errors
     /// Damaged files; those of the nodes that were asked.
     pub fn facts(&self, tracks: impl IntoIterator<Item = TrackRef>) -> Result<Vec<TrackFacts>> {
+        self.facts_and_vectors(tracks, None)
+    }
+
+    /// The same of tracks whose vectors of a set will be asked: of those elsewhere they come with the facts.
+    ///
+    /// # Errors
+    /// As [`Reader::facts`].
+    pub fn facts_and_vectors(
+        &self,
+        tracks: impl IntoIterator<Item = TrackRef>,
+        set: Option<(&SpaceName, GenerationId)>,
+    ) -> Result<Vec<TrackFacts>> {
         let tracks: Vec<TrackRef> = tracks.into_iter().collect();
-        let Some(views) = self.tracks.all_here() else { return self.facts_anywhere(&tracks) };
+        let Some(views) = self.tracks.all_here() else { return self.facts_anywhere(&tracks, set) };
         let columns = views.iter().map(|view| view.columns()).collect::<Result<Vec<_>>>()?;
         let shard = |at: usize| {
             let track = tracks.get(at)?;
@@ -32,7 +44,11 @@ impl Reader<'_> {
     }
 
     /// The same of shards here and elsewhere: each is asked, or read, for its part.
-    fn facts_anywhere(&self, tracks: &[TrackRef]) -> Result<Vec<TrackFacts>> {
+    fn facts_anywhere(
+        &self,
+        tracks: &[TrackRef],
+        set: Option<(&SpaceName, GenerationId)>,
+    ) -> Result<Vec<TrackFacts>> {
         self.expect(tracks.iter().copied().filter(|track| self.tracks.is_ambiguous(*track)))?;
         let mut parts: Vec<Vec<usize>> = vec![Vec::new(); self.tracks.count()];
         for (at, track) in tracks.iter().enumerate() {
@@ -40,7 +56,7 @@ impl Reader<'_> {
         }
         let ordinals =
             |place: usize| parts[place].iter().map(|at| tracks[*at].ordinal.0).collect::<Vec<u32>>();
-        let answers = self.facts_of_places(ordinals)?;
+        let answers = self.facts_of_places(ordinals, set)?;
         let mut facts: Vec<Option<TrackFacts>> = vec![None; tracks.len()];
         for (at, found) in parts.iter().zip(answers) {
             at.iter().zip(found.into_iter().flatten()).for_each(|(at, found)| facts[*at] = Some(found));

@@ -1,7 +1,10 @@
 //! A reader for which some shards are elsewhere, and what is asked of it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
 
 use super::world::{AS_OF, STATIC, World, space};
 use crate::error::{Error, Result};
@@ -34,6 +37,8 @@ pub(super) struct Far {
     views: Vec<Arc<TrackView>>,
     caches: Caches,
     questions: AtomicUsize,
+    /// How often each kind was asked.
+    kinds: Mutex<BTreeMap<String, usize>>,
     is_silent: bool,
     /// There is nobody to ask from the beginning.
     is_missing: bool,
@@ -42,6 +47,8 @@ pub(super) struct Far {
 impl TracksElsewhere for Far {
     fn ask(&self, shard: u16, question: &TrackQuestion, deadline: Deadline) -> Result<TrackAnswer> {
         self.questions.fetch_add(1, Ordering::Relaxed);
+        let kind = format!("{question:?}").split([' ', '(', '{']).next().unwrap_or_default().to_owned();
+        *self.kinds.lock().entry(kind).or_default() += 1;
         if self.is_silent {
             return Err(Error::Unavailable("nobody has it".to_owned()));
         }
@@ -72,18 +79,31 @@ impl Asked {
     /// The same where it is known that nobody can be asked.
     pub(super) fn missing(&self) -> Self {
         let (views, caches) = (self.far.views.clone(), Caches::default());
-        let far = Far { views, caches, questions: 0.into(), is_silent: true, is_missing: true };
+        let far = Far {
+            views,
+            caches,
+            questions: 0.into(),
+            kinds: Mutex::default(),
+            is_silent: true,
+            is_missing: true,
+        };
         Self { far: Arc::new(far), places: self.places.clone() }
     }
 
     fn of(views: Vec<Arc<TrackView>>, is_silent: bool) -> Self {
         let caches = Caches::default();
-        let far = Far { views, caches, questions: 0.into(), is_silent, is_missing: false };
+        let far =
+            Far { views, caches, questions: 0.into(), kinds: Mutex::default(), is_silent, is_missing: false };
         Self { far: Arc::new(far), places: Vec::new() }
     }
 
     pub(super) fn questions(&self) -> usize {
         self.far.questions.load(Ordering::Relaxed)
+    }
+
+    /// The same by kind, since this was asked last.
+    pub(super) fn take_kinds(&self) -> BTreeMap<String, usize> {
+        std::mem::take(&mut self.far.kinds.lock())
     }
 
     /// A reader of these shards.

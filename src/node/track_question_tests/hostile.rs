@@ -144,7 +144,13 @@ impl TracksElsewhere for Liar {
             (2, TrackAnswer::Vectors(found)) => TrackAnswer::Vectors(vec![Some(vec![f32::NAN]); found.len()]),
             (2, TrackAnswer::Count(_)) => TrackAnswer::Count(u64::MAX),
             (3, TrackAnswer::New(_)) => TrackAnswer::New(vec![(u64::MAX, u32::MAX)]),
-            (3, TrackAnswer::Popular(_)) => TrackAnswer::Popular(vec![(u32::MAX, f32::NAN); 20]),
+            (3, TrackAnswer::Popular(_, briefs)) => {
+                TrackAnswer::Popular(vec![(u32::MAX, f32::NAN); 20], briefs)
+            }
+            (1, TrackAnswer::FactsAndVectors(facts, _)) => TrackAnswer::FactsAndVectors(facts, Vec::new()),
+            (2, TrackAnswer::FactsAndVectors(facts, found)) => {
+                TrackAnswer::FactsAndVectors(facts, vec![Some(vec![f32::NAN]); found.len()])
+            }
             (3, TrackAnswer::Posted(mut posted)) => {
                 posted.iter_mut().for_each(|row| row.ordinal = u32::MAX - row.ordinal);
                 TrackAnswer::Posted(posted)

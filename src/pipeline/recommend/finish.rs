@@ -1,6 +1,6 @@
 //! From the chosen set to the reply: playing order, last check of the rules, titles, reasons, the impression token.
 
-use super::choose::ChosenSet;
+use super::choose::{ChosenSet, Explored};
 use super::plan::Plan;
 use super::rank::Ranking;
 use super::reason::Reasons;
@@ -13,6 +13,7 @@ use crate::pipeline::explain::{explanation, shortfall};
 use crate::pipeline::explore::{fill_slots, place};
 use crate::pipeline::hydrate::reply_of;
 use crate::pipeline::reader::Reader;
+use crate::pipeline::recipe::Source;
 use crate::pipeline::request::{RecommendRequest, Recommendation, RecommendedTrack, SourceOffer};
 use crate::pipeline::sequence::{SequenceTrack, sequence};
 use crate::pipeline::sources::Retrieved;
@@ -26,6 +27,18 @@ pub(super) struct Slot {
     pub explored: Option<usize>,
     /// Its choice, otherwise.
     pick: Option<Pick>,
+}
+
+impl Slot {
+    /// The choice of an exploration slot.
+    fn explored(&self, set: &ChosenSet) -> Option<Explored> {
+        self.explored.map(|at| set.explored[at])
+    }
+
+    /// The source of the arm of an exploration slot.
+    fn source(&self, set: &ChosenSet) -> Option<Source> {
+        self.explored(set).map(|slot| slot.arm.source)
+    }
 }
 
 /// Orders the set and makes the reply.
@@ -44,8 +57,11 @@ pub(super) fn finish(
     let mut relaxed = set.relaxed.clone();
     let slots = order(plan, ranking, set, &mut relaxed);
     let mut tracks = Vec::with_capacity(slots.len());
-    reader.expect_rows(slots.iter().map(|slot| ranking.candidates[slot.row].track()))?;
     let mut reasons = Reasons::new(reader, plan, retrieved, vector.step);
+    let shown_tracks = slots.iter().map(|slot| ranking.candidates[slot.row].track());
+    let seeds =
+        slots.iter().filter_map(|slot| reasons.seed_of(&ranking.candidates[slot.row], slot.source(set)));
+    reader.expect_rows(shown_tracks.chain(seeds))?;
     for slot in &slots {
         let candidate = &ranking.candidates[slot.row];
         tracks.push(shown(reader, request, plan, set, slot, candidate, &mut reasons)?);
@@ -145,7 +161,7 @@ fn shown(
             row.track.track_id
         )));
     }
-    let explored = slot.explored.map(|at| set.explored[at]);
+    let explored = slot.explored(set);
     let arm = explored.map(|explored| (explored.arm, explored.propensity));
     let explanation = request.explain.then(|| explanation(candidate, slot.pick.as_ref(), arm));
     Ok(RecommendedTrack {
@@ -155,7 +171,7 @@ fn shown(
         score: candidate.score,
         sources: candidate.parts.iter().map(|part| part.source.as_str().to_owned()).collect(),
         explored: explored.is_some(),
-        reason: reasons.of(candidate, &row, explored.map(|slot| slot.arm.source))?,
+        reason: reasons.of(candidate, &row, slot.source(set))?,
         explanation,
     })
 }

@@ -35,9 +35,10 @@ use super::explain::explanation;
 use super::reader::Reader;
 use super::request::{RecommendRequest, Recommendation, TrackExplanation};
 use super::sources::{Retrieved, SourceRequest, retrieve};
+use super::spaces::audio;
 use crate::error::Result;
 use crate::telemetry::StageClock;
-use crate::types::TrackRef;
+use crate::types::{GenerationId, TrackRef};
 
 /// Everything a request computed: the reply, and what explains it.
 pub struct Outcome {
@@ -88,7 +89,8 @@ pub fn run(reader: &Reader<'_>, request: &RecommendRequest, traced: bool) -> Res
     reader.deadline.check()?;
     let blended = rank::blended(reader, &plan, &retrieved, vector.step)?;
     clock.end("blend");
-    let facts = reader.facts(blended.iter().map(|blended| blended.track))?;
+    let set = (&audio(), GenerationId::STATIC);
+    let facts = reader.facts_and_vectors(blended.iter().map(|blended| blended.track), Some(set))?;
     clock.end("facts");
     let mut ranking = rank::rank(reader, &plan, blended, &facts)?;
     clock.end("rank");

@@ -61,9 +61,6 @@ pub fn blended(
     retrieved: &Retrieved,
     step: ColdStart,
 ) -> Result<Vec<Blended>> {
-    for list in &retrieved.lists {
-        reader.expect(list.hits.iter().map(|(track, _)| *track))?;
-    }
     let key = |track| reader.key(track);
     let mut blended = blend(&retrieved.lists, &weights(reader, plan, step), plan.recipe.normalization, key);
     blended.truncate(POOL_MAX.max(plan.n));

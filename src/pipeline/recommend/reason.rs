@@ -10,7 +10,7 @@ use crate::pipeline::cold_start::ColdStart;
 use crate::pipeline::explain::{ReasonFacts, TrackName, reason as sentence};
 use crate::pipeline::reader::Reader;
 use crate::pipeline::recipe::Source;
-use crate::pipeline::sources::Retrieved;
+use crate::pipeline::sources::{Note, Retrieved};
 use crate::storage::track_shard::row::TrackRow;
 use crate::types::{GenreKey, GenreTag, TrackRef};
 
@@ -34,6 +34,19 @@ impl<'a> Reasons<'a> {
         Self { reader, plan, retrieved, step, seeds: BTreeMap::new() }
     }
 
+    fn note_of(&self, candidate: &Candidate<'_>, explored: Option<Source>) -> Option<Note> {
+        let source = explored.or(candidate.main_source());
+        source.and_then(|source| self.retrieved.note(source, candidate.track()))
+    }
+
+    /// The track that the sentence of [`Reasons::of`] may name.
+    pub(super) fn seed_of(&self, candidate: &Candidate<'_>, explored: Option<Source>) -> Option<TrackRef> {
+        if self.note_of(candidate, explored).is_some() {
+            return None;
+        }
+        self.retrieved.because(candidate.track())
+    }
+
     /// One sentence a listener understands of a candidate, whose row is given; `explored`: the source of its arm, if it
     /// is an exploration slot.
     ///
@@ -46,13 +59,11 @@ impl<'a> Reasons<'a> {
         explored: Option<Source>,
     ) -> Result<String> {
         let plan = self.plan;
-        let source = explored.or(candidate.main_source());
-        let note = source.and_then(|source| self.retrieved.note(source, candidate.track()));
-        if let Some(note) = note {
+        if let Some(note) = self.note_of(candidate, explored) {
             let told = super::note::sentence(self.reader, plan, note)?;
             return Ok(if explored.is_some() { format!("exploration: {told}") } else { told });
         }
-        let seed = match self.retrieved.because(candidate.track()) {
+        let seed = match self.seed_of(candidate, explored) {
             Some(seed) => self.seed(seed)?,
             None => None,
         };

@@ -41,15 +41,13 @@ pub(super) fn audio(
         },
     };
     let mut answers = ask(reader, &asked, allowed, &mut retrieved.reports)?;
-    reader.expect(points.iter().map(|point| point.track))?;
     for (point, hits) in points.iter().zip(&mut answers) {
-        let reference = tempo_and_energy(reader, point.track)?;
         let mut fits = Vec::with_capacity(hits.len());
         for (place, (track, _)) in hits.iter().enumerate() {
             if let Some((next, _)) = hits.get(place + AHEAD) {
                 reader.expect_hot(*next);
             }
-            fits.push(compatible(&tempo_and_energy(reader, *track)?, &reference));
+            fits.push(compatible(&tempo_and_energy(reader, *track)?, &point.features));
         }
         let mut fits = fits.into_iter();
         hits.retain(|_| fits.next().unwrap_or(false));
@@ -58,7 +56,7 @@ pub(super) fn audio(
 }
 
 /// What compatibility asks of a track, from the facts in memory.
-fn tempo_and_energy(reader: &Reader<'_>, track: TrackRef) -> Result<AudioFeatures> {
+pub(super) fn tempo_and_energy(reader: &Reader<'_>, track: TrackRef) -> Result<AudioFeatures> {
     let hot = reader.hot(track)?;
     let known = |value: f32| Some(value).filter(|value| !value.is_nan());
     Ok(AudioFeatures { tempo: known(hot.tempo), energy: known(hot.energy), ..AudioFeatures::default() })

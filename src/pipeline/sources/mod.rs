@@ -125,6 +125,8 @@ fn ask_source(reader: &Reader<'_>, request: &SourceRequest<'_>, spec: &SourceSpe
         }
         other => learnt::ask(reader, request, other, spec, &allowed, &mut retrieved)?,
     };
+    // Beside the other sources: the blend asks for their keys.
+    reader.expect(hits.iter().map(|(track, _)| *track))?;
     retrieved.lists.push(SourceList { source: spec.source, hits });
     clock.end(spec.source.as_str());
     Ok(retrieved)

@@ -9,11 +9,12 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::SourceRequest;
+use super::audio::tempo_and_energy;
 use crate::error::Result;
 use crate::pipeline::medoids::{Medoid, medoids, merge_by_share};
 use crate::pipeline::reader::Reader;
 use crate::pipeline::retrieve::Effort;
-use crate::types::{GenerationId, SpaceName, TrackRef};
+use crate::types::{AudioFeatures, GenerationId, SpaceName, TrackRef};
 
 /// How many points a listener's taste is asked with, at most.
 const POINTS_MAX: usize = 8;
@@ -28,6 +29,8 @@ pub(super) struct Point {
     pub track: TrackRef,
     pub vector: Vec<f32>,
     pub share: f64,
+    /// Its tempo and energy, of the features. As what is kept of a listener, of one version of the catalogue.
+    pub features: AudioFeatures,
 }
 
 /// Where the vectors of the favourites were when points were chosen, favourite by favourite.
@@ -88,11 +91,15 @@ fn choose(
 ) -> Result<Vec<Point>> {
     let (named, weights): (Vec<TrackRef>, Vec<f64>) = tracks.iter().copied().unzip();
     let rows = reader.unit_rows(space, generation, &named)?;
+    let found = medoids(&rows, &weights, POINTS_MAX);
+    reader.expect(found.iter().map(|medoid| named[medoid.row]))?;
     let point = |medoid: &Medoid| {
+        let track = named[medoid.row];
         let vector = rows.row(medoid.row)?.vector().to_vec();
-        Some(Point { track: named[medoid.row], vector, share: medoid.share })
+        let of = |features| Point { track, vector, share: medoid.share, features };
+        Some(tempo_and_energy(reader, track).map(of))
     };
-    Ok(medoids(&rows, &weights, POINTS_MAX).iter().filter_map(point).collect())
+    found.iter().filter_map(point).collect()
 }
 
 /// Joins the answers to several points, each getting its share of `depth`; notes which point each track was found from.

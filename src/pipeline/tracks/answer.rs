@@ -6,16 +6,16 @@ use roaring::RoaringBitmap;
 
 use super::nearest::Nearest;
 use super::picks::{middle, most_popular_of, new_by_artist, new_by_primary_artist, posted};
-use super::plain::{Brief, PlainRow, bitmap_bytes};
+use super::plain::{Brief, PlainFacts, PlainRow, bitmap_bytes};
 use super::question::{TrackAnswer, TrackQuestion};
 use crate::error::{Error, Result};
 use crate::filter::any_of;
 use crate::pipeline::gather::facts_of_shard;
 use crate::pipeline::reader::Caches;
-use crate::pipeline::retrieve::{Effort, Found};
+use crate::pipeline::retrieve::Effort;
 use crate::pipeline::validate::EF_MAX;
 use crate::storage::track_shard::TrackView;
-use crate::types::{ArtistKey, Deadline};
+use crate::types::{ArtistKey, Deadline, GenerationId, SpaceName};
 
 /// A version of a shard, and what it is read with.
 pub struct Answering<'a> {
@@ -39,10 +39,7 @@ impl Answering<'_> {
             TrackQuestion::Briefs(ordinals) => {
                 TrackAnswer::Briefs(ordinals.iter().map(|ordinal| Brief::of(view, *ordinal)).collect())
             }
-            TrackQuestion::Facts(ordinals) => {
-                let facts = facts_of_shard(view, ordinals)?;
-                TrackAnswer::Facts(facts.into_iter().map(Into::into).collect())
-            }
+            TrackQuestion::Facts(ordinals) => TrackAnswer::Facts(plain_facts(view, ordinals)?),
             TrackQuestion::Rows(ordinals) => {
                 let row = |ordinal: &u32| -> Result<Option<PlainRow>> {
                     let has_row = view.has_row(*ordinal);
@@ -55,9 +52,11 @@ impl Answering<'_> {
                 TrackAnswer::Found(ids.iter().map(|id| view.ordinal_of(id.as_str()).map(find)).collect())
             }
             TrackQuestion::Vectors { space, generation, ordinals } => {
-                let set = view.set(space, *generation);
-                let vector = |ordinal: &u32| Some(set?.vector(*ordinal)?.to_vec());
-                TrackAnswer::Vectors(ordinals.iter().map(vector).collect())
+                TrackAnswer::Vectors(vectors(view, (space, *generation), ordinals))
+            }
+            TrackQuestion::FactsAndVectors { space, generation, ordinals } => {
+                let vectors = vectors(view, (space, *generation), ordinals);
+                TrackAnswer::FactsAndVectors(plain_facts(view, ordinals)?, vectors)
             }
             TrackQuestion::Locations { space, generation, ordinals } => {
                 let set = view.set(space, *generation);
@@ -88,7 +87,9 @@ impl Answering<'_> {
             TrackQuestion::Words { allowed, text } => ordinals(&self.words(allowed, text)?),
             TrackQuestion::Popular { allowed, k } => {
                 let allowed = self.allowed(allowed)?;
-                TrackAnswer::Popular(most_popular_of(view, self.caches, &allowed, *k as usize))
+                let found = most_popular_of(view, self.caches, &allowed, *k as usize);
+                let briefs = briefs(view, found.iter().map(|(ordinal, _)| *ordinal));
+                TrackAnswer::Popular(found, briefs)
             }
             TrackQuestion::Load(load_id) => TrackAnswer::Load(view.loads.get(load_id).cloned()),
             TrackQuestion::Nearest { space, generation, metric, queries, k, ef, exact, allowed } => {
@@ -101,11 +102,25 @@ impl Answering<'_> {
                 let asked = Nearest { space, generation, metric, queries: &queries, effort };
                 let allowed = self.allowed(allowed)?;
                 let found = asked.of(view, self.caches, &allowed, self.deadline)?.unwrap_or_default();
-                let briefs = briefs(view, &found);
+                let hits = found.iter().flat_map(|found| &found.hits);
+                let briefs = briefs(view, hits.map(|(ordinal, _)| *ordinal));
                 TrackAnswer::Nearest(found, briefs)
             }
         })
     }
+}
+
+fn plain_facts(view: &TrackView, ordinals: &[u32]) -> Result<Vec<PlainFacts>> {
+    Ok(facts_of_shard(view, ordinals)?.into_iter().map(Into::into).collect())
+}
+
+fn vectors(
+    view: &TrackView,
+    (space, generation): (&SpaceName, GenerationId),
+    ordinals: &[u32],
+) -> Vec<Option<Vec<f32>>> {
+    let set = view.set(space, generation);
+    ordinals.iter().map(|ordinal| Some(set?.vector(*ordinal)?.to_vec())).collect()
 }
 
 fn ordinals(set: &RoaringBitmap) -> TrackAnswer {
@@ -113,8 +128,7 @@ fn ordinals(set: &RoaringBitmap) -> TrackAnswer {
 }
 
 /// What is kept in memory of everything that was found, each once.
-fn briefs(view: &TrackView, found: &[Found]) -> Vec<(u32, Brief)> {
-    let ordinals: BTreeSet<u32> =
-        found.iter().flat_map(|found| found.hits.iter().map(|(ordinal, _)| *ordinal)).collect();
+fn briefs(view: &TrackView, found: impl Iterator<Item = u32>) -> Vec<(u32, Brief)> {
+    let ordinals: BTreeSet<u32> = found.collect();
     ordinals.into_iter().map(|ordinal| (ordinal, Brief::of(view, ordinal))).collect()
 }

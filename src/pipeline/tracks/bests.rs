@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::picks::{in_memory, middle, most_popular_of, new_by_artist, new_by_primary_artist, posted};
-use super::plain::Posted;
+use super::plain::{Brief, Posted};
 use super::question::{Pick, TrackAnswer, TrackQuestion};
 use super::shards::Shard;
 use crate::error::{Error, Result};
@@ -141,14 +141,27 @@ impl Reader<'_> {
     pub fn most_popular(&self, k: usize, allowed: &[AllowedTracks]) -> Result<Vec<(TrackRef, f32)>> {
         let most = u32::try_from(k).unwrap_or(u32::MAX);
         let found = self.each_place(
-            |place, view| Ok(most_popular_of(view, self.caches, &allowed[place], k)),
+            |place, view| Ok((most_popular_of(view, self.caches, &allowed[place], k), Vec::new())),
             |place| Some(TrackQuestion::Popular { allowed: allowed[place].question(), k: most }),
             |answer| match answer {
-                TrackAnswer::Popular(found) => Some(found),
+                TrackAnswer::Popular(found, briefs) => Some((found, briefs)),
                 _ => None,
             },
         )?;
+        let found = self.hear_beside(found);
         Ok(self.named(found, |(_, popularity), track| (track, popularity)))
+    }
+
+    /// Takes in what shards elsewhere said of the tracks that they found, and leaves what they found.
+    pub(super) fn hear_beside<T>(&self, found: Vec<Option<(T, Vec<(u32, Brief)>)>>) -> Vec<Option<T>> {
+        let hear = |(place, found): (usize, Option<(T, Vec<(u32, Brief)>)>)| {
+            let (found, briefs) = found?;
+            if let Some(far) = self.tracks.far(place) {
+                far.hear_briefs(briefs);
+            }
+            Some(found)
+        };
+        found.into_iter().enumerate().map(hear).collect()
     }
 
     /// Rows of every shard, with the names of their tracks.

@@ -65,10 +65,7 @@ impl Reader<'_> {
         let parts = self.unknown(tracks, knows)?;
         let question = |ordinals| TrackQuestion::Vectors { space: space.clone(), generation, ordinals };
         let hear = |far: &FarShard, ordinals: Vec<u32>, vectors: Vec<Option<Vec<f32>>>| {
-            let dim = far.dim(space, generation);
-            vectors.iter().flatten().try_for_each(|vector| fits(vector, dim))?;
-            far.vectors().add(space, generation, ordinals.into_iter().zip(vectors));
-            Ok(())
+            hear_vectors(far, (space, generation), ordinals, vectors)
         };
         self.ask_about(parts, VECTORS_MAX, question, hear, |answer| match answer {
             TrackAnswer::Vectors(vectors) => Some(vectors),
@@ -86,7 +83,7 @@ impl Reader<'_> {
         generation: GenerationId,
         tracks: &[TrackRef],
     ) -> Result<Vec<Option<(u32, u32)>>> {
-        self.expect(tracks.iter().copied())?;
+        self.expect(tracks.iter().copied().filter(|track| self.tracks.is_ambiguous(*track)))?;
         let mut places = Vec::with_capacity(tracks.len());
         let mut far: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
         for (at, track) in tracks.iter().enumerate() {
@@ -120,22 +117,28 @@ impl Reader<'_> {
         Ok(places)
     }
 
-    /// Facts of tracks of each shard, by place; `None` of a missing one.
+    /// Facts of tracks of each shard, by place; `None` of a missing one. Of tracks elsewhere their vectors of a set come with them,
+    /// where it is named.
     ///
     /// # Errors
     /// Damaged files; those of the nodes that were asked.
     pub(in crate::pipeline) fn facts_of_places(
         &self,
         ordinals: impl Fn(usize) -> Vec<u32>,
+        set: Option<(&SpaceName, GenerationId)>,
     ) -> Result<Vec<Option<Vec<TrackFacts>>>> {
         let mut pieces: Vec<(usize, Vec<u32>)> = Vec::new();
-        for (place, _) in self.tracks.elsewhere() {
-            pieces.extend(ordinals(place).chunks(FACTS_MAX).map(|piece| (place, piece.to_vec())));
+        let mut asked = Vec::new();
+        for (place, far) in self.tracks.elsewhere() {
+            let set = set.filter(|(space, generation)| far.dim(space, *generation).is_some());
+            for piece in ordinals(place).chunks(FACTS_MAX) {
+                asked.push((place, facts_question(piece.to_vec(), set)));
+                pieces.push((place, piece.to_vec()));
+            }
         }
-        let asked =
-            pieces.iter().map(|(place, piece)| (*place, TrackQuestion::Facts(piece.clone()))).collect();
         let answers = self.tracks.ask_each(asked, self.deadline, |answer| match answer {
-            TrackAnswer::Facts(facts) => Some(facts),
+            TrackAnswer::Facts(facts) => Some((facts, None)),
+            TrackAnswer::FactsAndVectors(facts, vectors) => Some((facts, Some(vectors))),
             _ => None,
         })?;
         let mut all: Vec<Option<Vec<TrackFacts>>> = Vec::with_capacity(self.tracks.count());
@@ -150,9 +153,14 @@ impl Reader<'_> {
                 all[place] = None;
                 continue;
             };
-            same_number(piece.len(), answer.len())?;
+            let (facts, vectors) = answer;
+            same_number(piece.len(), facts.len())?;
+            if let (Some(far), Some(set), Some(vectors)) = (self.tracks.far(place), set, vectors) {
+                same_number(piece.len(), vectors.len())?;
+                hear_vectors(far, set, piece.clone(), vectors)?;
+            }
             let named = piece.into_iter().map(|ordinal| self.tracks.reference(place, ordinal));
-            let facts = named.zip(answer).map(|(track, plain)| plain.of(track));
+            let facts = named.zip(facts).map(|(track, plain)| plain.of(track));
             all[place].get_or_insert_default().extend(facts);
         }
         Ok(all)
@@ -234,6 +242,28 @@ pub(super) fn hear_rows(reader: &Reader<'_>, parts: BTreeMap<usize, BTreeSet<u32
         TrackAnswer::Rows(rows) => Some(rows),
         _ => None,
     })
+}
+
+fn facts_question(ordinals: Vec<u32>, set: Option<(&SpaceName, GenerationId)>) -> TrackQuestion {
+    match set {
+        None => TrackQuestion::Facts(ordinals),
+        Some((space, generation)) => {
+            TrackQuestion::FactsAndVectors { space: space.clone(), generation, ordinals }
+        }
+    }
+}
+
+/// Takes vectors in, one for each ordinal.
+fn hear_vectors(
+    far: &FarShard,
+    (space, generation): (&SpaceName, GenerationId),
+    ordinals: Vec<u32>,
+    vectors: Vec<Option<Vec<f32>>>,
+) -> Result<()> {
+    let dim = far.dim(space, generation);
+    vectors.iter().flatten().try_for_each(|vector| fits(vector, dim))?;
+    far.vectors().add(space, generation, ordinals.into_iter().zip(vectors));
+    Ok(())
 }
 
 /// An answer about several tracks has one part for each.

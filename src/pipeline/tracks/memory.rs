@@ -5,28 +5,34 @@ use std::sync::OnceLock;
 
 use parking_lot::Mutex;
 
+use crate::storage::track_shard::KeyMap;
 use crate::types::{GenerationId, SpaceName};
 
 /// Something of each track, by ordinal.
-pub(super) struct Heard<T>(Mutex<BTreeMap<u32, T>>);
+pub(super) struct Heard<T>(Mutex<KeyMap<T>>);
 
 impl<T> Default for Heard<T> {
     fn default() -> Self {
-        Self(Mutex::new(BTreeMap::new()))
+        Self(Mutex::new(KeyMap::default()))
     }
+}
+
+/// Ordinals follow each other; the map wants keys that are spread.
+fn spread(ordinal: u32) -> u64 {
+    u64::from(ordinal).wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }
 
 impl<T: Clone> Heard<T> {
     pub(super) fn has(&self, ordinal: u32) -> bool {
-        self.0.lock().contains_key(&ordinal)
+        self.0.lock().contains_key(&spread(ordinal))
     }
 
     pub(super) fn get(&self, ordinal: u32) -> Option<T> {
-        self.0.lock().get(&ordinal).cloned()
+        self.0.lock().get(&spread(ordinal)).cloned()
     }
 
     pub(super) fn extend(&self, all: impl IntoIterator<Item = (u32, T)>) {
-        self.0.lock().extend(all);
+        self.0.lock().extend(all.into_iter().map(|(ordinal, it)| (spread(ordinal), it)));
     }
 }
 

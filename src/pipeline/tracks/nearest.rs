@@ -75,15 +75,6 @@ impl Reader<'_> {
                 _ => None,
             },
         )?;
-        let mut all = Vec::with_capacity(found.len());
-        for (place, found) in found.into_iter().enumerate() {
-            all.push(found.flatten().map(|(found, briefs)| {
-                if let Some(far) = self.tracks.far(place) {
-                    far.hear_briefs(briefs);
-                }
-                found
-            }));
-        }
-        Ok(all)
+        Ok(self.hear_beside(found.into_iter().map(Option::flatten).collect()))
     }
 }

@@ -130,6 +130,15 @@ pub enum TrackQuestion {
     },
     /// How far a bulk load has come.
     Load(String),
+    /// [`TrackQuestion::Facts`] and [`TrackQuestion::Vectors`] of the same tracks, at once.
+    FactsAndVectors {
+        /// The space.
+        space: SpaceName,
+        /// The generation.
+        generation: GenerationId,
+        /// Whose.
+        ordinals: Vec<u32>,
+    },
 }
 
 /// The tracks of one shard that a request may show, as a question says it.
@@ -208,8 +217,10 @@ pub enum TrackAnswer {
     New(Vec<(u64, u32)>),
     /// One for each query, and what is kept in memory of all that was found.
     Nearest(Vec<Found>, Vec<(u32, Brief)>),
-    /// With popularity, best first; below 0 where it is unknown.
-    Popular(Vec<(u32, f32)>),
+    /// With popularity, best first; below 0 where it is unknown. And what is kept in memory of all of them.
+    Popular(Vec<(u32, f32)>, Vec<(u32, Brief)>),
+    /// One of both each.
+    FactsAndVectors(Vec<PlainFacts>, Vec<Option<Vec<f32>>>),
     /// `None` when it is not known there.
     Load(Option<LoadMark>),
 }
