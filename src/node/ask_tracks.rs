@@ -28,18 +28,27 @@ const KNOWS_TIMEOUT: Duration = Duration::from_secs(2);
 #[derive(Debug, Archive, Serialize, Deserialize)]
 pub(super) struct Asked {
     shard: u16,
-    /// The answer shall contain this entry; `None`: everything that was acknowledged before.
-    at_least: Option<u64>,
+    /// The version that the request began with; `None`: the newest is meant, with everything that was acknowledged before.
+    seen: Option<Seen>,
     /// What is left of the time whoever asks waits.
     left_ms: u64,
     /// A [`TrackQuestion`].
     question: Vec<u8>,
 }
 
+/// What a request knows of a shard's version: it is answered from this one or a newer one with the same slots.
+#[derive(Debug, Clone, Copy, Archive, Serialize, Deserialize)]
+pub(super) struct Seen {
+    /// The last entry in it.
+    pub index: u64,
+    /// Its slots: the first, and one past the last.
+    pub slots: (u16, u16),
+}
+
 impl Asked {
-    /// A question that is answered at an entry, or behind it.
-    pub(super) fn new(shard: u16, at_least: Option<u64>, question: Vec<u8>) -> Self {
-        Self { shard, at_least, left_ms: 0, question }
+    /// A question of a request that began with a version, or that asks what is newest.
+    pub(super) fn new(shard: u16, seen: Option<Seen>, question: Vec<u8>) -> Self {
+        Self { shard, seen, left_ms: 0, question }
     }
 
     /// Its bytes for whoever waits so long.
@@ -75,7 +84,7 @@ pub(super) fn read_first_piece(bytes: &[u8]) -> Result<FirstPiece> {
 /// A sentence: it does not answer, or is a program of before.
 pub(super) fn knows_far_tracks(cluster: &Cluster, to: StoreId) -> std::result::Result<(), String> {
     // About a shard that there is not: a node that knows the question says that it is not there.
-    let asked = Asked::new(u16::MAX, Some(0), Vec::new());
+    let asked = Asked::new(u16::MAX, None, Vec::new());
     let request = asked.encode(KNOWS_TIMEOUT).map_err(|error| error.to_string())?;
     let call = Call { to, topic: ASK_TRACKS, request, timeout: KNOWS_TIMEOUT };
     cluster.call(call).and_then(|reply| read_said(&reply)).map(drop)
@@ -121,14 +130,17 @@ impl Inner {
         let left = Duration::from_millis(asked.left_ms);
         let deadline = Deadline::after(left);
         let question = TrackQuestion::decode(&asked.question)?;
-        let is_new_enough = |index: u64| part.shard.view().applied_index >= index;
-        if !asked.at_least.is_some_and(is_new_enough)
+        let is_new_enough = |seen: Seen| part.shard.view().applied_index >= seen.index;
+        if !asked.seen.is_some_and(is_new_enough)
             && let Err(error) = catch_up_group(&part.group, left)
         {
             // It may just have been moved.
             return if self.tracks.of_group(group).is_some() { Err(elsewhere(error)) } else { Ok(None) };
         }
-        let view = part.shard.view();
+        let view = match asked.seen {
+            None => part.shard.view(),
+            Some(seen) => part.shard.version_of(seen.slots).ok_or_else(given_away)?,
+        };
         let answer = Answering { view: &view, caches: &self.caches, deadline }.answer(&question);
         let answer = answer.and_then(|answer| self.sound().map(|()| answer)).map_err(elsewhere)?;
         let first = self.rests.first_piece(answer.encode(), Instant::now())?;
@@ -140,6 +152,11 @@ impl Inner {
         let (name, offset): (u64, u64) = codec::decode(VERSION, request)?;
         self.rests.piece(name, offset, Instant::now())
     }
+}
+
+/// A request began before slots were given away, and this replica has no version of then.
+fn given_away() -> Error {
+    Error::Unavailable("a track shard was split since the request began: send it again".to_owned())
 }
 
 /// Trouble of this replica as its asker should see it: the files of another holder may be whole.

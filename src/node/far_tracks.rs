@@ -1,17 +1,19 @@
 //! Track shards on other nodes: whoever holds one is asked.
 //!
 //! A request first asks for the outline of each, behind a read point of the holder: everything that was acknowledged before is in
-//! it. Further questions of the request say which entry that was, and whoever has come as far may answer. What was heard last is
-//! kept, so that a shard of which nobody answers can still be named.
+//! it. Further questions of the request say which version that was, and whoever has come as far may answer. What was heard last is
+//! kept, so that a shard of which nobody answers can still be named. Whoever takes versions of several shards holds them
+//! against each other: a shard may have been split since its slots were heard of.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
+use parking_lot::Mutex;
 use segue_cluster::{Call, GroupId, StoreId};
 
-use super::ask_tracks::{ASK_TRACKS, Asked, REST_OF_TRACKS, kind_of, read_first_piece, rest_question};
+use super::ask_tracks::{ASK_TRACKS, Asked, REST_OF_TRACKS, Seen, kind_of, read_first_piece, rest_question};
 use super::group::Group;
 use super::holders::{FarCall, Holders};
 use super::open::TRACKS;
@@ -19,7 +21,7 @@ use super::open_tracks::{group_id, known};
 use super::rests::{ANSWER_BYTES_MAX, FirstPiece};
 use crate::error::{Error, ErrorKind, Result};
 use crate::pipeline::tracks::{ShardVersion, TrackAnswer, TrackQuestion, TracksElsewhere};
-use crate::storage::meta::{MetaStore, ShardKind};
+use crate::storage::meta::{MetaState, MetaStore, ShardKind, SplitPhase};
 use crate::storage::track_shard::{Outline, TrackView};
 use crate::types::{Deadline, ShardId, TRACK_SHARDS_MAX};
 
@@ -37,6 +39,8 @@ pub(super) struct FarTracks {
     meta: MetaStore,
     /// By number, of every shard a database may have.
     shards: Vec<Arc<FarTrack>>,
+    /// One looks for what is not known, for all who wait for it.
+    turn: Mutex<()>,
 }
 
 /// A track shard on other nodes.
@@ -54,15 +58,15 @@ struct Heard {
     view: Arc<TrackView>,
 }
 
-/// Asks for a shard's version of an entry, or a newer one.
+/// Asks for the version that a request began with, or a newer one.
 struct AtVersion {
     far: Arc<FarTracks>,
-    index: u64,
+    seen: Seen,
 }
 
 impl TracksElsewhere for AtVersion {
     fn ask(&self, shard: u16, question: &TrackQuestion, deadline: Deadline) -> Result<TrackAnswer> {
-        self.far.ask(shard, question, Some(self.index), share(deadline))
+        self.far.ask(shard, question, Some(self.seen), share(deadline))
     }
 }
 
@@ -81,47 +85,67 @@ impl FarTracks {
             Arc::new(FarTrack { shard: ShardId(number), group, last, is_silent })
         };
         let shards = (0..TRACK_SHARDS_MAX).map(shard).collect();
-        Self { holders, meta, shards }
+        Self { holders, meta, shards, turn: Mutex::default() }
     }
 
-    /// The shards that have their places and are not among those that serve here, in order.
+    /// The shards that have their places and are not among those that serve here, in order; but for one that has still to be
+    /// founded.
     pub(super) fn elsewhere(&self, is_here: impl Fn(ShardId) -> bool) -> Vec<Arc<FarTrack>> {
         let map = self.holders.cluster.map();
         let groups = GroupId(TRACKS)..GroupId(TRACKS + u64::from(TRACK_SHARDS_MAX));
         let numbers = map.placements.range(groups).map(|(group, _)| group.0 - TRACKS);
         let shards = numbers.filter_map(|number| self.shards.get(usize::try_from(number).ok()?));
-        shards.filter(|shard| !is_here(shard.shard)).cloned().collect()
+        let mut shards: Vec<Arc<FarTrack>> = shards.filter(|shard| !is_here(shard.shard)).cloned().collect();
+        if !shards.is_empty() {
+            let founded = founded(&self.meta.state());
+            shards.retain(|shard| founded.contains(&shard.shard.0));
+        }
+        shards
     }
 
-    /// Whether any track shard has its places.
-    pub(super) fn are_placed(&self) -> bool {
-        !self.elsewhere(|_| false).is_empty()
-    }
-
-    /// What a shard's slots and numbers are, as was heard last.
+    /// What a shard's slots and numbers are, as was heard last; `None` when that is not known yet.
     ///
     /// # Errors
-    /// `Unavailable` when it was split and nothing was heard of it since the start.
-    pub(super) fn view(&self, shard: &FarTrack) -> Result<Arc<TrackView>> {
-        self.heard(shard).map(|heard| Arc::clone(&heard.view))
+    /// `Unavailable` when nobody answered when one looked.
+    pub(super) fn view(&self, shard: &FarTrack) -> Result<Option<Arc<TrackView>>> {
+        match self.heard(shard)? {
+            Some(heard) => Ok(Some(Arc::clone(&heard.view))),
+            None if shard.is_silent.load(Ordering::Relaxed) => Err(unknown(shard)),
+            None => Ok(None),
+        }
     }
 
-    fn heard(&self, shard: &FarTrack) -> Result<Arc<Heard>> {
+    /// What is known of a shard. One of the beginning that was never split has the slots it has always had, and one that a split
+    /// makes has none before one hears of it: then its parent has them, or they are missed, and looked for.
+    fn heard(&self, shard: &FarTrack) -> Result<Option<Arc<Heard>>> {
         if let Some(heard) = shard.last.load_full() {
-            return Ok(heard);
+            return Ok(Some(heard));
         }
         let state = self.meta.state();
         let created_with = known(&state).unwrap_or(1);
-        // One that was never split has the slots it has always had.
-        if state.track_shard_numbers().len() == usize::from(created_with) {
-            let outline = Outline::unheard(shard.shard, created_with);
-            let view = Arc::new(outline.view()?);
-            return Ok(Arc::new(Heard { outline, view }));
+        let was_split = state.track_shard_numbers().len() != usize::from(created_with);
+        if shard.shard.0 < created_with && was_split {
+            return Ok(None);
         }
-        Err(Error::Unavailable(format!(
-            "nothing is known of a track shard on other nodes yet: try again when one of them answers. group=`{}`",
-            shard.group.name
-        )))
+        let outline = Outline::unheard(shard.shard, created_with);
+        let view = Arc::new(outline.view()?);
+        Ok(Some(Arc::new(Heard { outline, view })))
+    }
+
+    /// Looks at shards, unless somebody who was faster has found what is missing meanwhile.
+    ///
+    /// # Errors
+    /// Those of `is_missed`.
+    pub(super) fn look_for(
+        &self,
+        shards: &[Arc<FarTrack>],
+        is_missed: impl FnOnce() -> Result<bool>,
+    ) -> Result<()> {
+        let _turn = self.turn.lock();
+        if is_missed()? {
+            self.look_at(shards);
+        }
+        Ok(())
     }
 
     /// Takes note of what a shard is, unless something newer was heard.
@@ -163,13 +187,15 @@ impl FarTracks {
     pub(super) fn version(self: &Arc<Self>, shard: &FarTrack, deadline: Deadline) -> Result<ShardVersion> {
         match self.outline(shard, share(deadline)) {
             Ok(outline) => {
-                let at = AtVersion { far: Arc::clone(self), index: outline.applied_index };
+                let seen = Seen { index: outline.applied_index, slots: outline.view()?.slots() };
+                let at = AtVersion { far: Arc::clone(self), seen };
                 Ok(ShardVersion::Elsewhere(outline, Arc::new(at)))
             }
             Err(_) if deadline.passed() => Err(deadline.error()),
             Err(error) if is_passing(&error) => {
                 tracing::debug!(%error, "a track shard on other nodes is missing");
-                Ok(ShardVersion::Missing(self.heard(shard)?.outline.clone()))
+                let heard = self.heard(shard)?.ok_or_else(|| unknown(shard))?;
+                Ok(ShardVersion::Missing(heard.outline.clone()))
             }
             Err(error) => Err(error),
         }
@@ -206,7 +232,7 @@ impl FarTracks {
         &self,
         number: u16,
         question: &TrackQuestion,
-        at_least: Option<u64>,
+        seen: Option<Seen>,
         timeout: Duration,
     ) -> Result<TrackAnswer> {
         let unknown = || Error::Internal(format!("no such track shard. shard=`{number}`"));
@@ -214,18 +240,18 @@ impl FarTracks {
         if shard.is_silent.load(Ordering::Relaxed) {
             return Err(Error::Unavailable(format!("nobody answers for {}", shard.group.name)));
         }
-        self.ask_holders(shard, question, at_least, timeout)
+        self.ask_holders(shard, question, seen, timeout)
     }
 
     fn ask_holders(
         &self,
         shard: &FarTrack,
         question: &TrackQuestion,
-        at_least: Option<u64>,
+        seen: Option<Seen>,
         timeout: Duration,
     ) -> Result<TrackAnswer> {
         let end = Instant::now() + timeout;
-        let asked = Asked::new(shard.shard.0, at_least, question.encode());
+        let asked = Asked::new(shard.shard.0, seen, question.encode());
         let request = |left: Duration| asked.encode(left);
         let mut outcome = Err(Error::Timeout { ms: u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX) });
         for _ in 0..ATTEMPTS {
@@ -280,6 +306,21 @@ impl FarTracks {
             threads.into_iter().for_each(|thread| drop(thread.join()));
         });
     }
+}
+
+/// The numbers of all track shards but one that has still to be founded: its founder makes it, and nobody else.
+pub(super) fn founded(state: &MetaState) -> Vec<u16> {
+    let mut numbers = state.track_shard_numbers();
+    let founding = state.track_split().filter(|split| split.phase == SplitPhase::Founding);
+    numbers.retain(|number| founding.is_none_or(|split| split.child != *number));
+    numbers
+}
+
+fn unknown(shard: &FarTrack) -> Error {
+    Error::Unavailable(format!(
+        "nothing is known of a track shard on other nodes yet: try again when one of them answers. group=`{}`",
+        shard.group.name
+    ))
 }
 
 /// Another node may answer, or this one later.

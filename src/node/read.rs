@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 use std::thread::ScopedJoinHandle;
+use std::time::Instant;
 
 use super::engine::Inner;
 use super::track_owners::{Owner, TrackOwners};
+use super::tracks::{PAUSE, patience, unowned};
 use crate::error::{Error, Result};
 use crate::pipeline::portrait::{Portrait, portrait};
 use crate::pipeline::reader::Reader;
@@ -29,8 +31,7 @@ impl Inner {
 
     /// The same for somebody who waits so long: track shards elsewhere are asked what they are now.
     fn reader_until(&self, generation: Option<GenerationId>, deadline: Deadline) -> Result<Reader<'_>> {
-        let owners = self.tracks.owners()?;
-        let tracks = self.track_versions(&owners, deadline)?;
+        let (owners, tracks) = self.whole_catalogue(deadline)?;
         let meta = self.meta.shard.state();
         let generation = match generation {
             Some(id) => Some(meta.generation(id).ok_or_else(|| Error::not_found("generation", id))?.id),
@@ -58,6 +59,24 @@ impl Inner {
             searchers: &self.searchers,
             applied,
         })
+    }
+
+    /// A version of each track shard, which together have every track once. A shard elsewhere may turn out to have given slots away
+    /// since one heard of it; then there is another to be asked.
+    fn whole_catalogue(&self, deadline: Deadline) -> Result<(TrackOwners, TrackShards)> {
+        let end = patience();
+        loop {
+            let owners = self.tracks.owners()?;
+            let tracks = self.track_versions(&owners, deadline)?;
+            if tracks.are_whole() {
+                return Ok((owners, tracks));
+            }
+            deadline.check()?;
+            if Instant::now() >= end {
+                return Err(unowned());
+            }
+            std::thread::sleep(PAUSE);
+        }
     }
 
     /// A version of each track shard; those elsewhere are asked for theirs at the same time.
@@ -144,9 +163,15 @@ impl Inner {
 
     /// The list of a checked and complete request, of which nobody has taken note yet, and the recipes it was made by.
     pub(super) fn make_list(&self, request: &RecommendRequest) -> Result<(Recommendation, Arc<RecipeBook>)> {
-        let reader = self.reader_for(request.generation, request.min_token.as_ref(), request.deadline)?;
-        let list = recommend::recommend(&reader, request)?;
-        Ok((list, reader.recipes))
+        let reader = || self.reader_for(request.generation, request.min_token.as_ref(), request.deadline);
+        let mut read = reader()?;
+        let mut list = recommend::recommend(&read, request);
+        // Tracks on other nodes may change, and nodes be lost, while a list is made.
+        if matches!(list, Err(Error::Unavailable(_))) && read.tracks.all_here().is_none() {
+            read = reader()?;
+            list = recommend::recommend(&read, request);
+        }
+        Ok((list?, read.recipes))
     }
 
     pub(super) fn portrait(

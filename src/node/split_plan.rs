@@ -153,12 +153,6 @@ impl Inner {
     /// Refuses what could not be carried out: to wish for it would hide the trouble.
     fn check_splittable(&self, named: Named) -> Result<()> {
         let Some(peers) = &self.peers else { return Ok(()) };
-        if named.kind == ShardKind::Tracks {
-            self.tracks_everywhere(
-                "track shards have their places, and one is split only while every node holds all of them: a database that shall have \
-                 more is made anew with them; nothing was done",
-            )?;
-        }
         let status = peers.cluster()?.status();
         let answers =
             |store: &StoreId| status.nodes.iter().any(|node| node.store == *store && node.groups.is_ok());
@@ -202,23 +196,16 @@ impl Inner {
             ShardKind::Users => "rows are copied while everything is served; writes to the new shard's slots wait for a moment at the end".to_owned(),
         }];
         notes.push(
-            match kind {
-                ShardKind::Tracks => "it goes on after a restart, and cannot be taken back",
-                ShardKind::Users => {
-                    "it goes on after a restart, and cannot be taken back; no shard is moved meanwhile"
-                }
-            }
-            .to_owned(),
+            "it goes on after a restart, and cannot be taken back; no shard is moved meanwhile".to_owned(),
         );
         if self.peers.is_some() {
-            notes.push(match kind {
-                ShardKind::Tracks => format!(
-                    "{child} is on every node, and needs as many members as {parent} before anything is handed over; with a node down it waits"
-                ),
-                ShardKind::Users => format!(
-                    "{child} is placed where {parent} is, and needs as many voters before anything is copied; with a node down it waits"
-                ),
-            });
+            let (needs, begins) = match kind {
+                ShardKind::Tracks => ("members", "handed over"),
+                ShardKind::Users => ("voters", "copied"),
+            };
+            notes.push(format!(
+                "{child} is placed where {parent} is, and needs as many {needs} before anything is {begins}; with a node of these down it waits"
+            ));
         }
         if state == SplitState::Planned {
             notes.push("programs from before splits do not open the database any more".to_owned());

@@ -12,7 +12,7 @@ use super::engine::{Inner, LoadProgress};
 use super::load::ENTRY_ROWS;
 use super::stage::Stage;
 use super::track_owners::{Owner, TrackOwners};
-use super::tracks::{TrackPart, patience, unexpected, wait_for_split};
+use super::tracks::{TrackPart, patience, unexpected};
 use crate::error::{Error, Result};
 use crate::maintenance::write_vector_segment;
 use crate::pipeline::request::WriteToken;
@@ -96,7 +96,7 @@ impl Inner {
     /// # Errors
     /// `Unavailable` while a new shard is coming to this node, or one elsewhere cannot be asked.
     pub(super) fn track_load_progress(&self, load_id: &str) -> Result<Option<LoadProgress>> {
-        let marks = self.load_marks(&self.tracks.owners()?, load_id)?;
+        let marks = self.load_marks(&self.tracks.newest_owners()?, load_id)?;
         Ok(marks.iter().any(Option::is_some).then(|| LoadProgress {
             rows_done: marks
                 .iter()
@@ -117,7 +117,7 @@ impl Inner {
         let mut next = first_row;
         while !tracks.is_empty() {
             // Each time anew: a split may have divided a shard in two.
-            let owners = self.tracks.owners()?;
+            let owners = self.tracks.newest_owners()?;
             let done = |mark: &Option<LoadMark>| mark.as_ref().map_or(0, |mark| mark.rows_done);
             let rows_done: Vec<u64> = self.load_marks(&owners, load_id)?.iter().map(done).collect();
             let rest = tracks.split_off(tracks.len().min(ENTRY_ROWS));
@@ -151,7 +151,7 @@ impl Inner {
     /// # Errors
     /// `Conflict` when some shards have rows that others lack: a call that was cut short has to be made again first.
     pub(super) fn finish_track_load(&self, load_id: &str, rows_done: u64) -> Result<()> {
-        let owners = self.tracks.owners()?;
+        let owners = self.tracks.newest_owners()?;
         let mut parts = Vec::new();
         for (place, mark) in self.load_marks(&owners, load_id)?.into_iter().enumerate() {
             let known = mark.as_ref().map_or(0, |mark| mark.rows_done);
@@ -195,7 +195,7 @@ impl Inner {
         self.declare_set(&space, &set)?;
         while let Some(refused) = self.build_all(stage, (&space, &set), done, progress)? {
             // Another node splits it: what was built has rows of both halves.
-            wait_for_split(&refused, patience())?;
+            self.tracks.wait_for_split(&refused, patience())?;
         }
         self.open_indexes()
     }
@@ -209,7 +209,7 @@ impl Inner {
         progress: &(dyn Fn(f64) + Sync),
     ) -> Result<Option<Owner>> {
         let _turn = self.maintenance.lock();
-        let owners = self.tracks.owners()?;
+        let owners = self.tracks.newest_owners()?;
         let shards = owners.count() as f64;
         for (place, owner) in owners.iter() {
             let share = |fraction: f64| progress((place as f64 + fraction) / shards);

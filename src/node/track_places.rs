@@ -2,17 +2,22 @@
 //! them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use segue_cluster::{Cluster, GroupHandle, GroupId};
 
 use super::engine::Inner;
+use super::far_tracks::founded;
 use super::group::Group;
 use super::open_tracks::group_id;
 use super::peers::start_error;
 use super::place::{Place, Placed, remove_files};
 use super::tracks::TrackPart;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::storage::meta::ShardKind;
+
+/// How long requests of other nodes that began before slots were given away are answered from the version of then.
+const FORMER_KEPT: Duration = Duration::from_secs(30);
 
 impl Placed for Arc<TrackPart> {
     fn group(number: u16) -> GroupId {
@@ -69,11 +74,12 @@ impl Placed for Arc<TrackPart> {
 impl Inner {
     /// Takes every track shard that has its places one step towards what the map says.
     pub(super) fn tend_tracks(&self, cluster: &Arc<Cluster>) {
-        let map = cluster.map();
+        let (map, founded) = (cluster.map(), founded(&self.meta.shard.state()));
         let mut places = self.track_places.lock();
         for (number, place) in (0..).zip(places.iter_mut()) {
             let id = group_id(number);
-            if !map.placements.contains_key(&id) {
+            let is_there = founded.contains(&number) || !matches!(place, Place::Absent);
+            if !is_there || !map.placements.contains_key(&id) {
                 continue;
             }
             let mut now = std::mem::replace(place, Place::Absent);
@@ -93,17 +99,7 @@ impl Inner {
         if let Some(far) = self.tracks.far() {
             far.look_at(&self.tracks.elsewhere());
         }
+        self.tracks.parts().iter().for_each(|part| part.shard.let_former_go(FORMER_KEPT));
         Ok(())
-    }
-
-    /// Refuses what cannot be done while some track shards are not on every node.
-    ///
-    /// # Errors
-    /// `Conflict`, with `what` as the reason.
-    pub(super) fn tracks_everywhere(&self, what: &str) -> Result<()> {
-        match self.tracks.far() {
-            Some(far) if far.are_placed() => Err(Error::Conflict(what.to_owned())),
-            _ => Ok(()),
-        }
     }
 }

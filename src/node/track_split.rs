@@ -7,10 +7,11 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use segue_cluster::Cluster;
+use segue_cluster::{Cluster, PlacementChange};
 use tracing::info;
 
 use super::engine::Inner;
+use super::far_tracks::founded;
 use super::group::Group;
 use super::open_tracks::{OpenedPart, PartPlace, group_id, known};
 use super::peers::start_error;
@@ -42,6 +43,8 @@ impl Inner {
                 let cluster = peers.cluster()?;
                 if split.founder == cluster.store().0 {
                     self.found_track_child_among_others(cluster, split)?;
+                    // Not before it is founded: whoever is to have it would make a replica.
+                    place_as_parent(cluster, split)?;
                 } else if split.founder != 0 || self.track_part(split.child).is_none() {
                     return Ok(());
                 }
@@ -96,15 +99,14 @@ impl Inner {
     pub(super) fn bring_track_shards(&self) -> Result<()> {
         let Some(peers) = &self.peers else { return Ok(()) };
         let state = self.meta.shard.state();
-        let founding = state.track_split().filter(|split| split.phase == SplitPhase::Founding);
-        let numbers = state.track_shard_numbers();
-        // Its founder makes it, and nobody else.
-        let made = numbers.iter().filter(|number| founding.is_none_or(|split| split.child != **number));
-        for &number in made {
+        for number in founded(&state) {
             let cluster = peers.cluster()?;
-            // Those that have their places come and go as these say.
-            let is_placed = cluster.map().placements.contains_key(&group_id(number));
-            if is_placed || self.track_part(number).is_some() {
+            // Those that have their places come and go as these say; a new one has the places of its parent, which this node may
+            // hear of later than of the shard.
+            let parent = state.track_split().filter(|split| split.child == number).map(|split| split.parent);
+            let map = cluster.map();
+            let is_placed = |number: u16| map.placements.contains_key(&group_id(number));
+            if is_placed(number) || parent.is_some_and(is_placed) || self.track_part(number).is_some() {
                 continue;
             }
             let guard = self.cluster.lock();
@@ -140,7 +142,14 @@ impl Inner {
         let parts = (self.track_part(split.parent), self.track_part(split.child));
         let (Some(parent), Some(child)) = parts else { return Ok(()) };
         let goes_on = self.leads(&parent) && !self.closing.load(Ordering::Acquire);
-        if !goes_on || !is_as_safe(&parent, &child)? {
+        if !goes_on {
+            return Ok(());
+        }
+        if let Some(peers) = self.peers.as_ref().filter(|_| child.shard.is_new()) {
+            // The parent may have been placed elsewhere meanwhile: instead of a dead node, or by somebody who had not heard of this.
+            place_as_parent(peers.cluster()?, split)?;
+        }
+        if !is_as_safe(&parent, &child)? {
             return Ok(());
         }
         if child.shard.is_new() {
@@ -199,6 +208,19 @@ impl Inner {
             ShardKind::Tracks => self.bytes_of_tracks(shard),
             ShardKind::Users => self.bytes_of_shard(shard.into()),
         }
+    }
+}
+
+/// Has the new shard where the old one is: there its files can be linked.
+fn place_as_parent(cluster: &Cluster, split: &ShardSplit) -> Result<()> {
+    let (map, child) = (cluster.map(), group_id(split.child));
+    let now = map.placements.get(&child);
+    match map.placements.get(&group_id(split.parent)) {
+        Some(to) if now != Some(to) => {
+            let change = PlacementChange { group: child, from: now.cloned(), to: to.clone() };
+            cluster.place(&change).map_err(Error::Unavailable)
+        }
+        _ => Ok(()),
     }
 }
 

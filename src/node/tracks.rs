@@ -23,7 +23,9 @@ use crate::types::ShardId;
 /// How long a call waits for a split that is about to end.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Pause between two looks.
-const PAUSE: Duration = Duration::from_millis(2);
+pub(super) const PAUSE: Duration = Duration::from_millis(2);
+/// The same at a shard elsewhere.
+const FAR_PAUSE: Duration = Duration::from_millis(20);
 
 /// One track shard and the group it applies the log of.
 pub(super) struct TrackPart {
@@ -119,18 +121,33 @@ impl TrackReplicas {
     /// `Unavailable` when a new shard does not get here in time what its parent has given away, or nothing is known yet of one on
     /// other nodes.
     pub(super) fn owners(&self) -> Result<TrackOwners> {
-        let start = Instant::now();
+        let end = patience();
         loop {
             if let Some(owners) = self.owners_now()? {
                 return Ok(owners);
             }
-            if start.elapsed() >= PATIENCE {
-                return Err(Error::Unavailable(
-                    "a new track shard is still coming to this node: try again in a moment".to_owned(),
-                ));
+            if Instant::now() >= end {
+                return Err(unowned());
+            }
+            match (&self.far, self.elsewhere()) {
+                (Some(far), shards) if !shards.is_empty() => {
+                    far.look_for(&shards, || Ok(self.owners_now()?.is_none()))?;
+                }
+                _ => {}
             }
             std::thread::sleep(PAUSE);
         }
+    }
+
+    /// The same for whoever must not miss a shard that was split off a moment ago: one hears of those elsewhere first.
+    ///
+    /// # Errors
+    /// As [`TrackReplicas::owners`].
+    pub(super) fn newest_owners(&self) -> Result<TrackOwners> {
+        if let Some(far) = &self.far {
+            far.look_at(&self.elsewhere());
+        }
+        self.owners()
     }
 
     /// The same; `None` while some slots have no owner.
@@ -144,11 +161,12 @@ impl TrackReplicas {
         }
         let view = |owner: &Owner| match (owner, &self.far) {
             (Owner::Elsewhere(shard), Some(far)) => far.view(shard),
-            (Owner::Elsewhere(_), None) => Err(Error::Internal("no other node is known".to_owned())),
-            (Owner::Here(part), _) => Ok(part.shard.view()),
+            (Owner::Elsewhere(_), None) => Err(no_others()),
+            (Owner::Here(part), _) => Ok(Some(part.shard.view())),
         };
         // One after the other: a parent before its child.
-        let views: Vec<Arc<TrackView>> = all.iter().map(view).collect::<Result<_>>()?;
+        let views: Option<Vec<Arc<TrackView>>> = all.iter().map(view).collect::<Result<_>>()?;
+        let Some(views) = views else { return Ok(None) };
         if views.iter().all(|view| view.was_never_split(views.len())) {
             return Ok(Some(TrackOwners::new(all, views)));
         }
@@ -216,7 +234,7 @@ impl TrackReplicas {
     ) -> Result<Vec<Asked>> {
         let mut again = Vec::new();
         for asked in moved {
-            wait_for_split(&asked.owner, end)?;
+            self.wait_for_split(&asked.owner, end)?;
             let owners = self.owners()?;
             let Asked { original, rows, slots, command, .. } = asked;
             let heirs = owners.places_within(slots);
@@ -237,6 +255,29 @@ impl TrackReplicas {
         Ok(again)
     }
 
+    /// Waits until a shard that refused something gives no slots away.
+    ///
+    /// # Errors
+    /// `Unavailable` when that takes too long, or the shard cannot be asked: what was refused has not been done.
+    pub(super) fn wait_for_split(&self, owner: &Owner, end: Instant) -> Result<()> {
+        loop {
+            let (parting, pause) = match (owner, &self.far) {
+                (Owner::Here(part), _) => (part.shard.view().parting(), PAUSE),
+                (Owner::Elsewhere(shard), Some(far)) => (far.newest(shard)?.parting(), FAR_PAUSE),
+                (Owner::Elsewhere(_), None) => return Err(no_others()),
+            };
+            if Instant::now() >= end {
+                let new =
+                    parting.map_or_else(String::new, |parting| format!(", new=`tracks-{}`", parting.child));
+                return Err(being_split(owner, &new));
+            }
+            if parting.is_none() {
+                return Ok(());
+            }
+            std::thread::sleep(pause);
+        }
+    }
+
     /// The same of parts of one batch; the sum of what was counted.
     pub(super) fn propose_counted(
         &self,
@@ -255,26 +296,13 @@ impl TrackReplicas {
     }
 }
 
-/// Waits until a shard that refused something gives no slots away.
-///
-/// # Errors
-/// `Unavailable` when that takes too long: what was refused has not been done.
-pub(super) fn wait_for_split(owner: &Owner, end: Instant) -> Result<()> {
-    loop {
-        // Shards that have their places are not split; one that refuses all the same is asked again when it is known better.
-        let parting = match owner.here() {
-            Some(part) => part.shard.view().parting(),
-            None => return Err(being_split(owner, "")),
-        };
-        if Instant::now() >= end {
-            let new = parting.map_or_else(String::new, |parting| format!(", new=`tracks-{}`", parting.child));
-            return Err(being_split(owner, &new));
-        }
-        if parting.is_none() {
-            return Ok(());
-        }
-        std::thread::sleep(PAUSE);
-    }
+/// Some slots have no owner yet.
+pub(super) fn unowned() -> Error {
+    Error::Unavailable("a new track shard is still coming: try again in a moment".to_owned())
+}
+
+fn no_others() -> Error {
+    Error::Internal("no other node is known".to_owned())
 }
 
 fn being_split(owner: &Owner, new: &str) -> Error {

@@ -44,7 +44,8 @@ impl Slot {
 /// Orders the set and makes the reply.
 ///
 /// # Errors
-/// Damaged files; `Internal` if a chosen track broke a hard rule (a bug, and never shown).
+/// Damaged files; `Internal` if a chosen track broke a hard rule (a bug, and never shown), `Unavailable` if it is on another node, where
+/// it may have changed meanwhile.
 pub(super) fn finish(
     reader: &Reader<'_>,
     request: &RecommendRequest,
@@ -156,6 +157,12 @@ fn shown(
     let blocked =
         plan.recipe.rules && plan.listener.blocked_artists().any(|artist| row.artists.contains(&artist));
     if !plan.class.allows(&row) || blocked {
+        if !reader.is_here(track) {
+            let id = &row.track.track_id;
+            return Err(Error::Unavailable(format!(
+                "a track changed while the list was made: ask again. track_id=`{id}`"
+            )));
+        }
         return Err(Error::Internal(format!(
             "a chosen track breaks a hard rule. track_id=`{}`",
             row.track.track_id

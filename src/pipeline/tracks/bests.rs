@@ -111,7 +111,8 @@ impl Reader<'_> {
         )?;
         let mut tracks = Vec::new();
         for (place, found) in found.into_iter().enumerate() {
-            let found = found.into_iter().flatten();
+            let end = self.tracks.ordinals(place);
+            let found = found.into_iter().flatten().filter(|(_, ordinal)| *ordinal < end);
             let of = |(artist, ordinal)| {
                 (usize::try_from(artist).unwrap_or(usize::MAX), self.tracks.reference(place, ordinal))
             };
@@ -164,11 +165,13 @@ impl Reader<'_> {
         found.into_iter().enumerate().map(hear).collect()
     }
 
-    /// Rows of every shard, with the names of their tracks.
+    /// Rows of every shard, with the names of their tracks; but for tracks that are newer than the version the request began with:
+    /// what it knows of blocked artists and the like is older than they are.
     fn named<R: OfTrack, T>(&self, found: Vec<Option<Vec<R>>>, name: impl Fn(R, TrackRef) -> T) -> Vec<T> {
         let mut all = Vec::new();
         for (place, rows) in found.into_iter().enumerate() {
-            for row in rows.into_iter().flatten() {
+            let end = self.tracks.ordinals(place);
+            for row in rows.into_iter().flatten().filter(|row| row.ordinal() < end) {
                 let track = self.tracks.reference(place, row.ordinal());
                 all.push(name(row, track));
             }

@@ -75,6 +75,13 @@ impl Reader<'_> {
                 _ => None,
             },
         )?;
-        Ok(self.hear_beside(found.into_iter().map(Option::flatten).collect()))
+        let mut found = self.hear_beside(found.into_iter().map(Option::flatten).collect());
+        // As of everything that is found: nothing newer than the version the request began with.
+        for (place, found) in found.iter_mut().enumerate() {
+            let end = self.tracks.ordinals(place);
+            let of_query = found.iter_mut().flatten();
+            of_query.for_each(|found| found.hits.retain(|(ordinal, _)| *ordinal < end));
+        }
+        Ok(found)
     }
 }

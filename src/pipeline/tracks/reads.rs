@@ -149,6 +149,12 @@ impl Reader<'_> {
         self.tracks.missing().is_empty()
     }
 
+    /// Whether every look at a track meets one version of it, because its shard is here.
+    #[must_use]
+    pub fn is_here(&self, track: TrackRef) -> bool {
+        self.place(track).is_some_and(|place| self.tracks.far(place).is_none())
+    }
+
     /// Which shards are missing so far, a sentence each.
     pub fn missing_words(&self) -> impl Iterator<Item = String> {
         self.tracks.missing().into_iter().map(|shard| format!("track shard did not answer: tracks-{shard}"))

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::far::{FarShard, TracksElsewhere};
 use super::question::{TrackAnswer, TrackQuestion};
 use crate::error::{Error, Result};
-use crate::storage::track_shard::{Outline, TrackView, holder, home_place};
+use crate::storage::track_shard::{Outline, TrackView, are_whole, holder, home_place};
 use crate::types::{Deadline, GenerationId, ShardId, SpaceName, SplitMix64, TrackId, TrackRef};
 
 /// One shard, as a request begins with it.
@@ -65,6 +65,12 @@ impl TrackShards {
         }
         let far = far.iter().any(Option::is_some).then(|| Arc::new(far));
         Ok(Self { views, far })
+    }
+
+    /// Whether they have every slot once. Those that are here were taken so; of others a newer version may have given slots away.
+    #[must_use]
+    pub fn are_whole(&self) -> bool {
+        self.far.is_none() || are_whole(&self.views)
     }
 
     /// How many there are.
@@ -137,7 +143,8 @@ impl TrackShards {
     }
 
     /// The versions, when all shards are here.
-    pub(in crate::pipeline) fn all_here(&self) -> Option<&[Arc<TrackView>]> {
+    #[must_use]
+    pub fn all_here(&self) -> Option<&[Arc<TrackView>]> {
         self.far.is_none().then_some(&self.views)
     }
 

@@ -87,6 +87,11 @@ impl TrackCommand {
         }
     }
 
+    /// Whether slots may be another shard's from this entry on.
+    pub(super) fn gives_slots_up(&self) -> bool {
+        matches!(self, Self::Split(step) if matches!(**step, TrackSplitOp::Release { .. }))
+    }
+
     /// What each shard gets of a command that met a split; with each part the places of its rows here. `place_of` says where a
     /// track belongs now, `heirs` are the places of all shards whose slots were those of the one that refused it: how far a load has come
     /// is said to all of these. `None` for a command that cannot be divided.

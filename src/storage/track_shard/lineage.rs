@@ -159,6 +159,13 @@ pub fn owners<V: AsRef<TrackView>>(all: &[V]) -> Option<Vec<usize>> {
     (count == u32::from(SLOTS)).then(|| ranges.into_iter().map(|(.., place)| place).collect())
 }
 
+/// Whether versions are of shards that own every slot once, in the order of slots: of some that were taken while a shard was split
+/// one may have given slots away that no other of them has.
+#[must_use]
+pub fn are_whole<V: AsRef<TrackView>>(all: &[V]) -> bool {
+    owners(all).is_some_and(|places| places.into_iter().eq(0..all.len()))
+}
+
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
@@ -243,5 +250,11 @@ mod tests {
         let second = Lineage { slots: SlotRange { first: 1_024, end: 2_048 }, ..second };
         let all = [view(0, Some(lower), &[]), view(1, Some(child), &[]), view(2, Some(second), &[])];
         assert_eq!(owners(&all).unwrap(), [0, 2, 1]);
+        // What a request may begin with: in order, without a hole, and nothing twice.
+        let [lower, child, second] = &all;
+        assert!(are_whole(&[lower, second, child]) && !are_whole(&all));
+        assert!(!are_whole(&[lower, child]) && !are_whole(&[second, child]));
+        let (frozen, child) = (view(0, Some(frozen), &[]), child.clone());
+        assert!(are_whole(&[&frozen]) && !are_whole(&[&frozen, &child]));
     }
 }

@@ -51,7 +51,7 @@ mod workshop;
 
 pub use apply::OpenedSegment;
 pub use ids::{KeyMap, KeySet};
-pub use lineage::{Lineage, Parting, holder, owners};
+pub use lineage::{Lineage, Parting, are_whole, holder, owners};
 pub use outline::{Outline, OutlineSet};
 pub use record::RECORD_BYTES;
 pub use shard::{FetchSegment, Opening, TrackShard, TrackStateMachine, decode_reply, encode};

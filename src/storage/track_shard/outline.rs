@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rkyv::{Archive, Deserialize, Serialize};
 
-use super::lineage::Lineage;
+use super::lineage::{Lineage, Parting};
 use super::view::TrackView;
 use crate::error::{Error, Result};
 use crate::types::{GenerationId, SLOTS, ShardId, SpaceName, TRACK_SHARDS_MAX};
@@ -44,10 +44,16 @@ pub struct OutlineSet {
 }
 
 impl Outline {
-    /// Of a shard that was never split, of which nothing else is known.
+    /// Of a shard that was never split, or has still to begin, of which nothing else is known.
     #[must_use]
     pub fn unheard(shard: ShardId, shards: u16) -> Self {
         TrackView::empty(shard, shards).outline()
+    }
+
+    /// The slots that are being given away, if any are.
+    #[must_use]
+    pub fn parting(&self) -> Option<Parting> {
+        self.lineage.as_ref()?.parting
     }
 
     /// What it has of a space and generation.
@@ -66,9 +72,11 @@ impl Outline {
             let ascending = lineage.births.is_sorted_by(|a, b| a.0 < b.0);
             slots.first <= slots.end && slots.end <= SLOTS && !lineage.births.is_empty() && ascending
         };
+        // One that a split makes owns nothing before it begins with its parent's files.
+        let of_none = || self.shard < self.shards || self.ordinals == 0;
         let is_one = (1..=TRACK_SHARDS_MAX).contains(&self.shards)
             && self.shard < TRACK_SHARDS_MAX
-            && self.lineage.as_ref().map_or(self.shard < self.shards, of_lineage);
+            && self.lineage.as_ref().map_or_else(of_none, of_lineage);
         if !is_one {
             return Err(Error::Corrupt(format!(
                 "an outline is of no track shard. shard=`{}`, shards=`{}`",
@@ -140,10 +148,13 @@ mod tests {
             Outline { lineage: Some(lineage), ..outline.clone() }
         };
         let slots = Lineage { slots: SlotRange { first: 9, end: SLOTS + 1 }, ..lineage.clone() };
+        let new = TrackView::empty(ShardId(2), 2).outline();
+        let (first, end) = new.view().expect("of a shard that has still to begin").slots();
+        assert_eq!((first, end), (SLOTS, SLOTS), "it owns nothing");
         for wrong in [
             Outline { shards: 0, ..outline.clone() },
             Outline { shard: TRACK_SHARDS_MAX, ..outline.clone() },
-            Outline { lineage: None, ..outline.clone() },
+            Outline { lineage: None, ordinals: 11, ..outline.clone() },
             Outline { lineage: Some(slots), ..outline.clone() },
             births(&[]),
             births(&[(3, 1), (3, 2)]),

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use parking_lot::{Mutex, MutexGuard};
@@ -72,6 +73,8 @@ pub struct TrackShard {
     pub(super) index: Residence,
     health: Option<Arc<Health>>,
     published: ArcSwap<TrackView>,
+    /// The version before slots were given away, for requests of other nodes that began with it.
+    pub(super) former: Mutex<Option<(Instant, Arc<TrackView>)>>,
     /// Segments built and opened ahead of their log entry, by id.
     staged: Mutex<HashMap<u64, (SegmentEntry, OpenedSegment)>>,
     /// Segments whose files are being fetched.
@@ -226,6 +229,7 @@ impl TrackShard {
         self.staged.lock().clear();
         self.recent.lock().clear();
         *self.pending.lock() = None;
+        *self.former.lock() = None;
         self.durable_index.store(index, Ordering::Release);
     }
 
@@ -290,6 +294,7 @@ impl TrackStateMachine {
             index: opening.index,
             health: opening.health,
             published: ArcSwap::from_pointee(state.clone()),
+            former: Mutex::default(),
             staged: Mutex::default(),
             fetching: Mutex::default(),
             fetch: OnceLock::new(),
@@ -348,7 +353,9 @@ impl TrackStateMachine {
                 }
             })
         };
+        let former = command.gives_slots_up().then(|| Arc::new(self.state.clone()));
         let reply = self.state.apply(command, &open, shard.folder())?;
+        shard.keep_former(former.filter(|former| former.slots() != self.state.slots()));
         if let Some(error) = stop.take() {
             return Err(error);
         }

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use rkyv::{Archive, Deserialize, Serialize};
 
@@ -13,6 +14,7 @@ use super::lineage::{Lineage, Parting};
 use super::recover;
 use super::row::TrackHot;
 use super::segment::TrackBody;
+use super::shard::TrackShard;
 use super::vectors::NOWHERE;
 use super::view::{Changes, TrackView};
 use crate::error::Result;
@@ -62,6 +64,39 @@ pub struct Inheritance {
     pub sets: Vec<VectorSetSpec>,
     /// Its segments with their files of deleted rows, in order of number.
     pub segments: Vec<NewSegment>,
+}
+
+impl TrackShard {
+    /// Keeps the version before slots are given away.
+    pub(super) fn keep_former(&self, former: Option<Arc<TrackView>>) {
+        if let Some(former) = former {
+            *self.former.lock() = Some((Instant::now(), former));
+        }
+    }
+
+    /// A version that owns a range of slots: the newest, or the last one before some of them were given away, while that is kept.
+    /// Whoever began with the range finds all of its tracks in it.
+    #[must_use]
+    pub fn version_of(&self, (first, end): (u16, u16)) -> Option<Arc<TrackView>> {
+        let has_them = |view: &Arc<TrackView>| {
+            let (own_first, own_end) = view.slots();
+            own_first <= first && end <= own_end
+        };
+        // The former one is kept before the newest is published.
+        let newest = self.view();
+        if has_them(&newest) {
+            return Some(newest);
+        }
+        self.former.lock().as_ref().map(|(_, former)| Arc::clone(former)).filter(has_them)
+    }
+
+    /// Lets the version before slots were given away go, once that was so long ago.
+    pub fn let_former_go(&self, after: Duration) {
+        let mut former = self.former.lock();
+        if former.as_ref().is_some_and(|(since, _)| since.elapsed() >= after) {
+            *former = None;
+        }
+    }
 }
 
 impl TrackView {

@@ -10,7 +10,6 @@ use segue::types::{Deadline, TrackId, shard_of_slot, slot_of};
 use super::placed::{command, names};
 use super::placed_tracks::{SHARDS, answer_alike, exact, folders, placed, start};
 use super::servers::{Node, until};
-use crate::running::run;
 use crate::support::{AS_OF, World, id, space};
 
 /// What a caller waits.
@@ -80,11 +79,6 @@ fn a_shard_none_of_whose_holders_answers_is_named_and_leaves_no_trace() {
         (held == [2, 0, 1]).then_some(())
     });
     answer_alike(&nodes.iter().collect::<Vec<_>>(), &single, &world);
-    // It cannot be split any more, and that is said.
-    let endpoint = nodes[0].running().endpoint.clone();
-    let refused = run(&["cluster", "split-shard", "tracks-0", "--endpoint", &endpoint]);
-    let why = String::from_utf8_lossy(&refused.stderr).into_owned();
-    assert!(!refused.status.success() && why.contains("places"), "{why}");
 
     nodes[2].kill();
     for client in &clients[..2] {

@@ -21,6 +21,7 @@ mod pauses;
 mod placed;
 mod placed_kills;
 mod placed_lost;
+mod placed_track_splits;
 mod placed_tracks;
 mod placed_tracks_lost;
 mod power;

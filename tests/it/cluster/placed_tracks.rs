@@ -175,6 +175,15 @@ pub(super) fn folders(node: &Node) -> BTreeSet<String> {
 
 /// Nodes by track shard, once each has so many replicas, all of which vote, one leads, and nobody is behind.
 pub(super) fn placed(client: &Client, replicas: usize) -> BTreeMap<String, BTreeSet<String>> {
+    several_placed(client, usize::from(SHARDS), replicas)
+}
+
+/// The same of so many shards.
+pub(super) fn several_placed(
+    client: &Client,
+    shards: usize,
+    replicas: usize,
+) -> BTreeMap<String, BTreeSet<String>> {
     until("every track shard is where it should be", || {
         let report = client.cluster_status().ok()?;
         let mut holders: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
@@ -189,7 +198,7 @@ pub(super) fn placed(client: &Client, replicas: usize) -> BTreeMap<String, BTree
             report.replicas.iter().any(|replica| replica.group == *group && replica.role == "leader")
         };
         let whole = |(group, nodes): (&String, &BTreeSet<String>)| nodes.len() == replicas && led(group);
-        (holders.len() == usize::from(SHARDS) && holders.iter().all(whole)).then_some(holders)
+        (holders.len() == shards && holders.iter().all(whole)).then_some(holders)
     })
 }
 
@@ -210,7 +219,7 @@ pub(super) fn are_spread(client: &Client, nodes: &[Node]) -> BTreeMap<String, BT
 }
 
 /// Threads that use every node until they are stopped, and what they were refused with.
-struct Users {
+pub(super) struct Users {
     stop: Arc<AtomicBool>,
     refused: Arc<Mutex<Vec<String>>>,
     threads: Vec<thread::JoinHandle<usize>>,
@@ -218,7 +227,7 @@ struct Users {
 
 impl Users {
     /// Two for each node: one asks for lists, one writes tracks there and reads them from the next node.
-    fn start(nodes: &[Node], world: &World) -> Self {
+    pub(super) fn start(nodes: &[Node], world: &World) -> Self {
         let (stop, refused) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Vec::new())));
         let mut threads = Vec::new();
         for (number, node) in nodes.iter().enumerate() {
@@ -256,7 +265,7 @@ impl Users {
     }
 
     /// How much was done, and what was refused.
-    fn stop(self) -> (usize, Vec<String>) {
+    pub(super) fn stop(self) -> (usize, Vec<String>) {
         self.stop.store(true, Ordering::Release);
         let done = self.threads.into_iter().map(|thread| thread.join().unwrap()).sum();
         let refused = self.refused.lock().clone();

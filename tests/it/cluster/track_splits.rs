@@ -28,13 +28,13 @@ struct Shared {
 }
 
 /// Clients that write a track, its vector, and read it back.
-struct TrackWriters {
+pub(super) struct TrackWriters {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl TrackWriters {
-    fn start(count: usize, name: &str, nodes: &[Node]) -> Self {
+    pub(super) fn start(count: usize, name: &str, nodes: &[Node]) -> Self {
         let shared = Arc::new(Shared::default());
         let writers = Self {
             threads: (0..count)
@@ -49,16 +49,16 @@ impl TrackWriters {
         writers
     }
 
-    fn go_to(&self, nodes: &[Node]) {
+    pub(super) fn go_to(&self, nodes: &[Node]) {
         let running = nodes.iter().filter_map(|node| node.running.as_ref());
         *self.shared.endpoints.lock() = running.map(|running| running.endpoint.clone()).collect();
     }
 
-    fn count(&self) -> usize {
+    pub(super) fn count(&self) -> usize {
         self.shared.done.lock().len()
     }
 
-    fn stop(self) -> (Vec<TrackId>, Vec<String>) {
+    pub(super) fn stop(self) -> (Vec<TrackId>, Vec<String>) {
         self.shared.stop.store(true, Ordering::Release);
         self.threads.into_iter().for_each(|thread| thread.join().unwrap());
         (self.shared.done.lock().clone(), self.shared.refused.lock().clone())
@@ -100,7 +100,7 @@ fn write(shared: &Shared, number: usize, name: &str) {
 
 /// Every track a node lists, each once.
 #[track_caller]
-fn listed(client: &Client) -> BTreeSet<TrackId> {
+pub(super) fn listed(client: &Client) -> BTreeSet<TrackId> {
     let (mut all, mut page) = (BTreeSet::new(), None);
     loop {
         let (tracks, next) = client.list_tracks(page, 500).unwrap();
@@ -116,7 +116,7 @@ fn listed(client: &Client) -> BTreeSet<TrackId> {
 
 /// Every node has what was acknowledged, with its vector.
 #[track_caller]
-fn all_are_known(nodes: &[Node], written: &[TrackId]) {
+pub(super) fn all_are_known(nodes: &[Node], written: &[TrackId]) {
     for node in nodes {
         let client = node.client();
         let known = listed(&client);
