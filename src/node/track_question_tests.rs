@@ -3,6 +3,7 @@
 
 mod asked;
 mod hostile;
+mod newer;
 mod world;
 
 use std::path::Path;
