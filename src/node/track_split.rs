@@ -139,16 +139,15 @@ impl Inner {
 
     /// Freezes what is given away, has the new shard begin with the files of the old one, and gives it up.
     fn hand_tracks_over(&self, split: &ShardSplit) -> Result<()> {
-        let parts = (self.track_part(split.parent), self.track_part(split.child));
-        let (Some(parent), Some(child)) = parts else { return Ok(()) };
-        let goes_on = self.leads(&parent) && !self.closing.load(Ordering::Acquire);
-        if !goes_on {
+        let Some(parent) = self.track_part(split.parent) else { return Ok(()) };
+        if !self.leads(&parent) || self.closing.load(Ordering::Acquire) {
             return Ok(());
         }
-        if let Some(peers) = self.peers.as_ref().filter(|_| child.shard.is_new()) {
+        if let Some(peers) = &self.peers {
             // The parent may have been placed elsewhere meanwhile: instead of a dead node, or by somebody who had not heard of this.
             place_as_parent(peers.cluster()?, split)?;
         }
+        let Some(child) = self.track_part(split.child) else { return Ok(()) };
         if !is_as_safe(&parent, &child)? {
             return Ok(());
         }
