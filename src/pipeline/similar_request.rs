@@ -20,7 +20,8 @@ const VERSIONS_SPARE: usize = 16;
 /// Returns the `k` allowed tracks nearest to the seeds, one version of a recording, seeds and their versions left out.
 ///
 /// # Errors
-/// `NotFound` when no seed exists or none has a vector, or for an unknown user; damaged files.
+/// `NotFound` when no seed exists or none has a vector, or for an unknown user; `Unavailable` when a track shard is missing that may know
+/// one; damaged files.
 pub fn similar(
     reader: &Reader<'_>,
     space: &SpaceSpec,
@@ -51,6 +52,8 @@ pub fn similar(
         .iter()
         .filter_map(|(track, weight)| Some((reader.vector(&space.name, generation, *track)?, *weight)));
     let Some(query) = similar_query(vectors) else {
+        // Of a missing shard nothing is known, not that there is nothing.
+        reader.whole()?;
         let first = request.seeds.first().map_or("", |(id, _)| id.as_str());
         let known = found.iter().any(Option::is_some);
         return Err(Error::not_found(if known { "vector" } else { "track" }, first));

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::RwLock;
 
-use super::state::{MapCommand, MapState, NEWER, NodeIntent};
+use super::encoding::NEWER;
+use super::state::{MapCommand, MapState, NodeIntent};
 use crate::codec::{Malformed, Reader, Writer};
 use crate::error::OpenError;
 use crate::files;

@@ -2,8 +2,10 @@
 //! that it is replicated and snapshotted as everything else is; its file is a page long.
 //!
 //! * [`state`]: the map, and the commands that change it.
+//! * [`encoding`]: both as bytes.
 //! * [`machine`]: the map behind its group.
 
+mod encoding;
 mod machine;
 mod state;
 #[cfg(test)]

@@ -4,7 +4,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::state::{KNOWN_LEVEL, MapCommand, MapReply, MapState, NEWER, NodeIntent};
+use super::encoding::NEWER;
+use super::state::{KNOWN_LEVEL, MapCommand, MapReply, MapState, NodeIntent};
 use crate::ids::{GroupId, PeerId, StoreId};
 
 fn put(store: u64, address: &str) -> MapCommand {

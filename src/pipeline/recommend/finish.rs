@@ -157,15 +157,20 @@ fn shown(
     let blocked =
         plan.recipe.rules && plan.listener.blocked_artists().any(|artist| row.artists.contains(&artist));
     if !plan.class.allows(&row) || blocked {
+        let id = &row.track.track_id;
         if !reader.is_here(track) {
-            let id = &row.track.track_id;
             return Err(Error::Unavailable(format!(
                 "a track changed while the list was made: ask again. track_id=`{id}`"
             )));
         }
+        let rule = match (blocked, row.deleted) {
+            (true, _) => "blocked artist",
+            (_, true) => "taken down",
+            _ => "region or explicit",
+        };
         return Err(Error::Internal(format!(
-            "a chosen track breaks a hard rule. track_id=`{}`",
-            row.track.track_id
+            "a chosen track breaks a hard rule. track_id=`{id}`, rule=`{rule}`, track=`{track:?}`, versions=`{:?}`",
+            reader.tracks.versions()
         )));
     }
     let explored = slot.explored(set);

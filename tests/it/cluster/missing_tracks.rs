@@ -92,6 +92,7 @@ fn a_shard_none_of_whose_holders_answers_is_named_and_leaves_no_trace() {
     nodes[1].kill();
     nodes[1].launch(&[]);
     nodes[1].running().until_ready();
+    until("it has heard of the others", || nodes[1].client().track(&seed(0)).ok());
     name_the_shard(&lists(&nodes[1].client(), &world, WAITS));
     nodes[2].launch(&[]);
     nodes[2].running().until_ready();
