@@ -198,10 +198,12 @@ fn wait_for_tracks(tracks: &TrackReplicas, in_cluster: bool) -> Result<()> {
     let parts = tracks.parts();
     let waited_for = parts.iter().filter(|part| !in_cluster || !part.shard.is_new());
     waited_for.into_iter().try_for_each(|part| wait_until_replayed(&part.group, in_cluster))?;
+    if !tracks.elsewhere().is_empty() {
+        // Requests look for those themselves, and whoever holds one may be waiting for this node.
+        return Ok(());
+    }
     let owners = loop {
         match tracks.owners() {
-            // Those that have their places are not split, and whoever holds one that was may be waiting for this node.
-            Err(Error::Unavailable(_)) if !tracks.elsewhere().is_empty() => return Ok(()),
             Err(Error::Unavailable(reason)) if in_cluster => {
                 tracing::info!(reason, "waiting for a track shard")
             }
