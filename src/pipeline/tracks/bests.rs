@@ -13,6 +13,9 @@ use crate::storage::track_shard::TrackView;
 use crate::storage::track_shard::segment::PostingField;
 use crate::types::{ArtistKey, TrackRef};
 
+/// What a shard found, and what is kept in memory of the tracks in it, by ordinal.
+type WithBriefs<T> = (T, Vec<(u32, Brief)>);
+
 /// A track with a posting, in whichever shard.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Picked {
@@ -154,8 +157,8 @@ impl Reader<'_> {
     }
 
     /// Takes in what shards elsewhere said of the tracks that they found, and leaves what they found.
-    pub(super) fn hear_beside<T>(&self, found: Vec<Option<(T, Vec<(u32, Brief)>)>>) -> Vec<Option<T>> {
-        let hear = |(place, found): (usize, Option<(T, Vec<(u32, Brief)>)>)| {
+    pub(super) fn hear_beside<T>(&self, found: Vec<Option<WithBriefs<T>>>) -> Vec<Option<T>> {
+        let hear = |(place, found): (usize, Option<WithBriefs<T>>)| {
             let (found, briefs) = found?;
             if let Some(far) = self.tracks.far(place) {
                 far.hear_briefs(briefs);
