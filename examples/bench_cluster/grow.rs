@@ -7,11 +7,10 @@ use std::time::{Duration, Instant};
 
 use segue::api::Client;
 use segue::config::Settings;
-use segue::generate::{GenerateParams, generate};
 use segue::node::{NodeState, Placing};
 
 use crate::reports::{VOTERS, holds, is_calm, until};
-use crate::servers::{self, Servers};
+use crate::servers::Begun;
 use crate::{Outcome, Place};
 use callers::Callers;
 
@@ -42,22 +41,13 @@ pub struct GrowArgs {
 
 /// Prints a line a phase.
 pub fn run(args: &GrowArgs) -> Outcome<()> {
-    let folder = args.place.folder()?;
-    let made = generate(&GenerateParams {
-        tracks: args.tracks,
-        listeners: args.listeners,
-        ..GenerateParams::default()
-    })?;
-    let dirs = ["first", "second", "third", "fourth"].map(|name| folder.path().join(name));
     let mut settings = Settings::default();
     settings.storage.user_shards = args.user_shards;
-    eprintln!("making a database of {} tracks and {} listeners", args.tracks, args.listeners);
-    servers::fill(&dirs[0], &made, settings)?;
-    let program = args.place.program()?;
-    let mut servers = Servers::cluster(&program, &dirs[..VOTERS])?;
+    let mut begun = Begun::new(&args.place, (args.tracks, args.listeners), settings)?;
+    let Begun { servers, made, program, fourth, .. } = &mut begun;
     servers.clients[0].place_shards(Placing::Rebalance { tracks: false }, false)?;
     servers.settle()?;
-    let callers = Callers::start(&servers, &made, (args.readers, args.events))?;
+    let callers = Callers::start(servers, made, (args.readers, args.events))?;
     println!(
         "phase                           s  lists   p50 ms  p99 ms  events  p50 ms  p99 ms  errors  under three voters"
     );
@@ -71,7 +61,7 @@ pub fn run(args: &GrowArgs) -> Outcome<()> {
     };
     phase("three nodes", &mut || pause(rest))?;
     phase("a fourth takes its share", &mut || {
-        let joining = servers.join(&program, &dirs[VOTERS])?;
+        let joining = servers.join(program, fourth)?;
         let under = until(&servers.clients[0], |report| holds(report, &joining, "tracks-", 1))?;
         servers.clients[0].place_shards(Placing::Rebalance { tracks: false }, false)?;
         // Each node of four holds three quarters of the shards.

@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 use segue::Segue;
 use segue::api::Client;
 use segue::config::Settings;
-use segue::generate::Catalogue;
+use segue::generate::{Catalogue, GenerateParams, generate};
 use segue::node::LoadKind;
 use segue::types::{GenerationId, SpaceName};
 
-use crate::Outcome;
-use crate::reports::is_settled;
+use crate::reports::{VOTERS, is_settled};
+use crate::{Outcome, Place};
 
 const PATIENCE: Duration = Duration::from_secs(120);
 const CHUNK: usize = 2_000;
@@ -49,6 +49,35 @@ pub fn program(given: Option<PathBuf>) -> Outcome<PathBuf> {
         .into());
     }
     Ok(program)
+}
+
+/// Three servers that began with a made-up catalogue, and room for a fourth.
+pub struct Begun {
+    /// Those that run.
+    pub servers: Servers,
+    /// What they hold.
+    pub made: Catalogue,
+    /// The server program.
+    pub program: PathBuf,
+    /// Where a fourth may have its database.
+    pub fourth: PathBuf,
+    /// The last field, so that it is removed when nobody writes there any more.
+    _folder: tempfile::TempDir,
+}
+
+impl Begun {
+    /// Makes a database of so many tracks and listeners and starts three servers, the first with it.
+    pub fn new(place: &Place, (tracks, listeners): (u32, u32), settings: Settings) -> Outcome<Self> {
+        let folder = place.folder()?;
+        let made = generate(&GenerateParams { tracks, listeners, ..GenerateParams::default() })?;
+        let dirs = ["first", "second", "third", "fourth"].map(|name| folder.path().join(name));
+        eprintln!("making a database of {tracks} tracks and {listeners} listeners");
+        fill(&dirs[0], &made, settings)?;
+        let program = place.program()?;
+        let servers = Servers::cluster(&program, &dirs[..VOTERS])?;
+        let [.., fourth] = dirs;
+        Ok(Self { servers, made, program, fourth, _folder: folder })
+    }
 }
 
 /// Makes a database of a catalogue's tracks.

@@ -3,14 +3,13 @@
 use std::time::Instant;
 
 use segue::config::Settings;
-use segue::generate::{GenerateParams, generate};
 use segue::node::Placing;
 use segue::pipeline::request::RecommendRequest;
 use segue::types::{Surface, UserId};
 
 use crate::figures::percentile;
 use crate::reports::{VOTERS, holds, is_calm, until};
-use crate::servers::{self, Servers};
+use crate::servers::{Begun, Servers};
 use crate::{AS_OF, Outcome, Place, SURFACE};
 
 /// Measure lists before and after the track shards have their places.
@@ -33,31 +32,22 @@ const SERVERS: usize = 4;
 
 /// Prints a line for each pass over the listeners.
 pub fn run(args: &SpreadArgs) -> Outcome<()> {
-    let folder = args.place.folder()?;
-    let made = generate(&GenerateParams {
-        tracks: args.tracks,
-        listeners: args.listeners,
-        ..GenerateParams::default()
-    })?;
-    let dirs = ["first", "second", "third", "fourth"].map(|name| folder.path().join(name));
     let mut settings = Settings::default();
     settings.storage.track_shards = args.track_shards;
-    eprintln!("making a database of {} tracks and {} listeners", args.tracks, args.listeners);
-    servers::fill(&dirs[0], &made, settings)?;
-    let program = args.place.program()?;
-    let mut servers = Servers::cluster(&program, &dirs[..VOTERS])?;
-    let fourth = servers.join(&program, &dirs[VOTERS])?;
+    let mut begun = Begun::new(&args.place, (args.tracks, args.listeners), settings)?;
+    let Begun { servers, made, program, fourth, .. } = &mut begun;
+    let fourth = servers.join(program, fourth)?;
     let shards = usize::from(args.track_shards);
     until(&servers.clients[0], |report| holds(report, &fourth, "tracks-", shards))?;
     let users: Vec<UserId> = made.users().map(|user| user.user_id).collect();
     println!("track shards     lists         p50 ms   p99 ms  cpu ms a list  missing");
-    passes(&servers, "on every node", &users)?;
+    passes(servers, "on every node", &users)?;
     servers.clients[0].place_shards(Placing::Rebalance { tracks: true }, false)?;
     until(&servers.clients[0], |report| {
         let of_tracks = report.replicas.iter().filter(|it| it.group.starts_with("tracks-"));
         of_tracks.count() == shards * VOTERS && is_calm(report)
     })?;
-    passes(&servers, "on three of four", &users)
+    passes(servers, "on three of four", &users)
 }
 
 /// Asks for every listener's list twice, one after the other, each time of the same server: what is kept of a listener is
