@@ -37,8 +37,22 @@ pub struct ChoicePolicy {
     pub epsilon: f64,
     /// Temperature of the rest, above 0, on values min-maxed over the pool: small = the most promising.
     pub temperature: f64,
-    /// At most so many tracks of one primary artist among the chosen; 0 = any number.
-    pub artist_cap: u32,
+    /// At most so many tracks of one primary artist, and of one album, among the chosen; 0 = any number.
+    pub caps: DrawCaps,
+}
+
+/// How many tracks of one primary artist and of one album may be drawn; 0 = any number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct DrawCaps {
+    /// Of one artist.
+    pub artist: u32,
+    /// Of one album.
+    pub album: u32,
+}
+
+impl DrawCaps {
+    /// What holds when nothing else is left.
+    pub(super) const NONE: Self = Self { artist: 0, album: 0 };
 }
 
 /// Share of draws made uniformly by every recipe.
@@ -46,7 +60,7 @@ pub const EPSILON: f64 = 0.1;
 
 impl Default for ChoicePolicy {
     fn default() -> Self {
-        Self { epsilon: EPSILON, temperature: 0.2, artist_cap: 1 }
+        Self { epsilon: EPSILON, temperature: 0.2, caps: DrawCaps { artist: 1, album: 0 } }
     }
 }
 
@@ -63,22 +77,22 @@ pub struct Chosen {
 }
 
 /// Draws up to `count` tracks one after the other. A drawn track closes the other versions of its recording, and its
-/// artist when that has enough; `artist_cap` yields when nothing else is left, so the result is short only when the
-/// pool has too few recordings. Cost: O(pool · count).
+/// artist and its album when these have enough; caps yield when nothing else is left, so the result is short only when the
+/// pool has too few recordings. What then exceeds a cap is said of the finished set. Cost: O(pool · count).
 #[must_use]
 pub fn choose(pool: &[PoolTrack<'_>], count: usize, policy: &ChoicePolicy, seed: u64) -> Vec<Chosen> {
     let weights = softmax_weights(pool, policy.temperature);
     let mut rng = rng(seed, Stream::Choice);
     let mut chosen: Vec<Chosen> = Vec::new();
     let mut doors = Doors::new(pool);
-    let mut artist_cap = policy.artist_cap;
+    let mut caps = policy.caps;
     while chosen.len() < count {
-        let open: Vec<usize> = (0..pool.len()).filter(|&row| doors.is_open(row, artist_cap)).collect();
+        let open: Vec<usize> = (0..pool.len()).filter(|&row| doors.is_open(row, caps)).collect();
         if open.is_empty() {
-            if artist_cap == 0 {
+            if caps == DrawCaps::NONE {
                 break;
             }
-            artist_cap = 0;
+            caps = DrawCaps::NONE;
             continue;
         }
         let drawn = draw(&open, &weights, policy.epsilon.clamp(0.0, 1.0), rng.uniform());
@@ -93,17 +107,19 @@ pub(super) struct Doors<'p> {
     pool: &'p [PoolTrack<'p>],
     /// Whether a version of a row's recording was drawn.
     taken: Vec<bool>,
-    /// How many tracks of a row's primary artist were drawn.
-    of_artist: Vec<u32>,
+    /// How many tracks of a row's primary artist and of its album were drawn.
+    drawn: Vec<DrawCaps>,
 }
 
 impl<'p> Doors<'p> {
     pub(super) fn new(pool: &'p [PoolTrack<'p>]) -> Self {
-        Self { pool, taken: vec![false; pool.len()], of_artist: vec![0; pool.len()] }
+        Self { pool, taken: vec![false; pool.len()], drawn: vec![DrawCaps::NONE; pool.len()] }
     }
 
-    pub(super) fn is_open(&self, row: usize, artist_cap: u32) -> bool {
-        !self.taken[row] && (artist_cap == 0 || self.of_artist[row] < artist_cap)
+    pub(super) fn is_open(&self, row: usize, caps: DrawCaps) -> bool {
+        let has_room = |cap: u32, drawn: u32| cap == 0 || drawn < cap;
+        let drawn = self.drawn[row];
+        !self.taken[row] && has_room(caps.artist, drawn.artist) && has_room(caps.album, drawn.album)
     }
 
     pub(super) fn take(&mut self, drawn: usize) {
@@ -111,7 +127,8 @@ impl<'p> Doors<'p> {
         for (row, other) in self.pool.iter().map(|track| track.facts).enumerate() {
             self.taken[row] |= other.recording == facts.recording;
             let same = facts.primary_artist().is_some() && other.primary_artist() == facts.primary_artist();
-            self.of_artist[row] += u32::from(same);
+            self.drawn[row].artist += u32::from(same);
+            self.drawn[row].album += u32::from(facts.album.is_some() && other.album == facts.album);
         }
     }
 }

@@ -14,7 +14,7 @@ mod rate;
 mod thompson;
 
 pub use best_of::{BestOf, best_of, normal_cdf};
-pub use choose::{Arm, ChoicePolicy, Chosen, EPSILON, PoolTrack, choose};
+pub use choose::{Arm, ChoicePolicy, Chosen, DrawCaps, EPSILON, PoolTrack, choose};
 pub use place::{SAFE_SLOTS, exploration_count, fill_slots, place};
 pub use posterior::{ArmSums, CONTEXT_DIM, Context, Posterior, context};
 pub use rate::{ExplorationFactors, exploration_rate};

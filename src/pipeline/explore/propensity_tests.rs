@@ -131,7 +131,7 @@ fn the_sequence_of_arms_is_that_of_thompson_sampling_by_drawn_values() {
         let mut doors = super::choose::Doors::new(&pool);
         let weights = super::choose::softmax_weights(&pool, policy.temperature);
         let pair = [(); 2].map(|()| {
-            let open: Vec<usize> = (0..pool.len()).filter(|row| doors.is_open(*row, 1)).collect();
+            let open: Vec<usize> = (0..pool.len()).filter(|row| doors.is_open(*row, policy.caps)).collect();
             let row = if rng.uniform() < policy.epsilon {
                 open[rng.below(open.len() as u64) as usize]
             } else {

@@ -26,7 +26,8 @@ fn explored_places(recipe: &Recipe, pool: &[PoolTrack<'_>], n: usize, request: u
     let seed = request_seed(&format!("request {request}"), &recipe.reference());
     let rate = exploration_rate(recipe.exploration_rate, &ExplorationFactors::default());
     let count = exploration_count(rate, n, seed);
-    let policy = ChoicePolicy { artist_cap: recipe.artist_cap, ..ChoicePolicy::default() };
+    let caps = DrawCaps { artist: recipe.artist_cap, album: recipe.album_cap };
+    let policy = ChoicePolicy { caps, ..ChoicePolicy::default() };
     let reward = |arm: Arm| if arm.source == Source::Audio { (0.5, 0.2) } else { (0.4, 0.3) };
     let drawn = if request.is_multiple_of(2) {
         choose_by_arm(pool, count, &policy, &reward, seed)

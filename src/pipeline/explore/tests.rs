@@ -6,6 +6,7 @@ use super::*;
 use crate::pipeline::facts::TrackFacts;
 use crate::pipeline::facts::samples::track;
 use crate::pipeline::recipe::Source;
+use crate::types::AlbumKey;
 
 #[test]
 fn the_factors_are_those_of_the_table_and_clamped() {
@@ -108,6 +109,24 @@ fn one_artist_and_one_recording_do_not_fill_the_choice() {
     }
 }
 
+/// Albums of several artists, as compilations are: no artist's cap holds there.
+#[test]
+fn an_album_is_drawn_from_as_often_as_its_cap_allows_and_more_only_when_nothing_else_is_left() {
+    let album = |i: u64| Some(AlbumKey(1 + i / 4));
+    let tracks: Vec<TrackFacts> =
+        (0..8).map(|i| TrackFacts { album: album(i), ..track(i as u32, i) }).collect();
+    let pool = pool(&tracks);
+    let policy = ChoicePolicy { caps: DrawCaps { artist: 2, album: 2 }, ..ChoicePolicy::default() };
+    let reward = |_: Arm| (0.5, 0.1);
+    for seed in 0..200 {
+        for drawn in [choose(&pool, 6, &policy, seed), choose_by_arm(&pool, 6, &policy, &reward, seed)] {
+            let of_first =
+                |count: usize| drawn[..count].iter().filter(|one| tracks[one.row].album == album(0)).count();
+            assert_eq!((drawn.len(), of_first(4)), (6, 2), "two of each album, then any");
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn any_rate_and_pool_is_served_without_panic(
@@ -125,7 +144,7 @@ proptest! {
         let tracks: Vec<TrackFacts> = (0..values.len()).map(|i| track(i as u32, i as u64 % 5)).collect();
         let mut pool = pool(&tracks);
         pool.iter_mut().zip(&values).for_each(|(track, &value)| track.value = value);
-        let policy = ChoicePolicy { epsilon, temperature, artist_cap: 1 };
+        let policy = ChoicePolicy { epsilon, temperature, caps: DrawCaps { artist: 1, album: 1 } };
         let chosen = choose(&pool, count, &policy, seed);
         prop_assert_eq!(chosen.len(), count.min(values.len()));
         prop_assert!(chosen.iter().all(|c| c.propensity > 0.0 && c.propensity <= 1.0));

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::best_of::BestOf;
-use super::choose::{Arm, ChoicePolicy, Chosen, Doors, PoolTrack, softmax_weights};
+use super::choose::{Arm, ChoicePolicy, Chosen, Doors, DrawCaps, PoolTrack, softmax_weights};
 use super::{Stream, rng};
 
 /// As [`super::choose`], with the arm drawn first: a draw has probability
@@ -26,18 +26,18 @@ pub fn choose_by_arm(
     let (mut known, mut chances) = (Vec::new(), Vec::new());
     let mut chosen: Vec<Chosen> = Vec::new();
     let mut doors = Doors::new(pool);
-    let mut artist_cap = policy.artist_cap;
+    let mut caps = policy.caps;
     let all: Vec<Vec<usize>> = rows_of.into_values().collect();
     // Rows that are still open: none opens again before the cap yields.
     let mut arms = all.clone();
     while chosen.len() < count {
-        arms.iter_mut().for_each(|rows| rows.retain(|row| doors.is_open(*row, artist_cap)));
+        arms.iter_mut().for_each(|rows| rows.retain(|row| doors.is_open(*row, caps)));
         let open: Vec<bool> = arms.iter().map(|rows| !rows.is_empty()).collect();
         if !open.contains(&true) {
-            if artist_cap == 0 {
+            if caps == DrawCaps::NONE {
                 break;
             }
-            artist_cap = 0;
+            caps = DrawCaps::NONE;
             arms.clone_from(&all);
             continue;
         }

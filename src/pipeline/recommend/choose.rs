@@ -14,7 +14,7 @@ use crate::pipeline::diversify::{
 };
 use crate::pipeline::editorial::{holding, pinned};
 use crate::pipeline::explore::{
-    Arm, ChoicePolicy, ExplorationFactors, SAFE_SLOTS, choose as draw, choose_by_arm, context,
+    Arm, ChoicePolicy, DrawCaps, ExplorationFactors, SAFE_SLOTS, choose as draw, choose_by_arm, context,
     exploration_count, exploration_rate,
 };
 use crate::pipeline::facts::TrackFacts;
@@ -206,7 +206,8 @@ fn explore(reader: &Reader<'_>, plan: &Plan, cold_start: ColdStart, ranking: &Ra
         return Vec::new();
     }
     let (rows, pool) = pool(plan, &reader.statistics, ranking, count);
-    let policy = ChoicePolicy { artist_cap: plan.recipe.artist_cap, ..ChoicePolicy::default() };
+    let caps = DrawCaps { artist: plan.recipe.artist_cap, album: plan.recipe.album_cap };
+    let policy = ChoicePolicy { caps, ..ChoicePolicy::default() };
     let drawn = match plan.recipe.exploration_policy {
         ExplorationPolicy::Softmax => draw(&pool, count, &policy, plan.seed),
         ExplorationPolicy::LinTs => {
