@@ -51,6 +51,11 @@ fn why_not(reader: &Reader<'_>, outcome: &Outcome, track: TrackRef) -> Result<Ve
     if let Some(verdict) = plan.left_out(reader, track)? {
         return Ok(verdict);
     }
+    // A track that the blend left behind may still have been looked at to fill a short list.
+    let (cut, kept) = &outcome.cut;
+    if let Some(place) = cut.iter().position(|left| *left == track) {
+        return Ok(Verdict::Blend(kept + place, *kept));
+    }
     let offered = outcome.candidates.get(&track).filter(|ranked| !ranked.scores.sources.is_empty());
     Ok(match offered {
         None => {

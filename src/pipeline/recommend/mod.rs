@@ -50,6 +50,8 @@ pub struct Outcome {
     pub listed: Vec<TrackRef>,
     /// Candidates: place in the ranking, numbers, and the cap that kept it out, if one did.
     pub candidates: BTreeMap<TrackRef, Ranked>,
+    /// What sources offered besides and the blend left behind, best first; how many it let through.
+    pub cut: (Vec<TrackRef>, usize),
 }
 
 /// What became of a candidate.
@@ -87,7 +89,8 @@ pub fn run(reader: &Reader<'_>, request: &RecommendRequest, traced: bool) -> Res
     clock.end("user_vector");
     let retrieved = candidates(reader, request, &plan, vector.components.as_deref(), &mut clock)?;
     reader.deadline.check()?;
-    let blended = rank::blended(reader, &plan, &retrieved, vector.step)?;
+    let (blended, cut) = rank::blended(reader, &plan, &retrieved, vector.step)?;
+    let cut = (cut, blended.len());
     clock.end("blend");
     let set = (&audio(), GenerationId::STATIC);
     let facts = reader.facts_and_vectors(blended.iter().map(|blended| blended.track), Some(set))?;
@@ -101,7 +104,7 @@ pub fn run(reader: &Reader<'_>, request: &RecommendRequest, traced: bool) -> Res
     let (reply, listed) = finish::finish(reader, request, &plan, &retrieved, &ranking, &set, &vector)?;
     clock.end("finish");
     let candidates = if traced { trace(&ranking, &set) } else { BTreeMap::new() };
-    Ok(Outcome { reply, plan, listed, candidates })
+    Ok(Outcome { reply, plan, listed, candidates, cut })
 }
 
 fn candidates(

@@ -49,7 +49,8 @@ impl<'a> Ranking<'a> {
     }
 }
 
-/// One score for each track that a source returned, best first, as many as the later stages look at.
+/// One score for each track that a source returned, best first: as many as the later stages look at, and the names of the rest in
+/// their order.
 ///
 /// * `step`: what gave the listener's vector.
 ///
@@ -60,11 +61,12 @@ pub fn blended(
     plan: &Plan,
     retrieved: &Retrieved,
     step: ColdStart,
-) -> Result<Vec<Blended>> {
+) -> Result<(Vec<Blended>, Vec<TrackRef>)> {
     let key = |track| reader.key(track);
     let mut blended = blend(&retrieved.lists, &weights(reader, plan, step), plan.recipe.normalization, key);
-    blended.truncate(POOL_MAX.max(plan.n));
-    Ok(blended)
+    let most = POOL_MAX.max(plan.n).min(blended.len());
+    let cut = blended.drain(most..).map(|blended| blended.track).collect();
+    Ok((blended, cut))
 }
 
 /// Bends the blended scores by session, context and novelty; `facts` are those of the blended tracks, in their order.
