@@ -28,6 +28,9 @@ struct Args {
     batch: u64,
     #[arg(long, default_value_t = 10)]
     seconds: u64,
+    /// Over one stream for each writer, a few batches ahead of the answers
+    #[arg(long, requires = "endpoint")]
+    stream: bool,
     /// Where the new database is made and removed again
     #[arg(long, default_value = ".")]
     folder: PathBuf,
@@ -73,12 +76,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let writers: Vec<_> = (0..args.writers)
             .map(|writer| {
                 let (target, tracks, users) = (&target, &tracks, &users);
-                let (events, calls, batch) = (&events, &calls, args.batch);
+                let (args, events, calls, batch) = (&args, &events, &calls, args.batch);
                 scope.spawn(move || -> segue::Result<()> {
                     let client = match target {
                         Target::Server(endpoint) => Some(Client::connect(endpoint)?),
                         Target::Library(_) => None,
                     };
+                    let mut stream = client.as_ref().filter(|_| args.stream).map(Client::feedback_stream);
                     let mut rng = SplitMix64::new(writer);
                     let mut number = 0;
                     while Instant::now() < end {
@@ -87,15 +91,16 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                             play(tracks, users, &mut rng, START_MS + number * 1_000 + writer as i64)
                         });
                         let rows = rows.collect();
-                        match (target, &client) {
-                            (_, Some(client)) => drop(client.feedback(rows)?),
-                            (Target::Library(engine), None) => drop(engine.feedback(rows)?),
-                            (Target::Server(_), None) => return Ok(()),
-                        }
-                        events.fetch_add(batch, Ordering::Relaxed);
-                        calls.fetch_add(1, Ordering::Relaxed);
+                        let answered = match (target, &client, &mut stream) {
+                            (.., Some(stream)) => stream.send(rows)?.len(),
+                            (_, Some(client), None) => client.feedback(rows).map(|_| 1)?,
+                            (Target::Library(engine), None, None) => engine.feedback(rows).map(|_| 1)?,
+                            (Target::Server(_), None, None) => return Ok(()),
+                        };
+                        events.fetch_add(batch * answered as u64, Ordering::Relaxed);
+                        calls.fetch_add(answered as u64, Ordering::Relaxed);
                     }
-                    Ok(())
+                    stream.as_mut().map_or(Ok(()), |stream| stream.flush().map(drop))
                 })
             })
             .collect();

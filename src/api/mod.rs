@@ -29,7 +29,7 @@ mod streams;
 mod vectors;
 
 pub use border::{stamp_events, stamp_recommend, stamp_similar};
-pub use client::{Client, Loader};
+pub use client::{Client, FeedbackStream, Loader, Recorded};
 pub use convert::Batch;
 pub use loads::push_batch;
 pub use server::{ClusterEntry, Server};

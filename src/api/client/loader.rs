@@ -1,12 +1,8 @@
 //! A bulk load over one stream, a few batches ahead of the acknowledgements.
 
-use std::collections::VecDeque;
-use std::time::Duration;
+use tonic::Status;
 
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Status, Streaming};
-
+use super::batches::Batches;
 use super::connection::{Again, Client, Pauses};
 use crate::api::convert::{Batch, load_kind_to_proto};
 use crate::api::proto as pb;
@@ -15,23 +11,11 @@ use crate::node::{LoadKind, LoadProgress};
 use crate::pipeline::request::WriteToken;
 use crate::types::Deadline;
 
-/// Batches on the way before the sender waits for an answer.
-const ON_THE_WAY_MAX: usize = 3;
-/// How long the end of a stream is waited for.
-const END_TIMEOUT: Duration = Duration::from_secs(2);
-
 /// A bulk load in progress. Batches not yet acknowledged are kept and sent again when the connection breaks.
 pub struct Loader {
-    client: Client,
     load_id: String,
-    stream: Option<Stream>,
-    unacknowledged: VecDeque<pb::PushRequest>,
+    batches: Batches<pb::PushRequest, pb::LoadProgress>,
     done: LoadProgress,
-}
-
-struct Stream {
-    requests: mpsc::Sender<pb::PushRequest>,
-    replies: Streaming<pb::LoadProgress>,
 }
 
 impl Client {
@@ -51,13 +35,12 @@ impl Client {
     /// Begins, or goes on with, a load that stands at `done`.
     #[must_use]
     pub fn loader(&self, load_id: &str, done: LoadProgress) -> Loader {
-        Loader {
-            client: self.clone(),
-            load_id: load_id.to_owned(),
-            stream: None,
-            unacknowledged: VecDeque::new(),
-            done,
-        }
+        // What is sent again is skipped by the server: it knows which rows it has.
+        let batches = Batches::new(self, |client, batches| {
+            let mut service = client.loads_stub();
+            Box::pin(async move { service.push(batches).await })
+        });
+        Loader { load_id: load_id.to_owned(), batches, done }
     }
 
     /// Ends a load. See [`crate::Segue::finish_load`].
@@ -109,8 +92,8 @@ impl Loader {
     /// The server's, about this batch or an earlier one.
     pub fn push(&mut self, first_row: u64, batch: Batch) -> Result<LoadProgress> {
         let request = pb::PushRequest { load_id: self.load_id.clone(), first_row, rows: Some(batch.into()) };
-        self.unacknowledged.push_back(request.clone());
-        self.drive(Some(request), ON_THE_WAY_MAX)
+        self.batches.push(request, |progress| self.done = progress.into())?;
+        Ok(self.done)
     }
 
     /// Waits until everything sent is durable.
@@ -118,72 +101,7 @@ impl Loader {
     /// # Errors
     /// The server's, about any batch.
     pub fn flush(&mut self) -> Result<LoadProgress> {
-        let done = self.drive(None, 0)?;
-        self.end();
-        Ok(done)
-    }
-
-    /// Ends the stream as its requests end, so that the server counts it as done and not as cancelled. Everything is
-    /// answered: what the server may still say, or that it is gone, changes nothing.
-    fn end(&mut self) {
-        let Some(Stream { requests, mut replies }) = self.stream.take() else { return };
-        drop(requests);
-        let ended = async { while let Ok(Some(_)) = replies.message().await {} };
-        self.client.runtime.block_on(async {
-            let _ = tokio::time::timeout(END_TIMEOUT, ended).await;
-        });
-    }
-
-    /// Sends `request`, then waits until at most `on_the_way_max` batches are unacknowledged; again after a break.
-    fn drive(&mut self, mut request: Option<pb::PushRequest>, on_the_way_max: usize) -> Result<LoadProgress> {
-        let client = self.client.clone();
-        client.runtime.block_on(async {
-            let mut pauses = Pauses::new();
-            loop {
-                match self.exchange(request.take(), on_the_way_max).await {
-                    Ok(()) => return Ok(self.done),
-                    Err(status) => {
-                        self.stream = None;
-                        pauses.before_another_try(&status, Again::Yes).await?;
-                    }
-                }
-            }
-        })
-    }
-
-    async fn exchange(
-        &mut self,
-        request: Option<pb::PushRequest>,
-        on_the_way_max: usize,
-    ) -> std::result::Result<(), Status> {
-        let mut stream = match (self.stream.take(), request) {
-            (Some(stream), None) => stream,
-            (Some(stream), Some(request)) => {
-                // A stream that broke says why in its replies; what was sent stays in `unacknowledged`.
-                let _ = stream.requests.send(request).await;
-                stream
-            }
-            (None, _) => self.reopen().await?,
-        };
-        while self.unacknowledged.len() > on_the_way_max {
-            match stream.replies.message().await? {
-                Some(progress) => self.done = progress.into(),
-                None => return Err(Status::unavailable("the server ended the stream")),
-            }
-            self.unacknowledged.pop_front();
-        }
-        self.stream = Some(stream);
-        Ok(())
-    }
-
-    /// A new stream that begins with everything unacknowledged; the server skips rows it has.
-    async fn reopen(&self) -> std::result::Result<Stream, Status> {
-        let (requests, receiver) = mpsc::channel(ON_THE_WAY_MAX + 2);
-        for request in &self.unacknowledged {
-            let failed = |_| Status::internal("more batches are unacknowledged than fit on the way");
-            requests.try_send(request.clone()).map_err(failed)?;
-        }
-        let replies = self.client.loads_stub().push(ReceiverStream::new(receiver)).await?.into_inner();
-        Ok(Stream { requests, replies })
+        self.batches.flush(|progress| self.done = progress.into())?;
+        Ok(self.done)
     }
 }

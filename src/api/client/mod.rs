@@ -3,11 +3,14 @@
 //! Retries what the server says can be retried (`UNAVAILABLE`, `RESOURCE_EXHAUSTED`) with its hint, else with growing
 //! pauses; operations that would do something twice are tried once. Other languages generate a client from `proto/`.
 
+mod batches;
 mod connection;
 mod experiments;
+mod feedback_stream;
 mod loader;
 mod operations;
 mod whole;
 
 pub use connection::Client;
+pub use feedback_stream::{FeedbackStream, Recorded};
 pub use loader::Loader;
