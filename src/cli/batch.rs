@@ -225,6 +225,7 @@ impl Run<'_> {
                         lists.iter().try_for_each(|list| writer.write(&rows(list)))?;
                         summary.add(&lists);
                         made += lists.len() as u64;
+                        progress.made(made);
                     }
                 }
                 after = next;

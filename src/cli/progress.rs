@@ -43,10 +43,10 @@ impl Progress {
         Self::with(label, 0, "{msg:>12} {bar:24} {human_pos}/{human_len} lists {per_sec} {eta} left")
     }
 
-    /// Files that are written one after the other.
+    /// Files of lists that are written one after the other.
     #[must_use]
     pub fn files(label: &str, files: u16) -> Self {
-        Self::with(label, u64::from(files), "{msg:>12} {bar:24} {pos}/{len} files {eta} left")
+        Self::with(label, u64::from(files), "{msg:>12} {bar:24} {pos}/{len} files {prefix} {eta} left")
     }
 
     /// Passes over the data.
@@ -96,8 +96,15 @@ impl Progress {
     /// So many files are done.
     pub fn at_file(&self, files: u16) {
         self.bar.set_position(u64::from(files));
-        let total = self.bar.length().unwrap_or_default();
-        self.tell(|| format!("{files} of {total} files"));
+    }
+
+    /// So many lists are made, for files of them.
+    pub fn made(&self, lists: u64) {
+        let rate = lists as f64 / self.bar.elapsed().as_secs_f64().max(1e-3);
+        let made = format!("{} lists, {} lists/s", count(lists), count(rate as u64));
+        let (files, total) = (self.bar.position(), self.bar.length().unwrap_or_default());
+        self.bar.set_prefix(made.clone());
+        self.tell(|| format!("{files} of {total} files, {made}"));
     }
 
     /// So many lists of `total` are done.

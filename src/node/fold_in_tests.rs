@@ -230,3 +230,39 @@ fn a_kept_vector_is_solved_anew_when_something_it_was_made_of_changes() {
     engine.feedback(vec![long_ago]).unwrap();
     is_another("an event long ago that comes late");
 }
+
+/// The whole list, not only the vector: tracks are near what one play says, by the very numbers.
+#[test]
+fn the_list_of_a_listener_with_one_play_says_fold_in_and_is_asked_for_with_that_vector() {
+    let (tracks, plays) = (catalogue(), history(0xF020, 85));
+    let params = AlsParams { dim: 8, alpha: 0.5, sweeps: 4, ..AlsParams::default() };
+    let model = train_als(&weighed(&plays, &tracks), &params, &mut |_| {}).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let engine = stored(folder.path(), &tracks, &plays, &model);
+    let user = listener(0);
+    let vector = on_read(&engine, &user, AS_OF).components.unwrap();
+    let list = engine
+        .recommend(RecommendRequest {
+            as_of: Some(AS_OF),
+            n: Some(10),
+            explain: true,
+            ..RecommendRequest::new(user, Surface::new("anywhere").unwrap())
+        })
+        .unwrap();
+    assert_eq!((list.cold_start.as_str(), list.tracks.len()), ("fold_in", 10));
+    let mut compared = 0;
+    for shown in &list.tracks {
+        let scores = &shown.explanation.as_ref().unwrap().sources;
+        let Some(score) = scores.iter().find(|score| score.source == "collaborative") else { continue };
+        let row = model.track_ids.binary_search_by(|id| id.as_str().cmp(shown.track_id.as_str())).unwrap();
+        let product: f32 = vector.iter().zip(model.track(row)).map(|(a, b)| a * b).sum();
+        assert!(
+            (score.raw - f64::from(product)).abs() < 1e-5,
+            "{}: {} and {product}",
+            shown.track_id,
+            score.raw
+        );
+        compared += 1;
+    }
+    assert!(compared >= 5, "{compared} of the list came from that vector");
+}

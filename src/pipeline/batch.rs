@@ -51,6 +51,24 @@ impl BatchRequest {
 mod tests {
     use super::*;
 
+    /// 2026-11-02 is a Monday: the first day of ISO week 45.
+    #[test]
+    fn a_week_has_one_request_a_listener_and_surface() {
+        let user = UserId::new("u1").expect("valid");
+        let id = |at: &str, surface: &str| {
+            let surface = Surface::new(surface).expect("valid");
+            let as_of = at.parse().expect("a time");
+            BatchRequest { surface, as_of, recipe: None, part: Part::WHOLE }.request_for(&user).request_id
+        };
+        let monday = id("2026-11-02T00:00:00Z", "discover_weekly");
+        assert_eq!(id("2026-11-08T23:59:59Z", "discover_weekly"), monday, "the same week's Sunday");
+        assert_ne!(id("2026-11-01T23:59:59Z", "discover_weekly"), monday, "the week before");
+        assert_ne!(id("2026-11-09T00:00:00Z", "discover_weekly"), monday, "the week after");
+        assert_ne!(id("2026-11-02T00:00:00Z", "daily_mix"), monday);
+        // The last days of a year may belong to the first week of the next.
+        assert_eq!(id("2026-12-31T12:00:00Z", "radio"), id("2027-01-03T12:00:00Z", "radio"));
+    }
+
     #[test]
     fn every_listener_and_surface_that_can_be_has_a_request_of_their_own() {
         for len in [1, 200, 256] {

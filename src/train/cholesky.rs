@@ -79,4 +79,30 @@ mod tests {
         assert!(!solve_in_place(&mut [f64::NAN], &mut [1.0]));
         assert!(!solve_in_place(&mut [0.0], &mut [1.0]));
     }
+
+    /// PIPELINE.md §2: what dislikes as negative weights would do to the equations of a listener. Vectors of a model and how much pairs
+    /// count are as in training (`1 + α·weight`); only the sign of the dislikes differs.
+    #[test]
+    fn negative_weights_make_the_equations_indefinite_and_dislikes_of_preference_zero_do_not() {
+        const DIM: usize = 8;
+        let (dislikes, alpha, ridge) = (30, 40.0, 1.0);
+        let mut rng = SplitMix64::new(3);
+        let vectors: Vec<[f64; DIM]> =
+            (0..dislikes + 5).map(|_| std::array::from_fn(|_| rng.normal())).collect();
+        let is_solved = |disliked: f64| {
+            let (mut a, mut b) = (vec![0.0; DIM * DIM], vec![0.0; DIM]);
+            (0..DIM).for_each(|i| a[i * DIM + i] = ridge);
+            for (at, v) in vectors.iter().enumerate() {
+                let (confidence, preference) =
+                    if at < dislikes { (1.0 + alpha * disliked, 0.0) } else { (1.0 + alpha, 1.0) };
+                for i in 0..DIM {
+                    (0..DIM).for_each(|j| a[i * DIM + j] += confidence * v[i] * v[j]);
+                    b[i] += confidence * preference * v[i];
+                }
+            }
+            solve_in_place(&mut a, &mut b)
+        };
+        assert!(!is_solved(-0.5), "the naive form");
+        assert!(is_solved(0.5), "a dislike is a preference of 0 that counts");
+    }
 }
