@@ -14,6 +14,7 @@ use crate::error::{ClusterError, ErrorKind};
 use crate::group::{Applied, GroupHandle};
 use crate::ids::{GroupId, StoreId};
 use crate::map::{MAP_GROUP, MapCommand, MapReader, MapReply, MapState, NodeIntent};
+use crate::metrics::Metrics;
 use crate::net::calls::Sent;
 use crate::net::frame::Local;
 use crate::net::links::Links;
@@ -56,6 +57,9 @@ pub(crate) struct Shared {
     /// How long a voter may be silent before its vote goes to another node.
     pub replace_after: Option<Duration>,
     pub closing: AtomicBool,
+    pub metrics: Arc<Metrics>,
+    /// Held by whoever decides what is wanted of a node.
+    pub intents: Mutex<()>,
     /// Epoch of the map the directory was filled from; 0 before there was one.
     pub directory_epoch: AtomicU64,
     /// Groups this node holds no more, or is about to.

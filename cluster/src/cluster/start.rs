@@ -131,6 +131,8 @@ impl Cluster {
             replace_after: options.replace_after,
             closing: AtomicBool::new(false),
             directory_epoch: AtomicU64::new(0),
+            metrics: reach.metrics.clone(),
+            intents: Mutex::default(),
             given_up: Mutex::default(),
             leaders: Mutex::default(),
         });

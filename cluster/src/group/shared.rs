@@ -28,25 +28,7 @@ pub(crate) struct GroupShared {
 
 impl GroupShared {
     pub fn new(id: GroupId, peer: PeerId, inflight_bytes_max: usize) -> Arc<Self> {
-        let status = GroupStatus {
-            group: id,
-            peer,
-            role: Role::Follower,
-            leader: None,
-            leader_store: None,
-            members: Vec::new(),
-            is_joint: false,
-            term: 0,
-            commit: 0,
-            applied: 0,
-            durable: 0,
-            first: 0,
-            last: 0,
-            log_bytes: 0,
-            proposals: 0,
-            reads: 0,
-            failure: None,
-        };
+        let status = GroupStatus::new(id, peer);
         Arc::new(Self {
             id,
             applied: AtomicU64::new(0),

@@ -13,8 +13,8 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use segue_cluster::{
     AppliedState, ApplyError, Call, Cluster, ClusterNode, ClusterOptions, CommittedEntry, DirStaging, Entry,
-    ErrorKind, GroupHandle, NetworkConfig, NodeConfig, NodeIntent, Role, SnapshotFile, SnapshotFiles,
-    SnapshotManifest, Staging, StateMachine, StoreId, cluster_of,
+    ErrorKind, GroupHandle, IntentChange, NetworkConfig, NodeConfig, NodeIntent, NodeStatus, Role,
+    SnapshotFile, SnapshotFiles, SnapshotManifest, Staging, StateMachine, StoreId, cluster_of,
 };
 
 use crate::machine::{GROUP, LONG, config};
@@ -279,10 +279,15 @@ fn a_node_drains_is_removed_and_is_not_listened_to_any_more() {
     let nodes = three(&dirs);
     let leader = nodes.iter().position(Running::leads).unwrap();
     let (store, other) = (nodes[leader].cluster.store(), &nodes[(leader + 1) % 3]);
-    other.cluster.set_intent(store, NodeIntent::Draining).unwrap();
+    let done = Ok(IntentChange::Done(vec![]));
+    assert_eq!(other.cluster.set_intent(store, NodeIntent::Draining, false), done);
     until("it hands over", || !nodes[leader].leads() && other.group.status().leader.is_some());
     other.write("after the drain");
-    other.cluster.set_intent(store, NodeIntent::Removed).unwrap();
+    assert_eq!(other.cluster.set_intent(store, NodeIntent::Removed, false), done);
+    let status = other.cluster.status();
+    let needed = |it: &&NodeStatus| !status.dangers(it.store, NodeIntent::Removed).is_empty();
+    assert!(status.nodes.iter().any(|node| needed(&node)), "two are left, and not both can be spared");
+    assert_eq!(other.cluster.set_intent(store, NodeIntent::Removed, false), done);
     until("it is no member", || !other.group.status().members.iter().any(|it| it.store == Some(store)));
     other.write("after the removal");
     assert!(!nodes[leader].lines().contains(&"after the removal".to_owned()));

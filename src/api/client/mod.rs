@@ -3,6 +3,7 @@
 //! Retries what the server says can be retried (`UNAVAILABLE`, `RESOURCE_EXHAUSTED`) with its hint, else with growing
 //! pauses; operations that would do something twice are tried once. Other languages generate a client from `proto/`.
 
+mod cluster;
 mod connection;
 mod experiments;
 mod loader;

@@ -17,6 +17,7 @@ mod kills;
 mod lost;
 mod missing_tracks;
 mod partitions;
+mod operators;
 mod pauses;
 mod placed;
 mod placed_kills;
