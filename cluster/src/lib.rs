@@ -68,7 +68,7 @@ pub use cluster::{
 };
 pub use config::{ENTRY_BYTES_LIMIT, InvalidConfig, NodeConfig};
 pub use error::{ClusterError, ErrorKind, GroupError, LogError, OpenError};
-pub use group::{Applied, GroupHandle, ReadPoint};
+pub use group::{Applied, GroupCounters, GroupHandle, ReadPoint};
 pub use identity::Identity;
 pub use ids::{ClusterId, GroupId, PeerId, StoreId};
 pub use log::scan::TornTail;

@@ -114,7 +114,12 @@ impl Shared {
                 return Err(reason);
             } else if let (Some(store), Ok(network)) = (status.leader_store, self.network()) {
                 match network.propose(store, group, data.clone(), left) {
-                    Sent::Answered(outcome) => outcome,
+                    Sent::Answered(outcome) => {
+                        if matches!(outcome, Err(ClusterError::Timeout { .. })) {
+                            handle.note_timeout();
+                        }
+                        outcome
+                    }
                     Sent::NotLeader(_) => Err(ClusterError::NotLeader { group, hint: None }),
                     Sent::Undelivered(reason) => {
                         tracing::debug!(%group, %store, reason, "a leader cannot be reached");
@@ -203,11 +208,13 @@ impl Shared {
     /// # Errors
     /// A sentence: refused by the map, or by the group.
     pub fn change_map(&self, command: &MapCommand, timeout: Duration) -> Result<(), String> {
-        let deadline = Instant::now() + timeout;
+        let start = Instant::now();
+        let deadline = start + timeout;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             match self.propose(MAP_GROUP, command.encode().into(), left) {
                 Ok(applied) => {
+                    self.metrics.map_changes.record(start.elapsed());
                     return match MapReply::decode(&applied.reply) {
                         MapReply::Done => Ok(()),
                         MapReply::Refused(reason) => Err(reason),

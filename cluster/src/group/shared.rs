@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 
+use super::counters::Counters;
 use crate::error::ClusterError;
 use crate::ids::{GroupId, PeerId};
 use crate::status::{GroupStatus, Role};
@@ -24,6 +25,7 @@ pub(crate) struct GroupShared {
     /// Set once, when the group goes out of service.
     down: OnceLock<ClusterError>,
     status: Mutex<GroupStatus>,
+    pub counters: Counters,
 }
 
 impl GroupShared {
@@ -37,6 +39,7 @@ impl GroupShared {
             inflight_bytes_max,
             down: OnceLock::new(),
             status: Mutex::new(status),
+            counters: Counters::default(),
         })
     }
 
@@ -116,6 +119,7 @@ impl GroupShared {
     }
 
     pub fn set_status(&self, status: GroupStatus) {
+        self.counters.leader(status.leader);
         *self.status.lock() = status;
     }
 

@@ -15,6 +15,7 @@ mod history;
 mod joining;
 mod kills;
 mod lost;
+mod metrics;
 mod missing_tracks;
 mod partitions;
 mod operators;
