@@ -58,6 +58,16 @@ pub enum Error {
     /// The state forbids it.
     #[error("{0}")]
     Conflict(String),
+    /// Groups of the cluster would stop.
+    #[error(
+        "{dangers}; nothing was done: start the nodes that do not answer, or add one that takes the votes, and try again (force_unsafe, `--force-unsafe`, does it all the same). node=`{node}`"
+    )]
+    Endangers {
+        /// The node whose state was to be changed.
+        node: String,
+        /// The groups and what they would lack, a sentence each.
+        dangers: String,
+    },
     /// Back-pressure: slow down and retry.
     #[error("busy, retry later: {0}")]
     Exhausted(String),
@@ -131,7 +141,7 @@ impl Error {
             Self::InvalidField { .. } => ErrorKind::Invalid,
             Self::InvalidRow { source, .. } => source.kind(),
             Self::NotFound { .. } => ErrorKind::NotFound,
-            Self::Conflict(_) => ErrorKind::Conflict,
+            Self::Conflict(_) | Self::Endangers { .. } => ErrorKind::Conflict,
             Self::Exhausted(_) | Self::DiskFull { .. } => ErrorKind::Exhausted,
             Self::Unavailable(_) => ErrorKind::Unavailable,
             Self::Timeout { .. } => ErrorKind::Timeout,

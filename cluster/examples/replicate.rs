@@ -68,7 +68,7 @@ struct Node {
 
 fn start(dir: &Path, entry: Entry) -> Outcome<Node> {
     let cluster_id = match &entry {
-        Entry::Join(address) => Some(cluster_of(address, None)?),
+        Entry::Join(addresses) => Some(cluster_of(&addresses[0], None)?),
         _ => None,
     };
     let node = ClusterNode::open(dir, NodeConfig { cluster_id, ..NodeConfig::default() })?;
@@ -94,7 +94,7 @@ fn main() -> Outcome<()> {
     let time = Duration::from_secs_f64(seconds);
     let first = start(&dir.join("0"), Entry::First)?;
     report("alone", std::slice::from_ref(&first), time, rate)?;
-    let join = Entry::Join(first.cluster.address());
+    let join = Entry::Join(vec![first.cluster.address()]);
     let nodes = [first, start(&dir.join("1"), join.clone())?, start(&dir.join("2"), join)?];
     let begun = Instant::now();
     while !nodes.iter().flat_map(|node| &node.groups).all(is_settled) {

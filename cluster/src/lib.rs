@@ -63,10 +63,12 @@ mod status;
 mod verify;
 mod wait;
 
-pub use cluster::{Call, Cluster, ClusterOptions, ClusterStartError, ClusterStatus, Entry, NodeStatus};
+pub use cluster::{
+    Call, Cluster, ClusterOptions, ClusterStartError, ClusterStatus, Danger, Entry, IntentChange, NodeStatus,
+};
 pub use config::{ENTRY_BYTES_LIMIT, InvalidConfig, NodeConfig};
 pub use error::{ClusterError, ErrorKind, GroupError, LogError, OpenError};
-pub use group::{Applied, GroupHandle, ReadPoint};
+pub use group::{Applied, GroupCounters, GroupHandle, ReadPoint};
 pub use identity::Identity;
 pub use ids::{ClusterId, GroupId, PeerId, StoreId};
 pub use log::scan::TornTail;
@@ -79,7 +81,7 @@ pub use placement::assign::{GroupPlace, PlacementChange, PlacementPlan};
 pub use recover::{GroupRecovery, Others, RecoverError, Recovery, Source, apply_recovery, plan_recovery};
 pub use snapshot::{DirStaging, NoFiles, SnapshotFile, SnapshotFiles, SnapshotManifest, Staging, Words};
 pub use state_machine::{AppliedState, ApplyError, CommittedEntry, StateMachine};
-pub use status::{GroupStatus, MemberStatus, Role};
+pub use status::{GroupStatus, MemberProgress, MemberState, MemberStatus, Role};
 pub use verify::{
     Description, DirectoryHold, FileDamage, NodeCheck, VisitEntry, describe_file, hold_directory, verify_node,
 };

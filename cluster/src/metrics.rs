@@ -95,6 +95,14 @@ impl HistogramSnapshot {
 #[derive(Debug, Default)]
 pub(crate) struct Metrics {
     pub fsync: Histogram,
+    /// What came in taken, per turn; what must be written prepared and gone on after, per turn; batches applied.
+    pub step: Histogram,
+    pub ready: Histogram,
+    pub apply: Histogram,
+    pub map_changes: Histogram,
+    pub snapshot_sent_bytes: AtomicU64,
+    pub snapshot_received_bytes: AtomicU64,
+    pub unreachable_reports: AtomicU64,
     pub fsync_entries: AtomicU64,
     pub fsync_bytes: AtomicU64,
     pub proposals: AtomicU64,
@@ -118,11 +126,40 @@ impl Metrics {
     }
 }
 
+/// What is counted elsewhere.
+pub(crate) struct Beside {
+    pub mailbox_requests: usize,
+    pub log_disk_bytes: u64,
+    pub log_segments: u64,
+    pub refused_messages: u64,
+    pub tick: Duration,
+}
+
 /// The counters of a node at one moment. All count from the node's opening.
 #[derive(Clone, Debug)]
 pub struct MetricsSnapshot {
     /// Time of each synced write of the log, seconds of wall time in the write and the fsync.
     pub fsync: HistogramSnapshot,
+    /// Time of each turn of the Raft thread in what came in, without the wait for it.
+    pub step: HistogramSnapshot,
+    /// Time of each turn in what the groups have to write and send, without the write.
+    pub ready: HistogramSnapshot,
+    /// Time of each batch at a state machine; snapshots made and installed count as one.
+    pub apply: HistogramSnapshot,
+    /// Time of each change of the cluster's map that this node asked for, until it was applied here.
+    pub map_changes: HistogramSnapshot,
+    /// Bytes of snapshots' files that were sent,
+    pub snapshot_sent_bytes: u64,
+    /// and that came.
+    pub snapshot_received_bytes: u64,
+    /// Times Raft was told that a replica or a node cannot be reached.
+    pub unreachable_reports: u64,
+    /// Frames and greetings refused: of another cluster, for another store, of a node that was removed.
+    pub refused_messages: u64,
+    /// Files of the log.
+    pub log_segments: u64,
+    /// The period of the ticks that statuses count in.
+    pub tick: Duration,
     /// Entries made durable by those writes.
     pub fsync_entries: u64,
     /// Bytes written by them.
@@ -160,10 +197,22 @@ pub struct MetricsSnapshot {
 }
 
 impl Metrics {
-    pub fn snapshot(&self, mailbox_requests: usize, log_disk_bytes: u64) -> MetricsSnapshot {
+    /// The counters, beside what others count.
+    pub fn snapshot(&self, beside: Beside) -> MetricsSnapshot {
+        let Beside { mailbox_requests, log_disk_bytes, log_segments, refused_messages, tick } = beside;
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         MetricsSnapshot {
             fsync: self.fsync.snapshot(),
+            step: self.step.snapshot(),
+            ready: self.ready.snapshot(),
+            apply: self.apply.snapshot(),
+            map_changes: self.map_changes.snapshot(),
+            snapshot_sent_bytes: read(&self.snapshot_sent_bytes),
+            snapshot_received_bytes: read(&self.snapshot_received_bytes),
+            unreachable_reports: read(&self.unreachable_reports),
+            refused_messages,
+            log_segments,
+            tick,
             fsync_entries: read(&self.fsync_entries),
             fsync_bytes: read(&self.fsync_bytes),
             proposals: read(&self.proposals),

@@ -35,7 +35,7 @@ use crate::ids::{GroupId, PeerId};
 use crate::log::engine_log::EngineLog;
 use crate::log::recover::Recovered;
 use crate::log::store::{BOOTSTRAP, GroupWrite, LogStore};
-use crate::metrics::{Metrics, MetricsSnapshot};
+use crate::metrics::{Beside, Metrics, MetricsSnapshot};
 use crate::net::frame::Local;
 use crate::net::links::Links;
 use crate::net::network::Reach;
@@ -96,13 +96,14 @@ impl ClusterNode {
         let error = |source| OpenError::Io { action: "start a thread", path: dir.clone(), source };
         let MailboxEnds { mailbox, events, peers, inbox } =
             mailbox(config.mailbox_requests_max).map_err(error)?;
-        let pool = ApplyPool::start(config.apply_threads, &events, &links).map_err(error)?;
+        let pool = ApplyPool::start(config.apply_threads, &events, &links, &metrics).map_err(error)?;
         let collector = Collector::start(log.clone(), metrics.clone(), events.clone()).map_err(error)?;
         let transfer = TransferThread::start(
             links.clone(),
             events.clone(),
             config.tick,
             config.snapshot_bytes_per_second,
+            metrics.clone(),
         )
         .map_err(error)?;
         let raft_thread = RaftThread {
@@ -175,7 +176,13 @@ impl ClusterNode {
 
     /// Returns the node's counters.
     pub fn metrics(&self) -> MetricsSnapshot {
-        self.metrics.snapshot(self.mailbox.len(), self.log.disk_bytes())
+        self.metrics.snapshot(Beside {
+            mailbox_requests: self.mailbox.len(),
+            log_disk_bytes: self.log.disk_bytes(),
+            log_segments: self.log.segments(),
+            refused_messages: self.links.refused(),
+            tick: self.config.tick,
+        })
     }
 
     /// Runs a group: a new one, or one this directory holds, with its state machine as it was recovered.

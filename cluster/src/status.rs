@@ -28,6 +28,32 @@ pub struct MemberStatus {
     pub matched: Option<u64>,
     /// Whether it was heard within an election time-out; known to the leader only.
     pub is_heard: Option<bool>,
+    /// How the leader sends to it; known to the leader itself only, and not told to other nodes.
+    pub progress: Option<MemberProgress>,
+}
+
+/// How a leader sends to a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemberProgress {
+    /// One message at a time, entries as they come, or a snapshot.
+    pub state: MemberState,
+    /// Messages with entries that it has not acknowledged.
+    pub inflight: usize,
+    /// Whether nothing more is sent until it acknowledges something.
+    pub is_paused: bool,
+    /// Ticks since it was last heard; 0 of the leader itself.
+    pub silent_ticks: u64,
+}
+
+/// What a leader sends to a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MemberState {
+    /// One message at a time: it is not known what the member has.
+    Probe,
+    /// Entries as they come.
+    Replicate,
+    /// A snapshot.
+    Snapshot,
 }
 
 /// Where a replica stands, as of the end of the Raft thread's last turn that concerned it.
@@ -67,4 +93,29 @@ pub struct GroupStatus {
     pub reads: usize,
     /// Why the replica is quarantined.
     pub failure: Option<String>,
+}
+
+impl GroupStatus {
+    /// A replica that has done nothing yet.
+    pub(crate) fn new(group: GroupId, peer: PeerId) -> Self {
+        Self {
+            group,
+            peer,
+            role: Role::Follower,
+            leader: None,
+            leader_store: None,
+            members: Vec::new(),
+            is_joint: false,
+            term: 0,
+            commit: 0,
+            applied: 0,
+            durable: 0,
+            first: 0,
+            last: 0,
+            log_bytes: 0,
+            proposals: 0,
+            reads: 0,
+            failure: None,
+        }
+    }
 }

@@ -21,6 +21,8 @@ use crate::group::shared::GroupShared;
 pub struct Pending<T> {
     slot: Arc<Slot<T>>,
     shared: Arc<GroupShared>,
+    /// Whether to give up on it counts as a time-out of the group.
+    is_counted: bool,
 }
 
 #[derive(Debug)]
@@ -59,10 +61,18 @@ pub(crate) fn pending<T>(shared: Arc<GroupShared>, bytes: usize) -> (Ticket<T>, 
         state: Mutex::new(SlotState { answer: None, waker: None, then: None }),
         answered: Condvar::new(),
     });
-    (Ticket { slot: Some(slot.clone()), shared: shared.clone(), bytes }, Pending { slot, shared })
+    (
+        Ticket { slot: Some(slot.clone()), shared: shared.clone(), bytes },
+        Pending { slot, shared, is_counted: false },
+    )
 }
 
 impl<T> Pending<T> {
+    /// The same, of a request for which nobody having waited long enough is a time-out of the group.
+    pub(crate) fn counted(self) -> Self {
+        Self { is_counted: true, ..self }
+    }
+
     /// Blocks until the answer comes.
     ///
     /// # Errors
@@ -111,6 +121,9 @@ impl<T> Pending<T> {
             }
             if self.slot.answered.wait_until(&mut state, deadline).timed_out() {
                 let late = state.answer.take();
+                if late.is_none() && self.is_counted {
+                    self.shared.counters.timed_out();
+                }
                 return late.unwrap_or(Err(ClusterError::Timeout { group: self.shared.id }));
             }
         }
@@ -143,6 +156,11 @@ impl<T> Ticket<T> {
             return;
         };
         self.shared.release(self.bytes);
+        match &answer {
+            Err(ClusterError::Dropped { .. }) => self.shared.counters.dropped(),
+            Err(ClusterError::Timeout { .. }) => self.shared.counters.timed_out(),
+            _ => {}
+        }
         let waker = {
             let mut state = slot.state.lock();
             if let Some(Then(action)) = state.then.take() {

@@ -75,14 +75,14 @@ pub fn run(args: &GrowArgs) -> Outcome<()> {
     let leaving = node_of(&servers.clients[1])?;
     phase("one is drained and removed", &mut || {
         let client = &servers.clients[0];
-        client.set_node_state(&leaving, NodeState::Draining)?;
+        client.set_node_state(&leaving, NodeState::Draining, false)?;
         client.place_shards(Placing::Rebalance { tracks: false }, false)?;
         let under = until(client, |report| {
             let gone = !report.replicas.iter().any(|it| it.node == leaving && it.group.starts_with("users-"));
             gone && is_calm(report) && !report.replicas.iter().any(|it| it.node == leaving && it.votes)
         })?;
         callers.leave_out(1);
-        client.set_node_state(&leaving, NodeState::Removed)?;
+        client.set_node_state(&leaving, NodeState::Removed, false)?;
         Ok(under)
     })?;
     phase("three nodes again", &mut || pause(rest))?;

@@ -28,15 +28,27 @@ impl pb::cluster_server::Cluster for ClusterService {
         self.0.answer(Lane::Load, deadline, work).await
     }
 
+    async fn plan_node_state(
+        &self,
+        request: Request<pb::PlanNodeStateRequest>,
+    ) -> Reply<pb::PlanNodeStateReply> {
+        let deadline = self.0.deadline(request.metadata());
+        let work = |core: &Core| {
+            let pb::PlanNodeStateRequest { node, state } = request.into_inner();
+            Ok(core.engine()?.plan_node_state(&node, convert::node_state("state", state)?)?.into())
+        };
+        self.0.answer(Lane::Query, deadline, work).await
+    }
+
     async fn set_node_state(
         &self,
         request: Request<pb::SetNodeStateRequest>,
     ) -> Reply<pb::SetNodeStateReply> {
         let deadline = self.0.deadline(request.metadata());
         let work = |core: &Core| {
-            let pb::SetNodeStateRequest { node, state } = request.into_inner();
-            core.engine()?.set_node_state(&node, convert::node_state("state", state)?)?;
-            Ok(pb::SetNodeStateReply {})
+            let pb::SetNodeStateRequest { node, state, force_unsafe } = request.into_inner();
+            let state = convert::node_state("state", state)?;
+            Ok(core.engine()?.set_node_state(&node, state, force_unsafe)?.into())
         };
         self.0.answer(Lane::Write, deadline, work).await
     }

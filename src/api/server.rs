@@ -66,8 +66,8 @@ pub enum ClusterEntry {
     Kept,
     /// As the first node, unless it is in one already.
     First,
-    /// By asking the node at this `HOST:PORT`, unless it is in one already.
-    Join(String),
+    /// By asking the nodes at these `HOST:PORT`, in turn until one answers, unless it is in one already.
+    Join(Vec<String>),
 }
 
 /// A running server.
@@ -167,7 +167,7 @@ impl Server {
         let membership = match entry {
             ClusterEntry::Kept => Membership::Kept(ports),
             ClusterEntry::First => Membership::First(ports),
-            ClusterEntry::Join(address) => Membership::Join(ports, address),
+            ClusterEntry::Join(addresses) => Membership::Join(ports, addresses),
         };
         let open = move || Segue::open_as(&settings.data.clone(), settings, membership);
         let (engine, report) = blocking(open).await?;

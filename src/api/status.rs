@@ -70,6 +70,7 @@ fn reason(error: &Error) -> &'static str {
         Error::InvalidRow { source, .. } => reason(source),
         Error::NotFound { .. } => "NOT_FOUND",
         Error::Conflict(_) => "CONFLICT",
+        Error::Endangers { .. } => "ENDANGERS",
         Error::Exhausted(_) => "EXHAUSTED",
         Error::DiskFull { .. } => "DISK_FULL",
         Error::Unavailable(_) => "UNAVAILABLE",
@@ -93,6 +94,7 @@ fn fields(error: &Error) -> HashMap<String, String> {
             return inner;
         }
         Error::NotFound { what, id } => vec![("what", what.to_string()), ("id", id.clone())],
+        Error::Endangers { node, dangers } => vec![("node", node.clone()), ("detail", dangers.clone())],
         Error::Conflict(detail)
         | Error::Exhausted(detail)
         | Error::Unavailable(detail)
@@ -121,6 +123,7 @@ fn retry_after(error: &Error) -> Option<Duration> {
         Error::InvalidField { .. }
         | Error::NotFound { .. }
         | Error::Conflict(_)
+        | Error::Endangers { .. }
         | Error::Timeout { .. }
         | Error::Corrupt(_)
         | Error::Io { .. }
@@ -193,6 +196,7 @@ fn from_parts(reason: &str, mut fields: HashMap<String, String>) -> Option<Error
         "INVALID_FIELD" => Error::invalid(take("field"), take("detail")),
         "NOT_FOUND" => Error::not_found(take("what"), take("id")),
         "CONFLICT" => Error::Conflict(take("detail")),
+        "ENDANGERS" => Error::Endangers { node: take("node"), dangers: take("detail") },
         "EXHAUSTED" => Error::Exhausted(take("detail")),
         "DISK_FULL" => Error::DiskFull { path: PathBuf::from(take("path")) },
         "UNAVAILABLE" => Error::Unavailable(take("detail")),
@@ -251,6 +255,7 @@ mod tests {
             Error::not_found("user", "Ünknown").at_row(1).at_row(2),
             Error::not_found("track", "a,b\nc"),
             Error::Conflict("generation is not complete".to_owned()),
+            Error::Endangers { node: "3f09".to_owned(), dangers: "meta would stop".to_owned() },
             Error::Exhausted("too many requests wait".to_owned()),
             Error::DiskFull { path: PathBuf::from("/data/ö") },
             Error::Unavailable("opening".to_owned()),

@@ -6,6 +6,7 @@ use clap::Subcommand;
 use serde_json::json;
 
 use super::args::OutputArgs;
+use super::cluster_add::AddNodeArgs;
 use super::cluster_check::check;
 use super::cluster_place::{MoveShardArgs, PlaceArgs, RebalanceArgs};
 use super::cluster_recover::RecoverArgs;
@@ -13,13 +14,14 @@ use super::cluster_split::SplitShardArgs;
 use super::output::{Align, bytes, count, print, print_json, table};
 use crate::api::Client;
 use crate::error::{Error, Result};
-use crate::node::{ClusterReport, NodeState, Placing, ReplicaReport};
+use crate::node::{ClusterReport, NodeChange, NodeState, Placing, ReplicaReport};
 
 const EXAMPLES: &str = "\
 Any node of the cluster answers. A node is named by its 16 digits, or the first ones of them.
 
 Examples:
   segue cluster status --endpoint http://127.0.0.1:7700
+  segue cluster add-node 10.0.0.4:7702
   segue cluster drain 3f09 --dry-run
   segue cluster resume 3f09
   segue cluster transfer-leader tracks-0 --to 3f09
@@ -33,6 +35,8 @@ Examples:
   segue cluster recover --data ./node3 --plan
   segue cluster recover --data ./node3 --from ./node4 --plan";
 
+/// Digits of a node's whole name.
+const NODE_DIGITS: usize = 16;
 /// Pause between two prints of `--watch`.
 const WATCH_PAUSE: Duration = Duration::from_secs(1);
 
@@ -61,6 +65,8 @@ enum Command {
     Check,
     /// After a majority is lost for good: a survivor's directory goes on as a cluster of one
     Recover(RecoverArgs),
+    /// What to run on a new machine; then waits until the node there has everything
+    AddNode(AddNodeArgs),
     /// Before a node is stopped for long: it leads no more, and gives its votes to spare nodes
     Drain(Change),
     /// After a drain: it takes part as before
@@ -97,7 +103,7 @@ struct Change {
     /// Say what would happen and what it would endanger, and do nothing
     #[arg(long)]
     dry_run: bool,
-    /// Do it even if a group stops serving because of it
+    /// Do it even if a group stops serving because of it; the server logs it
     #[arg(long)]
     force_unsafe: bool,
 }
@@ -106,7 +112,7 @@ impl ClusterArgs {
     /// Runs the command.
     ///
     /// # Errors
-    /// Those of the server; `Conflict` for what would stop a group.
+    /// Those of the server; `Endangers` for what would stop a group.
     pub fn run(self) -> Result<()> {
         if let Command::Recover(args) = &self.command {
             return args.run(self.output.json);
@@ -127,6 +133,7 @@ impl ClusterArgs {
             Command::Check => check(&client, json),
             // Needs no server.
             Command::Recover(args) => args.run(json),
+            Command::AddNode(args) => args.run(&client, json),
             Command::Drain(change) => set_state(&client, &change, NodeState::Draining, json),
             Command::Resume(change) => set_state(&client, &change, NodeState::Serving, json),
             Command::RemoveNode(change) => set_state(&client, &change, NodeState::Removed, json),
@@ -170,21 +177,23 @@ fn status(client: &Client, json: bool, watch: bool) -> Result<()> {
     }
 }
 
+/// Asks for a change; whether it may be done is the server's to say.
 fn set_state(client: &Client, change: &Change, state: NodeState, json: bool) -> Result<()> {
     let report = client.cluster_status()?;
-    let node = find_node(&report, &change.node)?;
-    let (consequences, stops) = consequences(&report, &node, state);
-    if !stops.is_empty() && !change.force_unsafe && !change.dry_run {
-        return Err(Error::Conflict(format!(
-            "{}; nothing was done (--force-unsafe does it all the same)",
-            stops.join("; ")
-        )));
+    // A node that was removed is in no list, and may be named again in full.
+    let is_whole = change.node.len() == NODE_DIGITS;
+    let node = find_node(&report, &change.node);
+    let node = node.or_else(|error| if is_whole { Ok(change.node.clone()) } else { Err(error) })?;
+    let NodeChange { mut consequences, dangers } = if change.dry_run {
+        client.plan_node_state(&node, state)?
+    } else {
+        client.set_node_state(&node, state, change.force_unsafe)?
+    };
+    if change.dry_run && !dangers.is_empty() {
+        consequences.push("it would be refused (--force-unsafe does it all the same):".to_owned());
     }
-    let said: Vec<String> = consequences.into_iter().chain(stops).collect();
-    if !change.dry_run {
-        client.set_node_state(&node, state)?;
-    }
-    say(&said, change.dry_run, json)
+    consequences.extend(dangers);
+    say(&consequences, change.dry_run, json)
 }
 
 fn say(what: &[String], dry_run: bool, json: bool) -> Result<()> {
@@ -194,43 +203,6 @@ fn say(what: &[String], dry_run: bool, json: bool) -> Result<()> {
     let head = if dry_run { "would do (nothing was done):\n" } else { "done:\n" };
     let lines: String = what.iter().map(|line| format!("  {line}\n")).collect();
     print(&format!("{head}{lines}"))
-}
-
-/// What a change of a node's state means, and which groups it would stop.
-fn consequences(report: &ClusterReport, node: &str, state: NodeState) -> (Vec<String>, Vec<String>) {
-    let here: Vec<&ReplicaReport> = report.replicas.iter().filter(|replica| replica.node == node).collect();
-    let mut said = vec![match state {
-        NodeState::Serving => format!("{node} takes part as before"),
-        NodeState::Draining => format!("{node} leads no group any more and gives its votes to spare nodes"),
-        NodeState::Removed => format!("{node} is given up for ever; its directory cannot come back"),
-    }];
-    let mut stops = Vec::new();
-    for replica in here.iter().filter(|_| state != NodeState::Serving) {
-        let answers = |other: &&ReplicaReport| {
-            other.group == replica.group
-                && other.node != node
-                && !matches!(other.role.as_str(), "unknown" | "failed")
-        };
-        let others = report.replicas.iter().filter(answers);
-        let (voters, spares): (Vec<_>, Vec<_>) = others.partition(|other| other.votes);
-        let all_votes = report.replicas.iter().filter(|it| it.group == replica.group && it.votes).count();
-        let group = &replica.group;
-        if replica.role == "leader" && !voters.is_empty() {
-            said.push(format!("{group}: leadership goes to another node; writes wait for a moment"));
-        }
-        match (replica.votes, spares.is_empty()) {
-            (true, false) => said.push(format!("{group}: its vote goes to a spare node")),
-            (true, true) => said.push(format!("{group}: no spare node takes its vote")),
-            (false, _) => {}
-        }
-        if state == NodeState::Removed && replica.votes && voters.len() < all_votes / 2 + 1 {
-            stops.push(format!(
-                "{group} would stop: only {} of {all_votes} voters would answer",
-                voters.len()
-            ));
-        }
-    }
-    (said, stops)
 }
 
 pub(super) fn find_node(report: &ClusterReport, prefix: &str) -> Result<String> {
@@ -307,7 +279,7 @@ fn render(report: &ClusterReport) -> String {
 }
 
 /// How far a replica is that comes or goes, as a line.
-fn moving(replica: &ReplicaReport) -> Option<String> {
+pub(super) fn moving(replica: &ReplicaReport) -> Option<String> {
     let ReplicaReport { group, node, copy_bytes, copied_bytes, left_ms, .. } = replica;
     match replica.moving.as_str() {
         "coming" if *copy_bytes > 0 => {

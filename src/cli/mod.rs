@@ -13,6 +13,7 @@ pub mod bench_ann;
 mod bench_recall;
 mod bench_recommend;
 mod cluster;
+mod cluster_add;
 mod cluster_check;
 mod cluster_place;
 mod cluster_recover;

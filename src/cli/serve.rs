@@ -44,9 +44,10 @@ pub struct ServeArgs {
     /// Become the first node of a cluster, with the data that is there; does nothing in one that is in a cluster
     #[arg(long, conflicts_with = "join")]
     cluster_init: bool,
-    /// Join the cluster of the node whose cluster port this is, with an empty directory; does nothing in one that has
-    #[arg(long, value_name = "HOST:PORT")]
-    join: Option<String>,
+    /// Join the cluster of the node whose cluster port this is, with an empty directory; does nothing in one that has. Several
+    /// are asked until one answers (repeatable, or with commas)
+    #[arg(long, value_name = "HOST:PORT", value_delimiter = ',')]
+    join: Vec<String>,
     /// User shards of a new database, 1 to 64 [default: 1]; one that exists keeps its number and refuses another
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     user_shards: Option<u16>,
@@ -81,6 +82,7 @@ impl ServeArgs {
         flag("http", self.http.map(|address| address.to_string()));
         flag("storage.track_shards", self.track_shards.map(|count| count.to_string()));
         flag("storage.user_shards", self.user_shards.map(|count| count.to_string()));
+        flag("cluster.join", (!self.join.is_empty()).then(|| self.join.join(",")));
         flag("cluster.listen", self.cluster_listen.map(|address| address.to_string()));
         overrides
     }
@@ -107,10 +109,11 @@ impl ServeArgs {
             .max_blocking_threads(Server::blocking_threads(&loaded.settings.limits))
             .build()
             .map_err(|source| Error::io("start the server's threads", "tokio", source))?;
-        let entry = match self.join {
-            Some(address) => ClusterEntry::Join(address),
-            None if self.cluster_init => ClusterEntry::First,
-            None => ClusterEntry::Kept,
+        let join = &loaded.settings.cluster.join;
+        let entry = match (self.cluster_init, join.is_empty()) {
+            (true, _) => ClusterEntry::First,
+            (false, false) => ClusterEntry::Join(join.clone()),
+            (false, true) => ClusterEntry::Kept,
         };
         let outcome = runtime.block_on(serve(loaded.settings, entry));
         // A client's stream or a timed-out call must not keep the process.

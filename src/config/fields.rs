@@ -11,6 +11,8 @@ pub enum Range {
     Switch,
     /// One of these words.
     OneOf(&'static [&'static str]),
+    /// Any number of texts; in a flag or variable with commas between them.
+    List,
     /// Any text; the type says more.
     Text,
 }
@@ -251,6 +253,14 @@ pub const FIELDS: &[Field] = &[
         "How other nodes reach this one; empty: where it listens. Set it when `cluster.listen` is 0.0.0.0 or behind a \
          translated address.",
     ),
+    Field {
+        path: "cluster.join",
+        unit: "host:port",
+        range: Range::List,
+        about: "Cluster ports of nodes whose cluster this one joins when its directory is empty, each asked until one answers; the same as \
+                `--join`, which wins. All nodes may have the same list, their own address included; the first one is started with \
+                `--cluster-init`, which wins over both. A directory that is in a cluster does not read it.",
+    },
     whole(
         "cluster.replace_after_ms",
         "milliseconds",

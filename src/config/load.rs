@@ -100,6 +100,10 @@ fn apply(table: &mut Table, field: &Field, text: &str, origin: &str, problems: &
             text.replace('_', "").parse().map(Value::Integer).map_err(|_| "a whole number")
         }
         Some(Value::Boolean(_)) => text.parse().map(Value::Boolean).map_err(|_| "true or false"),
+        Some(Value::Array(_)) => {
+            let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+            Ok(Value::Array(items.map(|item| Value::String(item.to_owned())).collect()))
+        }
         _ => Ok(Value::String(text.to_owned())),
     };
     match parsed {
@@ -149,6 +153,18 @@ mod tests {
         let limits = load(Some(file.path()), variables, &flags).expect("valid").settings.limits;
         assert_eq!((limits.k_max, limits.queue_max, limits.batch_rows_max), (10, 200, 3000));
         assert_eq!(limits.filter_terms_max, 10_000, "the default stays");
+    }
+
+    #[test]
+    fn a_list_comes_from_the_file_as_one_and_from_a_flag_with_commas() {
+        let file = tempfile::NamedTempFile::new().expect("a temporary file");
+        std::fs::write(file.path(), "[cluster]\njoin = [\"a:1\", \"b:2\"]\n").expect("written");
+        let join = |flags: &Overrides| {
+            load(Some(file.path()), environment(&[]), flags).expect("valid").settings.cluster.join
+        };
+        assert_eq!(join(&vec![]), ["a:1", "b:2"]);
+        assert_eq!(join(&vec![("cluster.join".to_owned(), "c:3, d:4,".to_owned())]), ["c:3", "d:4"]);
+        assert_eq!(join(&vec![("cluster.join".to_owned(), String::new())]), <[&str; 0]>::default());
     }
 
     #[test]

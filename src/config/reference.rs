@@ -34,6 +34,7 @@ fn section(field: &Field, defaults: &Table) -> String {
         Range::Whole(min, max) => format!("{min} to {max} {}", field.unit),
         Range::Switch => "true, false".to_owned(),
         Range::OneOf(words) => words.join(", "),
+        Range::List => format!("a list of {}", field.unit),
         Range::Text if field.unit.is_empty() => "text".to_owned(),
         Range::Text => field.unit.to_owned(),
     };

@@ -157,6 +157,8 @@ pub struct Cluster {
     pub listen: SocketAddr,
     /// `HOST:PORT` other nodes reach this one at; empty: where it listens.
     pub advertise: String,
+    /// `HOST:PORT` of the cluster ports of nodes whose cluster an empty directory joins; its own may be among them.
+    pub join: Vec<String>,
     /// How long a voter may be silent before its vote goes to a spare node, in milliseconds; 0 = for ever.
     pub replace_after_ms: u64,
     /// How many replicas of a group vote, of a cluster that this node creates; an odd number.
@@ -172,6 +174,7 @@ impl Default for Cluster {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 7702)),
             advertise: String::new(),
+            join: Vec::new(),
             replace_after_ms: 600_000,
             voters: 3,
             copy_bytes_per_second: 100_000_000,

@@ -264,13 +264,37 @@ impl Groups<'_> {
 /// The id of the cluster a new directory is for; `None` when the directory says so itself, or there is none.
 fn cluster_to_join(dir: &Path, membership: &Membership) -> Result<Option<ClusterId>> {
     match membership {
-        Membership::Join(ports, address) if !dir.join("identity").exists() => {
-            let id = cluster_of(address, ports.tls.as_ref())
-                .map_err(|error| Error::Unavailable(describe(&error)))?;
-            Ok(Some(id))
+        Membership::Join(ports, addresses) if !dir.join("identity").exists() => {
+            let ask =
+                |address: &String| cluster_of(address, ports.tls.as_ref()).map_err(|error| describe(&error));
+            one_cluster(addresses, addresses.iter().map(ask)).map(Some)
         }
         _ => Ok(None),
     }
+}
+
+/// The cluster that the nodes who answer are of.
+///
+/// # Errors
+/// `Unavailable` when none answers; `Conflict` when they are of two.
+fn one_cluster(
+    addresses: &[String],
+    answers: impl Iterator<Item = std::result::Result<ClusterId, String>>,
+) -> Result<ClusterId> {
+    let (mut found, mut reasons) = (None, Vec::new());
+    for (address, answer) in addresses.iter().zip(answers) {
+        match (answer, found) {
+            (Err(reason), _) => reasons.push(format!("{address}: {reason}")),
+            (Ok(id), Some((first, at))) if first != id => {
+                return Err(Error::Conflict(format!(
+                    "the addresses to join are of two clusters, and a node is of one: leave one out. cluster.join=`{at}`, `{address}`"
+                )));
+            }
+            (Ok(id), _) => found = Some((id, address)),
+        }
+    }
+    let none = || Error::Unavailable(format!("no node of the cluster answers: {}", reasons.join("; ")));
+    found.map(|(id, _)| id).ok_or_else(none)
 }
 
 /// A read barrier passes once everything in the log is applied; in a cluster, once a majority is there and has given this

@@ -48,8 +48,8 @@ pub enum Membership {
     Kept(Ports),
     /// As the first node of a new cluster, unless it is in one already.
     First(Ports),
-    /// By asking the node at this `HOST:PORT`, unless it is in a cluster already.
-    Join(Ports, String),
+    /// By asking the nodes at these `HOST:PORT`, in turn until one answers, unless it is in a cluster already.
+    Join(Ports, Vec<String>),
 }
 
 /// Where a node of a cluster is reached.
@@ -118,7 +118,7 @@ impl Peers {
             Membership::Kept(ports) if Cluster::is_member(node) => (ports, Entry::Member),
             Membership::Alone | Membership::Kept(_) => return Ok(None),
             Membership::First(ports) => (ports, Entry::First),
-            Membership::Join(ports, address) => (ports, Entry::Join(address)),
+            Membership::Join(ports, addresses) => (ports, Entry::Join(addresses)),
         };
         let peers = Arc::new(Self {
             cluster: OnceLock::new(),

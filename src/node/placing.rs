@@ -221,6 +221,15 @@ impl Inner {
         let mut places = now;
         places.remove(&from);
         places.insert(to);
+        let answers =
+            |store: &&StoreId| status.nodes.iter().any(|node| node.store == **store && node.groups.is_ok());
+        let answering = places.iter().filter(answers).count();
+        if answering < places.len() / 2 + 1 {
+            return Err(Error::Conflict(format!(
+                "{group} would have no majority that answers: start the silent nodes, or `repair`, first; nothing was done. places=`{}`, answering=`{answering}`",
+                places.len()
+            )));
+        }
         Ok(Some(PlacementChange { group: id, from: status.placements.get(&id).cloned(), to: places }))
     }
 

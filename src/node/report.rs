@@ -124,20 +124,6 @@ impl Inner {
         Ok(report(&status, &self.all_progress(cluster, &status)))
     }
 
-    pub(super) fn set_node_state(&self, node: &str, state: NodeState) -> Result<()> {
-        let cluster = self.others()?.cluster()?;
-        let store = parse_node(node)?;
-        if !cluster.map().nodes.contains_key(&store) {
-            return Err(Error::not_found("node", node));
-        }
-        let intent = match state {
-            NodeState::Serving => NodeIntent::Serving,
-            NodeState::Draining => NodeIntent::Draining,
-            NodeState::Removed => NodeIntent::Removed,
-        };
-        cluster.set_intent(store, intent).map_err(Error::Conflict)
-    }
-
     pub(super) fn transfer_leader(&self, group: &str, node: &str) -> Result<()> {
         let cluster = self.others()?.cluster()?;
         let users =
@@ -147,7 +133,14 @@ impl Inner {
         let known = [META].into_iter().chain(tracks).chain(users).map(GroupId).chain([MAP_GROUP]);
         let found = known.into_iter().find(|id| group_name(*id) == group);
         let id = found.ok_or_else(|| Error::not_found("group", group))?;
-        cluster.transfer_leader(id, parse_node(node)?).map_err(Error::Conflict)
+        let store = parse_node(node)?;
+        match cluster.map().nodes.get(&store).map(|node| node.intent) {
+            Some(NodeIntent::Serving) => cluster.transfer_leader(id, store).map_err(Error::Conflict),
+            Some(NodeIntent::Draining) => Err(Error::Conflict(format!(
+                "the node drains and would hand over again at once: `resume` it first, or name another one. node=`{node}`"
+            ))),
+            Some(NodeIntent::Removed) | None => Err(Error::not_found("node", node)),
+        }
     }
 }
 
@@ -167,7 +160,7 @@ pub(super) fn group_name(group: GroupId) -> String {
     }
 }
 
-fn report(status: &ClusterStatus, progress: &AllProgress) -> ClusterReport {
+pub(super) fn report(status: &ClusterStatus, progress: &AllProgress) -> ClusterReport {
     let state = |intent| match intent {
         NodeIntent::Serving => NodeState::Serving,
         NodeIntent::Draining => NodeState::Draining,

@@ -27,6 +27,7 @@ impl From<Error> for WireError {
             Error::InvalidField { field, reason } => (0, field.into_owned(), reason, 0),
             Error::NotFound { what, id } => (1, what.into_owned(), id, 0),
             Error::Conflict(reason) => (2, reason, String::new(), 0),
+            Error::Endangers { .. } => (2, text, String::new(), 0),
             Error::Exhausted(reason) => (3, reason, String::new(), 0),
             Error::DiskFull { .. } => (3, text, String::new(), 0),
             Error::Unavailable(reason) => (4, reason, String::new(), 0),

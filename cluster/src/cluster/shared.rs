@@ -14,6 +14,7 @@ use crate::error::{ClusterError, ErrorKind};
 use crate::group::{Applied, GroupHandle};
 use crate::ids::{GroupId, StoreId};
 use crate::map::{MAP_GROUP, MapCommand, MapReader, MapReply, MapState, NodeIntent};
+use crate::metrics::Metrics;
 use crate::net::calls::Sent;
 use crate::net::frame::Local;
 use crate::net::links::Links;
@@ -56,6 +57,9 @@ pub(crate) struct Shared {
     /// How long a voter may be silent before its vote goes to another node.
     pub replace_after: Option<Duration>,
     pub closing: AtomicBool,
+    pub metrics: Arc<Metrics>,
+    /// Held by whoever decides what is wanted of a node.
+    pub intents: Mutex<()>,
     /// Epoch of the map the directory was filled from; 0 before there was one.
     pub directory_epoch: AtomicU64,
     /// Groups this node holds no more, or is about to.
@@ -110,7 +114,12 @@ impl Shared {
                 return Err(reason);
             } else if let (Some(store), Ok(network)) = (status.leader_store, self.network()) {
                 match network.propose(store, group, data.clone(), left) {
-                    Sent::Answered(outcome) => outcome,
+                    Sent::Answered(outcome) => {
+                        if matches!(outcome, Err(ClusterError::Timeout { .. })) {
+                            handle.note_timeout();
+                        }
+                        outcome
+                    }
                     Sent::NotLeader(_) => Err(ClusterError::NotLeader { group, hint: None }),
                     Sent::Undelivered(reason) => {
                         tracing::debug!(%group, %store, reason, "a leader cannot be reached");
@@ -199,11 +208,13 @@ impl Shared {
     /// # Errors
     /// A sentence: refused by the map, or by the group.
     pub fn change_map(&self, command: &MapCommand, timeout: Duration) -> Result<(), String> {
-        let deadline = Instant::now() + timeout;
+        let start = Instant::now();
+        let deadline = start + timeout;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             match self.propose(MAP_GROUP, command.encode().into(), left) {
                 Ok(applied) => {
+                    self.metrics.map_changes.record(start.elapsed());
                     return match MapReply::decode(&applied.reply) {
                         MapReply::Done => Ok(()),
                         MapReply::Refused(reason) => Err(reason),

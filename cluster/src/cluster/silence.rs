@@ -47,26 +47,10 @@ mod tests {
             votes: true,
             matched: None,
             is_heard: Some(*heard),
+            progress: None,
         };
-        GroupStatus {
-            group: GroupId(9),
-            peer: PeerId(1),
-            role,
-            leader: None,
-            leader_store: None,
-            members: heard.iter().map(member).collect(),
-            is_joint: false,
-            term,
-            commit: 0,
-            applied: 0,
-            durable: 0,
-            first: 1,
-            last: 0,
-            log_bytes: 0,
-            proposals: 0,
-            reads: 0,
-            failure: None,
-        }
+        let members = heard.iter().map(member).collect();
+        GroupStatus { role, term, members, ..GroupStatus::new(GroupId(9), PeerId(1)) }
     }
 
     #[test]

@@ -41,8 +41,9 @@ const FIRST_TIMEOUT: Duration = Duration::from_secs(30);
 pub enum Entry {
     /// It is the first node; one that is in a cluster already stays in it.
     First,
-    /// By asking the node at this `HOST:PORT`; one that is in the cluster already stays in it.
-    Join(String),
+    /// By asking the nodes at these `HOST:PORT`, in turn until one answers; one that is in the cluster already stays in it. Its own
+    /// address may be among them.
+    Join(Vec<String>),
     /// It was there before.
     Member,
 }
@@ -130,6 +131,8 @@ impl Cluster {
             api: options.api,
             replace_after: options.replace_after,
             closing: AtomicBool::new(false),
+            metrics: reach.metrics.clone(),
+            intents: Mutex::default(),
             directory_epoch: AtomicU64::new(0),
             given_up: Mutex::default(),
             leaders: Mutex::default(),
@@ -187,7 +190,7 @@ impl Cluster {
                 return Err(ClusterStartError::Refused { reason: reason.to_owned() });
             }
             (Some(_), _) => self.check_not_left_behind()?,
-            (None, Entry::Join(address)) => self.join(address)?,
+            (None, Entry::Join(addresses)) => self.join(addresses)?,
             (None, Entry::First | Entry::Member) => self.put_first()?,
         }
         let thread = keeper::start(shared).map_err(|source| NetworkError::Io {
@@ -210,8 +213,8 @@ impl Cluster {
         };
         let mut addresses: Vec<&str> =
             map.others(shared.local.store).map(|(_, node)| node.address.as_str()).collect();
-        if let Entry::Join(address) = &self.entry {
-            addresses.push(address);
+        if let Entry::Join(others) = &self.entry {
+            addresses.extend(others.iter().map(String::as_str));
         }
         let found = thread::scope(|scope| {
             let asked: Vec<_> = addresses.iter().map(|address| scope.spawn(|| gone_on(address))).collect();
@@ -260,7 +263,7 @@ impl Cluster {
         })
     }
 
-    fn join(&self, address: &str) -> Result<(), ClusterStartError> {
+    fn join(&self, addresses: &[String]) -> Result<(), ClusterStartError> {
         let network = self.shared.network().map_err(|reason| NetworkError::Peer { reason })?;
         let joining = Joining {
             store: self.shared.local.store,
@@ -268,7 +271,9 @@ impl Cluster {
             api: self.shared.api.clone(),
             replicas: keeper::own_replicas(&self.shared).into_iter().collect(),
         };
-        loop {
+        let mut others = addresses.iter().filter(|address| **address != network.address).cycle();
+        for number in 1_usize.. {
+            let Some(address) = others.next() else { break };
             match network.join(address, &joining, JOIN_TIMEOUT) {
                 Ok(map) => {
                     let map = MapState::decode(&map).map_err(|what| ClusterStartError::Refused {
@@ -279,11 +284,14 @@ impl Cluster {
                 }
                 Err(NetworkError::Peer { reason }) if !self.shared.closing.load(Ordering::Acquire) => {
                     tracing::warn!(address, reason, "not in the cluster yet; it is asked again");
-                    thread::sleep(JOIN_PAUSE);
+                    if number.is_multiple_of(addresses.len()) {
+                        thread::sleep(JOIN_PAUSE);
+                    }
                 }
                 Err(error) => return Err(error.into()),
             }
         }
+        Err(ClusterStartError::NotJoined)
     }
 
     /// This node's store.

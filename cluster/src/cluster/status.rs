@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::intent::{self, INTENT, UNKNOWN_CALL};
 use super::shared::{Call, Shared};
 use super::start::Cluster;
 use crate::codec::{Malformed, Reader, Writer};
 use crate::ids::{ClusterId, GroupId, PeerId, StoreId};
-use crate::map::{MapCommand, NodeIntent, NodeRecord};
+use crate::map::{NodeIntent, NodeRecord};
 use crate::status::{GroupStatus, MemberStatus, Role};
 
 /// Calls of the cluster itself.
@@ -65,45 +66,7 @@ pub struct NodeStatus {
 impl Cluster {
     /// Asks every node how it is. Blocks for at most two seconds or so.
     pub fn status(&self) -> ClusterStatus {
-        let shared = self.shared();
-        let map = shared.map.map();
-        let ask = |store: StoreId| {
-            if store == shared.local.store {
-                return Ok(own(shared));
-            }
-            let reply = shared.network()?.call(store, STATUS, Bytes::new(), LOOK_TIMEOUT)?;
-            read(&reply).map_err(|what| what.to_string())
-        };
-        let present: Vec<_> =
-            map.nodes.iter().filter(|(_, node)| node.intent != NodeIntent::Removed).collect();
-        let asked = std::thread::scope(|scope| {
-            let threads: Vec<_> = present.iter().map(|(store, _)| scope.spawn(|| ask(**store))).collect();
-            threads
-                .into_iter()
-                .map(|thread| thread.join().unwrap_or_else(|_| Err("asking it panicked".to_owned())))
-                .collect::<Vec<_>>()
-        });
-        let node = |((store, record), groups): (&(&StoreId, &NodeRecord), _)| NodeStatus {
-            store: **store,
-            record: (*record).clone(),
-            groups,
-        };
-        ClusterStatus {
-            cluster: shared.local.cluster,
-            epoch: map.epoch,
-            factor: map.factor,
-            answered_by: shared.local.store,
-            nodes: present.iter().zip(asked).map(node).collect(),
-            placements: map.placements.clone(),
-        }
-    }
-
-    /// Changes what is wanted of a node. Blocks.
-    ///
-    /// # Errors
-    /// A sentence: refused by the map, or no leader.
-    pub fn set_intent(&self, store: StoreId, intent: NodeIntent) -> Result<(), String> {
-        self.shared().change_map(&MapCommand::SetIntent { store, intent }, CHANGE_TIMEOUT)
+        look(self.shared())
     }
 
     /// Has a group's leader hand over to its replica on `to`.
@@ -126,6 +89,39 @@ impl Cluster {
     }
 }
 
+/// Asks every node how it is. Blocks for at most two seconds or so.
+pub(super) fn look(shared: &Shared) -> ClusterStatus {
+    let map = shared.map.map();
+    let ask = |store: StoreId| {
+        if store == shared.local.store {
+            return Ok(own(shared));
+        }
+        let reply = shared.network()?.call(store, STATUS, Bytes::new(), LOOK_TIMEOUT)?;
+        read(&reply).map_err(|what| what.to_string())
+    };
+    let present: Vec<_> = map.nodes.iter().filter(|(_, node)| node.intent != NodeIntent::Removed).collect();
+    let asked = std::thread::scope(|scope| {
+        let threads: Vec<_> = present.iter().map(|(store, _)| scope.spawn(|| ask(**store))).collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap_or_else(|_| Err("asking it panicked".to_owned())))
+            .collect::<Vec<_>>()
+    });
+    let node = |((store, record), groups): (&(&StoreId, &NodeRecord), _)| NodeStatus {
+        store: **store,
+        record: (*record).clone(),
+        groups,
+    };
+    ClusterStatus {
+        cluster: shared.local.cluster,
+        epoch: map.epoch,
+        factor: map.factor,
+        answered_by: shared.local.store,
+        nodes: present.iter().zip(asked).map(node).collect(),
+        placements: map.placements.clone(),
+    }
+}
+
 /// Answers a call of another node.
 ///
 /// # Errors
@@ -134,7 +130,8 @@ pub(super) fn answer(shared: &Shared, topic: u32, request: &[u8]) -> Result<Byte
     match topic {
         STATUS => Ok(write(&own(shared)).into()),
         TRANSFER => transfer(shared, request),
-        _ => Err(format!("a call this version does not know. topic=`{topic}`")),
+        INTENT => intent::decide_for(shared, request),
+        _ => Err(format!("{UNKNOWN_CALL}. topic=`{topic}`")),
     }
 }
 
@@ -258,6 +255,7 @@ fn read_member(reader: &mut Reader<'_>) -> Result<MemberStatus, Malformed> {
         votes: votes == 1,
         matched: (matched != u64::MAX).then_some(matched),
         is_heard: (is_heard < 2).then_some(is_heard == 1),
+        progress: None,
     })
 }
 

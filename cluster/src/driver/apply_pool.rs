@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use crossbeam_channel::{Sender, unbounded};
 
@@ -10,6 +11,7 @@ use super::alarm::Bell;
 use super::mailbox::Event;
 use crate::env;
 use crate::group::apply::ApplyJob;
+use crate::metrics::Metrics;
 use crate::net::links::Links;
 
 /// A pool of apply threads. They end when the job sender is dropped, after the jobs they have.
@@ -24,14 +26,22 @@ impl ApplyPool {
     ///
     /// # Errors
     /// The operating system's, when a thread cannot be started.
-    pub fn start(threads: usize, events: &Bell<Event>, links: &Arc<Links>) -> io::Result<Self> {
+    pub fn start(
+        threads: usize,
+        events: &Bell<Event>,
+        links: &Arc<Links>,
+        metrics: &Arc<Metrics>,
+    ) -> io::Result<Self> {
         let (jobs, queue) = unbounded::<ApplyJob>();
         let mut handles = Vec::with_capacity(threads);
         for number in 0..threads {
             let (queue, events, links) = (queue.clone(), events.clone(), links.clone());
+            let metrics = metrics.clone();
             let body = move || {
                 for job in queue {
+                    let start = Instant::now();
                     let done = job.run();
+                    metrics.apply.record(start.elapsed());
                     // To other nodes, whose proposals were among what was applied.
                     links.send_answers();
                     // Without a Raft thread the node is stopping: the machine is dropped with the event.

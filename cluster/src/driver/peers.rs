@@ -126,6 +126,7 @@ impl RaftThread {
                 self.state.heard.insert(store, self.state.ticks);
             }
             FromPeers::Unreachable(store) => {
+                Metrics::add(&self.writer.metrics.unreachable_reports, 1);
                 let groups: Vec<GroupId> = self.state.cores.keys().copied().collect();
                 for group in groups {
                     self.touch(group, |core| core.store_unreachable(store));
@@ -167,6 +168,7 @@ impl RaftThread {
         for what in std::mem::take(&mut self.state.undelivered) {
             Metrics::add(&self.writer.metrics.messages_undelivered, 1);
             if matches!(what.packet, Packet::Raft(_)) {
+                Metrics::add(&self.writer.metrics.unreachable_reports, 1);
                 self.with_core(what.group, |core| core.unreachable(what.to));
             }
         }

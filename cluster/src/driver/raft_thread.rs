@@ -67,6 +67,8 @@ pub(crate) struct State {
     /// Groups with something to do in this turn.
     pub(super) dirty: BTreeSet<GroupId>,
     pub(super) next_tick: Duration,
+    /// When this turn's wait ended.
+    pub(super) woke: Duration,
     pub(super) outbox: Outbox,
     pub(super) sockets: Sockets,
     /// Came over them while a write waited for space.
@@ -101,6 +103,8 @@ impl RaftThread {
     fn turn(&mut self) {
         self.receive();
         self.tick_if_due();
+        let now = self.now();
+        self.writer.metrics.step.record(now.saturating_sub(self.state.woke));
         let dirty = std::mem::take(&mut self.state.dirty);
         if let Err(error) = self.persist(&dirty) {
             self.fail(&error);
@@ -126,6 +130,7 @@ impl RaftThread {
         };
         let is_behind = self.state.sockets.has_unread() || !self.state.came.is_empty();
         let news = self.inbox.wait(if is_behind { Duration::ZERO } else { pause });
+        self.state.woke = self.now();
         self.take_from_sockets(news);
         while let Ok(event) = self.inbox.events.try_recv() {
             self.take_event(event);
@@ -253,20 +258,26 @@ impl RaftThread {
     /// # Errors
     /// What the log said, when the node must not go on.
     fn persist(&mut self, dirty: &BTreeSet<GroupId>) -> Result<(), LogError> {
+        let begun = self.now();
         let mut concerned = Vec::with_capacity(dirty.len());
         let mut batch = Vec::new();
         for group in dirty {
             let mut outbox = std::mem::take(&mut self.state.outbox);
-            let write = self.with_core(*group, |core| core.take_write(&mut outbox));
+            let write = self.with_core(*group, |core| {
+                core.now = begun;
+                core.take_write(&mut outbox)
+            });
             self.state.outbox = outbox;
             concerned.extend(write.is_some().then_some(*group));
             batch.extend(write.filter(|write| !write.is_empty()));
         }
         // A leader's entries are on their way to the others while its own disk is at work (Raft thesis, 10.2.1).
         self.send_messages();
+        let before = self.now();
         if !batch.is_empty() {
             self.write(&batch)?;
         }
+        let after = self.now();
         let mut written: BTreeMap<_, _> = batch.into_iter().map(|write| (write.group, write)).collect();
         for group in concerned {
             let write = written.remove(&group).unwrap_or_else(|| GroupWrite::new(group));
@@ -274,6 +285,7 @@ impl RaftThread {
             self.with_core(group, |core| core.written(write, &mut outbox));
             self.state.outbox = outbox;
         }
+        self.writer.metrics.ready.record((before - begun) + self.now().saturating_sub(after));
         Ok(())
     }
 

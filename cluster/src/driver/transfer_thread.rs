@@ -13,6 +13,7 @@ use super::mailbox::Event;
 use crate::env;
 use crate::group::snapshots::FetchOrder;
 use crate::ids::{GroupId, PeerId, StoreId};
+use crate::metrics::Metrics;
 use crate::net::links::Links;
 use crate::snapshot::packet::{CHUNK_BYTES, Chunk, Fetch, Outgoing, Packet};
 use crate::snapshot::transfer::{Progress, Transfers};
@@ -81,6 +82,7 @@ impl TransferThread {
         events: Bell<Event>,
         tick: Duration,
         bytes_per_second: u64,
+        metrics: Arc<Metrics>,
     ) -> io::Result<Self> {
         let (jobs, queue) = bounded(JOBS_MAX);
         let per_tick = (bytes_per_second as f64 * tick.as_secs_f64()) as u64;
@@ -90,6 +92,7 @@ impl TransferThread {
             deferred: VecDeque::new(),
             links,
             events,
+            metrics,
         };
         let thread = env::spawn("segue-transfer", move || worker.run(&queue, tick))?;
         Ok(Self { thread, jobs })
@@ -102,6 +105,7 @@ struct Worker {
     deferred: VecDeque<Serve>,
     links: Arc<Links>,
     events: Bell<Event>,
+    metrics: Arc<Metrics>,
 }
 
 impl Worker {
@@ -132,6 +136,7 @@ impl Worker {
                 self.pass_on(progress);
             }
             TransferJob::Chunk { group, chunk } => {
+                Metrics::add(&self.metrics.snapshot_received_bytes, chunk.bytes());
                 let progress = self.transfers.take(group, &chunk);
                 self.pass_on(progress);
             }
@@ -144,6 +149,7 @@ impl Worker {
     fn serve(&mut self, serve: Serve) {
         match self.transfers.serve(serve.fetch.clone(), serve.files.as_deref()) {
             Some(chunk) => {
+                Metrics::add(&self.metrics.snapshot_sent_bytes, chunk.bytes());
                 let Serve { group, from, to, to_store, .. } = serve;
                 self.links.send_packet(&Outgoing { group, from, to, to_store, packet: Packet::Chunk(chunk) });
             }

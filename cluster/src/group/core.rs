@@ -19,6 +19,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use protobuf::Message as _;
 use raft::eraftpb::{Entry, Message};
@@ -74,6 +75,8 @@ pub(crate) struct GroupCore {
     /// What the leader was last told of this log.
     pub(super) told: Told,
     pub(super) ticks: u64,
+    /// The clock at the beginning of the turn; for figures only.
+    pub now: Duration,
     /// Tick at which this replica last led, or had no proposals.
     led_at: u64,
     /// The leader, when the connection to it broke.
@@ -134,6 +137,7 @@ impl GroupCore {
             heard: BTreeMap::new(),
             told: Told::default(),
             ticks: 0,
+            now: Duration::ZERO,
             led_at: 0,
             lost_leader: None,
             snapshots: Snapshots::new(life),
@@ -178,6 +182,8 @@ impl GroupCore {
         self.reads.tick(self.shared.id);
         self.tick_proposals();
         self.tick_snapshots();
+        let proposed = self.raw.raft.state == StateRole::Leader && self.raw.raft.has_pending_conf();
+        self.shared.counters.tick(proposed || self.members.is_joint());
     }
 
     /// Sets when this replica asks for an election: the one thing `raft` draws by itself.
@@ -216,7 +222,8 @@ impl GroupCore {
             let mut ready = self.raw.ready();
             self.address(ready.take_messages(), out);
             for answer in ready.take_read_states() {
-                self.reads.answered(&answer.request_ctx, answer.index);
+                let known = self.reads.answered(&answer.request_ctx, answer.index, self.now);
+                known.into_iter().for_each(|(reads, took)| self.shared.counters.read_round(reads, took));
             }
             if !ready.snapshot().is_empty() {
                 return self.begin_install(ready);
@@ -332,7 +339,7 @@ impl GroupCore {
             StateRole::Leader => raft.commit_to_current_term(),
             _ => raft.leader_id != 0,
         };
-        if ready && let Some(context) = self.reads.next_round() {
+        if ready && let Some(context) = self.reads.next_round(self.now) {
             self.raw.read_index(context);
         }
     }

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use crossbeam_channel::{TrySendError, bounded};
 
 use super::core::GroupCore;
+use super::counters::GroupCounters;
 use super::entry::EntryKind;
 use super::shared::GroupShared;
 use crate::driver::mailbox::{Mailbox, Request};
@@ -97,7 +98,7 @@ impl GroupHandle {
     pub fn read_index(&self) -> Result<Pending<ReadPoint>, ClusterError> {
         let (ticket, answer) = pending(self.shared.clone(), 0);
         self.send(Request::Reads(vec![(self.shared.id, ticket)]))?;
-        Ok(answer)
+        Ok(answer.counted())
     }
 
     /// [`GroupHandle::read_index`] of several groups of one node, in the same order. Their rounds share messages.
@@ -111,7 +112,7 @@ impl GroupHandle {
                 None => {
                     let (ticket, answer) = pending(group.shared.clone(), 0);
                     reads.push((group.shared.id, ticket));
-                    Ok(answer)
+                    Ok(answer.counted())
                 }
             });
         }
@@ -164,6 +165,16 @@ impl GroupHandle {
         self.shared.status()
     }
 
+    /// Returns what happened to the replica so far.
+    pub fn counters(&self) -> GroupCounters {
+        self.shared.counters.read()
+    }
+
+    /// Notes a request that another node did not answer in time.
+    pub(crate) fn note_timeout(&self) {
+        self.shared.counters.timed_out();
+    }
+
     fn propose_kind(&self, kind: EntryKind, data: Bytes) -> Result<Pending<Applied>, ClusterError> {
         let bytes = data.len();
         if bytes > self.entry_bytes_max {
@@ -172,7 +183,7 @@ impl GroupHandle {
         self.shared.reserve(bytes)?;
         let (ticket, answer) = pending(self.shared.clone(), bytes);
         self.send(Request::Propose { group: self.shared.id, kind, data, ticket })?;
-        Ok(answer)
+        Ok(answer.counted())
     }
 
     fn send(&self, request: Request) -> Result<(), ClusterError> {

@@ -11,7 +11,7 @@
 //! * [`handle`]: what callers hold. [`shared`]: what handle and node share.
 //!
 //! * [`messages`]: what comes in and goes out.
-//! * [`standing`]: where a replica stands. [`lost_leader`]: what it does when the leader's process is gone.
+//! * [`standing`]: where a replica stands. [`counters`]: what happened to it. [`lost_leader`]: what it does when the leader's process is gone.
 //! * [`membership`]: changes of the members. [`snapshots`]: what is offered, fetched and installed.
 //!
 //! Messages to peers leave through `core::Outbox`; `net` carries them.
@@ -19,6 +19,7 @@
 pub(crate) mod apply;
 mod compaction;
 pub(crate) mod core;
+mod counters;
 pub(crate) mod entry;
 pub(crate) mod handle;
 mod lost_leader;
@@ -32,4 +33,5 @@ pub(crate) mod shared;
 pub(crate) mod snapshots;
 mod standing;
 
+pub use counters::GroupCounters;
 pub use handle::{Applied, GroupHandle, ReadPoint};

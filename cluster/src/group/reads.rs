@@ -5,6 +5,7 @@
 //! changes, so a round without an answer is asked again.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::error::ClusterError;
 use crate::group::handle::ReadPoint;
@@ -35,6 +36,8 @@ pub(crate) struct Reads {
 struct Round {
     context: Vec<u8>,
     asked_at: u64,
+    /// The same by the clock.
+    asked: Duration,
     waiters: Vec<Waiter>,
 }
 
@@ -51,7 +54,7 @@ impl Reads {
     }
 
     /// Returns the context of a round to ask Raft for, if one is due.
-    pub fn next_round(&mut self) -> Option<Vec<u8>> {
+    pub fn next_round(&mut self, now: Duration) -> Option<Vec<u8>> {
         let stale = self.round.as_ref().is_some_and(|round| self.tick >= round.asked_at + RETRY_TICKS);
         if stale && let Some(round) = self.round.take() {
             self.new.extend(round.waiters);
@@ -62,17 +65,18 @@ impl Reads {
         self.rounds_asked += 1;
         let waiters = std::mem::take(&mut self.new);
         let context = [&self.origin[..], &self.rounds_asked.to_le_bytes()].concat();
-        self.round = Some(Round { context: context.clone(), asked_at: self.tick, waiters });
+        self.round = Some(Round { context: context.clone(), asked_at: self.tick, asked: now, waiters });
         Some(context)
     }
 
-    /// Takes Raft's answer to a round.
-    pub fn answered(&mut self, context: &[u8], index: u64) {
+    /// Takes Raft's answer to a round; for how many reads it is, and how long it took.
+    pub fn answered(&mut self, context: &[u8], index: u64, now: Duration) -> Option<(usize, Duration)> {
         let known = |round: &mut Round| round.context == context;
-        if let Some(round) = self.round.take_if(known) {
-            let tickets = round.waiters.into_iter().map(|(_, ticket)| ticket);
-            self.by_index.entry(index).or_default().extend(tickets);
-        }
+        let round = self.round.take_if(known)?;
+        let reads = round.waiters.len();
+        let tickets = round.waiters.into_iter().map(|(_, ticket)| ticket);
+        self.by_index.entry(index).or_default().extend(tickets);
+        Some((reads, now.saturating_sub(round.asked)))
     }
 
     /// Answers the reads whose index is applied.

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 
+use super::counters::Counters;
 use crate::error::ClusterError;
 use crate::ids::{GroupId, PeerId};
 use crate::status::{GroupStatus, Role};
@@ -24,29 +25,12 @@ pub(crate) struct GroupShared {
     /// Set once, when the group goes out of service.
     down: OnceLock<ClusterError>,
     status: Mutex<GroupStatus>,
+    pub counters: Counters,
 }
 
 impl GroupShared {
     pub fn new(id: GroupId, peer: PeerId, inflight_bytes_max: usize) -> Arc<Self> {
-        let status = GroupStatus {
-            group: id,
-            peer,
-            role: Role::Follower,
-            leader: None,
-            leader_store: None,
-            members: Vec::new(),
-            is_joint: false,
-            term: 0,
-            commit: 0,
-            applied: 0,
-            durable: 0,
-            first: 0,
-            last: 0,
-            log_bytes: 0,
-            proposals: 0,
-            reads: 0,
-            failure: None,
-        };
+        let status = GroupStatus::new(id, peer);
         Arc::new(Self {
             id,
             applied: AtomicU64::new(0),
@@ -55,6 +39,7 @@ impl GroupShared {
             inflight_bytes_max,
             down: OnceLock::new(),
             status: Mutex::new(status),
+            counters: Counters::default(),
         })
     }
 
@@ -134,6 +119,7 @@ impl GroupShared {
     }
 
     pub fn set_status(&self, status: GroupStatus) {
+        self.counters.leader(status.leader);
         *self.status.lock() = status;
     }
 

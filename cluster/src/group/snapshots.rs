@@ -22,6 +22,7 @@ use raft::{Ready, SnapshotStatus, StateRole};
 
 use super::apply::{SnapshotOutcome, Work};
 use super::core::{GroupCore, Outbox};
+use super::counters::SnapshotEvent;
 use crate::ids::{PeerId, StoreId};
 use crate::log::group_log::place;
 use crate::log::store::{GroupWrite, Install};
@@ -143,6 +144,7 @@ impl GroupCore {
     pub fn snapshot_ended(&mut self, follower: PeerId, id: u64, ok: bool) {
         if self.snapshots.sending.get(&follower.0).is_some_and(|sending| sending.id == id) {
             self.snapshots.sending.remove(&follower.0);
+            self.shared.counters.snapshot(if ok { SnapshotEvent::Sent } else { SnapshotEvent::NotSent });
             let status = if ok { SnapshotStatus::Finish } else { SnapshotStatus::Failure };
             self.raw.report_snapshot(follower.0, status);
         }
@@ -171,6 +173,7 @@ impl GroupCore {
             .collect();
         for follower in ended {
             tracing::warn!(group = %self.shared.id, follower, "a follower stopped fetching its snapshot");
+            self.shared.counters.snapshot(SnapshotEvent::NotSent);
             self.raw.report_snapshot(follower, SnapshotStatus::Failure);
         }
         let used: Vec<u64> = self.snapshots.sending.values().map(|sending| sending.id).collect();
@@ -212,6 +215,7 @@ impl GroupCore {
                 self.snapshots.retry_at = self.ticks + RETRY_TICKS;
             }
             SnapshotOutcome::Pinned(files) => {
+                self.shared.counters.snapshot(SnapshotEvent::Made);
                 self.snapshots.newest += 1;
                 let id = self.snapshots.newest;
                 self.raw.mut_store().set_offered(Some((id, files.manifest().clone())));
@@ -220,6 +224,7 @@ impl GroupCore {
             SnapshotOutcome::Installed => {
                 if let Some(install) = &mut self.snapshots.install {
                     install.phase = Phase::Installed;
+                    self.shared.counters.snapshot(SnapshotEvent::Received);
                 }
             }
         }
@@ -272,6 +277,9 @@ impl GroupCore {
         let Some(incoming) = self.snapshots.incoming.take_if(|it| it.sender.id == snapshot) else {
             return;
         };
+        if !ok {
+            self.shared.counters.snapshot(SnapshotEvent::NotReceived);
+        }
         let ok = ok && self.raw.snap().is_none();
         if ok {
             self.step(incoming.message);

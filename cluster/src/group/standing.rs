@@ -1,10 +1,10 @@
 //! Where a replica stands, for its owner and for status pages.
 
-use raft::StateRole;
+use raft::{Progress, ProgressState, StateRole};
 
 use super::core::GroupCore;
 use crate::ids::PeerId;
-use crate::status::{GroupStatus, MemberStatus, Role};
+use crate::status::{GroupStatus, MemberProgress, MemberState, MemberStatus, Role};
 
 impl GroupCore {
     /// Returns whether a batch is at the state machine.
@@ -58,8 +58,23 @@ impl GroupCore {
             votes: self.members.is_voter(peer),
             matched: self.raw.raft.prs().get(peer).filter(|_| leads).map(|progress| progress.matched),
             is_heard: leads.then(|| self.is_heard(peer)),
+            progress: self.raw.raft.prs().get(peer).filter(|_| leads).map(|it| self.progress_of(peer, it)),
         };
         self.members.peers().into_iter().map(member).collect()
+    }
+
+    fn progress_of(&self, peer: u64, progress: &Progress) -> MemberProgress {
+        let heard = self.heard.get(&peer).copied().unwrap_or(0);
+        MemberProgress {
+            state: match progress.state {
+                ProgressState::Probe => MemberState::Probe,
+                ProgressState::Replicate => MemberState::Replicate,
+                ProgressState::Snapshot => MemberState::Snapshot,
+            },
+            inflight: progress.ins.count(),
+            is_paused: progress.is_paused(),
+            silent_ticks: if peer == self.peer.0 { 0 } else { self.ticks - heard },
+        }
     }
 
     pub fn leader(&self) -> Option<PeerId> {

@@ -106,6 +106,15 @@ impl EngineLog {
         self.engine.get_used_size() as u64
     }
 
+    /// Returns how many files there are; 0 when the folder cannot be read.
+    pub fn segments(&self) -> u64 {
+        let Ok(files) = std::fs::read_dir(&self.dir) else { return 0 };
+        let names = files.flatten().map(|file| file.path());
+        let is_log =
+            |path: &PathBuf| path.extension().is_some_and(|kind| kind == "raftlog" || kind == "rewrite");
+        names.filter(is_log).count() as u64
+    }
+
     /// Returns whether an fsync failed: nothing must be written any more.
     pub fn failed(&self) -> bool {
         self.failure.get().is_some()

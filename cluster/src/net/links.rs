@@ -5,7 +5,7 @@
 //! is none, over a gRPC stream.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -47,6 +47,8 @@ pub(crate) struct Links {
     dialled: Mutex<BTreeSet<StoreId>>,
     forwards: Forwards,
     is_closed: AtomicBool,
+    /// Frames and greetings that were refused.
+    refused: AtomicU64,
 }
 
 /// What there is once the network runs.
@@ -101,8 +103,18 @@ impl Links {
     /// # Errors
     /// What does not fit: another cluster, another store, one that was removed.
     pub(super) fn check(&self, local: Local, header: Option<&pb::Header>) -> Result<StoreId, Refused> {
-        let from = local.check(header)?;
-        if self.directory.is_removed(from) { Err(Refused::Removed(from)) } else { Ok(from) }
+        let checked = local.check(header).and_then(|from| {
+            if self.directory.is_removed(from) { Err(Refused::Removed(from)) } else { Ok(from) }
+        });
+        if checked.is_err() {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+        }
+        checked
+    }
+
+    /// How often [`Links::check`] refused.
+    pub fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
     }
 
     /// [`Links::check`] once the network runs.

@@ -49,3 +49,10 @@ pub(crate) struct Chunk {
     /// crc32c of the content.
     pub crc: u32,
 }
+
+impl Chunk {
+    /// Bytes of its content.
+    pub fn bytes(&self) -> usize {
+        self.content.as_ref().map_or(0, Bytes::len)
+    }
+}

@@ -101,7 +101,7 @@ fn behind_doors(dirs: &[tempfile::TempDir; 3], refuses_plain: bool) -> Vec<(Runn
         let (door, address) = Door::open(refuses_plain);
         let entry = match nodes.first() {
             None => Entry::First,
-            Some((first, _)) => Entry::Join(first.cluster.address()),
+            Some((first, _)) => Entry::Join(vec![first.cluster.address()]),
         };
         // The node's own port is not known before it listens; nobody asks it before it enters.
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();

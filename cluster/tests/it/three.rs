@@ -13,8 +13,8 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use segue_cluster::{
     AppliedState, ApplyError, Call, Cluster, ClusterNode, ClusterOptions, CommittedEntry, DirStaging, Entry,
-    ErrorKind, GroupHandle, NetworkConfig, NodeConfig, NodeIntent, Role, SnapshotFile, SnapshotFiles,
-    SnapshotManifest, Staging, StateMachine, StoreId, cluster_of,
+    ErrorKind, GroupHandle, IntentChange, NetworkConfig, NodeConfig, NodeIntent, NodeStatus, Role,
+    SnapshotFile, SnapshotFiles, SnapshotManifest, Staging, StateMachine, StoreId, cluster_of,
 };
 
 use crate::machine::{GROUP, LONG, config};
@@ -135,7 +135,7 @@ impl Running {
     pub fn start_behind(dir: &Path, entry: Entry, port: u16, advertise: Option<String>) -> Self {
         let fresh = !dir.join("identity").exists();
         let cluster_id = match &entry {
-            Entry::Join(address) if fresh => Some(cluster_of(address, None).unwrap()),
+            Entry::Join(addresses) if fresh => Some(cluster_of(&addresses[0], None).unwrap()),
             _ => None,
         };
         let config = NodeConfig { cluster_id, tick: Duration::from_millis(20), ..config() };
@@ -210,11 +210,11 @@ pub(crate) fn three(dirs: &[tempfile::TempDir; 3]) -> Vec<Running> {
     for number in 0..50 {
         first.write(&format!("before {number}"));
     }
-    let join = Entry::Join(first.cluster.address());
+    let join = Entry::Join(vec![first.cluster.address()]);
     let second = Running::start(dirs[1].path(), join.clone(), 0);
     // The third asks the second: the first node is not special.
     until("the second node knows the map", || second.cluster.map().nodes.len() == 2);
-    let third = Running::start(dirs[2].path(), Entry::Join(second.cluster.address()), 0);
+    let third = Running::start(dirs[2].path(), Entry::Join(vec![second.cluster.address()]), 0);
     let nodes = vec![first, second, third];
     let settled = |node: &Running| node.voters().len() == 3 && !node.group.status().is_joint;
     until("all vote", || nodes.iter().all(settled));
@@ -279,10 +279,15 @@ fn a_node_drains_is_removed_and_is_not_listened_to_any_more() {
     let nodes = three(&dirs);
     let leader = nodes.iter().position(Running::leads).unwrap();
     let (store, other) = (nodes[leader].cluster.store(), &nodes[(leader + 1) % 3]);
-    other.cluster.set_intent(store, NodeIntent::Draining).unwrap();
+    let done = Ok(IntentChange::Done(vec![]));
+    assert_eq!(other.cluster.set_intent(store, NodeIntent::Draining, false), done);
     until("it hands over", || !nodes[leader].leads() && other.group.status().leader.is_some());
     other.write("after the drain");
-    other.cluster.set_intent(store, NodeIntent::Removed).unwrap();
+    assert_eq!(other.cluster.set_intent(store, NodeIntent::Removed, false), done);
+    let status = other.cluster.status();
+    let needed = |it: &&NodeStatus| !status.dangers(it.store, NodeIntent::Removed).is_empty();
+    assert!(status.nodes.iter().any(|node| needed(&node)), "two are left, and not both can be spared");
+    assert_eq!(other.cluster.set_intent(store, NodeIntent::Removed, false), done);
     until("it is no member", || !other.group.status().members.iter().any(|it| it.store == Some(store)));
     other.write("after the removal");
     assert!(!nodes[leader].lines().contains(&"after the removal".to_owned()));
@@ -322,7 +327,7 @@ fn a_directory_with_a_database_of_its_own_does_not_join_and_stays_as_it_was() {
     let (machine, _) = LinesMachine::open(&own.path().join("lines"));
     node.add_group(GROUP, machine).unwrap();
     let network = NetworkConfig { listen: loopback(0), advertise: None, tls: None };
-    let entry = Entry::Join(first.cluster.address());
+    let entry = Entry::Join(vec![first.cluster.address()]);
     let options = ClusterOptions { network, api: String::new(), entry, replace_after: None, voters: 3 };
     let call = |_, _, _| Err("nobody asks".to_owned());
     let refused = Cluster::start(&node, own.path(), options, Box::new(call)).map(drop).unwrap_err();
@@ -337,7 +342,7 @@ fn two_clusters_never_become_one() {
     let first = Running::start(one.path(), Entry::First, 0);
     let second = Running::start(other.path(), Entry::First, 0);
     // A directory that is of the second cluster asks the first.
-    let joined = Running::start(dir.path(), Entry::Join(second.cluster.address()), 0);
+    let joined = Running::start(dir.path(), Entry::Join(vec![second.cluster.address()]), 0);
     until("it is in the map", || joined.cluster.map().nodes.len() == 2);
     drop(joined);
     let node = ClusterNode::open(dir.path(), config()).unwrap();

@@ -4,6 +4,7 @@
 //! pauses; operations that would do something twice are tried once. Other languages generate a client from `proto/`.
 
 mod batches;
+mod cluster;
 mod connection;
 mod experiments;
 mod feedback_stream;

@@ -5,10 +5,9 @@ use tonic::transport::Channel;
 use super::connection::{Again, Client};
 use super::whole::in_part;
 use crate::api::border::{stamp_events, stamp_recommend, stamp_similar};
-use crate::api::convert::{node_state_to_proto, placing_to_proto, split_request_to_proto};
 use crate::api::proto as pb;
 use crate::error::{Error, Result};
-use crate::node::{ClusterReport, NodeState, Placing, PlacingReport, SplitReport, SplitRequest, VectorRow};
+use crate::node::VectorRow;
 use crate::pipeline::portrait::Portrait;
 use crate::pipeline::recipe::Recipe;
 use crate::pipeline::request::{
@@ -338,51 +337,6 @@ impl Client {
     pub fn activate_recipe(&self, name: &str, version: u32) -> Result<Recipe> {
         let message = pb::ActivateRecipeRequest { name: name.to_owned(), version };
         Ok(recipe_of(call!(self, Again::Yes, recipes_stub.activate(message))?)?.0)
-    }
-
-    /// See [`crate::Segue::cluster_status`].
-    ///
-    /// # Errors
-    /// As above.
-    pub fn cluster_status(&self) -> Result<ClusterReport> {
-        call!(self, Again::Yes, cluster_stub.status(pb::ClusterStatusRequest {}))?.try_into()
-    }
-
-    /// See [`crate::Segue::set_node_state`].
-    ///
-    /// # Errors
-    /// As above.
-    pub fn set_node_state(&self, node: &str, state: NodeState) -> Result<()> {
-        let state = node_state_to_proto(state).into();
-        let message = pb::SetNodeStateRequest { node: node.to_owned(), state };
-        call!(self, Again::Yes, cluster_stub.set_node_state(message)).map(drop)
-    }
-
-    /// See [`crate::Segue::transfer_leader`].
-    ///
-    /// # Errors
-    /// As above.
-    pub fn transfer_leader(&self, group: &str, node: &str) -> Result<()> {
-        let message = pb::TransferLeaderRequest { group: group.to_owned(), node: node.to_owned() };
-        call!(self, Again::Yes, cluster_stub.transfer_leader(message)).map(drop)
-    }
-
-    /// See [`crate::Segue::place_shards`].
-    ///
-    /// # Errors
-    /// As above.
-    pub fn place_shards(&self, what: Placing, dry_run: bool) -> Result<PlacingReport> {
-        let message = pb::PlaceShardsRequest { what: Some(placing_to_proto(what)), dry_run };
-        call!(self, Again::Yes, cluster_stub.place_shards(message)).map(Into::into)
-    }
-
-    /// See [`crate::Segue::split_shard`].
-    ///
-    /// # Errors
-    /// Those of the server.
-    pub fn split_shard(&self, request: SplitRequest) -> Result<SplitReport> {
-        let message = split_request_to_proto(request);
-        call!(self, Again::Yes, cluster_stub.split_shard(message))?.try_into()
     }
 }
 

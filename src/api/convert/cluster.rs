@@ -3,7 +3,9 @@
 use super::common::unknown_value;
 use crate::api::proto as pb;
 use crate::error::{Error, Result};
-use crate::node::{CheckReport, ClusterReport, Difference, GroupCheck, NodeReport, NodeState, ReplicaReport};
+use crate::node::{
+    CheckReport, ClusterReport, Difference, GroupCheck, NodeChange, NodeReport, NodeState, ReplicaReport,
+};
 
 /// What is wanted of a node.
 pub(crate) fn node_state(field: &'static str, value: i32) -> Result<NodeState> {
@@ -21,6 +23,30 @@ pub(crate) fn node_state_to_proto(state: NodeState) -> pb::NodeState {
         NodeState::Serving => pb::NodeState::Serving,
         NodeState::Draining => pb::NodeState::Draining,
         NodeState::Removed => pb::NodeState::Removed,
+    }
+}
+
+impl From<NodeChange> for pb::SetNodeStateReply {
+    fn from(NodeChange { consequences, dangers }: NodeChange) -> Self {
+        Self { consequences, dangers }
+    }
+}
+
+impl From<NodeChange> for pb::PlanNodeStateReply {
+    fn from(NodeChange { consequences, dangers }: NodeChange) -> Self {
+        Self { consequences, dangers }
+    }
+}
+
+impl From<pb::SetNodeStateReply> for NodeChange {
+    fn from(pb::SetNodeStateReply { consequences, dangers }: pb::SetNodeStateReply) -> Self {
+        Self { consequences, dangers }
+    }
+}
+
+impl From<pb::PlanNodeStateReply> for NodeChange {
+    fn from(pb::PlanNodeStateReply { consequences, dangers }: pb::PlanNodeStateReply) -> Self {
+        Self { consequences, dangers }
     }
 }
 

@@ -3,6 +3,7 @@
 use super::Segue;
 use crate::error::Result;
 use crate::node::compare::CheckReport;
+use crate::node::node_change::NodeChange;
 use crate::node::placing::{Placing, PlacingReport};
 use crate::node::report::{ClusterReport, NodeState};
 use crate::node::split_plan::{SplitReport, SplitRequest};
@@ -31,12 +32,21 @@ impl Segue {
         self.answer(|inner| inner.compare_replicas())
     }
 
-    /// Changes what is wanted of a node of the cluster.
+    /// Says what a change of a node's state would mean and endanger; nothing is changed.
     ///
     /// # Errors
-    /// `Conflict` when the database is alone or the change would lose the last node; retryable refusals.
-    pub fn set_node_state(&self, node: &str, state: NodeState) -> Result<()> {
-        self.serving()?.set_node_state(node, state)
+    /// `Conflict` when the database is alone; `NotFound`.
+    pub fn plan_node_state(&self, node: &str, state: NodeState) -> Result<NodeChange> {
+        self.serving()?.plan_node_state(node, state)
+    }
+
+    /// Changes what is wanted of a node of the cluster; with `force_unsafe` even if groups stop because of it, which is logged.
+    ///
+    /// # Errors
+    /// `Endangers` when a group would stop, and nothing was done; `Conflict` when the database is alone or the change would lose
+    /// the last node; `NotFound`.
+    pub fn set_node_state(&self, node: &str, state: NodeState, force_unsafe: bool) -> Result<NodeChange> {
+        self.serving()?.set_node_state(node, state, force_unsafe)
     }
 
     /// Places user shards on other nodes, or says what would be placed where.
@@ -61,7 +71,7 @@ impl Segue {
     /// Has a group's leader hand over to its replica on a node.
     ///
     /// # Errors
-    /// `Conflict` when the replica there is none that may lead.
+    /// `Conflict` when the replica there is none that may lead, or its node drains.
     pub fn transfer_leader(&self, group: &str, node: &str) -> Result<()> {
         self.serving()?.transfer_leader(group, node)
     }
