@@ -80,7 +80,7 @@ impl Client {
                         let token = reply.token.map(TryInto::try_into).transpose()?.unwrap_or_default();
                         return Ok((reply.progress.map(Into::into).unwrap_or_default(), token));
                     }
-                    Err(status) => pauses.before_another_try(&status, Again::Yes).await?,
+                    Err(status) => pauses.before_another_try(&status, Again::Yes, Deadline::NEVER).await?,
                 }
             }
         })
@@ -144,7 +144,7 @@ impl Loader {
                     Ok(()) => return Ok(self.done),
                     Err(status) => {
                         self.stream = None;
-                        pauses.before_another_try(&status, Again::Yes).await?;
+                        pauses.before_another_try(&status, Again::Yes, Deadline::NEVER).await?;
                     }
                 }
             }
