@@ -1,6 +1,7 @@
 //! Many groups on one node: what one does is nothing to the others.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
@@ -35,6 +36,32 @@ fn a_machine_that_panics_or_fails_stops_its_own_group_only() {
     node.remove_group(GroupId(3)).unwrap();
     let fresh = node.add_group(GroupId(3), JournalMachine::boxed(&journal)).unwrap();
     assert_eq!(write(&fresh, "new").unwrap().index, 7);
+}
+
+#[test]
+fn a_panic_on_the_raft_thread_stops_its_own_group_only_and_a_restart_brings_it_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = ClusterNode::open(dir.path(), config()).unwrap();
+    let (sound, poisoned) = (Arc::new(Journal::default()), Arc::new(Journal::default()));
+    let good = node.add_group(GroupId(1), JournalMachine::boxed(&sound)).unwrap();
+    let bad = node.add_group(GroupId(2), JournalMachine::boxed(&poisoned)).unwrap();
+    assert_eq!(write(&bad, "before").unwrap().reply, "erofeb");
+    poisoned.is_poisoned.store(true, Ordering::Release);
+    let error = write(&bad, "never").unwrap_err();
+    assert!(
+        matches!(&error, ClusterError::Quarantined { reason, .. } if reason.contains("panicked: told to panic on the Raft thread")),
+        "{error}"
+    );
+    assert_eq!(bad.status().role, Role::Quarantined);
+    assert_eq!(node.metrics().quarantined, 1);
+    // The thread that the panic was on goes on, with the other group.
+    assert_eq!(write(&good, "still here").unwrap().reply, "ereh llits");
+    // Its log is whole: what was acknowledged is there when it is added again.
+    poisoned.is_poisoned.store(false, Ordering::Release);
+    let again = node.add_group(GroupId(2), JournalMachine::boxed(&poisoned)).unwrap();
+    again.barrier().unwrap().wait_timeout(LONG).unwrap();
+    assert_eq!(poisoned.texts()[0], "before");
+    assert_eq!(write(&again, "after").unwrap().reply, "retfa");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,6 +20,8 @@ pub const LONG: Duration = Duration::from_secs(20);
 pub struct Journal {
     pub entries: Mutex<Vec<CommittedEntry>>,
     pub durable: AtomicU64,
+    /// Whether the machine panics when it is asked what it holds, which the Raft thread does.
+    pub is_poisoned: AtomicBool,
     /// Held by a test to stop the machine in the middle of a batch.
     pub gate: RwLock<()>,
 }
@@ -80,6 +82,7 @@ impl StateMachine for JournalMachine {
     }
 
     fn durable_index(&self) -> u64 {
+        assert!(!self.journal.is_poisoned.load(Ordering::Acquire), "told to panic on the Raft thread");
         self.journal.durable.load(Ordering::Acquire)
     }
 }

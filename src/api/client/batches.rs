@@ -10,6 +10,7 @@ use tonic::{Response, Status, Streaming};
 
 use super::connection::{Again, Client, Pauses};
 use crate::error::Result;
+use crate::types::Deadline;
 
 /// Batches on the way before the sender waits for an answer.
 pub(super) const ON_THE_WAY_MAX: usize = 3;
@@ -80,7 +81,7 @@ impl<P: Clone, R> Batches<P, R> {
                     Ok(()) => return Ok(()),
                     Err(status) => {
                         self.stream = None;
-                        pauses.before_another_try(&status, Again::Yes).await?;
+                        pauses.before_another_try(&status, Again::Yes, Deadline::NEVER).await?;
                     }
                 }
             }

@@ -90,7 +90,7 @@ impl Client {
                 request.set_timeout(deadline.left().unwrap_or(REQUEST_TIMEOUT).min(REQUEST_TIMEOUT));
                 match send(request).await {
                     Ok(response) => return Ok(response.into_inner()),
-                    Err(status) => pauses.before_another_try(&status, again).await?,
+                    Err(status) => pauses.before_another_try(&status, again, deadline).await?,
                 }
             }
         })
@@ -111,14 +111,21 @@ impl Pauses {
     /// Waits as long as the server asks, else longer every time.
     ///
     /// # Errors
-    /// The status as an error when another try cannot help, or there were enough.
-    pub(super) async fn before_another_try(&mut self, status: &Status, again: Again) -> Result<()> {
+    /// The status as an error when another try cannot help, would come after the deadline, or there were enough.
+    pub(super) async fn before_another_try(
+        &mut self,
+        status: &Status,
+        again: Again,
+        deadline: Deadline,
+    ) -> Result<()> {
         self.tried += 1;
         let error = from_status(status);
-        if self.tried == ATTEMPTS || !worth_another_try(&error, again) {
+        let pause = hint(status).unwrap_or(self.next);
+        let too_late = deadline.left().is_some_and(|left| left <= pause);
+        if self.tried == ATTEMPTS || too_late || !worth_another_try(&error, again) {
             return Err(error);
         }
-        tokio::time::sleep(hint(status).unwrap_or(self.next)).await;
+        tokio::time::sleep(pause).await;
         self.next = (self.next * 2).min(LONGEST_PAUSE);
         Ok(())
     }
@@ -145,4 +152,30 @@ fn root_cause(error: &dyn std::error::Error) -> String {
         cause = inner;
     }
     cause.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed test may panic")]
+
+    use std::time::Instant;
+
+    use super::*;
+
+    #[test]
+    fn a_pause_that_would_end_after_the_deadline_is_not_begun() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let busy = Status::unavailable("no leader");
+        let try_again = |pauses: &mut Pauses, deadline| {
+            runtime.block_on(pauses.before_another_try(&busy, Again::Yes, deadline))
+        };
+        let mut pauses = Pauses::new();
+        let begun = Instant::now();
+        let refused = try_again(&mut pauses, Deadline::after(FIRST_PAUSE / 2)).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Unavailable);
+        assert!(begun.elapsed() < FIRST_PAUSE / 2, "{:?}", begun.elapsed());
+        try_again(&mut pauses, Deadline::after(FIRST_PAUSE * 50)).unwrap();
+        try_again(&mut pauses, Deadline::NEVER).unwrap();
+        assert!(begun.elapsed() >= FIRST_PAUSE * 3, "{:?}", begun.elapsed());
+    }
 }

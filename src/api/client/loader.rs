@@ -63,7 +63,7 @@ impl Client {
                         let token = reply.token.map(TryInto::try_into).transpose()?.unwrap_or_default();
                         return Ok((reply.progress.map(Into::into).unwrap_or_default(), token));
                     }
-                    Err(status) => pauses.before_another_try(&status, Again::Yes).await?,
+                    Err(status) => pauses.before_another_try(&status, Again::Yes, Deadline::NEVER).await?,
                 }
             }
         })

@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-use super::servers::{Node, address, assemble, leader, node_of, replicas_are_equal, settled, three, until};
+use super::history::Clients;
+use super::servers::{
+    Node, address, assemble, endpoints, leader, node_of, replicas_are_equal, settled, three, until,
+};
 use super::writers::{Writers, all_are_known};
 use crate::running::{run, serve};
 
@@ -60,6 +63,7 @@ fn a_leader_whose_disk_is_full_hands_over_and_catches_up_when_there_is_room() {
         let asked = run(&["cluster", "transfer-leader", "users-0", "--to", &small, "--endpoint", &endpoint]);
         (asked.status.success() && leads_here()).then_some(())
     });
+    let clients = Clients::start(&endpoints(&nodes), "full");
     let writers = Writers::start(2, "full");
     writers.go_to(&nodes[..2]);
     until("writers are at work", || (writers.count() > 10).then_some(()));
@@ -77,6 +81,8 @@ fn a_leader_whose_disk_is_full_hands_over_and_catches_up_when_there_is_room() {
     settled(&nodes[2].client(), 3);
     let (written, refused) = writers.stop();
     eprintln!("{} writes acknowledged, {} refused", written.len(), refused.len());
+    let seen = clients.check();
+    assert!(seen.writes > 20 && seen.reads > 20 && seen.rules > 10, "too little was asked: {seen:?}");
     settled(&nodes[2].client(), 3);
     all_are_known(&nodes, &written);
     replicas_are_equal(&nodes[2], 3);

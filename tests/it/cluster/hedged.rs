@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use segue::types::{UserId, shard_of_slot, slot_of};
 
 use super::placed::{SHARDS, command, names, placed, start};
-use super::servers::{Node, request, tracks, until};
+use super::servers::{Node, request, same_everywhere, tracks, until};
 
 /// A list took 2 s and more beside a holder that hangs; the longest delay is half a second, and a list may need two.
 const LIST_MAX: Duration = Duration::from_millis(1_800);
@@ -89,4 +89,6 @@ fn a_holder_that_hangs_costs_a_moment() {
         counted(&nodes[asker], "segue_far_reads_total", ""),
     );
     assert!(asked <= 32 + reads / 10, "{asked} of {reads} asked a second holder");
+    placed(&client);
+    same_everywhere(&nodes[asker]);
 }

@@ -6,7 +6,9 @@ use std::time::Duration;
 use segue::api::Client;
 use segue::types::{User, UserId};
 
-use super::servers::{Node, address, node_of, replicas_are_equal, settled, several, three, until};
+use super::servers::{
+    Node, address, node_of, replicas_are_equal, same_everywhere, settled, several, three, until,
+};
 use crate::running::{document, run, serve};
 use crate::support::id;
 
@@ -58,6 +60,9 @@ fn the_vote_of_a_node_that_stays_away_goes_to_a_spare_one_and_without_a_spare_no
     until("it votes again", || (voters(&client.cluster_status().ok()?, &dead) == 5).then_some(()));
     assert_eq!(voters(&client.cluster_status().unwrap(), &took), 5);
     are_known(&nodes[2].client(), &[id("before-2"), id("after-two-losses")]);
+    nodes[1].launch_with(&["cluster.replace_after_ms=2500"], &[]);
+    nodes[1].running().until_ready();
+    same_everywhere(&nodes[2]);
 }
 
 #[test]

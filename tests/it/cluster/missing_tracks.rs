@@ -9,7 +9,7 @@ use segue::types::{Deadline, TrackId, shard_of_slot, slot_of};
 
 use super::placed::{command, names};
 use super::placed_tracks::{SHARDS, answer_alike, exact, folders, placed, start};
-use super::servers::{Node, until};
+use super::servers::{Node, same_everywhere, until};
 use crate::support::{AS_OF, World, id, space};
 
 /// What a caller waits.
@@ -104,6 +104,7 @@ fn a_shard_none_of_whose_holders_answers_is_named_and_leaves_no_trace() {
         });
     }
     answer_alike(&nodes.iter().collect::<Vec<_>>(), &single, &world);
+    same_everywhere(&nodes[0]);
 }
 
 #[test]
@@ -134,4 +135,5 @@ fn a_holder_that_dies_costs_a_moment() {
     nodes[victim].running().until_ready();
     placed(&clients[asker], 3);
     answer_alike(&nodes.iter().collect::<Vec<_>>(), &single, &world);
+    same_everywhere(&nodes[0]);
 }

@@ -1,6 +1,6 @@
 //! Servers on loopback that form a cluster, and what may happen to them.
 //!
-//! Short by default; `SEGUE_CLUSTER_KILLS=N` (leaders and followers killed with -9; 3) and `SEGUE_CLUSTER_STOP_MS=MS` (how
+//! Short by default; `SEGUE_CLUSTER_KILLS=N` (leaders and followers killed with -9; 4) and `SEGUE_CLUSTER_STOP_MS=MS` (how
 //! long a leader stands still; 3000) make them long.
 
 mod basics;
@@ -17,6 +17,7 @@ mod kills;
 mod lost;
 mod metrics;
 mod missing_tracks;
+mod namespaces;
 mod operators;
 mod partitions;
 mod pauses;
@@ -28,6 +29,8 @@ mod placed_tracks;
 mod placed_tracks_lost;
 mod power;
 mod proxy;
+mod readers;
+mod recall;
 mod recovered;
 mod rolling;
 mod same_bytes;

@@ -11,7 +11,7 @@ use segue::types::User;
 
 use super::history::Clients;
 use super::proxy::{Wires, listen};
-use super::servers::{Node, leader, node_of, replicas_are_equal, settled, several, until};
+use super::servers::{Node, endpoints, leader, node_of, replicas_are_equal, settled, several, until};
 use crate::support::id;
 
 /// A port that stays free until its server takes it: below those the system gives to whoever asks for any, and given
@@ -48,8 +48,7 @@ pub(super) fn with_wires(count: usize) -> (Vec<Node>, Arc<Wires>, Vec<Vec<String
 #[test]
 fn what_clients_see_is_linearizable_while_wires_are_cut_and_lose_segments() {
     let (nodes, wires, _) = with_wires(3);
-    let endpoints: Vec<String> = nodes.iter().map(|node| node.running().endpoint.clone()).collect();
-    let clients = Clients::start(&endpoints);
+    let clients = Clients::start(&endpoints(&nodes), "wires");
     thread::sleep(Duration::from_millis(500));
     let writes_go_on = |at: usize, name: &str| {
         let row = || vec![User::unknown(id(name))];
@@ -74,6 +73,17 @@ fn what_clients_see_is_linearizable_while_wires_are_cut_and_lose_segments() {
     wires.cut(&[]);
     until("it is back", || nodes[deaf].client().user(&id("cut-one-way")).ok());
 
+    // The leader hears everybody, and is not heard.
+    settled(&nodes[0].client(), 3);
+    let mute = leader(&nodes, "users-0");
+    let (b, c) = ((mute + 1) % 3, (mute + 2) % 3);
+    wires.cut(&[(mute, b), (mute, c)]);
+    writes_go_on(b, "cut-the-other-way");
+    let here = nodes[mute].client().user(&id("cut-the-other-way"));
+    assert!(!here.is_err_and(|error| error.kind() == segue::ErrorKind::NotFound), "a stale read");
+    wires.cut(&[]);
+    until("it is back", || nodes[mute].client().user(&id("cut-the-other-way")).ok());
+
     // Three of ten segments must be sent again.
     wires.lose(300);
     writes_go_on(0, "lossy");
@@ -83,6 +93,6 @@ fn what_clients_see_is_linearizable_while_wires_are_cut_and_lose_segments() {
 
     settled(&nodes[0].client(), 3);
     let seen = clients.check();
-    assert!(seen.writes > 50 && seen.reads > 50, "too little was asked: {seen:?}");
+    assert!(seen.writes > 50 && seen.reads > 50 && seen.rules > 20, "too little was asked: {seen:?}");
     replicas_are_equal(&nodes[0], 3);
 }

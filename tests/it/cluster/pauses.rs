@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use segue::types::{Action, FeedbackEvent, User, UserId};
 
-use super::servers::{leader, number, replicas_are_equal, request, settled, three, tracks, until};
+use super::history::Clients;
+use super::servers::{endpoints, leader, number, replicas_are_equal, request, settled, three, tracks, until};
 use crate::support::id;
 
 #[test]
@@ -19,6 +20,7 @@ fn a_leader_that_stood_still_reads_nothing_stale_when_it_goes_on() {
     let list = tracks(&sleeper.recommend(request(listener)).unwrap());
     let artist = by_id[list.first().unwrap()].artists[0].id.clone();
 
+    let clients = Clients::start(&endpoints(&nodes), "pause");
     nodes[stopped].running().signal("-STOP");
     until("another leads", || {
         // Nobody answers for the one that stands still; the others say who leads.
@@ -54,5 +56,7 @@ fn a_leader_that_stood_still_reads_nothing_stale_when_it_goes_on() {
     settled(&nodes[stopped].client(), 3);
     eprintln!("{answered} of 4 lists answered by the one that stood still");
     assert!(nodes[stopped].client().user(&news).is_ok());
+    let seen = clients.check();
+    assert!(seen.writes > 20 && seen.reads > 20 && seen.rules > 10, "too little was asked: {seen:?}");
     replicas_are_equal(&nodes[stopped], 3);
 }

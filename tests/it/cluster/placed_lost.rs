@@ -4,7 +4,7 @@
 use segue::api::Client;
 
 use super::placed::{answer_alike, command, folders, names, placed, start};
-use super::servers::{Node, address, until};
+use super::servers::{Node, address, same_everywhere, until};
 use super::writers::{Writers, all_are_known};
 
 #[test]
@@ -61,6 +61,7 @@ fn shards_of_a_killed_node_are_repaired_and_nodes_that_come_hold_what_they_are_g
     assert_eq!(folders(&nodes[1]), held);
     let known: Vec<_> = world.users.iter().map(|user| user.user_id.clone()).collect();
     all_are_known(&nodes, &known);
+    same_everywhere(&nodes[0]);
 }
 
 /// Shards a node has a record of.
@@ -78,4 +79,8 @@ fn shards_of_a_node_that_stays_away_get_another_one_by_themselves() {
     until("three nodes hold everything", || (0..3).all(|at| folders(&nodes[at]).len() == 6).then_some(()));
     placed(&nodes[2].client());
     answer_alike(&nodes[..3], &world, &alone);
+    nodes[3].launch_with(&["cluster.replace_after_ms=2000"], &[]);
+    nodes[3].running().until_ready();
+    placed(&nodes[3].client());
+    same_everywhere(&nodes[0]);
 }

@@ -10,11 +10,10 @@ use segue::types::{TrackId, slot_of};
 
 use super::placed::{command, names};
 use super::placed_tracks::{Users, answer_alike, several_placed, start};
-use super::servers::{Node, leader, settled_groups, until};
+use super::servers::{Node, leader, same_everywhere, settled_groups, until};
 use super::splits::{done, request};
 use super::track_shards::{load, write};
 use super::track_splits::{TrackWriters, all_are_known, listed};
-use crate::running::document;
 use crate::support::id;
 
 /// `map`, `meta`, `users-0` and three track shards.
@@ -34,7 +33,7 @@ fn without(holders: &BTreeMap<String, BTreeSet<String>>, names: &[String], group
 /// All replicas of all shards hold the same.
 #[track_caller]
 fn replicas_are_equal(node: &Node, groups: usize) {
-    let check = document(&["cluster", "check", "--json", "--endpoint", &node.running().endpoint]);
+    let check = same_everywhere(node);
     assert_eq!(check["groups"].as_array().unwrap().len(), groups, "{check}");
     for what in ["differences", "problems"] {
         assert_eq!(check[what].as_array().unwrap().len(), 0, "{check}");

@@ -15,9 +15,8 @@ use segue::pipeline::request::{
 use segue::types::{Action, FeedbackEvent, Surface, Timestamp, TrackId, UserId};
 
 use super::placed::{command, names};
-use super::servers::{Node, address, node_of, request, settled_groups, until};
+use super::servers::{Node, address, node_of, request, same_everywhere, settled_groups, until};
 use super::track_shards::{load, write};
-use crate::running::document;
 use crate::support::{AS_OF, STATIC, World, id, small_segments, space, track};
 
 /// Track shards of the database.
@@ -356,8 +355,7 @@ fn every_node_answers_as_one_database_wherever_track_shards_are_and_they_move_un
     let lists: BTreeSet<String> =
         clients.iter().map(|client| text(client.recommend(exact(user, "home")).unwrap())).collect();
     assert_eq!(lists.len(), 1, "one list, whoever is asked");
-    let check = document(&["cluster", "check", "--json", "--endpoint", &nodes[0].running().endpoint]);
-    assert_eq!(check["differences"].as_array().unwrap().len(), 0, "{check}");
+    let check = same_everywhere(&nodes[0]);
     assert_eq!(check["problems"].as_array().unwrap().len(), 0, "{check}");
     assert_eq!(node_of(&clients[0].cluster_status().unwrap(), &nodes[3]), names[3]);
 }

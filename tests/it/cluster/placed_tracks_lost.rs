@@ -9,9 +9,8 @@ use segue::types::{TrackId, UserId};
 
 use super::placed::{command, names};
 use super::placed_tracks::{SHARDS, answer_alike, are_spread, folders, placed, start};
-use super::servers::{Node, address, leader, request, until};
+use super::servers::{Node, address, leader, request, same_everywhere, until};
 use super::writers::Writers;
-use crate::running::document;
 use crate::support::{id, track};
 
 /// So slow that a shard of these tests takes seconds.
@@ -81,8 +80,7 @@ fn track_shards_of_a_killed_node_are_repaired_and_nodes_that_come_and_go_hold_wh
     drop(nodes.remove(2));
     are_spread(&clients[0], &nodes);
     answer_alike(&nodes.iter().collect::<Vec<_>>(), &single, &world);
-    let check = document(&["cluster", "check", "--json", "--endpoint", &nodes[0].running().endpoint]);
-    assert_eq!(check["differences"].as_array().unwrap().len(), 0, "{check}");
+    let check = same_everywhere(&nodes[0]);
     assert_eq!(check["problems"].as_array().unwrap().len(), 0, "{check}");
 }
 
@@ -103,6 +101,10 @@ fn track_shards_of_a_node_that_stays_away_get_another_one_by_themselves() {
     placed(&clients[left[0]], 3);
     let left: Vec<&Node> = left.iter().map(|at| &nodes[*at]).collect();
     answer_alike(&left, &single, &world);
+    nodes[victim].launch_with(&["cluster.replace_after_ms=2000"], &[]);
+    nodes[victim].running().until_ready();
+    placed(&nodes[victim].client(), 3);
+    same_everywhere(&nodes[victim]);
 }
 
 #[test]
@@ -149,6 +151,5 @@ fn a_move_goes_on_whoever_is_killed_in_the_middle_of_it() {
         are_spread(&nodes[victim].client(), &nodes);
     }
     all_are_known(&nodes, &writers.stop().0);
-    let check = document(&["cluster", "check", "--json", "--endpoint", &nodes[0].running().endpoint]);
-    assert_eq!(check["differences"].as_array().unwrap().len(), 0, "{check}");
+    same_everywhere(&nodes[0]);
 }

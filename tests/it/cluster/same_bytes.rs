@@ -2,7 +2,7 @@
 
 use segue::types::User;
 
-use super::servers::{Node, settled, three};
+use super::servers::{Node, replicas_are_equal, settled, three};
 use crate::same_bytes::requests;
 
 /// The bytes of every reply of a node, and apart from them where its groups stood.
@@ -41,4 +41,5 @@ fn every_node_answers_with_the_same_bytes_whatever_is_asked() {
         let (found, _) = bytes(node, users);
         assert!(found == expected, "after a start of one of them");
     }
+    replicas_are_equal(&nodes[0], 3);
 }

@@ -11,7 +11,8 @@ use segue::node::ClusterReport;
 use segue::pipeline::request::{RecommendRequest, Recommendation};
 use segue::types::{Surface, TrackId, UserId};
 
-use crate::running::{Running, document};
+use super::recall::recall_is_whole;
+use crate::running::{Running, document, run};
 use crate::support::{AS_OF, World, id, small_segments};
 
 /// Longest wait for a cluster to become what it should be.
@@ -137,6 +138,7 @@ pub(super) fn assemble_voting(
     }
     nodes.iter().for_each(|node| node.running().until_ready());
     settled(&nodes[nodes.len() - 1].client(), voters);
+    recall_is_whole(&nodes[0]);
     (nodes, world)
 }
 
@@ -147,7 +149,12 @@ pub(super) fn address(node: &Node) -> String {
     report.nodes.iter().find(of).expect("the node is in the map").address.clone()
 }
 
-/// Every replica of every group holds the same, says the command.
+/// Where clients reach the nodes that run.
+pub(super) fn endpoints(nodes: &[Node]) -> Vec<String> {
+    nodes.iter().filter_map(|node| node.running.as_ref()).map(|running| running.endpoint.clone()).collect()
+}
+
+/// Every replica of every group holds the same, says the command, and searches find what they found.
 #[track_caller]
 pub(super) fn replicas_are_equal(node: &Node, replicas: u64) {
     replicas_of_groups_are_equal(node, replicas, 5);
@@ -161,6 +168,21 @@ pub(super) fn replicas_of_groups_are_equal(node: &Node, replicas: u64, count: us
     assert_eq!(groups.len(), count, "{report}");
     assert!(groups.iter().all(|group| group["replicas"] == replicas), "{report}");
     assert_eq!(report["differences"].as_array().unwrap().len(), 0, "{report}");
+    recall_is_whole(node);
+}
+
+/// The same whatever groups there are, on however many nodes, once every replica can be compared.
+#[track_caller]
+pub(super) fn same_everywhere(node: &Node) -> serde_json::Value {
+    let report = until("every replica is compared", || {
+        let output = run(&["cluster", "check", "--json", "--endpoint", &node.running().endpoint]);
+        let report: serde_json::Value = serde_json::from_slice(&output.stdout).ok()?;
+        report["problems"].as_array()?.is_empty().then_some(report)
+    });
+    assert!(report["groups"].as_array().unwrap().len() >= 5, "{report}");
+    assert_eq!(report["differences"].as_array().unwrap().len(), 0, "{report}");
+    recall_is_whole(node);
+    report
 }
 
 /// A number of the environment, or what is used without.

@@ -9,7 +9,8 @@ use segue::api::Client;
 use segue::node::{SplitRequest, SplitState};
 use segue::types::{UserId, slot_of};
 
-use super::servers::{Node, leader, replicas_of_groups_are_equal, settled_groups, three, until};
+use super::history::Clients;
+use super::servers::{Node, endpoints, leader, replicas_of_groups_are_equal, settled_groups, three, until};
 use super::writers::{Writers, all_are_known};
 use crate::running::run;
 
@@ -62,6 +63,7 @@ fn a_user_shard_is_split_while_clients_write_at_every_node() {
     assert!(said.contains("nothing was done") && said.contains("users-2 gets 3072 to 4095"), "{said}");
     let (is_done, said) = command(&nodes[1], &["split-shard", "users-7"]);
     assert!(!is_done && said.contains("users-7"), "{said}");
+    let registers = Clients::start(&endpoints(&nodes), "split");
     let writers = Writers::start(4, "s");
     writers.go_to(&nodes);
     until("writers are at work", || (writers.count() > 20).then_some(()));
@@ -71,12 +73,15 @@ fn a_user_shard_is_split_while_clients_write_at_every_node() {
     until("writers go on", || (writers.count() > count + 40).then_some(()));
     let (written, refused) = writers.stop();
     assert_eq!(refused, Vec::<String>::new());
+    let seen = registers.check();
+    assert!(seen.writes > 20 && seen.reads > 20 && seen.rules > 10, "too little was asked: {seen:?}");
     let moved = |user: &&UserId| slot_of(user.as_str()).0 >= 3_072;
     eprintln!("{} written, {} of them to the new shard", written.len(), written.iter().filter(moved).count());
     assert!(written.iter().filter(moved).count() > 10);
     all_are_known(&nodes, &written);
     let mut expected = before;
     expected.extend(written);
+    expected.extend(listed(&clients[0]).into_iter().filter(|user| user.as_str().starts_with("split-")));
     for client in &clients {
         assert_eq!(listed(client), expected);
     }

@@ -10,8 +10,8 @@ use std::thread;
 use parking_lot::Mutex;
 use segue::types::{Action, ArtistId, FeedbackEvent, User, UserId};
 
-use super::rolling::{Did, Patient, endpoints};
-use super::servers::{Node, address, replicas_are_equal, request, settled, until};
+use super::rolling::{Did, Patient};
+use super::servers::{Node, address, endpoints, replicas_are_equal, request, settled, until};
 use super::writers::all_are_known;
 use crate::running::{Running, document_of, program, program_at, serve_with};
 use crate::support::id;

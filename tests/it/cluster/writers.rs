@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use segue::api::Client;
-use segue::types::{User, UserId};
+use segue::types::{Track, TrackId, User, UserId, shard_of_slot, slot_of};
 
 use super::servers::Node;
-use crate::support::id;
+use crate::support::{id, track};
 
 /// Threads that ask one node what it knows.
 const READERS: usize = 8;
@@ -28,6 +28,13 @@ struct Shared {
 
 /// Writes something by this name.
 type WriteOne = fn(&Client, &UserId) -> segue::Result<()>;
+/// Whether something of this name is to be written.
+type Wanted = Arc<dyn Fn(&str) -> bool + Send + Sync>;
+
+/// A track of such a name, as unlike others as tracks are.
+pub(super) fn track_named(name: &str) -> Track {
+    Track { track_id: id(name), recording_id: id(name), ..track(7, 0) }
+}
 
 /// Writers at work.
 pub(super) struct Writers {
@@ -41,12 +48,28 @@ impl Writers {
         Self::of(count, name, |client, user| client.upsert_users(vec![User::unknown(user.clone())]).map(drop))
     }
 
+    /// The same that write to one of `shards` user shards and to no other.
+    pub(super) fn to_shard(count: usize, name: &str, shard: usize, shards: u16) -> Self {
+        let wanted = move |name: &str| shard_of_slot(slot_of(name), shards) == shard;
+        let send: WriteOne = |client, user| client.upsert_users(vec![User::unknown(user.clone())]).map(drop);
+        Self::that(count, name, send, Arc::new(wanted))
+    }
+
+    /// Some that write tracks.
+    pub(super) fn of_tracks(count: usize, name: &str) -> Self {
+        Self::of(count, name, |client, name| client.upsert_tracks(vec![track_named(name.as_str())]).map(drop))
+    }
+
     /// Starts `count` of them that send something of their own, known by the names.
     pub(super) fn of(count: usize, name: &str, send: WriteOne) -> Self {
+        Self::that(count, name, send, Arc::new(|_| true))
+    }
+
+    fn that(count: usize, name: &str, send: WriteOne, wanted: Wanted) -> Self {
         let shared = Arc::new(Shared::default());
         let writer = |number: usize| {
-            let (shared, name) = (shared.clone(), format!("{name}{number}"));
-            thread::spawn(move || write(&shared, number, &name, send))
+            let (shared, name, wanted) = (shared.clone(), format!("{name}{number}"), wanted.clone());
+            thread::spawn(move || write(&shared, number, &name, send, &wanted))
         };
         let threads = (0..count).map(writer).collect();
         Self { shared, threads }
@@ -80,9 +103,9 @@ impl Writers {
     }
 }
 
-fn write(shared: &Shared, number: usize, name: &str, send: WriteOne) {
+fn write(shared: &Shared, number: usize, name: &str, send: WriteOne, wanted: &Wanted) {
     let mut client: Option<(String, Client)> = None;
-    for count in 0.. {
+    for count in (0..).filter(|count| wanted(&format!("{name}-{count}"))) {
         if shared.stop.load(Ordering::Acquire) {
             return;
         }
@@ -116,15 +139,26 @@ fn write(shared: &Shared, number: usize, name: &str, send: WriteOne) {
 /// Every listener is known to every node that runs.
 #[track_caller]
 pub(super) fn all_are_known(nodes: &[Node], users: &[UserId]) {
+    are_known(nodes, users, |client, user| client.user(user).map(drop));
+}
+
+/// The same of tracks that writers wrote.
+#[track_caller]
+pub(super) fn all_tracks_are_known(nodes: &[Node], names: &[UserId]) {
+    are_known(nodes, names, |client, name| client.track(&id::<TrackId>(name.as_str())).map(drop));
+}
+
+#[track_caller]
+fn are_known(nodes: &[Node], names: &[UserId], ask: WriteOne) {
     let running = nodes.iter().filter(|node| node.running.is_some());
     thread::scope(|scope| {
         for node in running {
             // Questions asked at once share a round to the leader.
-            for part in users.chunks(users.len().div_ceil(READERS).max(1)) {
+            for part in names.chunks(names.len().div_ceil(READERS).max(1)) {
                 let client = node.client();
                 scope.spawn(move || {
-                    for user in part {
-                        client.user(user).unwrap_or_else(|error| panic!("{user} was acknowledged: {error}"));
+                    for name in part {
+                        ask(&client, name).unwrap_or_else(|error| panic!("{name} was acknowledged: {error}"));
                     }
                 });
             }
