@@ -237,14 +237,8 @@ impl RaftThread {
         let late = now - self.state.next_tick;
         let nanos = u64::try_from(late.as_nanos()).unwrap_or(u64::MAX);
         self.writer.metrics.tick_delay_max_ns.fetch_max(nanos, std::sync::atomic::Ordering::Relaxed);
-        let mut ticks = 0;
-        while self.state.next_tick <= now && ticks < CATCH_UP_TICKS {
-            self.state.next_tick += self.tick;
-            ticks += 1;
-        }
-        if self.state.next_tick <= now {
-            self.state.next_tick = now + self.tick;
-        }
+        let (ticks, next) = ticks_due(self.state.next_tick, now, self.tick);
+        self.state.next_tick = next;
         self.state.ticks += u64::from(ticks);
         self.give_up_silent();
         let groups: Vec<_> = self.state.cores.keys().copied().collect();
@@ -382,5 +376,33 @@ impl RaftThread {
 
     fn now(&self) -> Duration {
         self.writer.env.clock.now()
+    }
+}
+
+/// How many ticks are made up for at `now` when the next was due at `next`, and when the next one is.
+fn ticks_due(mut next: Duration, now: Duration, tick: Duration) -> (u32, Duration) {
+    let mut ticks = 0;
+    while next <= now && ticks < CATCH_UP_TICKS {
+        next += tick;
+        ticks += 1;
+    }
+    (ticks, if next <= now { now + tick } else { next })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pause_is_made_up_for_by_two_ticks_however_long_it_was() {
+        let ms = Duration::from_millis;
+        let due = |next, now| ticks_due(ms(next), ms(now), ms(100));
+        assert_eq!(due(1_000, 999), (0, ms(1_000)));
+        assert_eq!(due(1_000, 1_000), (1, ms(1_100)));
+        assert_eq!(due(1_000, 1_099), (1, ms(1_100)));
+        assert_eq!(due(1_000, 1_150), (2, ms(1_200)));
+        // What was slept through longer than that is forgotten: the silence was this thread's, not a leader's.
+        assert_eq!(due(1_000, 1_200), (2, ms(1_300)));
+        assert_eq!(due(1_000, 61_000), (2, ms(61_100)));
     }
 }
