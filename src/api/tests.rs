@@ -111,7 +111,7 @@ async fn assault(core: &Core, rng: &mut SplitMix64) {
             }
         }
     }
-    assert_eq!(methods, 45);
+    assert_eq!(methods, 46);
 }
 
 fn hostile(rng: &mut SplitMix64) -> Vec<u8> {

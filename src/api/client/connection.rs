@@ -16,11 +16,13 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long one request may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 /// How often a request is tried.
-pub(super) const ATTEMPTS: u32 = 6;
+pub(super) const ATTEMPTS: u32 = 8;
 /// The first pause between two tries; each further one is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// The longest pause between two tries.
+/// The longest pause between two tries that a server asks for.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// The longest that pauses grow to: a group is without a leader for a second or two, and what waits for it should not wait as long again.
+const GROWN_PAUSE: Duration = Duration::from_millis(600);
 /// What may be under way on one stream: a large batch of a bulk load.
 const STREAM_WINDOW_BYTES: u32 = 4 << 20;
 
@@ -126,7 +128,7 @@ impl Pauses {
             return Err(error);
         }
         tokio::time::sleep(pause).await;
-        self.next = (self.next * 2).min(LONGEST_PAUSE);
+        self.next = (self.next * 2).min(GROWN_PAUSE);
         Ok(())
     }
 }
