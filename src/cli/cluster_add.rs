@@ -180,7 +180,7 @@ fn progress(report: &ClusterReport, address: &str) -> (String, Option<Vec<String
         line = format!("{line}; {}", first.trim_end());
     }
     let has = |group: &&str| own.iter().any(|replica| replica.group == **group);
-    let is_done = whole == own.len() && EVERYWHERE.iter().all(|group| has(&group));
+    let is_done = whole == own.len() && EVERYWHERE.iter().all(has);
     (line, is_done.then(|| own.iter().map(|replica| replica.group.clone()).collect()))
 }
 

@@ -113,7 +113,7 @@ impl Pauses {
     /// Waits as long as the server asks, else longer every time.
     ///
     /// # Errors
-    /// The status as an error when another try cannot help, would come after the deadline, or there were enough.
+    /// The status as an error when another try cannot help or there were enough; `Timeout` when it would come after the deadline.
     pub(super) async fn before_another_try(
         &mut self,
         status: &Status,
@@ -123,9 +123,11 @@ impl Pauses {
         self.tried += 1;
         let error = from_status(status);
         let pause = hint(status).unwrap_or(self.next);
-        let too_late = deadline.left().is_some_and(|left| left <= pause);
-        if self.tried == ATTEMPTS || too_late || !worth_another_try(&error, again) {
+        if self.tried == ATTEMPTS || !worth_another_try(&error, again) {
             return Err(error);
+        }
+        if deadline.left().is_some_and(|left| left <= pause) {
+            return Err(deadline.error());
         }
         tokio::time::sleep(pause).await;
         self.next = (self.next * 2).min(GROWN_PAUSE);
@@ -174,7 +176,7 @@ mod tests {
         let mut pauses = Pauses::new();
         let begun = Instant::now();
         let refused = try_again(&mut pauses, Deadline::after(FIRST_PAUSE / 2)).unwrap_err();
-        assert_eq!(refused.kind(), ErrorKind::Unavailable);
+        assert_eq!(refused.kind(), ErrorKind::Timeout);
         assert!(begun.elapsed() < FIRST_PAUSE / 2, "{:?}", begun.elapsed());
         try_again(&mut pauses, Deadline::after(FIRST_PAUSE * 50)).unwrap();
         try_again(&mut pauses, Deadline::NEVER).unwrap();
