@@ -124,8 +124,8 @@ fn start(lan: &Lan) -> Vec<Node> {
     nodes[0].running = Some(lan.launch(0, nodes[0].dir.path(), &["--cluster-init"]));
     nodes[0].running().until_ready();
     let seed = address(&nodes[0]);
-    for at in 1..NODES {
-        nodes[at].running = Some(lan.launch(at, nodes[at].dir.path(), &["--join", &seed]));
+    for (at, node) in nodes.iter_mut().enumerate().skip(1) {
+        node.running = Some(lan.launch(at, node.dir.path(), &["--join", &seed]));
     }
     nodes.iter().for_each(|node| node.running().until_ready());
     settled(&nodes[0].client(), 3);
