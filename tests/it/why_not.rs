@@ -52,7 +52,8 @@ fn every_stage_that_drops_a_track_says_so() {
         *stages.entry(told.stage.clone()).or_default() += 1;
         assert_eq!(told.listed, told.position.is_some());
         match told.stage.as_str() {
-            "filter" => assert_eq!(by("a5"), told.reason.contains("blocked"), "{}", told.reason),
+            // A track may break several rules, of which the first is told.
+            "filter" => assert!(by("a5") || !told.reason.contains("blocked"), "{}", told.reason),
             "window" => assert_eq!(track.recording_id, heard.recording_id, "{}", told.reason),
             "blend" => {
                 let number = told.reason.split_whitespace().find_map(|word| word.parse::<usize>().ok());

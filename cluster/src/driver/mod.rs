@@ -19,5 +19,6 @@ mod lifecycle;
 pub(crate) mod mailbox;
 mod peers;
 pub(crate) mod raft_thread;
+mod ticks;
 pub(crate) mod transfer_thread;
 pub(crate) mod writer;

@@ -17,6 +17,7 @@ use crossbeam_channel::Sender;
 
 use super::lifecycle::Leaving;
 use super::mailbox::{Event, Inbox, Request};
+use super::ticks::ticks_due;
 use super::transfer_thread::TransferJob;
 use super::writer::{NO_SPACE_PAUSE, Writer};
 use crate::error::{ClusterError, LogError};
@@ -33,9 +34,6 @@ use crate::snapshot::Staging;
 const REQUESTS_PER_TURN: usize = 1_024;
 /// Bytes of proposals after which a turn takes no more.
 const BYTES_PER_TURN: usize = 16 << 20;
-/// Ticks made up for after a pause; the rest is forgotten, or a pause of this thread would look to
-/// Raft like the silence of a leader.
-const CATCH_UP_TICKS: u32 = 2;
 /// How long an orderly stop waits for what was accepted.
 const DRAIN_TIME_MAX: Duration = Duration::from_secs(10);
 
@@ -376,33 +374,5 @@ impl RaftThread {
 
     fn now(&self) -> Duration {
         self.writer.env.clock.now()
-    }
-}
-
-/// How many ticks are made up for at `now` when the next was due at `next`, and when the next one is.
-fn ticks_due(mut next: Duration, now: Duration, tick: Duration) -> (u32, Duration) {
-    let mut ticks = 0;
-    while next <= now && ticks < CATCH_UP_TICKS {
-        next += tick;
-        ticks += 1;
-    }
-    (ticks, if next <= now { now + tick } else { next })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_pause_is_made_up_for_by_two_ticks_however_long_it_was() {
-        let ms = Duration::from_millis;
-        let due = |next, now| ticks_due(ms(next), ms(now), ms(100));
-        assert_eq!(due(1_000, 999), (0, ms(1_000)));
-        assert_eq!(due(1_000, 1_000), (1, ms(1_100)));
-        assert_eq!(due(1_000, 1_099), (1, ms(1_100)));
-        assert_eq!(due(1_000, 1_150), (2, ms(1_200)));
-        // What was slept through longer than that is forgotten: the silence was this thread's, not a leader's.
-        assert_eq!(due(1_000, 1_200), (2, ms(1_300)));
-        assert_eq!(due(1_000, 61_000), (2, ms(61_100)));
     }
 }
