@@ -36,7 +36,10 @@ fn why(place: &Place, depth: u32, track: &TrackId) -> Explanation {
 #[test]
 fn every_stage_that_drops_a_track_says_so() {
     let place = Place::new();
-    place.engine.upsert_users(vec![User::unknown(id("curious"))]).unwrap();
+    place
+        .engine
+        .upsert_users(vec![User { region: "DE".parse().ok(), ..User::unknown(id("curious")) }])
+        .unwrap();
     let says = |action, minutes: i64| event("curious", action, Timestamp(AS_OF.0 - 60_000 * minutes));
     let heard = place.world.tracks.iter().find(|track| track.artists[0].id.as_str() == "a7").unwrap();
     let blocks = FeedbackEvent { artist_id: Some(id("a5")), ..says(Action::BlockArtist, 3) };
@@ -67,7 +70,7 @@ fn every_stage_that_drops_a_track_says_so() {
         assert!(!by("a5") || told.stage == "filter", "{}: {}", track.track_id, told.stage);
     }
     let of = |stage: &str| stages.get(stage).copied().unwrap_or(0);
-    assert!(of("filter") > 10 && of("window") == 1 && of("cap") > 0 && of("diversity") > 10, "{stages:?}");
+    assert!(of("filter") > 10 && of("window") >= 1 && of("cap") > 0 && of("diversity") > 10, "{stages:?}");
     assert!(of("blend") > 10, "{stages:?}");
     ranks.sort_unstable();
     assert!(ranks[0] > WENT_ON && ranks.windows(2).all(|pair| pair[0] < pair[1]), "{ranks:?}");
