@@ -52,11 +52,11 @@ fn why_not(reader: &Reader<'_>, outcome: &Outcome, track: TrackRef) -> Result<Ve
         return Ok(verdict);
     }
     // A track that the blend left behind may still have been looked at to fill a short list.
-    let (cut, kept) = &outcome.cut;
-    if let Some(place) = cut.iter().position(|left| *left == track) {
-        return Ok(Verdict::Blend(kept + place, *kept));
+    if let Some(place) = outcome.cut.iter().position(|left| *left == track) {
+        let kept = outcome.offered().count();
+        return Ok(Verdict::Blend(kept + place, kept));
     }
-    let offered = outcome.candidates.get(&track).filter(|ranked| !ranked.scores.sources.is_empty());
+    let offered = outcome.candidates.get(&track).filter(|ranked| ranked.is_offered());
     Ok(match offered {
         None => {
             Verdict::Retrieval(plan.recipe.sources.iter().map(|spec| (spec.source, spec.depth)).collect())

@@ -49,8 +49,7 @@ impl Outcome {
             let (offered, listed) = of_source(spec.source.as_str());
             FunnelSource { source: spec.source.as_str().to_owned(), depth: spec.depth, offered, listed }
         });
-        let is_offered = |ranked: &&Ranked| !ranked.scores.sources.is_empty();
-        let candidates = self.candidates.values().filter(is_offered).count();
+        let candidates = self.offered().count();
         Funnel {
             sources: sources.collect(),
             candidates: candidates as u64,

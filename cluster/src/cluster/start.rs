@@ -271,9 +271,8 @@ impl Cluster {
             api: self.shared.api.clone(),
             replicas: keeper::own_replicas(&self.shared).into_iter().collect(),
         };
-        let mut others = addresses.iter().filter(|address| **address != network.address).cycle();
-        for number in 1_usize.. {
-            let Some(address) = others.next() else { break };
+        let others: Vec<&String> = addresses.iter().filter(|address| **address != network.address).collect();
+        for (number, address) in (1..).zip(others.iter().cycle()) {
             match network.join(address, &joining, JOIN_TIMEOUT) {
                 Ok(map) => {
                     let map = MapState::decode(&map).map_err(|what| ClusterStartError::Refused {
@@ -284,7 +283,7 @@ impl Cluster {
                 }
                 Err(NetworkError::Peer { reason }) if !self.shared.closing.load(Ordering::Acquire) => {
                     tracing::warn!(address, reason, "not in the cluster yet; it is asked again");
-                    if number.is_multiple_of(addresses.len()) {
+                    if usize::is_multiple_of(number, others.len()) {
                         thread::sleep(JOIN_PAUSE);
                     }
                 }

@@ -1,6 +1,7 @@
 //! The operations on a cluster's nodes. Each may be repeated, so each is tried again.
 
 use super::connection::{Again, Client};
+use super::operations::call;
 use crate::api::convert::{node_state_to_proto, placing_to_proto, split_request_to_proto};
 use crate::api::proto as pb;
 use crate::error::Result;
@@ -13,10 +14,7 @@ impl Client {
     /// # Errors
     /// The server's, and `Unavailable` when it cannot be reached; the same holds for all operations.
     pub fn cluster_status(&self) -> Result<ClusterReport> {
-        let reply = self.call(Again::Yes, Deadline::NEVER, pb::ClusterStatusRequest {}, |message| {
-            let mut service = self.cluster_stub();
-            async move { service.status(message).await }
-        });
+        let reply = call!(self, Again::Yes, cluster_stub.status(pb::ClusterStatusRequest {}));
         reply?.try_into()
     }
 
@@ -27,10 +25,7 @@ impl Client {
     pub fn plan_node_state(&self, node: &str, state: NodeState) -> Result<NodeChange> {
         let state = node_state_to_proto(state).into();
         let message = pb::PlanNodeStateRequest { node: node.to_owned(), state };
-        let reply = self.call(Again::Yes, Deadline::NEVER, message, |message| {
-            let mut service = self.cluster_stub();
-            async move { service.plan_node_state(message).await }
-        });
+        let reply = call!(self, Again::Yes, cluster_stub.plan_node_state(message));
         reply.map(Into::into)
     }
 
@@ -41,10 +36,7 @@ impl Client {
     pub fn set_node_state(&self, node: &str, state: NodeState, force_unsafe: bool) -> Result<NodeChange> {
         let state = node_state_to_proto(state).into();
         let message = pb::SetNodeStateRequest { node: node.to_owned(), state, force_unsafe };
-        let reply = self.call(Again::Yes, Deadline::NEVER, message, |message| {
-            let mut service = self.cluster_stub();
-            async move { service.set_node_state(message).await }
-        });
+        let reply = call!(self, Again::Yes, cluster_stub.set_node_state(message));
         reply.map(Into::into)
     }
 
@@ -54,10 +46,7 @@ impl Client {
     /// As above.
     pub fn transfer_leader(&self, group: &str, node: &str) -> Result<()> {
         let message = pb::TransferLeaderRequest { group: group.to_owned(), node: node.to_owned() };
-        let reply = self.call(Again::Yes, Deadline::NEVER, message, |message| {
-            let mut service = self.cluster_stub();
-            async move { service.transfer_leader(message).await }
-        });
+        let reply = call!(self, Again::Yes, cluster_stub.transfer_leader(message));
         reply.map(drop)
     }
 
@@ -67,10 +56,7 @@ impl Client {
     /// As above.
     pub fn place_shards(&self, what: Placing, dry_run: bool) -> Result<PlacingReport> {
         let message = pb::PlaceShardsRequest { what: Some(placing_to_proto(what)), dry_run };
-        let reply = self.call(Again::Yes, Deadline::NEVER, message, |message| {
-            let mut service = self.cluster_stub();
-            async move { service.place_shards(message).await }
-        });
+        let reply = call!(self, Again::Yes, cluster_stub.place_shards(message));
         reply.map(Into::into)
     }
 
@@ -80,10 +66,7 @@ impl Client {
     /// As above.
     pub fn split_shard(&self, request: SplitRequest) -> Result<SplitReport> {
         let message = split_request_to_proto(request);
-        let reply = self.call(Again::Yes, Deadline::NEVER, message, |message| {
-            let mut service = self.cluster_stub();
-            async move { service.split_shard(message).await }
-        });
+        let reply = call!(self, Again::Yes, cluster_stub.split_shard(message));
         reply?.try_into()
     }
 }

@@ -169,17 +169,19 @@ mod tests {
     #[test]
     fn a_pause_that_would_end_after_the_deadline_is_not_begun() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-        let busy = Status::unavailable("no leader");
-        let try_again = |pauses: &mut Pauses, deadline| {
-            runtime.block_on(pauses.before_another_try(&busy, Again::Yes, deadline))
+        let try_again = |pauses: &mut Pauses, status: &Status, deadline| {
+            runtime.block_on(pauses.before_another_try(status, Again::Yes, deadline))
         };
         let mut pauses = Pauses::new();
-        let begun = Instant::now();
-        let refused = try_again(&mut pauses, Deadline::after(FIRST_PAUSE / 2)).unwrap_err();
+        let mut busy = Status::unavailable("no leader");
+        busy.metadata_mut().insert(RETRY_AFTER_MS, "5000".parse().unwrap());
+        let (begun, wanted) = (Instant::now(), Duration::from_secs(4));
+        let refused = try_again(&mut pauses, &busy, Deadline::after(wanted)).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::Timeout);
-        assert!(begun.elapsed() < FIRST_PAUSE / 2, "{:?}", begun.elapsed());
-        try_again(&mut pauses, Deadline::after(FIRST_PAUSE * 50)).unwrap();
-        try_again(&mut pauses, Deadline::NEVER).unwrap();
+        assert!(begun.elapsed() < wanted, "{:?}", begun.elapsed());
+        let (begun, busy) = (Instant::now(), Status::unavailable("no leader"));
+        try_again(&mut pauses, &busy, Deadline::after(Duration::from_secs(60))).unwrap();
+        try_again(&mut pauses, &busy, Deadline::NEVER).unwrap();
         assert!(begun.elapsed() >= FIRST_PAUSE * 3, "{:?}", begun.elapsed());
     }
 }

@@ -1,6 +1,7 @@
 //! The operations on experiments. Each may be made twice, so each is tried again.
 
 use super::connection::{Again, Client};
+use super::operations::call;
 use crate::api::proto as pb;
 use crate::error::Result;
 use crate::pipeline::experiment::{Experiment, ExperimentReport};
@@ -13,10 +14,7 @@ impl Client {
     /// The server's, and `Unavailable` when it cannot be reached; the same holds for all operations.
     pub fn put_experiment(&self, experiment: Experiment) -> Result<Experiment> {
         let message = pb::PutExperimentRequest { experiment: Some(experiment.into()) };
-        let reply = self.call(Again::Yes, Deadline::NEVER, message, |message| {
-            let mut service = self.experiments_stub();
-            async move { service.put(message).await }
-        })?;
+        let reply = call!(self, Again::Yes, experiments_stub.put(message))?;
         Ok(<(Experiment, bool)>::try_from(reply)?.0)
     }
 
@@ -25,10 +23,7 @@ impl Client {
     /// # Errors
     /// As above.
     pub fn experiments(&self) -> Result<Vec<(Experiment, bool)>> {
-        let reply = self.call(Again::Yes, Deadline::NEVER, pb::ListExperimentsRequest {}, |message| {
-            let mut service = self.experiments_stub();
-            async move { service.list(message).await }
-        })?;
+        let reply = call!(self, Again::Yes, experiments_stub.list(pb::ListExperimentsRequest {}))?;
         reply.experiments.into_iter().map(TryInto::try_into).collect()
     }
 
@@ -38,10 +33,7 @@ impl Client {
     /// As above.
     pub fn experiment_report(&self, surface: &Surface) -> Result<ExperimentReport> {
         let message = pb::ShowExperimentRequest { surface: surface.to_string() };
-        let reply = self.call(Again::Yes, Deadline::NEVER, message, |message| {
-            let mut service = self.experiments_stub();
-            async move { service.show(message).await }
-        })?;
+        let reply = call!(self, Again::Yes, experiments_stub.show(message))?;
         reply.try_into()
     }
 
@@ -51,10 +43,7 @@ impl Client {
     /// As above.
     pub fn stop_experiment(&self, surface: &Surface) -> Result<Experiment> {
         let message = pb::StopExperimentRequest { surface: surface.to_string() };
-        let reply = self.call(Again::Yes, Deadline::NEVER, message, |message| {
-            let mut service = self.experiments_stub();
-            async move { service.stop(message).await }
-        })?;
+        let reply = call!(self, Again::Yes, experiments_stub.stop(message))?;
         Ok(<(Experiment, bool)>::try_from(reply)?.0)
     }
 }

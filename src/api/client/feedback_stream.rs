@@ -8,7 +8,8 @@ use crate::error::Result;
 use crate::pipeline::request::WriteToken;
 use crate::types::FeedbackEvent;
 
-/// What a server says of a batch once it is durable: which of its events are new, in their order, and a token for reading them.
+/// What a server says of a batch once it is durable: which of its events are new, in their order, and a token for reading them. Of a
+/// batch that was sent again, what had got through before is not new.
 pub type Recorded = (Vec<bool>, WriteToken);
 
 /// A stream of feedback. Batches not yet acknowledged are kept and sent again when the connection breaks, and count once: events are

@@ -43,6 +43,7 @@ macro_rules! call {
         })
     };
 }
+pub(super) use call;
 
 /// The token of a reply to a write; a server always sends one.
 fn token(token: Option<pb::WriteToken>) -> Result<WriteToken> {

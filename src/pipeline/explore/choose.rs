@@ -107,19 +107,22 @@ pub(super) struct Doors<'p> {
     pool: &'p [PoolTrack<'p>],
     /// Whether a version of a row's recording was drawn.
     taken: Vec<bool>,
-    /// How many tracks of a row's primary artist and of its album were drawn.
-    drawn: Vec<DrawCaps>,
+    /// How many tracks of a row's primary artist were drawn, and of its album.
+    of_artist: Vec<u32>,
+    of_album: Vec<u32>,
 }
 
 impl<'p> Doors<'p> {
     pub(super) fn new(pool: &'p [PoolTrack<'p>]) -> Self {
-        Self { pool, taken: vec![false; pool.len()], drawn: vec![DrawCaps::NONE; pool.len()] }
+        let none = || vec![0; pool.len()];
+        Self { pool, taken: vec![false; pool.len()], of_artist: none(), of_album: none() }
     }
 
     pub(super) fn is_open(&self, row: usize, caps: DrawCaps) -> bool {
         let has_room = |cap: u32, drawn: u32| cap == 0 || drawn < cap;
-        let drawn = self.drawn[row];
-        !self.taken[row] && has_room(caps.artist, drawn.artist) && has_room(caps.album, drawn.album)
+        !self.taken[row]
+            && has_room(caps.artist, self.of_artist[row])
+            && has_room(caps.album, self.of_album[row])
     }
 
     pub(super) fn take(&mut self, drawn: usize) {
@@ -127,8 +130,8 @@ impl<'p> Doors<'p> {
         for (row, other) in self.pool.iter().map(|track| track.facts).enumerate() {
             self.taken[row] |= other.recording == facts.recording;
             let same = facts.primary_artist().is_some() && other.primary_artist() == facts.primary_artist();
-            self.drawn[row].artist += u32::from(same);
-            self.drawn[row].album += u32::from(facts.album.is_some() && other.album == facts.album);
+            self.of_artist[row] += u32::from(same);
+            self.of_album[row] += u32::from(facts.album.is_some() && other.album == facts.album);
         }
     }
 }

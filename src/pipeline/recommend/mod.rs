@@ -50,8 +50,8 @@ pub struct Outcome {
     pub listed: Vec<TrackRef>,
     /// Candidates: place in the ranking, numbers, and the cap that kept it out, if one did.
     pub candidates: BTreeMap<TrackRef, Ranked>,
-    /// What sources offered besides and the blend left behind, best first; how many it let through.
-    pub cut: (Vec<TrackRef>, usize),
+    /// What sources offered besides, and the blend left behind, best first.
+    pub cut: Vec<TrackRef>,
 }
 
 /// What became of a candidate.
@@ -64,6 +64,21 @@ pub struct Ranked {
     pub scores: TrackExplanation,
     /// The cap that kept it out of the list at the end, if one did.
     pub cap: Option<Cap>,
+}
+
+impl Outcome {
+    /// Candidates that a source offered; the others fill a short list. Of a traced outcome.
+    pub fn offered(&self) -> impl Iterator<Item = &Ranked> {
+        self.candidates.values().filter(|ranked| ranked.is_offered())
+    }
+}
+
+impl Ranked {
+    /// Whether any source offered it.
+    #[must_use]
+    pub fn is_offered(&self) -> bool {
+        !self.scores.sources.is_empty()
+    }
 }
 
 /// Returns a finished list. `request.as_of` and `request.request_id` must be set: the border fills them in.
@@ -90,7 +105,6 @@ pub fn run(reader: &Reader<'_>, request: &RecommendRequest, traced: bool) -> Res
     let retrieved = candidates(reader, request, &plan, vector.components.as_deref(), &mut clock)?;
     reader.deadline.check()?;
     let (blended, cut) = rank::blended(reader, &plan, &retrieved, vector.step)?;
-    let cut = (cut, blended.len());
     clock.end("blend");
     let set = (&audio(), GenerationId::STATIC);
     let facts = reader.facts_and_vectors(blended.iter().map(|blended| blended.track), Some(set))?;

@@ -37,6 +37,7 @@ mod same_bytes;
 mod security;
 mod servers;
 mod splits;
+mod targets;
 mod track_shards;
 mod track_splits;
 mod upgrade;

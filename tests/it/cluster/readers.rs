@@ -3,7 +3,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -14,6 +13,7 @@ use segue::pipeline::request::RecommendRequest;
 use segue::types::{ArtistId, Deadline, TrackId, UserId};
 
 use super::servers::{Node, request, tracks};
+use super::targets::Targets;
 use crate::support::World;
 
 /// Until when a list is waited for.
@@ -31,7 +31,7 @@ struct Asked {
 
 #[derive(Default)]
 struct Shared {
-    endpoints: Mutex<Vec<String>>,
+    targets: Targets,
     asked: Mutex<Vec<Asked>>,
     /// Acknowledged.
     blocks: Mutex<HashMap<UserId, Vec<ArtistId>>>,
@@ -39,7 +39,6 @@ struct Shared {
     wrong: Mutex<Vec<String>>,
     artists: HashMap<TrackId, Vec<ArtistId>>,
     users: Vec<UserId>,
-    stop: AtomicBool,
 }
 
 /// Readers at work.
@@ -77,8 +76,7 @@ impl Readers {
 
     /// From now on they ask these nodes, those that run.
     pub(super) fn go_to<'a>(&self, nodes: impl IntoIterator<Item = &'a Node>) {
-        let running = nodes.into_iter().filter_map(|node| node.running.as_ref());
-        *self.shared.endpoints.lock() = running.map(|running| running.endpoint.clone()).collect();
+        self.shared.targets.go_to(nodes);
     }
 
     /// From now on no list of the listener may show the artist.
@@ -98,7 +96,7 @@ impl Readers {
     }
 
     pub(super) fn stop(self) -> Read {
-        self.shared.stop.store(true, Ordering::Release);
+        self.shared.targets.stop();
         self.threads.into_iter().for_each(|thread| thread.join().unwrap());
         let asked = self.shared.asked.lock();
         let refused: Vec<_> = asked.iter().filter_map(|it| it.refused.clone()).collect();
@@ -115,21 +113,13 @@ fn read(shared: &Shared, number: usize) {
     let mut clients: HashMap<String, Client> = HashMap::new();
     let mut node = number;
     for count in 0.. {
-        if shared.stop.load(Ordering::Acquire) {
-            return;
-        }
-        let endpoints = shared.endpoints.lock().clone();
-        if endpoints.is_empty() {
-            thread::sleep(Duration::from_millis(5));
-            continue;
-        }
-        let at = &endpoints[node % endpoints.len()];
+        let Some(at) = shared.targets.at(node) else { return };
         let listener = &shared.users[(number * 7 + count) % shared.users.len()];
         let blocks = shared.blocks.lock().get(listener).cloned().unwrap_or_default();
         let begun = Instant::now();
-        let known = clients.remove(at);
+        let known = clients.remove(&at);
         let asked = RecommendRequest { deadline: Deadline::after(DEADLINE), ..request(listener) };
-        let outcome = known.map_or_else(|| Client::connect(at), Ok).and_then(|client| {
+        let outcome = known.map_or_else(|| Client::connect(&at), Ok).and_then(|client| {
             let list = client.recommend(asked)?;
             clients.insert(at.clone(), client);
             Ok(list)

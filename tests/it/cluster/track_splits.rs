@@ -3,17 +3,18 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use segue::api::Client;
-use segue::types::{GenerationId, Track, TrackId, VectorRow, slot_of};
+use segue::types::{GenerationId, TrackId, VectorRow, slot_of};
 
 use super::servers::{Node, leader, replicas_of_groups_are_equal, settled_groups, three, until};
 use super::splits::{command, done, request};
-use crate::support::{audio_vector, id, space, track};
+use super::targets::Targets;
+use super::writers::track_named;
+use crate::support::{audio_vector, id, space};
 
 /// `map`, `meta`, a track shard, and two user shards.
 const GROUPS: usize = 5;
@@ -21,10 +22,9 @@ const GROUPS: usize = 5;
 /// What writers share.
 #[derive(Default)]
 struct Shared {
-    endpoints: Mutex<Vec<String>>,
+    targets: Targets,
     done: Mutex<Vec<TrackId>>,
     refused: Mutex<Vec<String>>,
-    stop: AtomicBool,
 }
 
 /// Clients that write a track, its vector, and read it back.
@@ -50,8 +50,7 @@ impl TrackWriters {
     }
 
     pub(super) fn go_to(&self, nodes: &[Node]) {
-        let running = nodes.iter().filter_map(|node| node.running.as_ref());
-        *self.shared.endpoints.lock() = running.map(|running| running.endpoint.clone()).collect();
+        self.shared.targets.go_to(nodes);
     }
 
     pub(super) fn count(&self) -> usize {
@@ -59,18 +58,14 @@ impl TrackWriters {
     }
 
     pub(super) fn stop(self) -> (Vec<TrackId>, Vec<String>) {
-        self.shared.stop.store(true, Ordering::Release);
+        self.shared.targets.stop();
         self.threads.into_iter().for_each(|thread| thread.join().unwrap());
         (self.shared.done.lock().clone(), self.shared.refused.lock().clone())
     }
 }
 
-fn named(name: &str) -> Track {
-    Track { track_id: id(name), recording_id: id(name), ..track(3, 0) }
-}
-
 fn write_one(client: &Client, name: &str) -> segue::Result<()> {
-    client.upsert_tracks(vec![named(name)])?;
+    client.upsert_tracks(vec![track_named(name)])?;
     let row = VectorRow { id: name.to_owned(), vector: audio_vector(5, 1) };
     client.upsert_vectors(&space("audio"), GenerationId::STATIC, vec![row])?;
     client.track(&id(name)).map(drop)
@@ -78,17 +73,9 @@ fn write_one(client: &Client, name: &str) -> segue::Result<()> {
 
 fn write(shared: &Shared, number: usize, name: &str) {
     for count in 0.. {
-        if shared.stop.load(Ordering::Acquire) {
-            return;
-        }
-        let endpoints = shared.endpoints.lock().clone();
-        if endpoints.is_empty() {
-            thread::sleep(Duration::from_millis(5));
-            continue;
-        }
-        let at = &endpoints[(number + count) % endpoints.len()];
+        let Some(at) = shared.targets.at(number + count) else { return };
         let name = format!("{name}-{count}");
-        match Client::connect(at).and_then(|client| write_one(&client, &name)) {
+        match Client::connect(&at).and_then(|client| write_one(&client, &name)) {
             Ok(()) => shared.done.lock().push(id(name)),
             Err(error) => {
                 shared.refused.lock().push(error.to_string());

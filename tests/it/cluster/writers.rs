@@ -1,7 +1,6 @@
 //! Clients that write without pause and remember what they were told is done.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -10,6 +9,7 @@ use segue::api::Client;
 use segue::types::{Track, TrackId, User, UserId, shard_of_slot, slot_of};
 
 use super::servers::Node;
+use super::targets::Targets;
 use crate::support::{id, track};
 
 /// Threads that ask one node what it knows.
@@ -18,12 +18,10 @@ const READERS: usize = 8;
 /// What writers share.
 #[derive(Default)]
 struct Shared {
-    /// Where they may write now.
-    endpoints: Mutex<Vec<String>>,
+    targets: Targets,
     /// Acknowledged: when the write began and who was written.
     done: Mutex<Vec<(Instant, Instant, UserId)>>,
     refused: Mutex<Vec<String>>,
-    stop: AtomicBool,
 }
 
 /// Writes something by this name.
@@ -77,8 +75,7 @@ impl Writers {
 
     /// From now on they write to these nodes, those that run.
     pub(super) fn go_to<'a>(&self, nodes: impl IntoIterator<Item = &'a Node>) {
-        let running = nodes.into_iter().filter_map(|node| node.running.as_ref());
-        *self.shared.endpoints.lock() = running.map(|running| running.endpoint.clone()).collect();
+        self.shared.targets.go_to(nodes);
     }
 
     /// When the first write that began after `moment` was acknowledged.
@@ -95,7 +92,7 @@ impl Writers {
 
     /// Stops them: who was written, and what was said to writes that were not.
     pub(super) fn stop(self) -> (Vec<UserId>, Vec<String>) {
-        self.shared.stop.store(true, Ordering::Release);
+        self.shared.targets.stop();
         self.threads.into_iter().for_each(|thread| thread.join().unwrap());
         let users = self.shared.done.lock().iter().map(|(_, _, user)| user.clone()).collect();
         let refused = self.shared.refused.lock().clone();
@@ -106,18 +103,10 @@ impl Writers {
 fn write(shared: &Shared, number: usize, name: &str, send: WriteOne, wanted: &Wanted) {
     let mut client: Option<(String, Client)> = None;
     for count in (0..).filter(|count| wanted(&format!("{name}-{count}"))) {
-        if shared.stop.load(Ordering::Acquire) {
-            return;
-        }
-        let endpoints = shared.endpoints.lock().clone();
-        if endpoints.is_empty() {
-            thread::sleep(Duration::from_millis(5));
-            continue;
-        }
-        let at = &endpoints[(number + count / 16) % endpoints.len()];
+        let Some(at) = shared.targets.at(number + count / 16) else { return };
         let begun = Instant::now();
-        let known = client.take().filter(|(known, _)| known == at);
-        let connected = known.map_or_else(|| Client::connect(at).map(|new| (at.clone(), new)), Ok);
+        let known = client.take().filter(|(known, _)| *known == at);
+        let connected = known.map_or_else(|| Client::connect(&at).map(|new| (at.clone(), new)), Ok);
         let user: UserId = id(format!("{name}-{count}"));
         let sent = connected.and_then(|(at, connected)| {
             send(&connected, &user)?;
