@@ -176,11 +176,11 @@ fn what_clients_see_is_linearizable_while_packets_are_lost() {
     for (from, to) in [(0, 1), (1, 0), (0, 2), (2, 0), (1, 2), (2, 1)] {
         lan.drop_packets(from, to, CHANCE);
     }
-    writes_go_on(0, "lossy");
+    // TCP may stand still for a minute and longer then, so nothing is promised of how soon: what is acknowledged stays true.
     thread::sleep(LOSSY);
-    writes_go_on(1, "lossy-still");
-    is_not_stale(2, "lossy-still");
     lan.heal();
+    writes_go_on(0, "after-loss");
+    is_not_stale(2, "after-loss");
 
     settled(&nodes[0].client(), 3);
     let seen = clients.check();
