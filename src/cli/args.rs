@@ -10,7 +10,7 @@ use crate::types::{ArtistId, Date, Deadline, Region, TrackId};
 /// Which database is asked.
 #[derive(Debug, Clone, clap::Args)]
 pub struct BackendArgs {
-    /// A running server, such as http://127.0.0.1:7700
+    /// A running server, such as http://127.0.0.1:7700; several of a cluster with commas between them stand in for each other
     #[arg(long, value_name = "URL", conflicts_with = "data", help_heading = "Database", global = true)]
     pub endpoint: Option<String>,
     /// A data directory, opened in-process (no server may have it open)

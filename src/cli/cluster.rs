@@ -48,7 +48,7 @@ pub struct ClusterArgs {
     command: Command,
     #[command(flatten)]
     output: OutputArgs,
-    /// A node's server, such as http://127.0.0.1:7700
+    /// A node's server, such as http://127.0.0.1:7700; several with commas between them stand in for each other
     #[arg(long, value_name = "URL", env = "SEGUE_ENDPOINT", global = true)]
     endpoint: Option<String>,
 }

@@ -62,6 +62,7 @@ impl RulesArgs {
 
 fn text(report: &RulesReport) -> String {
     let (violations, repeats, short) = (&report.violations, &report.window_repeats, &report.short_lists);
+    let shapes = &report.shapes;
     let hard = [
         ("region", violations.region),
         ("explicit", violations.explicit),
@@ -75,6 +76,10 @@ fn text(report: &RulesReport) -> String {
         ("heard inside the window", repeats.heard),
         ("served inside the window", repeats.served),
         ("two versions of a recording", repeats.recording),
+        ("over an artist's cap", shapes.artist_cap),
+        ("over an album's cap", shapes.album_cap),
+        ("one artist too close", shapes.artist_gap),
+        ("explored in the first three", shapes.explored_first),
         ("short while tracks remain", short.while_tracks_remain),
         ("short and not said", short.unannounced),
         ("failed requests", report.errors),

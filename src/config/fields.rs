@@ -283,8 +283,9 @@ pub const FIELDS: &[Field] = &[
         "bytes",
         65_536,
         100_000_000_000,
-        "What this node sends a second, to all others together, of shards that a node takes in or has fallen too far behind in. \
-         More makes a new replica ready sooner, and searches on this node slower.",
+        "What this node sends a second, to all others together, of shards that a node takes in or has fallen too far behind in; \
+         and as much again of new segments that it has built. More makes a new replica, or loaded rows, ready sooner, and searches on \
+         this node slower.",
     ),
     text(
         "cluster.tls.ca",

@@ -6,6 +6,7 @@
 
 mod checks;
 mod probe;
+mod shape;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -70,6 +71,19 @@ pub struct Repeats {
     pub announced: u64,
 }
 
+/// Lists of a wrong shape, where the reply did not say so.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct WrongShapes {
+    /// Artists with more tracks in a list than the recipe's cap.
+    pub artist_cap: u64,
+    /// Albums with more.
+    pub album_cap: u64,
+    /// Lists in which tracks of one artist are nearer to each other than the set asked for.
+    pub artist_gap: u64,
+    /// Explorations in the first three places.
+    pub explored_first: u64,
+}
+
 /// Lists with fewer tracks than asked.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct ShortLists {
@@ -111,6 +125,8 @@ pub struct RulesReport {
     pub violations: Violations,
     /// Repeats inside windows.
     pub window_repeats: Repeats,
+    /// Lists of a wrong shape.
+    pub shapes: WrongShapes,
     /// Short lists.
     pub short_lists: ShortLists,
     /// Lists that relaxed something and said so.
@@ -244,6 +260,7 @@ impl RulesReport {
     fn count(&mut self, finding: Finding) {
         let (violations, repeats, short) =
             (&mut self.violations, &mut self.window_repeats, &mut self.short_lists);
+        let shapes = &mut self.shapes;
         *match finding {
             Finding::Region => &mut violations.region,
             Finding::Explicit => &mut violations.explicit,
@@ -255,6 +272,10 @@ impl RulesReport {
             Finding::Heard => &mut repeats.heard,
             Finding::Served => &mut repeats.served,
             Finding::Recording => &mut repeats.recording,
+            Finding::ArtistCap => &mut shapes.artist_cap,
+            Finding::AlbumCap => &mut shapes.album_cap,
+            Finding::ArtistGap => &mut shapes.artist_gap,
+            Finding::ExploredFirst => &mut shapes.explored_first,
             Finding::Announced => &mut repeats.announced,
             Finding::Short => &mut short.total,
             Finding::ShortWhileTracksRemain => &mut short.while_tracks_remain,
@@ -297,6 +318,11 @@ impl RulesReport {
         self.window_repeats.served += served;
         self.window_repeats.recording += recording;
         self.window_repeats.announced += announced;
+        let WrongShapes { artist_cap, album_cap, artist_gap, explored_first } = other.shapes;
+        self.shapes.artist_cap += artist_cap;
+        self.shapes.album_cap += album_cap;
+        self.shapes.artist_gap += artist_gap;
+        self.shapes.explored_first += explored_first;
         let ShortLists { total, while_tracks_remain, unannounced } = other.short_lists;
         self.short_lists.total += total;
         self.short_lists.while_tracks_remain += while_tracks_remain;
@@ -316,6 +342,7 @@ impl RulesReport {
             after_block,
         } = self.violations;
         let Repeats { heard, served, recording, announced: _ } = self.window_repeats;
+        let WrongShapes { artist_cap, album_cap, artist_gap, explored_first } = self.shapes;
         let ShortLists { total: _, while_tracks_remain, unannounced } = self.short_lists;
         region
             + explicit
@@ -327,6 +354,10 @@ impl RulesReport {
             + heard
             + served
             + recording
+            + artist_cap
+            + album_cap
+            + artist_gap
+            + explored_first
             + while_tracks_remain
             + unannounced
             + self.errors

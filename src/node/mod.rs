@@ -45,6 +45,7 @@ mod replica;
 mod replica_tests;
 mod report;
 mod rests;
+mod segment_files;
 mod shadow;
 mod shard_count;
 mod split;
@@ -58,7 +59,7 @@ mod statistics_tests;
 mod tally;
 mod tend;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod track_book;
 mod track_load;
 mod track_owners;

@@ -62,7 +62,7 @@ pub(super) fn open(dir: &Path, settings: Settings, membership: Membership) -> Re
         ..NodeConfig::default()
     };
     let cluster = ClusterNode::open(dir, config).map_err(open_error)?;
-    let peers = Peers::start(&cluster, dir, membership)?;
+    let peers = Peers::start(&cluster, dir, membership, settings.cluster.copy_bytes_per_second)?;
     let groups = Groups { node: &cluster, peers: peers.as_ref() };
     let mut report = OpenReport { repairs: log_repairs(&cluster) };
 

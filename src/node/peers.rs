@@ -4,9 +4,7 @@
 //! them when the entry comes fetches them then, and its applying waits meanwhile.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::net::SocketAddr;
-use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
@@ -18,9 +16,6 @@ use parking_lot::{Mutex, RwLock};
 use segue_cluster::{
     Call, Cluster, ClusterNode, ClusterOptions, ClusterStartError, Entry, NetworkConfig, StoreId, TlsFiles,
 };
-use segue_storage_format::FileReceiver;
-use segue_storage_format::manifest::segment_folder;
-use segue_storage_format::publish::{create_folder, is_file_name};
 
 use super::ask_tracks::{ASK_TRACKS, REST_OF_TRACKS};
 use super::compare::DIGEST;
@@ -31,12 +26,12 @@ use super::far::ASK;
 use super::forward::FORWARD;
 use super::group::Group;
 use super::progress::{PLACES, PLACES_OF_TRACKS};
+use super::segment_files::{GONE, READ_FILE, READ_FILE_OF, SegmentFetch, Throttle, WantedPiece};
 use crate::error::{Error, Result};
 use crate::storage::codec;
-use crate::storage::error::{damaged, describe};
-use crate::storage::pinned::hash_file;
+use crate::storage::error::describe;
+use crate::storage::track_shard::TrackShard;
 use crate::storage::track_shard::command::NewSegment;
-use crate::storage::track_shard::{TrackShard, Workshop};
 use crate::types::ShardId;
 
 /// How a database takes part in a cluster.
@@ -70,27 +65,16 @@ pub struct Ports {
 }
 
 /// Calls between nodes.
-const READ_FILE: u32 = 1;
 const STAGE: u32 = 2;
 /// The same of another than the first track shard, whose number comes before.
-const READ_FILE_OF: u32 = 7;
 const STAGE_OF: u32 = 8;
 /// Version of what they carry.
 const VERSION: u16 = 1;
-/// Bytes of a file in one call.
-const PIECE_BYTES: u64 = 1 << 20;
-const READ_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long another node may take to fetch the files of one entry.
 const STAGE_TIMEOUT: Duration = Duration::from_secs(600);
 /// Rounds in which every other node says that it has no such file before it is believed.
 const GONE_ROUNDS: u32 = 5;
 const ROUND_PAUSE: Duration = Duration::from_millis(200);
-/// What the answer of a node without the file begins with.
-const GONE: &str = "no such file";
-
-/// Segment, offset and name of a file of which a piece is asked for.
-type WantedPiece = (u64, u64, String);
-
 /// The other nodes.
 pub struct Peers {
     cluster: OnceLock<Arc<Cluster>>,
@@ -100,14 +84,23 @@ pub struct Peers {
     /// Held by whoever compares all replicas: each comparison reads everything on every node.
     pub(super) comparing: Mutex<()>,
     stopping: AtomicBool,
+    /// What this node gives of segment files.
+    giving: Throttle,
 }
 
 impl Peers {
     /// Starts the network of a node that takes part in a cluster; `None` when it does not.
     ///
+    /// * `copy_bytes_per_second`: what it gives of segment files, to all others together.
+    ///
     /// # Errors
     /// `Conflict` for a member that is opened alone; the port; a damaged map.
-    pub(super) fn start(node: &ClusterNode, dir: &Path, membership: Membership) -> Result<Option<Arc<Self>>> {
+    pub(super) fn start(
+        node: &ClusterNode,
+        dir: &Path,
+        membership: Membership,
+        copy_bytes_per_second: u64,
+    ) -> Result<Option<Arc<Self>>> {
         let (ports, entry) = match membership {
             Membership::Alone if Cluster::is_member(node) => {
                 return Err(Error::Conflict(format!(
@@ -126,6 +119,7 @@ impl Peers {
             node: OnceLock::new(),
             comparing: Mutex::new(()),
             stopping: false.into(),
+            giving: Throttle::new(copy_bytes_per_second),
         });
         let Ports { cluster: listen, advertise, api, tls, replace_after, voters } = ports;
         let network = NetworkConfig { listen, advertise, tls };
@@ -231,10 +225,9 @@ impl Peers {
 
     fn answer(&self, from: StoreId, topic: u32, request: &[u8]) -> Result<Bytes> {
         match topic {
-            READ_FILE => read_file(&*self.shard(0)?, codec::decode(VERSION, request)?),
-            READ_FILE_OF => {
-                let (number, wanted): (u16, WantedPiece) = codec::decode(VERSION, request)?;
-                read_file(&*self.shard(number)?, wanted)
+            READ_FILE | READ_FILE_OF => {
+                let wanted = WantedPiece::decode(topic, request)?;
+                wanted.read(&*self.shard(wanted.shard)?, &self.giving)
             }
             STAGE => self.take(0, &codec::decode::<Vec<NewSegment>>(VERSION, request)?, from),
             STAGE_OF => {
@@ -274,7 +267,7 @@ impl Peers {
                 }
                 if !shard.holds(new) {
                     let workshop = shard.workshop()?;
-                    self.fetch((shard, &workshop), new, from)?;
+                    SegmentFetch::new(shard, &workshop, new).from(self.cluster()?, from)?;
                     if !shard.place_ahead(&workshop, &new.entry)? {
                         return Err(Error::Conflict("the segment is live already".to_owned()));
                     }
@@ -289,6 +282,7 @@ impl Peers {
     fn fetch_from_any(&self, shard: &TrackShard, new: &NewSegment) -> Result<()> {
         let cluster = self.cluster()?;
         let workshop = shard.workshop()?;
+        let mut fetch = SegmentFetch::new(shard, &workshop, new);
         let mut gone_rounds = 0;
         loop {
             let others = cluster.others();
@@ -297,7 +291,7 @@ impl Peers {
             }
             let mut gone = 0;
             for store in &others {
-                match self.fetch((shard, &workshop), new, *store) {
+                match fetch.from(cluster, *store) {
                     Ok(()) => return shard.place_for_entry(&workshop, &new.entry),
                     Err(Error::NotFound { .. }) => gone += 1,
                     Err(error) => {
@@ -318,68 +312,6 @@ impl Peers {
             thread::sleep(ROUND_PAUSE);
         }
     }
-
-    /// Fetches the files of a segment that are not in place from one node; each is checked before it counts.
-    ///
-    /// # Errors
-    /// `NotFound` when that node does not have one; others when it cannot be asked, or the disk is full.
-    fn fetch(
-        &self,
-        (shard, workshop): (&TrackShard, &Workshop),
-        new: &NewSegment,
-        from: StoreId,
-    ) -> Result<()> {
-        let cluster = self.cluster()?;
-        let place = segment_folder(shard.folder(), new.entry.id);
-        let folder = segment_folder(workshop.folder(), new.entry.id);
-        create_folder(&folder).map_err(damaged)?;
-        for file in new.entry.all_files() {
-            let is_it = |(hash, _): ([u8; 32], u64)| hash == *file.content_id.as_bytes();
-            let is_there = |folder: &Path| hash_file(&folder.join(&file.name)).is_ok_and(is_it);
-            if is_there(&place) || is_there(&folder) || shard.link_nearby(workshop, new.entry.id, file)? {
-                continue;
-            }
-            let mut receiver = FileReceiver::create(&folder, file.clone()).map_err(damaged)?;
-            while receiver.received_bytes() < file.len {
-                let (segment, name) = (new.entry.id, file.name.clone());
-                let wanted: WantedPiece = (segment, receiver.received_bytes(), name);
-                let (topic, request) = match shard.shard.0 {
-                    0 => (READ_FILE, codec::encode(VERSION, &wanted)?),
-                    number => (READ_FILE_OF, codec::encode(VERSION, &(number, wanted))?),
-                };
-                let call = Call { to: from, topic, request: request.into(), timeout: READ_TIMEOUT };
-                let piece = cluster.call(call).map_err(|reason| {
-                    if reason.contains(GONE) {
-                        Error::not_found("segment file", &file.name)
-                    } else {
-                        Error::Unavailable(reason)
-                    }
-                })?;
-                if piece.is_empty() {
-                    return Err(Error::not_found("segment file", &file.name));
-                }
-                receiver.append(&piece).map_err(damaged)?;
-            }
-            receiver.finish().map_err(damaged)?;
-        }
-        Ok(())
-    }
-}
-
-/// Reads a piece of a segment's file for another node.
-fn read_file(shard: &TrackShard, (segment, offset, name): WantedPiece) -> Result<Bytes> {
-    if !is_file_name(&name) {
-        return Err(Error::invalid("name", "is no name of a segment's file"));
-    }
-    let path = segment_folder(shard.folder(), segment).join(&name);
-    let Ok(file) = File::open(&path) else {
-        return Err(Error::Unavailable(format!("{GONE}: `{name}` of segment {segment}")));
-    };
-    let length = file.metadata().map_or(0, |metadata| metadata.len());
-    let mut piece = vec![0; usize::try_from(length.saturating_sub(offset).min(PIECE_BYTES)).unwrap_or(0)];
-    file.read_exact_at(&mut piece, offset)
-        .map_err(|source| Error::io("read a segment's file", path, source))?;
-    Ok(piece.into())
 }
 
 pub(super) fn start_error(error: ClusterStartError) -> Error {

@@ -37,7 +37,7 @@ pub(super) fn settings_without_reserve() -> Settings {
     settings
 }
 
-pub(super) fn track(number: u64) -> Track {
+pub(crate) fn track(number: u64) -> Track {
     let id = format!("t{number}");
     Track {
         track_id: TrackId::new(id.clone()).unwrap(),

@@ -213,6 +213,13 @@ impl Listener {
         rows.sort_unstable();
         rows
     }
+
+    /// Tracks of served lists, longest not served first: the order in which that window gives way.
+    #[must_use]
+    pub fn served_oldest_first(&self) -> Vec<(Timestamp, TrackRef)> {
+        let lists = self.state.served.iter().rev();
+        lists.flat_map(|list| list.tracks.iter().map(|shown| (list.at, shown.track))).collect()
+    }
 }
 
 /// The events from the newest that counts on, each with the place of its track in the list of tracks, which stand there

@@ -43,6 +43,11 @@ impl FileReceiver {
         self.temporary.write_all(bytes)
     }
 
+    /// The file that is asked for.
+    pub fn entry(&self) -> &FileEntry {
+        &self.entry
+    }
+
     /// Number of bytes received so far.
     pub fn received_bytes(&self) -> u64 {
         self.received_bytes

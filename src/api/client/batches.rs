@@ -8,7 +8,8 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Response, Status, Streaming};
 
-use super::connection::{Again, Client, Pauses};
+use super::connection::{Again, Client, Pauses, hint};
+use crate::api::status::from_status;
 use crate::error::Result;
 use crate::types::Deadline;
 
@@ -26,8 +27,18 @@ pub(super) type Opening<R> =
 pub(super) struct Batches<P, R> {
     client: Client,
     open: fn(&Client, ReceiverStream<P>) -> Opening<R>,
+    on_break: OnBreak,
     stream: Option<Stream<P, R>>,
     unacknowledged: VecDeque<P>,
+}
+
+/// Where batches go on when their connection breaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum OnBreak {
+    /// At any server.
+    Anywhere,
+    /// At the same server: it alone has what was sent before.
+    Stay,
 }
 
 struct Stream<P, R> {
@@ -37,8 +48,12 @@ struct Stream<P, R> {
 
 impl<P: Clone, R> Batches<P, R> {
     /// None yet; the stream is opened with the first.
-    pub(super) fn new(client: &Client, open: fn(&Client, ReceiverStream<P>) -> Opening<R>) -> Self {
-        Self { client: client.clone(), open, stream: None, unacknowledged: VecDeque::new() }
+    pub(super) fn new(
+        client: &Client,
+        on_break: OnBreak,
+        open: fn(&Client, ReceiverStream<P>) -> Opening<R>,
+    ) -> Self {
+        Self { client: client.clone(), open, on_break, stream: None, unacknowledged: VecDeque::new() }
     }
 
     /// Sends a batch, and hands over what acknowledges earlier ones until few are on the way.
@@ -75,15 +90,16 @@ impl<P: Clone, R> Batches<P, R> {
     fn drive(&mut self, mut batch: Option<P>, most: usize, mut acknowledged: impl FnMut(R)) -> Result<()> {
         let client = self.client.clone();
         client.runtime.block_on(async {
-            let mut pauses = Pauses::new();
+            let moves = self.on_break == OnBreak::Anywhere;
+            let mut pauses = Pauses::among(if moves { client.servers.count() } else { 1 });
             loop {
-                match self.exchange(batch.take(), most, &mut acknowledged).await {
-                    Ok(()) => return Ok(()),
-                    Err(status) => {
-                        self.stream = None;
-                        pauses.before_another_try(&status, Again::Yes, Deadline::NEVER).await?;
-                    }
-                }
+                let asked = client.servers.asked();
+                let Err(status) = self.exchange(batch.take(), most, &mut acknowledged).await else {
+                    return Ok(());
+                };
+                self.stream = None;
+                let error = if moves { client.failed(asked, &status) } else { from_status(&status) };
+                pauses.before_another_try(error, hint(&status), Again::Yes, Deadline::NEVER).await?;
             }
         })
     }

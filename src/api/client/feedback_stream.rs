@@ -1,6 +1,6 @@
 //! Feedback over one stream, a few batches ahead of the acknowledgements.
 
-use super::batches::Batches;
+use super::batches::{Batches, OnBreak};
 use super::connection::Client;
 use crate::api::border::stamp_events;
 use crate::api::proto as pb;
@@ -22,7 +22,7 @@ impl Client {
     /// Begins a stream of feedback: for services that record thousands of events a second. Nothing is sent yet.
     #[must_use]
     pub fn feedback_stream(&self) -> FeedbackStream {
-        let batches = Batches::new(self, |client, batches| {
+        let batches = Batches::new(self, OnBreak::Anywhere, |client, batches| {
             let mut service = client.feedback_stub();
             Box::pin(async move { service.record_stream(batches).await })
         });

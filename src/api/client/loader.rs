@@ -2,10 +2,11 @@
 
 use tonic::Status;
 
-use super::batches::Batches;
-use super::connection::{Again, Client, Pauses};
+use super::batches::{Batches, OnBreak};
+use super::connection::{Again, Client, Pauses, hint};
 use crate::api::convert::{Batch, load_kind_to_proto};
 use crate::api::proto as pb;
+use crate::api::status::from_status;
 use crate::error::Result;
 use crate::node::{LoadKind, LoadProgress};
 use crate::pipeline::request::WriteToken;
@@ -32,11 +33,12 @@ impl Client {
         Ok(reply.into())
     }
 
-    /// Begins, or goes on with, a load that stands at `done`.
+    /// Begins, or goes on with, a load that stands at `done`. Of several servers it stays with the one that is asked now, which has what
+    /// was sent before.
     #[must_use]
     pub fn loader(&self, load_id: &str, done: LoadProgress) -> Loader {
         // What is sent again is skipped by the server: it knows which rows it has.
-        let batches = Batches::new(self, |client, batches| {
+        let batches = Batches::new(self, OnBreak::Stay, |client, batches| {
             let mut service = client.loads_stub();
             Box::pin(async move { service.push(batches).await })
         });
@@ -56,14 +58,18 @@ impl Client {
         let message =
             pb::FinishLoadRequest { load_id: load_id.to_owned(), kind: load_kind_to_proto(kind).into() };
         self.runtime.block_on(async {
-            let mut pauses = Pauses::new();
+            // At the server that has the rows, and at no other.
+            let mut pauses = Pauses::among(1);
             loop {
                 match self.finish_once(message.clone(), progress).await {
                     Ok(reply) => {
                         let token = reply.token.map(TryInto::try_into).transpose()?.unwrap_or_default();
                         return Ok((reply.progress.map(Into::into).unwrap_or_default(), token));
                     }
-                    Err(status) => pauses.before_another_try(&status, Again::Yes, Deadline::NEVER).await?,
+                    Err(status) => {
+                        let error = from_status(&status);
+                        pauses.before_another_try(error, hint(&status), Again::Yes, Deadline::NEVER).await?;
+                    }
                 }
             }
         })

@@ -26,7 +26,7 @@ const REPLY_BYTES_MAX: usize = 256 << 20;
 macro_rules! service {
     ($name:ident, $module:ident, $client:ident) => {
         pub(super) fn $name(&self) -> pb::$module::$client<Channel> {
-            pb::$module::$client::new(self.channel.clone()).max_decoding_message_size(REPLY_BYTES_MAX)
+            pb::$module::$client::new(self.channel()).max_decoding_message_size(REPLY_BYTES_MAX)
         }
     };
 }

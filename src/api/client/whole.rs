@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use tonic::Status;
+
 use super::connection::Client;
 use crate::api::proto as pb;
-use crate::api::status::from_status;
 use crate::error::{Error, Result};
 use crate::node::CheckReport;
 use crate::pipeline::batch::BatchRequest;
@@ -29,7 +30,7 @@ pub(super) fn in_part<'u>(part: Part, users: impl IntoIterator<Item = &'u UserId
 
 impl Client {
     /// Lists for all listeners of the request's part after one, in the order of [`crate::Segue::list_users`], until `take` returns false. A broken
-    /// connection is an error: call again with the last listener whose list was taken.
+    /// connection is an error: call again with the last listener whose list was taken, which asks another server if there are several.
     ///
     /// # Errors
     /// The server's, and `Unavailable` when it cannot be reached; those of `take`.
@@ -47,12 +48,11 @@ impl Client {
             part: request.part.number().into(),
             parts: request.part.of().into(),
         };
+        let asked = self.servers.asked();
+        let failed = |status: Status| self.failed(asked, &status);
         let mut stub = self.recommender_stub();
-        let begun = self.runtime.block_on(stub.recommend_all(message));
-        let mut lists = begun.map_err(|status| from_status(&status))?.into_inner();
-        while let Some(list) =
-            self.runtime.block_on(lists.message()).map_err(|status| from_status(&status))?
-        {
+        let mut lists = self.runtime.block_on(stub.recommend_all(message)).map_err(failed)?.into_inner();
+        while let Some(list) = self.runtime.block_on(lists.message()).map_err(failed)? {
             let list: Recommendation = list.try_into()?;
             in_part(request.part, &list.user_id)?;
             if !take(list)? {
@@ -69,7 +69,8 @@ impl Client {
     pub fn compare_replicas(&self) -> Result<CheckReport> {
         let mut request = tonic::Request::new(pb::ClusterCheckRequest {});
         request.set_timeout(CHECK_TIMEOUT);
+        let asked = self.servers.asked();
         let reply = self.runtime.block_on(self.cluster_stub().check(request));
-        reply.map(|reply| reply.into_inner().into()).map_err(|status| from_status(&status))
+        reply.map(|reply| reply.into_inner().into()).map_err(|status| self.failed(asked, &status))
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use super::shape;
 use crate::error::Result;
 use crate::node::Segue;
 use crate::pipeline::recipe::{HeardWindow, Recipe, Source};
@@ -24,6 +25,13 @@ pub(super) enum Finding {
     Heard,
     Served,
     Recording,
+    /// More by one artist, or of one album, than the recipe allows, and not said.
+    ArtistCap,
+    AlbumCap,
+    /// Tracks of one artist nearer to each other than they had to be, and not said.
+    ArtistGap,
+    /// An exploration in one of the first three places.
+    ExploredFirst,
     /// A repeat that the reply announced: allowed.
     Announced,
     /// Fewer than asked: allowed by itself.
@@ -51,6 +59,10 @@ impl Finding {
             Self::Heard => "heard",
             Self::Served => "served",
             Self::Recording => "recording",
+            Self::ArtistCap => "artist_cap",
+            Self::AlbumCap => "album_cap",
+            Self::ArtistGap => "artist_gap",
+            Self::ExploredFirst => "explored_first",
             Self::Announced => "announced",
             Self::Short => "short",
             Self::ShortWhileTracksRemain => "short_while_tracks_remain",
@@ -130,6 +142,7 @@ impl<'a> Judge<'a> {
         let mut found = Vec::new();
         let said = |words: &str| list.relaxed.iter().any(|text| text.contains(words));
         let mut shown = HashSet::new();
+        let mut tracks = Vec::with_capacity(list.tracks.len());
         for listed in &list.tracks {
             let mut note = |finding| found.push((finding, listed.track_id.to_string()));
             let Some(&at) = self.catalogue.by_id.get(&listed.track_id) else {
@@ -137,6 +150,7 @@ impl<'a> Judge<'a> {
                 continue;
             };
             let (row, recording) = &self.catalogue.rows[at];
+            tracks.push((&row.track, listed.explored));
             self.hard(recipe, row, *recording).into_iter().for_each(&mut note);
             let collaborative = listed.sources.iter().any(|source| source == Source::Collaborative.as_str());
             let window = recipe.heard_collaborative.filter(|_| collaborative).unwrap_or(recipe.heard);
@@ -150,6 +164,7 @@ impl<'a> Judge<'a> {
                 note(if said("several versions") { Finding::Announced } else { Finding::Recording });
             }
         }
+        found.extend(shape::findings(recipe, &tracks, &list.relaxed));
         self.short(recipe, list, &shown, &mut found);
         found
     }

@@ -46,8 +46,8 @@ fn sources() -> Vec<SourceSpec> {
         spec(Source::Audio, 100, AUDIO),
         spec(Source::Context, 50, CONTEXT),
         spec(Source::Trending, 50, NONE),
-        spec(Source::AdjacentArtists, 50, NONE),
-        spec(Source::GenreExploration, 60, NONE),
+        spec(Source::AdjacentArtists, 100, NONE),
+        spec(Source::GenreExploration, 125, NONE),
         spec(Source::Social, 50, NONE),
     ]
 }
@@ -91,7 +91,7 @@ fn radio() -> Recipe {
             spec(Source::Collaborative, 100, [0.0, 0.15, 0.25]),
             spec(Source::Content, 100, [0.3, 0.3, 0.25]),
             spec(Source::Audio, 100, [0.6, 0.5, 0.45]),
-            spec(Source::AdjacentArtists, 50, [0.2, 0.15, 0.15]),
+            spec(Source::AdjacentArtists, 100, [0.2, 0.15, 0.15]),
             spec(Source::Context, 50, [0.1, 0.05, 0.05]),
             spec(Source::Trending, 50, NONE),
         ],

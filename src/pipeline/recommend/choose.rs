@@ -20,6 +20,7 @@ use crate::pipeline::explore::{
 use crate::pipeline::facts::TrackFacts;
 use crate::pipeline::reader::Reader;
 use crate::pipeline::recipe::{Diversity, ExplorationPolicy};
+use crate::pipeline::sources::Retrieved;
 
 /// An exploration slot.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -73,18 +74,20 @@ impl ChosenSet {
 /// Room for the facts of tracks that fill a short list: one cell a step, so that candidates can borrow them.
 pub type FillFacts = [OnceCell<Vec<TrackFacts>>; FillStep::ALL.len()];
 
-/// Chooses the set; `ranking` grows by the tracks that fill a short list.
+/// Chooses the set; `ranking` grows by the tracks that fill a short list. Of what sources offered and what gave the listener's
+/// vector.
 ///
 /// # Errors
 /// Damaged files.
 pub fn choose<'a>(
     reader: &'a Reader<'_>,
     plan: &Plan,
-    cold_start: ColdStart,
+    (retrieved, cold_start): (&Retrieved, ColdStart),
     ranking: &mut Ranking<'a>,
     cells: &'a FillFacts,
 ) -> Result<ChosenSet> {
-    let mut set = ChosenSet { explored: explore(reader, plan, cold_start, ranking), ..ChosenSet::default() };
+    let explored = explore(reader, plan, (retrieved, cold_start), ranking);
+    let mut set = ChosenSet { explored, ..ChosenSet::default() };
     pin(plan, ranking, &mut set);
     select(plan, ranking, &mut set, false);
     if is_complete(plan, ranking) {
@@ -184,7 +187,12 @@ fn by_diversity(
 }
 
 /// Draws the exploration slots.
-fn explore(reader: &Reader<'_>, plan: &Plan, cold_start: ColdStart, ranking: &Ranking<'_>) -> Vec<Explored> {
+fn explore(
+    reader: &Reader<'_>,
+    plan: &Plan,
+    (retrieved, cold_start): (&Retrieved, ColdStart),
+    ranking: &Ranking<'_>,
+) -> Vec<Explored> {
     let profile = &plan.listener.profile;
     let outcomes = &plan.listener.state.explored_outcomes;
     let count = |successes: bool| {
@@ -205,7 +213,7 @@ fn explore(reader: &Reader<'_>, plan: &Plan, cold_start: ColdStart, ranking: &Ra
     if count == 0 {
         return Vec::new();
     }
-    let (rows, pool) = pool(plan, &reader.statistics, ranking, count);
+    let (rows, pool) = pool(plan, &reader.statistics, retrieved, ranking, count);
     let caps = DrawCaps { artist: plan.recipe.artist_cap, album: plan.recipe.album_cap };
     let policy = ChoicePolicy { caps, ..ChoicePolicy::default() };
     let drawn = match plan.recipe.exploration_policy {

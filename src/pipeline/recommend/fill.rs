@@ -20,7 +20,7 @@ pub enum FillStep {
     Deeper,
     /// Every track that everything allows, and caps yield as far as needed.
     Everything,
-    /// Tracks served lately.
+    /// Tracks served lately, longest ago first.
     Served,
     /// Tracks heard inside the window, longest ago first.
     Heard,
@@ -41,7 +41,7 @@ impl FillStep {
     pub fn relaxes(self) -> Option<&'static str> {
         match self {
             Self::Deeper | Self::Everything => None,
-            Self::Served => Some("served window: too few other tracks are allowed"),
+            Self::Served => Some("served window, oldest first: too few other tracks are allowed"),
             Self::Heard => Some("heard window, oldest first: too few other tracks are allowed"),
         }
     }
@@ -67,25 +67,35 @@ pub fn more(
     let mut tracks = match step {
         FillStep::Deeper => popular(many, Windows::All)?,
         FillStep::Everything => popular(4 * many, Windows::All)?,
-        FillStep::Served if has_served => popular(many, Windows::Heard)?,
-        FillStep::Heard if has_heard => oldest_heard(reader, plan)?,
+        FillStep::Served if has_served => {
+            oldest(reader, plan, &plan.listener.served_oldest_first(), Windows::Heard)?
+        }
+        FillStep::Heard if has_heard => {
+            oldest(reader, plan, &plan.listener.heard_oldest_first(), Windows::None)?
+        }
         FillStep::Served | FillStep::Heard => Vec::new(),
     };
     tracks.retain(|track| !taken.contains(track));
     Ok(tracks)
 }
 
-/// Versions of heard recordings that hard rules allow, longest not heard first; at most a few a missing place. The window
-/// keeps every version away, so every version may come back: the one that was heard may be another.
-fn oldest_heard(reader: &Reader<'_>, plan: &Plan) -> Result<Vec<TrackRef>> {
-    let heard = plan.listener.heard_oldest_first();
-    reader.expect(heard.iter().map(|(_, track)| *track))?;
-    // Later entries are newer: the last word on a recording is when it was last heard.
+/// Versions of recordings that hard rules and these windows allow, longest ago first; at most a few a missing place. A window
+/// keeps every version away, so every version may come back: the one that is allowed may be another.
+///
+/// * `ascending`: tracks and when, later ones after earlier ones.
+fn oldest(
+    reader: &Reader<'_>,
+    plan: &Plan,
+    ascending: &[(Timestamp, TrackRef)],
+    windows: Windows,
+) -> Result<Vec<TrackRef>> {
+    reader.expect(ascending.iter().map(|(_, track)| *track))?;
+    // The last word on a recording is its newest time.
     let of = |(at, track): &(Timestamp, TrackRef)| (reader.recording(*track), *at);
-    let last: BTreeMap<u64, Timestamp> = heard.iter().map(of).collect();
+    let last: BTreeMap<u64, Timestamp> = ascending.iter().map(of).collect();
     let mut names = Vec::new();
-    for (place, allowed) in plan.allowed(Source::Trending, Windows::None).iter().enumerate() {
-        let versions = reader.versions(place, heard.iter().map(|(_, track)| *track))?;
+    for (place, allowed) in plan.allowed(Source::Trending, windows).iter().enumerate() {
+        let versions = reader.versions(place, ascending.iter().map(|(_, track)| *track))?;
         let open = versions.into_iter().filter(|ordinal| allowed.contains(*ordinal));
         names.extend(open.map(|ordinal| reader.tracks.reference(place, ordinal)));
     }

@@ -113,7 +113,7 @@ pub fn run(reader: &Reader<'_>, request: &RecommendRequest, traced: bool) -> Res
     clock.end("rank");
     reader.deadline.check()?;
     let cells: choose::FillFacts = std::array::from_fn(|_| OnceCell::new());
-    let set = choose::choose(reader, &plan, vector.step, &mut ranking, &cells)?;
+    let set = choose::choose(reader, &plan, (&retrieved, vector.step), &mut ranking, &cells)?;
     clock.end("choose");
     let (reply, listed) = finish::finish(reader, request, &plan, &retrieved, &ranking, &set, &vector)?;
     clock.end("finish");

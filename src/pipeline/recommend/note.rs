@@ -34,6 +34,10 @@ pub(super) fn sentence(reader: &Reader<'_>, plan: &Plan, note: Note) -> Result<S
         }
         Note::Hour(key) => format!("popular {}, often heard at this time of day", genre(key)?),
         Note::Popular => "popular right now".to_owned(),
+        Note::Breaking => match plan.listener.state.user.region {
+            Some(region) => format!("on the rise in {region}"),
+            None => "on the rise".to_owned(),
+        },
         Note::Activity => match (&plan.context.activity, &plan.context.device) {
             (Some(activity), _) => format!("fits {activity}"),
             (None, Some(device)) => format!("fits listening by {device}"),

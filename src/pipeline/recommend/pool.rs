@@ -1,13 +1,17 @@
 //! The tracks a request may explore (PIPELINE.md §8): what is a discovery for the listener, source by source.
 
+use std::collections::BTreeSet;
+
 use super::plan::Plan;
 use super::rank::Ranking;
 use crate::pipeline::candidate::Candidate;
 use crate::pipeline::explore::{Arm, PoolTrack};
 use crate::pipeline::facts::TrackFacts;
 use crate::pipeline::recipe::Source;
+use crate::pipeline::sources::{Note, Retrieved};
 use crate::pipeline::statistics::Statistics;
 use crate::storage::track_shard::KeySet;
+use crate::types::TrackRef;
 
 /// Artists a listener knows well: exploration leaves them out.
 const KNOWN_ARTISTS: usize = 50;
@@ -25,22 +29,23 @@ const TRACKS_EACH: usize = 2;
 pub(super) fn pool<'a>(
     plan: &Plan,
     statistics: &Statistics,
+    retrieved: &Retrieved,
     ranking: &Ranking<'a>,
     count: usize,
 ) -> (Vec<usize>, Vec<PoolTrack<'a>>) {
-    let home = Home::of(plan);
+    let home = Home::of(plan, retrieved);
     let unheard: Vec<usize> = (0..ranking.candidates.len())
         .filter(|&row| !plan.has_heard(ranking.candidates[row].track()))
         .collect();
     let room = (TRACKS_EACH * count).div_ceil(SHARES.iter().sum()).max(1);
     let mut rooms = SHARES.map(|share| share * room);
-    let mut breaking = KeySet::default();
+    let mut breaking_artists = KeySet::default();
     let mut rows: Vec<(usize, Source)> = Vec::new();
     for &row in &unheard {
         let candidate = &ranking.candidates[row];
         let Some((kind, source)) = home.discovery(candidate) else { continue };
         let again = source == Source::Trending
-            && candidate.facts.primary_artist().is_some_and(|artist| !breaking.insert(artist.0));
+            && candidate.facts.primary_artist().is_some_and(|artist| !breaking_artists.insert(artist.0));
         if rooms[kind] > 0 && !again {
             rooms[kind] -= 1;
             rows.push((row, source));
@@ -73,15 +78,18 @@ struct Home {
     genres: KeySet,
     /// Every genre of theirs; none when nothing is known.
     liked: KeySet,
+    /// What is breaking in their region.
+    breaking: BTreeSet<TrackRef>,
 }
 
 impl Home {
-    fn of(plan: &Plan) -> Self {
+    fn of(plan: &Plan, retrieved: &Retrieved) -> Self {
         let profile = &plan.listener.profile;
         Self {
             artists: profile.artists.iter().take(KNOWN_ARTISTS).map(|(artist, _)| artist.0).collect(),
             genres: profile.genres.iter().take(HOME_GENRES).map(|(genre, _)| genre.0).collect(),
             liked: profile.genres.iter().map(|(genre, _)| genre.0).collect(),
+            breaking: retrieved.noted(Source::Trending, Note::Breaking).collect(),
         }
     }
 
@@ -106,7 +114,7 @@ impl Home {
             .find(|source| from(*source) && (known_enough || *source != Source::GenreExploration))
             .map(|source| (0, source))
             .or_else(|| (from(Source::Audio) && new_genre).then_some((1, Source::Audio)))
-            .or_else(|| (from(Source::Trending) && liked).then_some((2, Source::Trending)))
+            .or_else(|| (self.breaking.contains(&facts.track) && liked).then_some((2, Source::Trending)))
             .or_else(|| from(Source::Social).then_some((3, Source::Social)))
     }
 }

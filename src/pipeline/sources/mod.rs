@@ -119,10 +119,7 @@ fn ask_source(reader: &Reader<'_>, request: &SourceRequest<'_>, spec: &SourceSpe
         }
         Source::Content => content::content(reader, request, spec, &allowed, &mut retrieved)?,
         Source::Audio => audio::audio(reader, request, spec, &allowed, &mut retrieved)?,
-        Source::Trending => {
-            let region = request.listener.state.user.region;
-            trending::trending(reader, region, request.as_of, spec.depth as usize, &allowed)?
-        }
+        Source::Trending => trending::trending(reader, request, spec, &allowed, &mut retrieved)?,
         other => learnt::ask(reader, request, other, spec, &allowed, &mut retrieved)?,
     };
     // Beside the other sources: the blend asks for their keys.
@@ -144,6 +141,12 @@ impl Retrieved {
     pub fn note(&self, source: Source, track: TrackRef) -> Option<Note> {
         let of = |(by, of, _): &&(Source, TrackRef, Note)| *of == track && *by == source;
         self.notes.iter().rev().find(of).map(|(.., note)| *note)
+    }
+
+    /// The tracks that a source offered for this reason.
+    pub fn noted(&self, source: Source, note: Note) -> impl Iterator<Item = TrackRef> + '_ {
+        let noted = self.notes.iter().filter(move |(by, _, why)| *by == source && *why == note);
+        noted.map(|(_, track, _)| *track)
     }
 
     /// Appends what the next source of the recipe returned. A track keeps the reason of the first source that had one.

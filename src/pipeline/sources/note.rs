@@ -27,6 +27,8 @@ pub enum Note {
     Hour(GenreKey),
     /// Popular; nothing better is known.
     Popular,
+    /// Played far more in the last week than in the four before, and not widely known.
+    Breaking,
     /// Fits what the listener is doing.
     Activity,
     /// So many friends heard it to the end or saved it.

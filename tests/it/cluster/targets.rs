@@ -30,14 +30,14 @@ impl Targets {
         self.stop.store(true, Ordering::Release);
     }
 
-    /// The node for a turn, once there is one; `None` when clients are to end.
+    /// All nodes as a client takes them, first the one whose turn it is, once there is one; `None` when clients are to end.
     pub(super) fn at(&self, turn: usize) -> Option<String> {
         while !self.stop.load(Ordering::Acquire) {
-            let endpoints = self.endpoints.lock();
+            let mut endpoints = self.endpoints.lock().clone();
             if let Some(turn) = turn.checked_rem(endpoints.len()) {
-                return Some(endpoints[turn].clone());
+                endpoints.rotate_left(turn);
+                return Some(endpoints.join(","));
             }
-            drop(endpoints);
             thread::sleep(PAUSE);
         }
         None
