@@ -28,6 +28,11 @@ impl Inner {
     /// Proposes to one track shard; the reply once applied.
     pub(super) fn propose_tracks(&self, part: &TrackPart, command: &TrackCommand) -> Result<TrackReply> {
         self.spread_files(part, command)?;
+        self.propose_spread(part, command)
+    }
+
+    /// The same of a command whose files a majority has.
+    pub(super) fn propose_spread(&self, part: &TrackPart, command: &TrackCommand) -> Result<TrackReply> {
         decode_reply(&part.group.propose(encode(command)?)?.reply)
     }
 

@@ -5,6 +5,7 @@ use super::catalog::{check_rows, track_id};
 use super::engine::{Inner, LoadKind, LoadProgress};
 use super::listeners::user_rows;
 use super::stage::{Stage, StageHeader, StagedRows};
+use super::stop_points::{LOAD_STAGED, stop_point};
 use crate::error::{Error, Result};
 use crate::pipeline::request::WriteToken;
 use crate::storage::track_shard::command::VectorSetSpec;
@@ -128,6 +129,7 @@ impl Inner {
             stages.remove(load_id);
             return Err(error);
         }
+        stop_point(LOAD_STAGED);
         Ok(LoadProgress { rows_done: stage.rows_done, finished: false })
     }
 

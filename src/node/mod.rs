@@ -56,6 +56,7 @@ mod stage;
 mod statistics;
 #[cfg(test)]
 mod statistics_tests;
+mod stop_points;
 mod tally;
 mod tend;
 #[cfg(test)]

@@ -27,6 +27,7 @@ use super::forward::FORWARD;
 use super::group::Group;
 use super::progress::{PLACES, PLACES_OF_TRACKS};
 use super::segment_files::{GONE, READ_FILE, READ_FILE_OF, SegmentFetch, Throttle, WantedPiece};
+use super::stop_points::{FETCH_PLACED, FETCH_WHOLE, stop_point};
 use crate::error::{Error, Result};
 use crate::storage::codec;
 use crate::storage::error::describe;
@@ -268,12 +269,14 @@ impl Peers {
                 if !shard.holds(new) {
                     let workshop = shard.workshop()?;
                     SegmentFetch::new(shard, &workshop, new).from(self.cluster()?, from)?;
+                    stop_point(FETCH_WHOLE);
                     if !shard.place_ahead(&workshop, &new.entry)? {
                         return Err(Error::Conflict("the segment is live already".to_owned()));
                     }
                 }
                 shard.stage(new)
             })?;
+            stop_point(FETCH_PLACED);
         }
         Ok(Bytes::new())
     }

@@ -14,6 +14,7 @@ use segue_storage_format::FileReceiver;
 use segue_storage_format::manifest::{FileEntry, segment_folder};
 use segue_storage_format::publish::{create_folder, is_file_name};
 
+use super::stop_points::{FETCH_PIECE, stop_point};
 use crate::error::{Error, Result};
 use crate::storage::codec;
 use crate::storage::error::damaged;
@@ -181,7 +182,10 @@ impl<'a> SegmentFetch<'a> {
             };
             match read(wanted) {
                 Ok(piece) if piece.is_empty() => return Err(Error::not_found("segment file", &file.name)),
-                Ok(piece) => receiver.append(&piece).map_err(damaged)?,
+                Ok(piece) => {
+                    receiver.append(&piece).map_err(damaged)?;
+                    stop_point(FETCH_PIECE);
+                }
                 Err(error) => {
                     // Another node may go on where this one stopped.
                     self.arriving = Some(receiver);

@@ -11,6 +11,7 @@ use super::catalog::{FIRST, new_track_ids, track_id, wrong_dim};
 use super::engine::{Inner, LoadProgress};
 use super::load::ENTRY_ROWS;
 use super::stage::Stage;
+use super::stop_points::{LOAD_BUILT, LOAD_LIVE, LOAD_NUMBERED, LOAD_SPREAD, stop_point};
 use super::track_owners::{Owner, TrackOwners};
 use super::tracks::{TrackPart, patience, unexpected};
 use crate::error::{Error, Result};
@@ -250,16 +251,21 @@ impl Inner {
         let TrackReply::Done(id) = propose(&TrackCommand::ReserveSegments { count: 1 })? else {
             return Err(Error::Internal("a segment number was refused".to_owned()));
         };
+        stop_point(LOAD_NUMBERED);
         let dim = set.dim as usize;
         let rows = staged.places.iter();
         let rows = rows.map(|&(ordinal, at)| (ordinal, &staged.vectors[at * dim..(at + 1) * dim]));
         let shard = &part.shard;
         let entry = write_vector_segment(shard.folder(), id, set, rows, &self.index_choice, progress)?;
+        stop_point(LOAD_BUILT);
         let new = NewSegment { entry, set: Some(set.clone()) };
         shard.stage(&new)?;
         let (segments, origin) = (vec![new], SegmentOrigin::Loaded);
-        let reply = propose(&TrackCommand::AddSegments { segments, origin, load: Some(load) });
+        let command = TrackCommand::AddSegments { segments, origin, load: Some(load) };
+        let spread = self.spread_files(part, &command).inspect(|()| stop_point(LOAD_SPREAD));
+        let reply = spread.and_then(|()| self.propose_spread(part, &command));
         shard.unstage([id], &reply);
+        stop_point(LOAD_LIVE);
         match reply? {
             TrackReply::Done(_) => Ok(true),
             TrackReply::Moved => Ok(false),

@@ -14,12 +14,12 @@ use super::servers::{Node, leader, replicas_are_equal, settled, three};
 use crate::support::{AS_OF, STATIC, audio_vector, id, space, track};
 
 /// The first of the new tracks.
-const FIRST: u64 = 30_000;
+pub(super) const FIRST: u64 = 30_000;
 const TRACKS: u64 = 3_000;
 const PLAYS: u64 = 12_000;
 const STEP: u64 = 250;
 
-fn tracks(first: u64, count: u64) -> Batch {
+pub(super) fn tracks(first: u64, count: u64) -> Batch {
     let new = |number: u64| Track { track_id: id(format!("b{number}")), ..track(FIRST + number, 0) };
     Batch::Tracks((first..first + count).map(new).collect())
 }
@@ -42,7 +42,7 @@ fn vectors(first: u64, count: u64) -> Batch {
 
 /// Pushes all rows and ends the load as a loader does that is told of no error it can do something about; kills a node when
 /// it is told to.
-fn load(
+pub(super) fn load(
     client: &Client,
     (name, kind, rows): (&str, LoadKind, u64),
     batch: impl Fn(u64, u64) -> Batch,

@@ -12,11 +12,15 @@ use segue::pipeline::request::{RecommendRequest, Recommendation};
 use segue::types::{Surface, TrackId, UserId};
 
 use super::recall::recall_is_whole;
-use crate::running::{Running, document, run};
+use crate::running::{Running, document, run, serve};
 use crate::support::{AS_OF, World, id, small_segments};
 
 /// Longest wait for a cluster to become what it should be.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Settings of every server here.
+const SETTINGS: [&str; 3] =
+    ["storage.seal_rows=1000", "cluster.listen=127.0.0.1:0", "limits.request_timeout_ms=20000"];
 
 /// A server with its directory; `None` while it is down.
 pub(super) struct Node {
@@ -40,9 +44,14 @@ impl Node {
 
     /// Starts it with further settings, which win.
     pub(super) fn launch_with(&mut self, more: &[&str], flags: &[&str]) {
-        let settings =
-            ["storage.seal_rows=1000", "cluster.listen=127.0.0.1:0", "limits.request_timeout_ms=20000"];
-        self.running = Some(Running::launch(self.dir.path(), &[&settings, more].concat(), flags));
+        self.running = Some(Running::launch(self.dir.path(), &[&SETTINGS, more].concat(), flags));
+    }
+
+    /// Starts it again so that it ends by itself as soon as it comes by this stop point.
+    pub(super) fn launch_until(&mut self, stop_point: &str) {
+        let mut command = serve(self.dir.path(), &SETTINGS, &[]);
+        command.env("STOP_POINT", stop_point);
+        self.running = Some(Running::of(command));
     }
 
     pub(super) fn running(&self) -> &Running {
