@@ -70,6 +70,7 @@ def fitted(a, name):
         ("intra-list distance, times", ratio("intra_list_distance"), 1.10),
         ("coverage, times", ratio("coverage"), 1.5),
         ("new listeners: NDCG@10 of popularity, times", few["other"]["ndcg"] / few["base"]["ndcg"], 1.15),
+        ("new listeners: lower end of the gain, times", few["ndcg_difference_interval"][0] / few["base"]["ndcg"], 0.15),
         ("lists without a violation, share", 1 - blend["violations"] / blend["lists"], 1.0),
     ]
 

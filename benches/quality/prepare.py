@@ -7,7 +7,7 @@
 
 Every (listener, item) pair falls into one of five parts by a hash of its ids. OUT/validation trains without parts 0 and 1 and
 asks for part 1: choose weights there. OUT/test trains without part 0 and asks for part 0: judge there, once. One listener in
-ten is "new": keeps three known pairs only. Each folder gets tracks, users, plays, counts (for `segue train als`), asked
+ten is "new": keeps three known pairs only, each of them played once. Each folder gets tracks, users, plays, counts (for `segue train als`), asked
 (the held-out pairs), asked_new (those of new listeners) and, for lastfm, audio (64 dimensions out of the tags by truncated SVD).
 """
 import argparse
@@ -99,7 +99,8 @@ def write(folder, pairs, held_out, names, tags):
     is_new = mixed(pairs.user.unique()) % np.uint64(10) == 0
     new = set(pairs.user.unique()[is_new])
     ranked = train.assign(order=pair_hash(train)).sort_values("order").groupby("user").cumcount()
-    train = train[~train.user.isin(new) | (ranked.reindex(train.index) < NEW_KEEPS)]
+    train = train[~train.user.isin(new) | (ranked.reindex(train.index) < NEW_KEEPS)].copy()
+    train.loc[train.user.isin(new), "count"] = 1
     items = np.sort(pairs.item.unique())
     listeners = train.groupby("item").size().reindex(items).fillna(0)
     genres, vectors = content(tags, items) if tags is not None else ({}, None)

@@ -29,6 +29,8 @@ pub struct Scratch {
     pub(super) entries: Vec<u64>,
     /// Estimates of the entries from their one-bit codes.
     pub(super) rough: Vec<f32>,
+    /// Whether each of the entries is allowed: the same for all queries under one filter. Empty before one asks.
+    pub(super) gates: Vec<bool>,
     /// Nodes to start from that may not be returned.
     pub(super) others: Vec<u64>,
     /// Rows chosen by their one-bit codes.

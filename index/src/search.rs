@@ -91,6 +91,7 @@ impl IndexView<'_> {
         allowed: &Allowed<'_>,
         scratch: &mut Scratch,
     ) -> Result<SearchOutcome, IndexError> {
+        scratch.gates.clear();
         let count = self.count(allowed, scratch);
         self.search_counted(query, params, allowed, count, scratch)
     }
@@ -115,6 +116,7 @@ impl IndexView<'_> {
         allowed: &Allowed<'_>,
         scratch: &mut Scratch,
     ) -> Result<Vec<SearchOutcome>, IndexError> {
+        scratch.gates.clear();
         let count = self.count(allowed, scratch);
         queries.iter().map(|query| self.search_counted(query, params, allowed, count, scratch)).collect()
     }

@@ -98,15 +98,19 @@ fn reached_by(scores: &[f32], count: usize) -> f32 {
 /// Divides the entries into those that are allowed, in `scratch.entries`, and the `others`, by the scores their one-bit codes tell; none where
 /// there are no such codes.
 pub(super) fn divide(view: &IndexView<'_>, allowed: &Allowed<'_>, scratch: &mut Scratch) {
-    let Scratch { query, entries, others, rough, .. } = scratch;
+    let Scratch { query, entries, others, rough, gates, .. } = scratch;
     entries.clear();
     others.clear();
     let Some(signs) = &view.meta.entry_signs else { return };
     let nodes = &view.meta.entries;
     rough.resize(nodes.len(), 0.0);
     query.signs.estimate(view.kernels, &signs.records, rough);
-    for (&score, &node) in rough.iter().zip(nodes) {
-        if allowed.contains(node) { entries.push(pack(score, node)) } else { others.push(pack(score, node)) }
+    if gates.is_empty() {
+        // Entries lie far apart: each question waits for memory.
+        gates.extend(nodes.iter().map(|&node| allowed.contains(node)));
+    }
+    for ((&score, &node), &is_open) in rough.iter().zip(nodes).zip(gates.iter()) {
+        if is_open { entries.push(pack(score, node)) } else { others.push(pack(score, node)) }
     }
 }
 

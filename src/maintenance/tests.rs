@@ -3,7 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
+use segue_storage_format::manifest::segment_folder;
 use segue_storage_format::{Residence, Verify};
 
 use super::{IndexChoice, merge, plan_merges, seal, write_vector_segment};
@@ -190,6 +192,29 @@ fn four_loads(folder: &Path) -> (Harness, Model, SplitMix64) {
     seal_all(&harness).unwrap();
     (0..4).for_each(|_| load(&harness, &mut model, &mut rng));
     (harness, model, rng)
+}
+
+#[test]
+fn files_of_a_segment_whose_entry_never_came_go_after_an_hour() {
+    let folder = tempfile::tempdir().unwrap();
+    let (harness, ..) = four_loads(folder.path());
+    let shard = harness.machine.lock().shard();
+    let reserved = harness.propose(&TrackCommand::ReserveSegments { count: 1 }).unwrap();
+    let TrackReply::Done(id) = reserved else { panic!("{reserved:?}") };
+    let row = [0.5_f32, 0.5, 0.5];
+    let rows = [(0_u32, &row[..])].into_iter();
+    let entry = write_vector_segment(shard.folder(), id, &spec(), rows, &ordering(), &|_| {}).unwrap();
+    shard.stage(&NewSegment { entry, set: Some(spec()) }).unwrap();
+    let files = segment_folder(shard.folder(), id);
+    let (now, minutes) = (Instant::now(), |minutes: u64| Duration::from_secs(60 * minutes));
+    for after in [minutes(0), minutes(59)] {
+        shard.forget_staged(now + after);
+        shard.remove_garbage().unwrap();
+        assert!(files.exists() && shard.staged_ids() == [id], "its entry may still come");
+    }
+    shard.forget_staged(now + minutes(61));
+    shard.remove_garbage().unwrap();
+    assert!(!files.exists() && shard.staged_ids().is_empty());
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use rkyv::{Archive, Deserialize, Serialize};
 use roaring::RoaringBitmap;
@@ -152,6 +153,7 @@ impl TrackShard {
     /// Removes files that neither a kept manifest nor the current state nor a waiting checkpoint nor a staged segment nor a
     /// log entry after the last checkpoint refers to; returns bytes freed. Must not run beside a build or a checkpoint of the same shard.
     pub fn remove_garbage(&self) -> Result<u64> {
+        self.forget_staged(Instant::now());
         let mut keep = self.staged_ids();
         keep.extend(self.recent_ids());
         let mut garbage = unreferenced(&self.folder, &keep).map_err(damaged)?;

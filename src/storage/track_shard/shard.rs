@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use parking_lot::{Mutex, MutexGuard};
@@ -25,6 +25,9 @@ use crate::types::ShardId;
 const COMMAND_VERSION: u16 = 2;
 /// Entries that earlier programs know are written as these wrote them.
 const FIRST_VERSION: u16 = 1;
+
+/// How long a segment waits for its log entry: longer than any proposal, and than another node may take to fetch its files.
+const STAGED_MAX: Duration = Duration::from_secs(3_600);
 
 /// Encodes a command for the log.
 pub fn encode(command: &TrackCommand) -> Result<Vec<u8>> {
@@ -62,6 +65,13 @@ pub struct Opening {
 /// `NotFound` when there is nobody to ask; others when they cannot be had: the replica must stop then.
 pub type FetchSegment = Box<dyn Fn(&TrackShard, &NewSegment) -> Result<()> + Send + Sync>;
 
+/// A segment that was opened ahead of its log entry.
+struct Staged {
+    entry: SegmentEntry,
+    opened: OpenedSegment,
+    since: Instant,
+}
+
 /// What readers, maintenance and the state machine share.
 pub struct TrackShard {
     pub(super) folder: PathBuf,
@@ -76,7 +86,7 @@ pub struct TrackShard {
     /// The version before slots were given away, for requests of other nodes that began with it.
     pub(super) former: Mutex<Option<(Instant, Arc<TrackView>)>>,
     /// Segments built and opened ahead of their log entry, by id.
-    staged: Mutex<HashMap<u64, (SegmentEntry, OpenedSegment)>>,
+    staged: Mutex<HashMap<u64, Staged>>,
     /// Segments whose files are being fetched.
     fetching: Mutex<Vec<u64>>,
     /// Gets files that another replica has built; `None` where there is no other.
@@ -125,7 +135,8 @@ impl TrackShard {
     /// log entry that makes them live.
     pub fn stage(&self, new: &NewSegment) -> Result<()> {
         let opened = self.open_segment(new, Verify::Structure)?;
-        self.staged.lock().insert(new.entry.id, (new.entry.clone(), opened));
+        let staged = Staged { entry: new.entry.clone(), opened, since: Instant::now() };
+        self.staged.lock().insert(new.entry.id, staged);
         Ok(())
     }
 
@@ -183,7 +194,7 @@ impl TrackShard {
     /// those another replica has.
     fn open_new(&self, new: &NewSegment) -> std::result::Result<OpenedSegment, Unopened> {
         let staged = self.staged.lock().remove(&new.entry.id);
-        if let Some((entry, opened)) = staged
+        if let Some(Staged { entry, opened, .. }) = staged
             && entry == new.entry
         {
             return Ok(opened);
@@ -212,6 +223,12 @@ impl TrackShard {
         }
         let mut staged = self.staged.lock();
         ids.into_iter().for_each(|id| drop(staged.remove(&id)));
+    }
+
+    /// Forgets segments that have been staged for longer than any entry takes: whoever was to propose theirs is gone. Should it come all
+    /// the same, its files are fetched once more.
+    pub(crate) fn forget_staged(&self, now: Instant) {
+        self.staged.lock().retain(|_, staged| now.saturating_duration_since(staged.since) < STAGED_MAX);
     }
 
     /// Segment numbers that are staged, or being fetched.

@@ -2,20 +2,20 @@
 //! and TCP has to live with it. Needs root, `ip` and `iptables`; says so when it skips.
 
 use std::process::Command;
-use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use segue::api::Client;
 use segue::types::User;
 
 use super::history::Clients;
 use super::recall::recall_is_whole;
-use super::servers::{Node, address, endpoints, leader, load, replicas_are_equal, settled, until};
+use super::servers::{Node, address, endpoints, leader, load, number, replicas_are_equal, settled, until};
 use crate::running::{Running, program};
 use crate::support::id;
 
 const NODES: usize = 3;
 /// How long three packets of ten are lost.
-const LOSSY: Duration = Duration::from_secs(4);
+const LOSSY_MS: u64 = 6_000;
 
 /// Namespaces on a bridge; removed when dropped.
 struct Lan {
@@ -133,6 +133,18 @@ fn start(lan: &Lan) -> Vec<Node> {
     nodes
 }
 
+/// Writes one after the other for so long: how many were acknowledged, and the longest time without one.
+fn write_for(time: Duration, endpoints: &str) -> (usize, Duration) {
+    let client = Client::connect(endpoints).unwrap();
+    let (begun, mut last, mut writes, mut longest) = (Instant::now(), Instant::now(), 0, Duration::ZERO);
+    while begun.elapsed() < time {
+        if client.upsert_users(vec![User::unknown(id(format!("lossy-{writes}")))]).is_ok() {
+            (longest, last, writes) = (longest.max(last.elapsed()), Instant::now(), writes + 1);
+        }
+    }
+    (writes, longest.max(last.elapsed()))
+}
+
 #[test]
 fn what_clients_see_is_linearizable_while_packets_are_lost() {
     let lan = match Lan::new() {
@@ -176,8 +188,11 @@ fn what_clients_see_is_linearizable_while_packets_are_lost() {
     for (from, to) in [(0, 1), (1, 0), (0, 2), (2, 0), (1, 2), (2, 1)] {
         lan.drop_packets(from, to, CHANCE);
     }
-    // TCP may stand still for a minute and longer then, so nothing is promised of how soon: what is acknowledged stays true.
-    thread::sleep(LOSSY);
+    let lossy = Duration::from_millis(number("SEGUE_CLUSTER_LOSS_MS", LOSSY_MS));
+    let (writes, longest) = write_for(lossy, &endpoints(&nodes).join(","));
+    eprintln!(
+        "{writes} writes while three packets of ten were lost for {lossy:?}; one waited for {longest:?}"
+    );
     lan.heal();
     writes_go_on(0, "after-loss");
     is_not_stale(2, "after-loss");

@@ -153,9 +153,12 @@ pub(super) fn assemble_voting(
 
 /// Where other nodes reach one.
 pub(super) fn address(node: &Node) -> String {
-    let report = node.client().cluster_status().unwrap();
     let of = |it: &&segue::node::NodeReport| node.running().endpoint.ends_with(&it.api);
-    report.nodes.iter().find(of).expect("the node is in the map").address.clone()
+    // A node that came up elsewhere tells where once it serves.
+    until("the node is in the map", || {
+        let report = node.client().cluster_status().ok()?;
+        report.nodes.iter().find(of).map(|it| it.address.clone())
+    })
 }
 
 /// Where clients reach the nodes that run.
