@@ -70,13 +70,7 @@ async fn dial(address: &str, local: Local, store: StoreId) -> io::Result<std::ne
     let mut stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     #[cfg(target_os = "linux")]
-    {
-        let socket = socket2::SockRef::from(&stream);
-        socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED))?;
-        // Few packets are under way. One that is lost again and again is sent again as soon as the first time, not after twice as long
-        // each time: else four losses in a row outlast an election time-out.
-        socket.set_tcp_thin_linear_timeouts(true)?;
-    }
+    socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(UNACKNOWLEDGED))?;
     let hello = encode(&pb::RaftFrame { header: Some(local.header(store)), ..pb::RaftFrame::default() });
     stream.write_all(&[&PREFACE[..], &hello].concat()).await?;
     match stream.read_u8().await? {

@@ -189,6 +189,8 @@ fn what_clients_see_is_linearizable_while_packets_are_lost() {
         lan.drop_packets(from, to, CHANCE);
     }
     let lossy = Duration::from_millis(number("SEGUE_CLUSTER_LOSS_MS", LOSSY_MS));
+    // A packet that is lost three times in a row comes later than an election time-out: leaders come and go, and few writes or none are
+    // acknowledged. Nothing is promised of how soon; what is acknowledged stays true.
     let (writes, longest) = write_for(lossy, &endpoints(&nodes).join(","));
     eprintln!(
         "{writes} writes while three packets of ten were lost for {lossy:?}; one waited for {longest:?}"
