@@ -26,6 +26,8 @@ mod listeners;
 mod load;
 mod meta;
 mod metrics;
+#[cfg(test)]
+mod newer_entries_tests;
 mod node_change;
 mod open;
 mod open_tracks;

@@ -21,7 +21,7 @@ use crate::types::{ArtistKey, HOUR_MS, PlayAction, Timestamp, TrackRef, UserId};
 
 /// Listeners kept in the cache.
 const CACHED_MAX: usize = 4_096;
-/// Favourites kept of a listener: what medoids are chosen from.
+/// Favourites kept of a listener: what medoids are chosen from (PIPELINE.md §11).
 const FAVORITES_MAX: usize = 50;
 
 /// A track the listener likes, and how much.

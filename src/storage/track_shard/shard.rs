@@ -340,9 +340,14 @@ impl TrackStateMachine {
     pub fn apply(&mut self, entries: &[(u64, u64, &[u8])]) -> Result<Vec<Vec<u8>>> {
         let mut replies = Vec::with_capacity(entries.len());
         for &(index, term, bytes) in entries {
+            // Before it counts: one that cannot be read is not applied.
+            let command = match bytes {
+                [] => None,
+                bytes => Some(crate::storage::codec::decode(COMMAND_VERSION, bytes)?),
+            };
             self.state.applied_index = index;
             self.state.applied_term = term;
-            let reply = if bytes.is_empty() { TrackReply::Done(0) } else { self.apply_one(bytes)? };
+            let reply = command.map_or(Ok(TrackReply::Done(0)), |command| self.apply_one(command))?;
             replies.push(encode_reply(&reply)?);
         }
         // A row that could not be read may have been taken for one that is not there.
@@ -351,8 +356,7 @@ impl TrackStateMachine {
         Ok(replies)
     }
 
-    fn apply_one(&mut self, bytes: &[u8]) -> Result<TrackReply> {
-        let command: TrackCommand = crate::storage::codec::decode(COMMAND_VERSION, bytes)?;
+    fn apply_one(&mut self, command: TrackCommand) -> Result<TrackReply> {
         let seals = matches!(command, TrackCommand::Seal);
         let (segments, index) = (command.new_segments(), self.state.applied_index);
         if !segments.is_empty() {
