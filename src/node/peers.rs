@@ -76,6 +76,7 @@ const STAGE_TIMEOUT: Duration = Duration::from_secs(600);
 /// Rounds in which every other node says that it has no such file before it is believed.
 const GONE_ROUNDS: u32 = 5;
 const ROUND_PAUSE: Duration = Duration::from_millis(200);
+
 /// The other nodes.
 pub struct Peers {
     cluster: OnceLock<Arc<Cluster>>,

@@ -30,8 +30,11 @@ pub(super) const READ_FILE_OF: u32 = 7;
 pub(super) const GONE: &str = "no such file";
 /// Version of what they carry.
 const VERSION: u16 = 1;
-/// Bytes of a file in one call.
-const PIECE_BYTES: u64 = 1 << 20;
+/// Bytes of a file in one call, at least and at most.
+const PIECE_BYTES: (u64, u64) = (16 << 10, 1 << 20);
+/// Pieces that a node gives in a second at its rate. Were one a matter of many seconds, a few who ask at a time would all wait for longer than
+/// they wait for a call, and ask for the same again, for ever.
+const PIECES_A_SECOND: u64 = 4;
 const READ_TIMEOUT: Duration = Duration::from_secs(20);
 /// How far ahead of its rate a node may give: what one call carries is never waited for alone.
 const AHEAD: Duration = Duration::from_millis(100);
@@ -82,8 +85,8 @@ impl WantedPiece {
             return Err(Error::Unavailable(format!("{GONE}: `{name}` of segment {segment}")));
         };
         let length = file.metadata().map_or(0, |metadata| metadata.len());
-        let mut piece =
-            vec![0; usize::try_from(length.saturating_sub(*offset).min(PIECE_BYTES)).unwrap_or(0)];
+        let bytes = length.saturating_sub(*offset).min(giving.piece_bytes());
+        let mut piece = vec![0; usize::try_from(bytes).unwrap_or(0)];
         file.read_exact_at(&mut piece, *offset)
             .map_err(|source| Error::io("read a segment's file", path, source))?;
         thread::sleep(giving.take(piece.len() as u64, Instant::now()));
@@ -101,6 +104,11 @@ pub(super) struct Throttle {
 impl Throttle {
     pub(super) fn new(bytes_per_second: u64) -> Self {
         Self { bytes_per_second: bytes_per_second.max(1), paid: Mutex::new(None) }
+    }
+
+    /// Bytes that are given at once, at most.
+    fn piece_bytes(&self) -> u64 {
+        (self.bytes_per_second / PIECES_A_SECOND).clamp(PIECE_BYTES.0, PIECE_BYTES.1)
     }
 
     /// Takes so many bytes at this moment; how long to wait before they are given.
@@ -218,6 +226,17 @@ mod tests {
         assert_eq!(waits[19], Duration::from_millis(2_000));
         // Whoever comes later pays for itself alone.
         assert_eq!(throttle.take(1_000_000, start + Duration::from_secs(5)), Duration::ZERO);
+    }
+
+    /// The slowest rate there is, and as many who ask at a time as two other nodes with sixteen shards each are.
+    #[test]
+    fn however_slowly_pieces_are_given_nobody_waits_for_longer_than_a_call_takes() {
+        for rate in [65_536, 1_000_000, 100_000_000] {
+            let (throttle, start) = (Throttle::new(rate), Instant::now());
+            let waits = (0..32).map(|_| throttle.take(throttle.piece_bytes(), start));
+            assert!(waits.max().unwrap() < READ_TIMEOUT / 2, "at {rate} bytes a second");
+        }
+        assert_eq!(Throttle::new(100_000_000).piece_bytes(), 1 << 20);
     }
 
     #[test]

@@ -2,7 +2,6 @@
 //! listed tracks' records alone.
 
 use std::collections::HashMap;
-use std::hash::Hash;
 
 use super::checks::Finding;
 use crate::pipeline::explore::SAFE_SLOTS;
@@ -45,9 +44,9 @@ pub(super) fn findings(
     found
 }
 
-fn counts<K: Eq + Hash + Copy>(of: &[Option<K>]) -> HashMap<K, usize> {
+fn counts<'t>(of: &[Option<&'t str>]) -> HashMap<&'t str, usize> {
     let mut counts = HashMap::new();
-    of.iter().flatten().for_each(|key| *counts.entry(*key).or_insert(0) += 1);
+    of.iter().flatten().for_each(|name| *counts.entry(*name).or_insert(0) += 1);
     counts
 }
 

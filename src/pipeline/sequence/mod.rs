@@ -10,6 +10,8 @@ mod cost;
 mod exact;
 mod search;
 
+use std::collections::BTreeSet;
+
 use crate::pipeline::explore::{SAFE_SLOTS, place};
 use crate::pipeline::facts::TrackFacts;
 use crate::pipeline::recipe::EnergyArc;
@@ -96,7 +98,8 @@ fn slots_of(tracks: &[SequenceTrack<'_>], given: &[bool]) -> Vec<bool> {
 }
 
 /// Who may open the list: the safest track, then the safest of the artists with most tracks (when the set is so full
-/// of them that one must come first).
+/// of them that one must come first), and of a few tracks the safest of each artist: where some explore, another one may have to come
+/// first.
 fn first_candidates(tracks: &[SequenceTrack<'_>], instance: &Instance) -> Vec<usize> {
     let safest = |rows: &mut dyn Iterator<Item = usize>| {
         rows.reduce(|best, row| if tracks[row].safety > tracks[best].safety { row } else { best })
@@ -111,7 +114,13 @@ fn first_candidates(tracks: &[SequenceTrack<'_>], instance: &Instance) -> Vec<us
     .into_iter()
     .flatten()
     .collect();
-    candidates.dedup();
+    if tracks.len() <= exact::TRACKS_MAX {
+        let mut others: Vec<usize> = (0..tracks.len()).filter(known).collect();
+        others.sort_by(|&a, &b| tracks[b].safety.total_cmp(&tracks[a].safety));
+        candidates.extend(others);
+    }
+    let mut seen = BTreeSet::new();
+    candidates.retain(|&row| seen.insert(instance.artist[row]));
     candidates
 }
 

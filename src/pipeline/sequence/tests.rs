@@ -87,7 +87,6 @@ fn is_ordered_as_exhaustive_search_does(seed: u64, count: usize, artists: u64, e
         assert!(found.cost <= least + 1e-9, "seed {seed}, {count} tracks: {} against {least}", found.cost);
     }
     assert!(smallest_distance(&tracks, &found.order) >= found.artist_gap.min(count), "seed {seed}");
-    assert!(found.artist_gap.min(count) <= widest.max(1), "seed {seed}");
     assert_eq!(found.artist_gap.min(count), widest.max(1), "seed {seed}: as far apart as any order could");
 }
 
@@ -177,6 +176,12 @@ fn a_crowded_artist_opens_when_only_that_keeps_the_distance() {
     let found = sequence(&tracks, &[false; 4], &EnergyArc::default(), 3);
     assert_eq!((found.order[0], found.order[3], found.artist_gap), (1, 0, 3));
     assert_eq!(found.notes.len(), 1, "{:?}", found.notes);
+}
+
+/// Found by chance: two artists with two tracks each, and an exploration by the safer one, which must come last.
+#[test]
+fn the_artist_of_an_exploration_does_not_open_when_only_another_keeps_the_distance() {
+    is_ordered_as_exhaustive_search_does(6_513_934_803_794_345_379, 4, 2, true);
 }
 
 #[test]
