@@ -66,11 +66,11 @@ def fitted(a, name):
     ratio = lambda field: blend[field] / base[field]
     return [
         ("NDCG@10 of the best source, times", ratio("ndcg"), 0.98),
-        ("upper end of the difference to it", whole["ndcg_difference_interval"][1], 0.0),
+        ("upper end of the difference to it", whole["differences"]["ndcg"]["interval"][1], 0.0),
         ("intra-list distance, times", ratio("intra_list_distance"), 1.10),
         ("coverage, times", ratio("coverage"), 1.5),
         ("new listeners: NDCG@10 of popularity, times", few["other"]["ndcg"] / few["base"]["ndcg"], 1.15),
-        ("new listeners: lower end of the gain, times", few["ndcg_difference_interval"][0] / few["base"]["ndcg"], 0.15),
+        ("new listeners: lower end of the gain, times", few["differences"]["ndcg"]["interval"][0] / few["base"]["ndcg"], 0.15),
         ("lists without a violation, share", 1 - blend["violations"] / blend["lists"], 1.0),
     ]
 
@@ -81,10 +81,10 @@ def learnt(a, name):
     saves, after = weeks.live(database, "learnt", 2, f"{database.folder}/validation/asked.parquet", database.folder)
     best, even = (database.compare(base, "learnt", "asked", after) for base in ("collab", "even"))
     print(f"      {name:<14} saves a week: {', '.join(map(str, saves))}; NDCG@10 of the best source {best['base']['ndcg']:.4f}, "
-          f"by learnt weights {best['other']['ndcg']:.4f} (difference {best['ndcg_difference_interval']}), by equal ones {even['base']['ndcg']:.4f}")
+          f"by learnt weights {best['other']['ndcg']:.4f} (difference {best['differences']['ndcg']['interval']}), by equal ones {even['base']['ndcg']:.4f}")
     return [
-        ("learnt: upper end of the difference to the best", best["ndcg_difference_interval"][1], 0.0),
-        ("learnt: lower end of the difference to equal", even["ndcg_difference_interval"][0], 0.002),
+        ("learnt: upper end of the difference to the best", best["differences"]["ndcg"]["interval"][1], 0.0),
+        ("learnt: lower end of the difference to equal", even["differences"]["ndcg"]["interval"][0], 0.002),
     ]
 
 

@@ -9,7 +9,7 @@ use super::eval_rules::RulesArgs;
 use super::eval_shadow::{ShadowArgs, SplitArgs};
 use super::output::{Align, print, print_json, table};
 use crate::error::{Error, Result};
-use crate::eval::{Comparison, EvalReport, EvalRequest, compare, evaluate};
+use crate::eval::{Comparison, Difference, EvalReport, EvalRequest, compare, evaluate};
 use crate::node::Segue;
 use crate::types::Timestamp;
 
@@ -108,54 +108,79 @@ impl EvalArgs {
         if self.output.json {
             return print_json(&report);
         }
-        print(&table(&[Align::Left, Align::Right], &columns(&[&report], request.k)))
+        print(&one(&report, request.k))
     }
 }
 
-fn interval(interval: Option<(f64, f64)>) -> String {
-    interval.map_or_else(String::new, |(low, high)| format!("{low:+.4} to {high:+.4}"))
-}
+/// A row of the table: a measure, its name among `eval::MEANS` if it is one, and its value in a report.
+type Row = (String, Option<&'static str>, fn(&EvalReport) -> String);
 
-/// A row a measure, a column a report.
-fn columns(reports: &[&EvalReport], k: u32) -> Vec<Vec<String>> {
-    let row = |name: &str, value: &dyn Fn(&EvalReport) -> String| -> Vec<String> {
-        std::iter::once(name.to_owned()).chain(reports.iter().map(|report| value(report))).collect()
-    };
-    let number = |value: f64| format!("{value:.4}");
+/// What is told of a recipe, in lists of `k`.
+fn measures(k: u32) -> Vec<Row> {
+    let row = |name: &str, mean, value: fn(&EvalReport) -> String| (name.to_owned(), mean, value);
     vec![
-        row("recipe", &|r| r.recipe.clone()),
-        row("users", &|r| r.users.to_string()),
-        row(&format!("NDCG@{k}"), &|r| number(r.ndcg)),
-        row("  interval", &|r| {
-            r.ndcg_interval.map_or_else(String::new, |(a, b)| format!("{a:.4} to {b:.4}"))
+        row("users", None, |r| r.users.to_string()),
+        row(&format!("NDCG@{k}"), Some("ndcg"), |r| number(r.ndcg)),
+        row("  new listeners", None, |r| {
+            r.ndcg_new.map_or_else(String::new, |(x, n)| format!("{x:.4} of {n}"))
         }),
-        row("  new listeners", &|r| r.ndcg_new.map_or_else(String::new, |(x, n)| format!("{x:.4} of {n}"))),
-        row("precision", &|r| number(r.precision)),
-        row("recall", &|r| number(r.recall)),
-        row("coverage", &|r| number(r.coverage)),
-        row("Gini", &|r| number(r.quality.gini)),
-        row("novelty, bits", &|r| format!("{:.2}", r.quality.novelty)),
-        row("intra-list distance", &|r| number(r.quality.intra_list_distance)),
-        row("artist repeats", &|r| number(r.quality.artist_repeats)),
-        row("window repeats", &|r| r.quality.window_repeats.to_string()),
-        row("explored share", &|r| number(r.quality.explored)),
-        row("energy-curve error", &|r| number(r.quality.energy_error)),
-        row("violations", &|r| r.violations.to_string()),
-        row("short lists", &|r| r.short_lists.to_string()),
-        row("relaxed lists", &|r| r.relaxed_lists.to_string()),
+        row("precision", Some("precision"), |r| number(r.precision)),
+        row("recall", Some("recall"), |r| number(r.recall)),
+        row("coverage", None, |r| number(r.coverage)),
+        row("Gini", None, |r| number(r.quality.gini)),
+        row("novelty, bits", Some("novelty"), |r| number(r.quality.novelty)),
+        row("intra-list distance", Some("intra_list_distance"), |r| number(r.quality.intra_list_distance)),
+        row("artist repeats", Some("artist_repeats"), |r| number(r.quality.artist_repeats)),
+        row("window repeats", None, |r| r.quality.window_repeats.to_string()),
+        row("explored share", Some("explored"), |r| number(r.quality.explored)),
+        row("energy-curve error", Some("energy_error"), |r| number(r.quality.energy_error)),
+        row("violations", None, |r| r.violations.to_string()),
+        row("short lists", None, |r| r.short_lists.to_string()),
+        row("relaxed lists", None, |r| r.relaxed_lists.to_string()),
     ]
 }
 
+fn number(value: f64) -> String {
+    format!("{value:.4}")
+}
+
+/// A row a measure, a column a report, and behind them how sure the means are.
+fn rows(
+    reports: &[&EvalReport],
+    k: u32,
+    heading: &str,
+    sureness: impl Fn(&str) -> Option<String>,
+) -> Vec<Vec<String>> {
+    let recipes = reports.iter().map(|report| report.recipe.clone());
+    let first = ["recipe".to_owned()].into_iter().chain(recipes).chain([heading.to_owned()]).collect();
+    let row = |(name, mean, value): Row| -> Vec<String> {
+        let values = reports.iter().map(|report| value(report));
+        [name].into_iter().chain(values).chain([mean.and_then(&sureness).unwrap_or_default()]).collect()
+    };
+    std::iter::once(first).chain(measures(k).into_iter().map(row)).collect()
+}
+
+/// One recipe as a table.
+fn one(report: &EvalReport, k: u32) -> String {
+    let interval =
+        |mean: &str| report.intervals.get(mean).map(|(low, high)| format!("{low:.4} to {high:.4}"));
+    table(&[Align::Left, Align::Right, Align::Right], &rows(&[report], k, "95 % interval", interval))
+}
+
+/// Two recipes side by side as a table.
 fn both(found: &Comparison, k: u32) -> String {
-    let columns = columns(&[&found.base, &found.other], k);
-    let mut text = table(&[Align::Left, Align::Right, Align::Right], &columns);
+    let difference = |mean: &str| {
+        found.differences.get(mean).map(|Difference { mean, interval }| match interval {
+            Some((low, high)) => format!("{mean:+.4} ({low:+.4} to {high:+.4})"),
+            None => format!("{mean:+.4}"),
+        })
+    };
+    let reports = [&found.base, &found.other];
+    let align = [Align::Left, Align::Right, Align::Right, Align::Right];
+    let mut text = table(&align, &rows(&reports, k, "difference (95 % interval)", difference));
     text.push_str(&format!(
-        "\nNDCG difference {:+.4} ({}), distance difference {:+.4} ({}), overlap {:.1} %\n",
-        found.ndcg_difference,
-        interval(found.ndcg_difference_interval),
-        found.distance_difference,
-        interval(found.distance_difference_interval),
-        100.0 * found.overlap,
+        "\nOf two lists of one listener {:.1} % of the tracks are the same.\n",
+        100.0 * found.overlap
     ));
     text
 }

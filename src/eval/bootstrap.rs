@@ -5,31 +5,90 @@ use crate::types::SplitMix64;
 /// Resamples of an interval.
 const RESAMPLES: usize = 2_000;
 
-/// The 95 % interval of the mean of `values`, by a fixed seed; `None` for fewer than two values.
+/// What one user adds to a measure, and what the sum of these is divided by: `(value, 1)` for a mean over users, `(sum, places)`
+/// for one over places, `(0, 0)` where there is nothing to judge.
+pub type Part = (f64, f64);
+
+/// A 95 % interval, lower end first.
+pub type Interval = (f64, f64);
+
+/// The measures of all users together, each `Σ value / Σ weight`; 0 where nothing was judged.
 #[must_use]
-pub fn mean_interval(values: &[f64], seed: u64) -> Option<(f64, f64)> {
-    if values.len() < 2 {
-        return None;
-    }
-    let mut rng = SplitMix64::new(seed);
-    let n = values.len();
-    let mut means: Vec<f64> = (0..RESAMPLES)
-        .map(|_| (0..n).map(|_| values[rng.below(n as u64) as usize]).sum::<f64>() / n as f64)
-        .collect();
-    means.sort_by(f64::total_cmp);
-    Some((means[RESAMPLES / 40], means[RESAMPLES - 1 - RESAMPLES / 40]))
+pub fn ratios<const N: usize>(users: &[[Part; N]]) -> [f64; N] {
+    let mut sums = [(0.0, 0.0); N];
+    users.iter().for_each(|parts| add(&mut sums, parts));
+    sums.map(|(value, weight)| if weight > 0.0 { value / weight } else { 0.0 })
 }
 
-/// The 95 % interval of the mean difference `b − a` of the same users: pairs are resampled together, so what users have
-/// in common cancels out.
+/// The intervals of [`ratios`], by a fixed seed; all measures of one resample are of the same users. `None` for fewer than two users, or
+/// where nothing was judged.
+#[must_use]
+pub fn intervals<const N: usize>(users: &[[Part; N]], seed: u64) -> [Option<Interval>; N] {
+    resampled(users.len(), seed, |drawn| {
+        let mut sums = [(0.0, 0.0); N];
+        drawn.iter().for_each(|&user| add(&mut sums, &users[user]));
+        sums.map(|(value, weight)| value / weight)
+    })
+}
+
+/// The intervals of the differences `b − a` of the same users: pairs are resampled together, so what users have in common
+/// cancels out.
 ///
 /// # Panics
 /// When the two have different lengths.
 #[must_use]
-pub fn difference_interval(a: &[f64], b: &[f64], seed: u64) -> Option<(f64, f64)> {
+pub fn difference_intervals<const N: usize>(
+    a: &[[Part; N]],
+    b: &[[Part; N]],
+    seed: u64,
+) -> [Option<Interval>; N] {
     assert_eq!(a.len(), b.len(), "one value a user on both sides");
-    let differences: Vec<f64> = a.iter().zip(b).map(|(a, b)| b - a).collect();
-    mean_interval(&differences, seed)
+    resampled(a.len(), seed, |drawn| {
+        let (mut of_a, mut of_b) = ([(0.0, 0.0); N], [(0.0, 0.0); N]);
+        for &user in drawn {
+            add(&mut of_a, &a[user]);
+            add(&mut of_b, &b[user]);
+        }
+        std::array::from_fn(|at| of_b[at].0 / of_b[at].1 - of_a[at].0 / of_a[at].1)
+    })
+}
+
+/// The interval of the mean of `values`; `None` for fewer than two.
+#[must_use]
+pub fn mean_interval(values: &[f64], seed: u64) -> Option<Interval> {
+    let users: Vec<[Part; 1]> = values.iter().map(|&value| [(value, 1.0)]).collect();
+    intervals(&users, seed)[0]
+}
+
+fn add<const N: usize>(sums: &mut [Part; N], parts: &[Part; N]) {
+    for (sum, part) in sums.iter_mut().zip(parts) {
+        *sum = (sum.0 + part.0, sum.1 + part.1);
+    }
+}
+
+/// The middle 95 of 100 of what `measure` says of users drawn with replacement. A resample that has nothing to judge says nothing.
+fn resampled<const N: usize>(
+    users: usize,
+    seed: u64,
+    measure: impl Fn(&[usize]) -> [f64; N],
+) -> [Option<Interval>; N] {
+    if users < 2 {
+        return [None; N];
+    }
+    let mut rng = SplitMix64::new(seed);
+    let mut drawn = vec![0; users];
+    let mut found: [Vec<f64>; N] = std::array::from_fn(|_| Vec::with_capacity(RESAMPLES));
+    for _ in 0..RESAMPLES {
+        drawn.fill_with(|| rng.below(users as u64) as usize);
+        for (found, value) in found.iter_mut().zip(measure(&drawn)) {
+            found.extend(Some(value).filter(|value| value.is_finite()));
+        }
+    }
+    found.map(|mut values| {
+        values.sort_by(f64::total_cmp);
+        let outside = values.len() / 40;
+        Some((*values.get(outside)?, values[values.len() - 1 - outside]))
+    })
 }
 
 #[cfg(test)]
@@ -54,7 +113,33 @@ mod tests {
         let mut rng = SplitMix64::new(4);
         let a: Vec<f64> = (0..100).map(|_| 10.0 * rng.normal()).collect();
         let b: Vec<f64> = a.iter().map(|a| a + 0.1 + 0.05 * rng.normal()).collect();
-        let (low, high) = difference_interval(&a, &b, 5).unwrap_or((0.0, 0.0));
+        let users =
+            |values: &[f64]| -> Vec<[Part; 1]> { values.iter().map(|&value| [(value, 1.0)]).collect() };
+        let (low, high) = difference_intervals(&users(&a), &users(&b), 5)[0].unwrap_or((0.0, 0.0));
         assert!(low > 0.05 && high < 0.15, "{low} {high}");
+    }
+
+    #[test]
+    fn a_ratio_is_of_sums_and_its_interval_holds_it_and_nothing_is_said_of_what_nobody_has() {
+        let mut rng = SplitMix64::new(6);
+        // Lists of 5 or 50 places, a tenth and three tenths of which count: the mean over places is not that over lists.
+        let users: Vec<[Part; 3]> = (0..400)
+            .map(|at| {
+                let (places, share) = if at % 2 == 0 { (5, 0.1) } else { (50, 0.3) };
+                let counted = (0..places).filter(|_| rng.uniform() < share).count();
+                [(counted as f64, f64::from(places)), (f64::from(at % 2), 1.0), (0.0, 0.0)]
+            })
+            .collect();
+        let expected = (5.0 * 0.1 + 50.0 * 0.3) / 55.0;
+        let [places, lists, nothing] = ratios(&users);
+        assert!((places - expected).abs() < 0.01 && lists == 0.5 && nothing == 0.0, "{places} {lists}");
+        let [places, lists, nothing] = intervals(&users, 7);
+        let (low, high) = places.unwrap_or((0.0, 0.0));
+        assert!(low < expected && expected < high && high - low < 0.03, "{low} {high}");
+        // Of a share of one half of 400 the standard error is .025.
+        let (low, high) = lists.unwrap_or((0.0, 0.0));
+        assert!((low - 0.451).abs() < 0.01 && (high - 0.549).abs() < 0.01, "{low} {high}");
+        assert_eq!(nothing, None);
+        assert_eq!(difference_intervals(&users, &users, 8), [Some((0.0, 0.0)), Some((0.0, 0.0)), None]);
     }
 }

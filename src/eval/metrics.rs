@@ -24,6 +24,17 @@ pub struct RankingReport {
     pub short_lists: u64,
 }
 
+/// How good one user's list is; see [`RankingReport`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ListScores {
+    /// Hits divided by k.
+    pub precision: f64,
+    /// Hits divided by held-out items.
+    pub recall: f64,
+    /// Normalised discounted cumulative gain.
+    pub ndcg: f64,
+}
+
 /// Adds up lists, user by user.
 #[derive(Debug, Clone)]
 pub struct RankingEval<I> {
@@ -42,8 +53,8 @@ impl<I: Eq + Hash + Clone> RankingEval<I> {
     /// Adds one user's list, best first, and held-out items. A user without held-out items is left out. An item that
     /// stands in the list twice counts once, at its first rank.
     ///
-    /// Returns the list's own NDCG.
-    pub fn add(&mut self, ranked: &[I], held_out: &HashSet<I>) -> Option<f64> {
+    /// Returns the list's own scores.
+    pub fn add(&mut self, ranked: &[I], held_out: &HashSet<I>) -> Option<ListScores> {
         if held_out.is_empty() {
             return None;
         }
@@ -57,13 +68,18 @@ impl<I: Eq + Hash + Clone> RankingEval<I> {
             }
         }
         let best: f64 = (0..held_out.len().min(self.k)).map(discount).sum();
+        let scores = ListScores {
+            precision: f64::from(hits) / self.k as f64,
+            recall: f64::from(hits) / held_out.len() as f64,
+            ndcg: gain / best,
+        };
         self.sums.users += 1;
-        self.sums.precision += f64::from(hits) / self.k as f64;
-        self.sums.recall += f64::from(hits) / held_out.len() as f64;
-        self.sums.ndcg += gain / best;
+        self.sums.precision += scores.precision;
+        self.sums.recall += scores.recall;
+        self.sums.ndcg += scores.ndcg;
         self.sums.short_lists += u64::from(seen.len() < self.k);
         self.shown.extend(ranked.iter().cloned());
-        Some(gain / best)
+        Some(scores)
     }
 
     /// The means, over a catalogue of `catalogue` items. All 0 when no user was added.

@@ -15,6 +15,6 @@ mod split;
 pub use crate::pipeline::judge::EvalRequest;
 pub use exploration::{ExplorationEstimate, explore_otherwise};
 pub use rules::{Example, Repeats, RulesReport, RulesRequest, ShortLists, Violations, check_rules};
-pub use run::{Comparison, EvalReport, compare, evaluate};
+pub use run::{Comparison, Difference, EvalReport, MEANS, compare, evaluate};
 pub use shadow::{ShadowReport, ShadowRequest, shadow};
 pub use split::{Part, Split, SplitReport, split};

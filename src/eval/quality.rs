@@ -5,6 +5,8 @@ use std::hash::Hash;
 
 use serde::Serialize;
 
+use super::bootstrap::{Part, ratios};
+
 /// Means over lists.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
 pub struct Quality {
@@ -45,17 +47,45 @@ pub struct ListFacts<I> {
     pub window_repeats: u64,
 }
 
+/// What one list adds to the means of [`Quality`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ListQuality {
+    /// Of [`Quality::intra_list_distance`].
+    pub distance: Part,
+    /// Of [`Quality::novelty`].
+    pub novelty: Part,
+    /// Of [`Quality::artist_repeats`].
+    pub artist_repeats: Part,
+    /// Of [`Quality::explored`].
+    pub explored: Part,
+    /// Of [`Quality::energy_error`].
+    pub energy_error: Part,
+}
+
+impl<I> ListFacts<I> {
+    /// What the list adds where `all_listeners` is what the share of listeners who know a track is taken of.
+    fn quality(&self, all_listeners: u64) -> ListQuality {
+        let places = self.tracks.len() as f64;
+        let artists: std::collections::HashSet<u64> = self.artists.iter().copied().collect();
+        // A track nobody knows is as surprising as one that a single listener knows.
+        let surprise = |&listeners: &u64| -(listeners.max(1) as f64 / all_listeners as f64).min(1.0).log2();
+        let of_lists = |value: Option<f64>| value.map_or((0.0, 0.0), |value| (value, 1.0));
+        ListQuality {
+            distance: of_lists(self.distance),
+            novelty: (self.listeners.iter().map(surprise).sum(), places),
+            artist_repeats: ((self.artists.len() - artists.len()) as f64, places),
+            explored: (self.explored as f64, places),
+            energy_error: of_lists(energy_error(&self.energies)),
+        }
+    }
+}
+
 /// Adds up lists.
 #[derive(Debug, Clone)]
 pub struct QualitySums<I> {
     all_listeners: u64,
-    sums: Quality,
-    with_distance: u64,
-    with_energy: u64,
-    places: u64,
-    explored: u64,
-    repeats: u64,
-    novelty: f64,
+    lists: Vec<[Part; 5]>,
+    window_repeats: u64,
     listed: HashMap<I, u64>,
 }
 
@@ -65,56 +95,38 @@ impl<I: Eq + Hash + Clone> QualitySums<I> {
     pub fn new(all_listeners: u64) -> Self {
         Self {
             all_listeners: all_listeners.max(1),
-            sums: Quality::default(),
-            with_distance: 0,
-            with_energy: 0,
-            places: 0,
-            explored: 0,
-            repeats: 0,
-            novelty: 0.0,
+            lists: Vec::new(),
+            window_repeats: 0,
             listed: HashMap::new(),
         }
     }
 
-    /// Adds one list; an empty one counts nowhere.
-    pub fn add(&mut self, list: &ListFacts<I>) {
+    /// Adds one list and returns what it adds to the means; an empty one counts nowhere.
+    pub fn add(&mut self, list: &ListFacts<I>) -> ListQuality {
+        let quality = list.quality(self.all_listeners);
         if list.tracks.is_empty() {
-            return;
+            return quality;
         }
-        self.sums.lists += 1;
-        self.places += list.tracks.len() as u64;
-        self.explored += list.explored;
-        self.sums.window_repeats += list.window_repeats;
-        if let Some(distance) = list.distance {
-            self.sums.intra_list_distance += distance;
-            self.with_distance += 1;
-        }
-        let artists: std::collections::HashSet<u64> = list.artists.iter().copied().collect();
-        self.repeats += (list.artists.len() - artists.len()) as u64;
-        for &listeners in &list.listeners {
-            // A track nobody knows is as surprising as one that a single listener knows.
-            self.novelty -= (listeners.max(1) as f64 / self.all_listeners as f64).min(1.0).log2();
-        }
-        if let Some(error) = energy_error(&list.energies) {
-            self.sums.energy_error += error;
-            self.with_energy += 1;
-        }
+        let ListQuality { distance, novelty, artist_repeats, explored, energy_error } = quality;
+        self.lists.push([distance, novelty, artist_repeats, explored, energy_error]);
+        self.window_repeats += list.window_repeats;
         list.tracks.iter().for_each(|track| *self.listed.entry(track.clone()).or_default() += 1);
+        quality
     }
 
     /// The means, over a catalogue of `catalogue` tracks.
     #[must_use]
     pub fn report(&self, catalogue: usize) -> Quality {
-        let share = |sum: f64, of: u64| if of > 0 { sum / of as f64 } else { 0.0 };
         let counts: Vec<u64> = self.listed.values().copied().collect();
+        let [intra_list_distance, novelty, artist_repeats, explored, energy_error] = ratios(&self.lists);
         Quality {
-            lists: self.sums.lists,
-            intra_list_distance: share(self.sums.intra_list_distance, self.with_distance),
-            novelty: share(self.novelty, self.places),
-            artist_repeats: share(self.repeats as f64, self.places),
-            window_repeats: self.sums.window_repeats,
-            explored: share(self.explored as f64, self.places),
-            energy_error: share(self.sums.energy_error, self.with_energy),
+            lists: self.lists.len() as u64,
+            intra_list_distance,
+            novelty,
+            artist_repeats,
+            window_repeats: self.window_repeats,
+            explored,
+            energy_error,
             gini: gini(counts, catalogue),
         }
     }

@@ -6,9 +6,9 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::bootstrap::{difference_interval, mean_interval};
-use super::metrics::RankingEval;
-use super::quality::{ListFacts, Quality, QualitySums};
+use super::bootstrap::{Interval, Part, difference_intervals, intervals, ratios};
+use super::metrics::{ListScores, RankingEval};
+use super::quality::{ListFacts, ListQuality, Quality, QualitySums};
 use crate::error::{Error, Result};
 use crate::ingest::read_pairs;
 use crate::node::Segue;
@@ -21,6 +21,19 @@ const SEED: u64 = 0x5E60_EEAA;
 /// Listeners with at most so many plays are new.
 const NEW_PLAYS: u64 = 5;
 
+/// The measures that are means over users, as [`EvalReport`] names them. Coverage and Gini are none: a resample of the users shows
+/// fewer tracks than all of them do, whatever the recipe.
+pub const MEANS: [&str; 8] = [
+    "ndcg",
+    "precision",
+    "recall",
+    "intra_list_distance",
+    "novelty",
+    "artist_repeats",
+    "explored",
+    "energy_error",
+];
+
 /// Means over users with held-out items.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct EvalReport {
@@ -30,8 +43,6 @@ pub struct EvalReport {
     pub users: u64,
     /// Normalised discounted cumulative gain at k.
     pub ndcg: f64,
-    /// Its 95 % interval over users.
-    pub ndcg_interval: Option<(f64, f64)>,
     /// NDCG of users with at most five plays, and how many there are.
     pub ndcg_new: Option<(f64, u64)>,
     /// Hits divided by k.
@@ -49,6 +60,17 @@ pub struct EvalReport {
     /// Beyond accuracy.
     #[serde(flatten)]
     pub quality: Quality,
+    /// The 95 % intervals over users of those [`MEANS`] there was something to judge by.
+    pub intervals: BTreeMap<&'static str, Interval>,
+}
+
+/// How much higher a measure is, on the same users.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Difference {
+    /// Other minus base.
+    pub mean: f64,
+    /// Its 95 % interval over users; one that holds 0 shows no difference.
+    pub interval: Option<Interval>,
 }
 
 /// One recipe against another, on the same users.
@@ -58,14 +80,8 @@ pub struct Comparison {
     pub base: EvalReport,
     /// The recipe that is looked at.
     pub other: EvalReport,
-    /// Mean difference of NDCG, other minus base.
-    pub ndcg_difference: f64,
-    /// Its 95 % interval over users; one that holds 0 shows no difference.
-    pub ndcg_difference_interval: Option<(f64, f64)>,
-    /// Mean difference of intra-list distance.
-    pub distance_difference: f64,
-    /// Its 95 % interval.
-    pub distance_difference_interval: Option<(f64, f64)>,
+    /// How [`MEANS`] differ.
+    pub differences: BTreeMap<&'static str, Difference>,
     /// Mean share of tracks that both lists of a user have.
     pub overlap: f64,
 }
@@ -76,7 +92,7 @@ type HeldOut = BTreeMap<UserId, Vec<TrackId>>;
 /// A recipe's lists, user by user.
 struct Judged {
     report: EvalReport,
-    users: BTreeMap<UserId, (f64, f64, Vec<TrackId>)>,
+    users: BTreeMap<UserId, ([Part; MEANS.len()], Vec<TrackId>)>,
 }
 
 /// Judges `request.recipe` on the `(user_id, track_id)` pairs of a Parquet file.
@@ -98,19 +114,13 @@ pub fn compare(engine: &Segue, test: &Path, request: &EvalRequest, other: &str) 
     let asked = EvalRequest { recipe: other.to_owned(), ..request.clone() };
     let other = judge_all(engine, &pairs, &known, &asked)?;
     let both: Vec<_> = base.users.iter().filter_map(|(user, a)| Some((a, other.users.get(user)?))).collect();
-    let column = |pick: fn(&(f64, f64, Vec<TrackId>)) -> f64| -> (Vec<f64>, Vec<f64>) {
-        both.iter().map(|(a, b)| (pick(a), pick(b))).unzip()
-    };
-    let mean = |(a, b): &(Vec<f64>, Vec<f64>)| {
-        a.iter().zip(b).map(|(a, b)| b - a).sum::<f64>() / a.len().max(1) as f64
-    };
-    let (ndcg, distance) = (column(|user| user.0), column(|user| user.1));
-    let overlap: f64 = both.iter().map(|(a, b)| shared(&a.2, &b.2)).sum();
+    let (of_base, of_other): (Vec<_>, Vec<_>) = both.iter().map(|(a, b)| (a.0, b.0)).unzip();
+    let means = ratios(&of_base).into_iter().zip(ratios(&of_other)).map(|(a, b)| b - a);
+    let differences = means.zip(difference_intervals(&of_base, &of_other, SEED));
+    let differences = differences.map(|(mean, interval)| Difference { mean, interval });
+    let overlap: f64 = both.iter().map(|(a, b)| shared(&a.1, &b.1)).sum();
     Ok(Comparison {
-        ndcg_difference: mean(&ndcg),
-        ndcg_difference_interval: difference_interval(&ndcg.0, &ndcg.1, SEED),
-        distance_difference: mean(&distance),
-        distance_difference_interval: difference_interval(&distance.0, &distance.1, SEED),
+        differences: MEANS.into_iter().zip(differences).collect(),
         overlap: overlap / both.len().max(1) as f64,
         base: base.report,
         other: other.report,
@@ -147,21 +157,21 @@ fn judge_all(
         violations += judged.violations;
         relaxed_lists += u64::from(judged.relaxed);
         let items: HashSet<TrackId> = judged.allowed_items.iter().cloned().collect();
-        let Some(ndcg) = ranking.add(&judged.listed, &items) else { continue };
+        let Some(scores) = ranking.add(&judged.listed, &items) else { continue };
         if judged.plays <= NEW_PLAYS {
-            new.push(ndcg);
+            new.push(scores.ndcg);
         }
-        quality.add(&facts(&judged, known));
-        users.insert(user.clone(), (ndcg, judged.numbers.distance.unwrap_or(0.0), judged.listed));
+        let parts = parts(scores, quality.add(&facts(&judged, known)));
+        users.insert(user.clone(), (parts, judged.listed));
     }
     let catalogue = engine.live_tracks()?;
     let report = ranking.report(catalogue);
-    let each: Vec<f64> = users.values().map(|(ndcg, ..)| *ndcg).collect();
+    let each: Vec<_> = users.values().map(|(parts, _)| *parts).collect();
+    let known_intervals = MEANS.into_iter().zip(intervals(&each, SEED));
     let report = EvalReport {
         recipe: request.recipe.clone(),
         users: report.users,
         ndcg: report.ndcg,
-        ndcg_interval: mean_interval(&each, SEED),
         ndcg_new: (!new.is_empty()).then(|| (new.iter().sum::<f64>() / new.len() as f64, new.len() as u64)),
         precision: report.precision,
         recall: report.recall,
@@ -170,8 +180,16 @@ fn judge_all(
         short_lists: report.short_lists,
         relaxed_lists,
         quality: quality.report(catalogue),
+        intervals: known_intervals.filter_map(|(name, interval)| Some((name, interval?))).collect(),
     };
     Ok(Judged { report, users })
+}
+
+/// What a user adds to each of [`MEANS`].
+fn parts(scores: ListScores, list: ListQuality) -> [Part; MEANS.len()] {
+    let ListScores { precision, recall, ndcg } = scores;
+    let ListQuality { distance, novelty, artist_repeats, explored, energy_error } = list;
+    [(ndcg, 1.0), (precision, 1.0), (recall, 1.0), distance, novelty, artist_repeats, explored, energy_error]
 }
 
 fn facts(judged: &JudgedList, known: &HashMap<TrackId, u64>) -> ListFacts<TrackId> {

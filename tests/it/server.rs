@@ -196,6 +196,7 @@ fn every_command_works_against_a_server_and_prints_what_scripts_rely_on() {
     ]);
     has(&judged, &["users", "ndcg", "precision", "recall", "coverage", "violations", "short_lists"]);
     assert_eq!(judged["violations"], 0);
+    every_mean_has_an_interval(&judged, &data, &pairs);
     let unknown = run(&["eval", "--data", &data, "--test", &pairs, "--recipe", "no-such-recipe"]);
     let said = String::from_utf8_lossy(&unknown.stderr);
     assert!(!unknown.status.success() && said.contains("no-such-recipe"), "{said}");
@@ -207,6 +208,37 @@ fn every_command_works_against_a_server_and_prints_what_scripts_rely_on() {
     );
     assert!(rules["probes"].as_u64() > Some(0) && rules["tracks"].as_u64() > Some(2_000), "{rules}");
     document(&["verify", &data, "--json"]);
+}
+
+/// Intervals hold the means they are of, differences are those of the two reports, and tables show both.
+fn every_mean_has_an_interval(judged: &Value, data: &str, pairs: &str) {
+    let intervals = judged["intervals"].as_object().unwrap();
+    for name in
+        ["ndcg", "precision", "recall", "intra_list_distance", "novelty", "artist_repeats", "explored"]
+    {
+        let (mean, interval) = (judged[name].as_f64().unwrap(), &intervals[name]);
+        let (low, high) = (interval[0].as_f64().unwrap(), interval[1].as_f64().unwrap());
+        assert!(low <= mean + 1e-12 && mean <= high + 1e-12, "{name} {low} {mean} {high}");
+    }
+    let asked = ["eval", "--data", data, "--test", pairs, "--recipe", "collaborative_only", "--as-of", AT];
+    let against = ["--against", "default"];
+    let compared = document(&[&asked[..], &against, &["--json"]].concat());
+    let difference = |name: &str| {
+        let of = |report: &str| compared[report][name].as_f64().unwrap();
+        of("other") - of("base")
+    };
+    for (name, told) in compared["differences"].as_object().unwrap() {
+        assert!((told["mean"].as_f64().unwrap() - difference(name)).abs() < 1e-9, "{name}: {compared}");
+    }
+    let interval = &compared["differences"]["intra_list_distance"]["interval"];
+    assert!(interval[0].as_f64().unwrap() < interval[1].as_f64().unwrap(), "{compared}");
+    for (command, heading) in
+        [(&asked[..], "95 % interval"), (&[&asked[..], &against].concat(), "difference (95 %")]
+    {
+        let table = run(command).stdout;
+        let table = String::from_utf8_lossy(&table);
+        assert!(table.contains(heading) && table.contains("energy-curve error"), "{table}");
+    }
 }
 
 /// Plays as pairs: what a listener of the test set would have heard next.
