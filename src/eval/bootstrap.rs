@@ -1,34 +1,30 @@
-//! How sure a mean over users is: percentile intervals by resampling users (Efron 1979).
+//! How sure a measure over users is: percentile intervals by resampling users (Efron 1979).
 
 use crate::types::SplitMix64;
 
 /// Resamples of an interval.
 const RESAMPLES: usize = 2_000;
 
-/// What one user adds to a measure, and what the sum of these is divided by: `(value, 1)` for a mean over users, `(sum, places)`
+/// What one user adds to a measure, and to what the sum is divided by: `(value, 1)` for a mean over users, `(sum, places)`
 /// for one over places, `(0, 0)` where there is nothing to judge.
-pub type Part = (f64, f64);
+pub type Term = (f64, f64);
 
 /// A 95 % interval, lower end first.
 pub type Interval = (f64, f64);
 
 /// The measures of all users together, each `Σ value / Σ weight`; 0 where nothing was judged.
 #[must_use]
-pub fn ratios<const N: usize>(users: &[[Part; N]]) -> [f64; N] {
+pub fn ratios<const N: usize>(users: &[[Term; N]]) -> [f64; N] {
     let mut sums = [(0.0, 0.0); N];
-    users.iter().for_each(|parts| add(&mut sums, parts));
+    users.iter().for_each(|terms| add(&mut sums, terms));
     sums.map(|(value, weight)| if weight > 0.0 { value / weight } else { 0.0 })
 }
 
 /// The intervals of [`ratios`], by a fixed seed; all measures of one resample are of the same users. `None` for fewer than two users, or
 /// where nothing was judged.
 #[must_use]
-pub fn intervals<const N: usize>(users: &[[Part; N]], seed: u64) -> [Option<Interval>; N] {
-    resampled(users.len(), seed, |drawn| {
-        let mut sums = [(0.0, 0.0); N];
-        drawn.iter().for_each(|&user| add(&mut sums, &users[user]));
-        sums.map(|(value, weight)| value / weight)
-    })
+pub fn intervals<const N: usize>(users: &[[Term; N]], seed: u64) -> [Option<Interval>; N] {
+    resampled(users.len(), seed, |drawn| ratios_of(users, drawn))
 }
 
 /// The intervals of the differences `b − a` of the same users: pairs are resampled together, so what users have in common
@@ -38,31 +34,34 @@ pub fn intervals<const N: usize>(users: &[[Part; N]], seed: u64) -> [Option<Inte
 /// When the two have different lengths.
 #[must_use]
 pub fn difference_intervals<const N: usize>(
-    a: &[[Part; N]],
-    b: &[[Part; N]],
+    a: &[[Term; N]],
+    b: &[[Term; N]],
     seed: u64,
 ) -> [Option<Interval>; N] {
     assert_eq!(a.len(), b.len(), "one value a user on both sides");
     resampled(a.len(), seed, |drawn| {
-        let (mut of_a, mut of_b) = ([(0.0, 0.0); N], [(0.0, 0.0); N]);
-        for &user in drawn {
-            add(&mut of_a, &a[user]);
-            add(&mut of_b, &b[user]);
-        }
-        std::array::from_fn(|at| of_b[at].0 / of_b[at].1 - of_a[at].0 / of_a[at].1)
+        let (of_a, of_b) = (ratios_of(a, drawn), ratios_of(b, drawn));
+        std::array::from_fn(|at| of_b[at] - of_a[at])
     })
 }
 
 /// The interval of the mean of `values`; `None` for fewer than two.
 #[must_use]
 pub fn mean_interval(values: &[f64], seed: u64) -> Option<Interval> {
-    let users: Vec<[Part; 1]> = values.iter().map(|&value| [(value, 1.0)]).collect();
+    let users: Vec<[Term; 1]> = values.iter().map(|&value| [(value, 1.0)]).collect();
     intervals(&users, seed)[0]
 }
 
-fn add<const N: usize>(sums: &mut [Part; N], parts: &[Part; N]) {
-    for (sum, part) in sums.iter_mut().zip(parts) {
-        *sum = (sum.0 + part.0, sum.1 + part.1);
+/// The measures of drawn users; no number where nothing was judged.
+fn ratios_of<const N: usize>(users: &[[Term; N]], drawn: &[usize]) -> [f64; N] {
+    let mut sums = [(0.0, 0.0); N];
+    drawn.iter().for_each(|&user| add(&mut sums, &users[user]));
+    sums.map(|(value, weight)| value / weight)
+}
+
+fn add<const N: usize>(sums: &mut [Term; N], terms: &[Term; N]) {
+    for (sum, term) in sums.iter_mut().zip(terms) {
+        *sum = (sum.0 + term.0, sum.1 + term.1);
     }
 }
 
@@ -114,7 +113,7 @@ mod tests {
         let a: Vec<f64> = (0..100).map(|_| 10.0 * rng.normal()).collect();
         let b: Vec<f64> = a.iter().map(|a| a + 0.1 + 0.05 * rng.normal()).collect();
         let users =
-            |values: &[f64]| -> Vec<[Part; 1]> { values.iter().map(|&value| [(value, 1.0)]).collect() };
+            |values: &[f64]| -> Vec<[Term; 1]> { values.iter().map(|&value| [(value, 1.0)]).collect() };
         let (low, high) = difference_intervals(&users(&a), &users(&b), 5)[0].unwrap_or((0.0, 0.0));
         assert!(low > 0.05 && high < 0.15, "{low} {high}");
     }
@@ -123,7 +122,7 @@ mod tests {
     fn a_ratio_is_of_sums_and_its_interval_holds_it_and_nothing_is_said_of_what_nobody_has() {
         let mut rng = SplitMix64::new(6);
         // Lists of 5 or 50 places, a tenth and three tenths of which count: the mean over places is not that over lists.
-        let users: Vec<[Part; 3]> = (0..400)
+        let users: Vec<[Term; 3]> = (0..400)
             .map(|at| {
                 let (places, share) = if at % 2 == 0 { (5, 0.1) } else { (50, 0.3) };
                 let counted = (0..places).filter(|_| rng.uniform() < share).count();

@@ -5,7 +5,7 @@ use std::hash::Hash;
 
 use serde::Serialize;
 
-use super::bootstrap::{Part, ratios};
+use super::bootstrap::{Term, ratios};
 
 /// Means over lists.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
@@ -51,15 +51,15 @@ pub struct ListFacts<I> {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ListQuality {
     /// Of [`Quality::intra_list_distance`].
-    pub distance: Part,
+    pub distance: Term,
     /// Of [`Quality::novelty`].
-    pub novelty: Part,
+    pub novelty: Term,
     /// Of [`Quality::artist_repeats`].
-    pub artist_repeats: Part,
+    pub artist_repeats: Term,
     /// Of [`Quality::explored`].
-    pub explored: Part,
+    pub explored: Term,
     /// Of [`Quality::energy_error`].
-    pub energy_error: Part,
+    pub energy_error: Term,
 }
 
 impl<I> ListFacts<I> {
@@ -84,7 +84,7 @@ impl<I> ListFacts<I> {
 #[derive(Debug, Clone)]
 pub struct QualitySums<I> {
     all_listeners: u64,
-    lists: Vec<[Part; 5]>,
+    lists: Vec<[Term; 5]>,
     window_repeats: u64,
     listed: HashMap<I, u64>,
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::bootstrap::{Interval, Part, difference_intervals, intervals, ratios};
+use super::bootstrap::{Interval, Term, difference_intervals, intervals, ratios};
 use super::metrics::{ListScores, RankingEval};
 use super::quality::{ListFacts, ListQuality, Quality, QualitySums};
 use crate::error::{Error, Result};
@@ -92,7 +92,7 @@ type HeldOut = BTreeMap<UserId, Vec<TrackId>>;
 /// A recipe's lists, user by user.
 struct Judged {
     report: EvalReport,
-    users: BTreeMap<UserId, ([Part; MEANS.len()], Vec<TrackId>)>,
+    users: BTreeMap<UserId, ([Term; MEANS.len()], Vec<TrackId>)>,
 }
 
 /// Judges `request.recipe` on the `(user_id, track_id)` pairs of a Parquet file.
@@ -161,12 +161,12 @@ fn judge_all(
         if judged.plays <= NEW_PLAYS {
             new.push(scores.ndcg);
         }
-        let parts = parts(scores, quality.add(&facts(&judged, known)));
-        users.insert(user.clone(), (parts, judged.listed));
+        let terms = terms(scores, quality.add(&facts(&judged, known)));
+        users.insert(user.clone(), (terms, judged.listed));
     }
     let catalogue = engine.live_tracks()?;
     let report = ranking.report(catalogue);
-    let each: Vec<_> = users.values().map(|(parts, _)| *parts).collect();
+    let each: Vec<_> = users.values().map(|(terms, _)| *terms).collect();
     let known_intervals = MEANS.into_iter().zip(intervals(&each, SEED));
     let report = EvalReport {
         recipe: request.recipe.clone(),
@@ -186,7 +186,7 @@ fn judge_all(
 }
 
 /// What a user adds to each of [`MEANS`].
-fn parts(scores: ListScores, list: ListQuality) -> [Part; MEANS.len()] {
+fn terms(scores: ListScores, list: ListQuality) -> [Term; MEANS.len()] {
     let ListScores { precision, recall, ndcg } = scores;
     let ListQuality { distance, novelty, artist_repeats, explored, energy_error } = list;
     [(ndcg, 1.0), (precision, 1.0), (recall, 1.0), distance, novelty, artist_repeats, explored, energy_error]
