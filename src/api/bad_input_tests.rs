@@ -264,6 +264,16 @@ async fn wrong_searches_are_refused_by_field() {
     {
         refused(case, client.portrait(portrait("u", offset, as_of)).await, Code::InvalidArgument, field);
     }
+    let lists =
+        |user: &str, until_ms, limit| pb::LoggedListsRequest { user_id: user.to_owned(), until_ms, limit };
+    for (case, request, code, field) in [
+        ("unknown user", lists("nobody", None, 0), Code::NotFound, "user"),
+        ("empty user", lists("", None, 0), Code::InvalidArgument, "user_id"),
+        ("end of time", lists("u", Some(i64::MAX), 0), Code::InvalidArgument, "until"),
+        ("too many", lists("u", None, u32::MAX), Code::InvalidArgument, "limit"),
+    ] {
+        refused(case, client.logged_lists(request).await, code, field);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

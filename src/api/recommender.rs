@@ -4,6 +4,7 @@ use tonic::{Request, Response, Status, async_trait};
 
 use super::admission::Lane;
 use super::border::{stamp_recommend, stamp_similar};
+use super::convert;
 use super::core::Core;
 use super::proto as pb;
 use super::recommend_all::recommend_all;
@@ -14,6 +15,9 @@ use crate::pipeline::request::{
     ExplainRequest, RecommendRequest, RequestContext, SearchRequest, SimilarRequest, SimilarUsersRequest,
 };
 use crate::types::{Timestamp, UserId};
+
+/// Logged lists that are given to who does not say how many.
+const LOGGED_LISTS: u32 = 10;
 
 /// The service.
 pub(super) struct RecommenderService(pub(super) Core);
@@ -97,6 +101,21 @@ impl pb::recommender_server::Recommender for RecommenderService {
             let context: RequestContext = context.map_or_else(RequestContext::default, Into::into);
             let as_of = as_of_ms.map_or_else(Timestamp::now, Timestamp);
             Ok(core.engine()?.portrait(&user, as_of, &context)?.into())
+        };
+        self.0.answer(Lane::Query, deadline, work).await
+    }
+
+    async fn logged_lists(&self, request: Request<pb::LoggedListsRequest>) -> Reply<pb::LoggedListsReply> {
+        let deadline = self.0.deadline(request.metadata());
+        let work = move |core: &Core| {
+            let pb::LoggedListsRequest { user_id, until_ms, limit } = request.into_inner();
+            let user = UserId::new(user_id)?;
+            let until = until_ms.map_or_else(Timestamp::now, Timestamp);
+            until.validate("until")?;
+            let limit = if limit == 0 { LOGGED_LISTS } else { limit };
+            let limit = convert::page_size(limit, core.limits().k_max)?;
+            let lists = core.engine()?.logged_lists(&user, until, limit)?;
+            Ok(pb::LoggedListsReply { lists: lists.into_iter().map(Into::into).collect() })
         };
         self.0.answer(Lane::Query, deadline, work).await
     }

@@ -10,6 +10,7 @@ use crate::config;
 use crate::error::{Error, Result};
 use crate::node::{LoadKind, LoadProgress};
 use crate::pipeline::experiment::{Experiment, ExperimentReport};
+use crate::pipeline::logged::LoggedList;
 use crate::pipeline::portrait::Portrait;
 use crate::pipeline::recipe::Recipe;
 use crate::pipeline::request::{
@@ -94,6 +95,17 @@ impl Backend {
         match self {
             Self::Local(engine) => engine.portrait(user, as_of, context),
             Self::Remote(client) => client.portrait(user, as_of, context),
+        }
+    }
+
+    /// See [`Segue::logged_lists`].
+    ///
+    /// # Errors
+    /// As above.
+    pub fn logged_lists(&self, user: &UserId, until: Timestamp, limit: usize) -> Result<Vec<LoggedList>> {
+        match self {
+            Self::Local(engine) => engine.logged_lists(user, until, limit),
+            Self::Remote(client) => client.logged_lists(user, until, limit),
         }
     }
 

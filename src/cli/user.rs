@@ -6,6 +6,7 @@ use super::args::{BackendArgs, OutputArgs};
 use super::backend::Backend;
 use super::output::{print, print_json};
 use crate::error::Result;
+use crate::pipeline::logged::{LoggedList, MadeBy};
 use crate::pipeline::portrait::Portrait;
 use crate::pipeline::request::RequestContext;
 use crate::types::{Timestamp, UserId, counted};
@@ -13,7 +14,8 @@ use crate::types::{Timestamp, UserId, counted};
 const EXAMPLES: &str = "\
 Examples:
   segue user show u1
-  segue user show u1 --as-of 2026-11-01T00:00:00Z --json --data ./segue-data";
+  segue user show u1 --as-of 2026-11-01T00:00:00Z --json --data ./segue-data
+  segue user lists u1 --limit 3";
 
 /// What the database knows of a listener.
 #[derive(Debug, Clone, clap::Args)]
@@ -41,6 +43,18 @@ enum Command {
         #[arg(long, value_name = "MINUTES", default_value_t = 0, allow_negative_numbers = true)]
         utc_offset: i32,
     },
+    /// Lists that were reported as served to one listener, newest first: what each was made by, and how its slots were chosen
+    Lists {
+        /// Who
+        #[arg(value_name = "ID")]
+        user: UserId,
+        /// Those shown until this moment [default: now]
+        #[arg(long, value_name = "RFC3339")]
+        until: Option<Timestamp>,
+        /// At most so many
+        #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+        limit: u32,
+    },
 }
 
 impl UserArgs {
@@ -49,14 +63,18 @@ impl UserArgs {
     /// # Errors
     /// Those of the database and of printing.
     pub fn run(self) -> Result<()> {
-        let Command::Show { user, as_of, utc_offset } = self.command;
         let backend = Backend::open(&self.backend)?;
-        let context = RequestContext { utc_offset_min: utc_offset, ..RequestContext::default() };
-        let portrait = backend.portrait(&user, as_of.unwrap_or_else(Timestamp::now), &context)?;
-        if self.output.json {
-            print_json(&portrait)?
-        } else {
-            print(&text(&portrait))?
+        match self.command {
+            Command::Show { user, as_of, utc_offset } => {
+                let context = RequestContext { utc_offset_min: utc_offset, ..RequestContext::default() };
+                let portrait = backend.portrait(&user, as_of.unwrap_or_else(Timestamp::now), &context)?;
+                if self.output.json { print_json(&portrait)? } else { print(&text(&portrait))? }
+            }
+            Command::Lists { user, until, limit } => {
+                let until = until.unwrap_or_else(Timestamp::now);
+                let lists = backend.logged_lists(&user, until, limit as usize)?;
+                if self.output.json { print_json(&lists)? } else { print(&lists_text(&user, &lists))? }
+            }
         }
         backend.close()
     }
@@ -106,6 +124,48 @@ fn text(portrait: &Portrait) -> String {
     }
     lines.push(String::new());
     lines.join("\n")
+}
+
+/// Logged lists as lines for a terminal.
+fn lists_text(user: &UserId, lists: &[LoggedList]) -> String {
+    if lists.is_empty() {
+        return format!("nothing was reported as served to {user}; see `segue feedback --help`\n");
+    }
+    lists.iter().map(list_text).collect::<Vec<_>>().join("\n")
+}
+
+fn list_text(list: &LoggedList) -> String {
+    let mut lines = vec![format!("{}  {}, request {}", list.at, list.surface, list.request_id)];
+    match &list.made_by {
+        Some(made_by) => lines.push(format!("  by {}", made_by_text(made_by))),
+        None => lines.push("  what it was made by was not kept".to_owned()),
+    }
+    for slot in &list.slots {
+        let mut words = vec![slot.source.clone().unwrap_or_else(|| "source unknown".to_owned())];
+        if slot.explored {
+            words.push(format!("explored by {}", slot.arm.as_deref().unwrap_or("an unknown arm")));
+            words.extend(slot.propensity.map(|p| format!("propensity {p:.4}")));
+        }
+        lines.push(format!(
+            "{:>4}. {} ({})  {}",
+            slot.position + 1,
+            slot.title,
+            slot.track_id,
+            words.join(", ")
+        ));
+    }
+    lines.push(String::new());
+    lines.join("\n")
+}
+
+fn made_by_text(made_by: &MadeBy) -> String {
+    let mut words = vec![made_by.recipe.clone()];
+    words.extend(made_by.experiment.as_ref().map(|of| format!("arm {} of {}", of.arm, of.experiment)));
+    words.extend(made_by.generation.map(|id| format!("generation {id}")));
+    words.push(format!("seed {}", made_by.seed));
+    words.push(format!("candidates {:016x}", made_by.candidates_hash));
+    words.push(format!("as of {}", made_by.as_of));
+    words.join(", ")
 }
 
 fn rules(portrait: &Portrait) -> String {

@@ -13,6 +13,7 @@ use super::holders::{FarCall, Said};
 use super::open::USERS;
 use super::pace::Kind;
 use crate::error::{Error, Result};
+use crate::pipeline::logged::LoggedList;
 use crate::pipeline::portrait::Portrait;
 use crate::pipeline::request::{
     ExplainRequest, Explanation, RecommendRequest, Recommendation, RequestContext, SimilarRequest,
@@ -42,6 +43,7 @@ pub(super) enum Asked {
     Similar(Box<SimilarRequest>),
     Explain(Box<ExplainRequest>),
     Portrait { user: UserId, as_of: Timestamp, context: RequestContext },
+    LoggedLists { user: UserId, until: Timestamp, limit: usize },
 }
 
 /// The reply to a request of the same name; to *similar* and *recommend*, a list.
@@ -50,6 +52,7 @@ enum Replied {
     List(Box<Recommendation>),
     Explanation(Box<Explanation>),
     Portrait(Box<Portrait>),
+    LoggedLists(Vec<LoggedList>),
 }
 
 /// How many calls of one kind are being answered, and how many may be at a time.
@@ -147,6 +150,20 @@ impl Inner {
         }
     }
 
+    pub(super) fn logged_lists_elsewhere(
+        &self,
+        user: &UserId,
+        until: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<LoggedList>> {
+        let place = self.users.shards.place_of(user);
+        let request = Asked::LoggedLists { user: user.clone(), until, limit };
+        match self.hand_on(place, Deadline::NEVER, request)? {
+            Replied::LoggedLists(lists) => Ok(lists),
+            other => Err(unexpected(&other)),
+        }
+    }
+
     fn hand_on(&self, place: usize, deadline: Deadline, request: Asked) -> Result<Replied> {
         deadline.check()?;
         let far = self.far.as_ref().ok_or_else(|| Error::Internal("no other node is known".to_owned()))?;
@@ -181,7 +198,7 @@ impl Inner {
             Asked::Recommend(request) => Some(&request.user_id),
             Asked::Explain(request) => Some(&request.request.user_id),
             Asked::Similar(request) => request.user_id.as_ref(),
-            Asked::Portrait { user, .. } => Some(user),
+            Asked::Portrait { user, .. } | Asked::LoggedLists { user, .. } => Some(user),
         };
         if user.is_none_or(|user| !self.users.shards.is_here(user)) {
             return Ok(None);
@@ -203,6 +220,9 @@ impl Inner {
             Asked::Portrait { user, as_of, context } => {
                 Replied::Portrait(Box::new(self.portrait(&user, as_of, &context)?))
             }
+            Asked::LoggedLists { user, until, limit } => {
+                Replied::LoggedLists(self.logged_lists(&user, until, limit)?)
+            }
         };
         self.sound()?;
         let reply = serde_json::to_vec(&reply)
@@ -216,6 +236,7 @@ fn unexpected(reply: &Replied) -> Error {
         Replied::List(_) => "list",
         Replied::Explanation(_) => "explanation",
         Replied::Portrait(_) => "portrait",
+        Replied::LoggedLists(_) => "logged lists",
     };
     Error::Internal(format!("another node replied to another question. reply=`{kind}`"))
 }

@@ -7,17 +7,26 @@ use super::engine::Inner;
 use super::track_book::TrackBook;
 use super::users::{commands, unexpected};
 use crate::error::{Error, Result};
-use crate::pipeline::impression::ImpressionSlot;
+use crate::pipeline::impression::{Impression, ImpressionSlot};
 use crate::pipeline::request::WriteToken;
 use crate::pipeline::signals::DURATION_UNKNOWN_MS;
 use crate::storage::user_shard::{
-    EventTrack, ResolvedEvent, ServedList, ServedTrack, ShownSlot, SlotChoice, UserCommand, UserOp,
-    UserReply, event_key,
+    EventOrigin, EventTrack, ListOrigin, NewEvents, ResolvedEvent, ServedList, ServedTrack, ShownSlot,
+    SlotChoice, UserCommand, UserOp, UserReply, event_key,
 };
 use crate::types::{
     Action, FeedbackEvent, GenerationId, Part, SpaceName, Surface, Timestamp, TrackId, User, UserId,
     VectorRow, slot_of,
 };
+
+/// What the token of a served list says of it.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct KnownList {
+    /// How slots were chosen, by place in the list that is kept.
+    choices: Vec<(u32, SlotChoice)>,
+    /// What it was made by.
+    origin: Option<ListOrigin>,
+}
 
 impl Inner {
     pub(super) fn upsert_users(&self, users: Vec<User>) -> Result<WriteToken> {
@@ -93,42 +102,34 @@ impl Inner {
     }
 
     pub(super) fn feedback(&self, events: Vec<FeedbackEvent>) -> Result<(Vec<bool>, WriteToken)> {
-        let mut resolved = Vec::with_capacity(events.len());
-        let mut slots: Vec<ShownSlot> = Vec::new();
+        let mut new = NewEvents { events: Vec::with_capacity(events.len()), ..NewEvents::default() };
         let known = self.known_elsewhere(&events)?;
         let owners = self.tracks.owners()?;
         let tracks =
             self.look_tracks_up(&owners, events.iter().filter_map(|event| event.track_id.as_ref()))?;
         for (row, event) in events.into_iter().enumerate() {
             let event = event.validate().and_then(|()| self.resolve_event(event, &known, &tracks));
-            let (event, choices) =
-                event.map_err(|error| Error::InvalidRow { row, source: Box::new(error) })?;
-            let at = u32::try_from(resolved.len()).unwrap_or(u32::MAX);
-            let slot = |(position, choice)| ShownSlot { event: at, position, choice };
-            slots.extend(choices.into_iter().map(slot));
-            resolved.push(event);
+            let (event, list) = event.map_err(|error| Error::InvalidRow { row, source: Box::new(error) })?;
+            add_event(&mut new, event, list);
         }
-        self.record_events(resolved, slots)
+        self.record_events(new)
     }
 
-    /// Records looked-up events, and how slots of the lists among them were chosen. A track that came between the look-up
-    /// and now is looked up once more: whoever brought it found nothing waiting.
-    pub(super) fn record_events(
-        &self,
-        events: Vec<ResolvedEvent>,
-        slots: Vec<ShownSlot>,
-    ) -> Result<(Vec<bool>, WriteToken)> {
-        if events.is_empty() {
+    /// Records looked-up events. A track that came between the look-up and now is looked up once more: whoever brought it
+    /// found nothing waiting.
+    pub(super) fn record_events(&self, new: NewEvents) -> Result<(Vec<bool>, WriteToken)> {
+        if new.events.is_empty() {
             return Ok((Vec::new(), WriteToken::default()));
         }
-        let unknown = events.iter().filter_map(|event| match &event.track {
+        let unknown = new.events.iter().filter_map(|event| match &event.track {
             Some(EventTrack::Unknown(id)) => Some(id.clone()),
             _ => None,
         });
         let unknown: Vec<TrackId> = unknown.collect();
-        let shards: Vec<usize> = events.iter().map(|event| self.users.shards.place_of(&event.user)).collect();
+        let shards: Vec<usize> =
+            new.events.iter().map(|event| self.users.shards.place_of(&event.user)).collect();
         let received = self.all_know_entries().then(Timestamp::now);
-        let commands = divided(events, slots, received, &shards, self.users.groups.len());
+        let commands = divided(new, received, &shards, self.users.groups.len());
         let asked: Vec<usize> = commands.iter().map(|(shard, _)| *shard).collect();
         // Some shards may have theirs.
         let proposed = self.users.propose(commands).inspect_err(|_| self.resolve_later());
@@ -153,14 +154,14 @@ impl Inner {
         Ok(users.into_iter().zip(known).filter(|(_, known)| *known).map(|(user, _)| user).collect())
     }
 
-    /// Looks the track of an event up, once, at write time; of a served list, how its slots were chosen, too.
+    /// Looks the track of an event up, once, at write time; of a served list, what its token says, too.
     /// `known` are listeners of whom it is known that there are such.
     pub(super) fn resolve_event(
         &self,
         event: FeedbackEvent,
         known: &HashSet<UserId>,
         tracks: &TrackBook<'_>,
-    ) -> Result<(ResolvedEvent, Vec<(u32, SlotChoice)>)> {
+    ) -> Result<(ResolvedEvent, KnownList)> {
         if !known.contains(&event.user_id)
             && self.users.shards.user(&event.user_id).map_err(user_error)?.is_none()
         {
@@ -181,19 +182,19 @@ impl Inner {
         resolved.artist = event.artist_id;
         resolved.event_key = event.event_id.as_ref().map(event_key);
         resolved.query = event.query;
-        let mut choices = Vec::new();
+        let mut known = KnownList::default();
         if let Some(token) = &event.impression {
-            let (list, chosen) = self.served_list(token, &event.positions)?;
+            let (list, of_list) = self.served_list(token, event.positions)?;
             resolved.served = Some(list);
-            choices = chosen;
+            known = of_list;
         }
-        Ok((resolved, choices))
+        Ok((resolved, known))
     }
 
-    /// The list an impression token stands for; only the given positions of it, all when none are given. And how each
-    /// was chosen, where the token says so, by place in the list that is kept.
-    fn served_list(&self, token: &str, positions: &[u32]) -> Result<(ServedList, Vec<(u32, SlotChoice)>)> {
-        let impression = crate::pipeline::impression::Impression::decode(token, &self.impression_key()?)?;
+    /// The list an impression token stands for; only the given positions of it, all when none are given. And what the
+    /// token says of it.
+    fn served_list(&self, token: &str, positions: Vec<u32>) -> Result<(ServedList, KnownList)> {
+        let impression = Impression::decode(token, &self.impression_key()?)?;
         let all = impression.slots;
         let shown: Vec<ImpressionSlot> = if positions.is_empty() {
             all
@@ -214,34 +215,56 @@ impl Inner {
             .collect();
         let choices = (0..).zip(&shown).filter_map(|(place, slot)| Some((place, choice_of(slot)?))).collect();
         let surface = Surface::new(impression.surface)?;
-        Ok((ServedList { surface, impression: impression.request_id, tracks }, choices))
+        let origin = ListOrigin {
+            recipe: impression.recipe,
+            experiment: impression.experiment.map(|it| (it.experiment, it.arm)),
+            generation: impression.generation,
+            seed: impression.seed,
+            candidates_hash: impression.candidates_hash,
+            as_of: impression.as_of,
+            positions,
+        };
+        let list = ServedList { surface, impression: impression.request_id, tracks };
+        Ok((list, KnownList { choices, origin: Some(origin) }))
     }
 }
 
-/// Events as one command to each shard that any belongs to: `shards` says which does. Slots go with their events.
+/// Adds an event, and what is known of its list.
+fn add_event(new: &mut NewEvents, event: ResolvedEvent, list: KnownList) {
+    let at = u32::try_from(new.events.len()).unwrap_or(u32::MAX);
+    new.events.push(event);
+    new.slots.extend(list.choices.into_iter().map(|(position, choice)| ShownSlot {
+        event: at,
+        position,
+        choice,
+    }));
+    new.origins.extend(list.origin.map(|origin| EventOrigin { event: at, origin }));
+}
+
+/// Events as one command to each shard that any belongs to: `shards` says which does. What is known of their lists goes with
+/// them.
 fn divided(
-    events: Vec<ResolvedEvent>,
-    slots: Vec<ShownSlot>,
+    new: NewEvents,
     received: Option<Timestamp>,
     shards: &[usize],
     count: usize,
 ) -> Vec<(usize, UserCommand)> {
-    let mut parts: Vec<(Vec<ResolvedEvent>, Vec<ShownSlot>)> =
-        (0..count).map(|_| Default::default()).collect();
-    let mut places = Vec::with_capacity(events.len());
-    for (event, &shard) in events.into_iter().zip(shards) {
-        places.push(u32::try_from(parts[shard].0.len()).unwrap_or(u32::MAX));
-        parts[shard].0.push(event);
+    let mut parts: Vec<NewEvents> = (0..count).map(|_| NewEvents::default()).collect();
+    let mut places = Vec::with_capacity(new.events.len());
+    for (event, &shard) in new.events.into_iter().zip(shards) {
+        places.push(u32::try_from(parts[shard].events.len()).unwrap_or(u32::MAX));
+        parts[shard].events.push(event);
     }
-    for slot in slots {
+    for slot in new.slots {
         let at = slot.event as usize;
-        parts[shards[at]].1.push(ShownSlot { event: places[at], ..slot });
+        parts[shards[at]].slots.push(ShownSlot { event: places[at], ..slot });
     }
-    let asked = parts.into_iter().enumerate().filter(|(_, (events, _))| !events.is_empty());
-    let command = |(shard, (events, slots)): (usize, (Vec<ResolvedEvent>, Vec<ShownSlot>))| {
-        (shard, UserOp::record(events, slots, received).into())
-    };
-    asked.map(command).collect()
+    for EventOrigin { event, origin } in new.origins {
+        let at = event as usize;
+        parts[shards[at]].origins.push(EventOrigin { event: places[at], origin });
+    }
+    let asked = parts.into_iter().enumerate().filter(|(_, part)| !part.events.is_empty());
+    asked.map(|(shard, part)| (shard, UserOp::record(part, received).into())).collect()
 }
 
 /// How a slot was chosen; one that explored nothing was certain.

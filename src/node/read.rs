@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::thread::ScopedJoinHandle;
 use std::time::Instant;
 
+use super::catalog::user_error;
 use super::engine::Inner;
 use super::track_owners::{Owner, TrackOwners};
 use super::tracks::{PAUSE, patience, unowned};
 use crate::error::{Error, Result};
+use crate::pipeline::logged::{LoggedList, logged_lists};
 use crate::pipeline::portrait::{Portrait, portrait};
 use crate::pipeline::reader::Reader;
 use crate::pipeline::recipe::RecipeBook;
@@ -181,6 +183,16 @@ impl Inner {
         context: &RequestContext,
     ) -> Result<Portrait> {
         portrait(&self.reader(None)?, user, as_of, context)
+    }
+
+    pub(super) fn logged_lists(
+        &self,
+        user: &UserId,
+        until: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<LoggedList>> {
+        let stored = self.users.shards.served_lists(user, until, limit).map_err(user_error)?;
+        logged_lists(&self.reader(None)?, stored.ok_or_else(|| Error::not_found("user", user))?)
     }
 
     /// Fills in what the caller left to the border: the time and the request's id.

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::engine::{LoadKind, Segue};
 use super::group::Group;
+use super::listeners::KnownList;
 use super::open::META;
 use super::replica::MetaReplica;
 use super::stage::Stage;
@@ -14,7 +15,7 @@ use crate::error::ErrorKind;
 use crate::pipeline::request::{RecommendRequest, Recommendation};
 use crate::storage::meta::{MetaCommand, MetaStore};
 use crate::storage::track_shard::command::TrackCommand;
-use crate::storage::user_shard::{LoadStep, UserCommand, UserOp};
+use crate::storage::user_shard::{LoadStep, NewEvents, UserCommand, UserOp};
 use crate::types::{
     Action, Artist, ArtistId, AudioFeatures, EventId, FeedbackEvent, GenerationId, Play, PlayAction,
     RecordingId, RegionSet, SpaceName, Surface, Timestamp, Track, TrackId, User, UserId, VectorRow,
@@ -108,10 +109,11 @@ fn a_track_that_comes_between_look_up_and_record_is_found() {
     let owners = engine.inner().tracks.owners().unwrap();
     let asked = event(1, Action::Play);
     let tracks = engine.inner().look_tracks_up(&owners, asked.track_id.iter()).unwrap();
-    let (resolved, choices) = engine.inner().resolve_event(asked.clone(), &HashSet::new(), &tracks).unwrap();
-    assert_eq!(choices, []);
+    let (resolved, list) = engine.inner().resolve_event(asked.clone(), &HashSet::new(), &tracks).unwrap();
+    assert_eq!(list, KnownList::default());
     engine.upsert_tracks(vec![track(1)]).unwrap();
-    let (new, token) = engine.inner().record_events(vec![resolved], Vec::new()).unwrap();
+    let (new, token) =
+        engine.inner().record_events(NewEvents { events: vec![resolved], ..NewEvents::default() }).unwrap();
     assert_eq!((new, heard(&engine)), (vec![true], 1));
     assert_eq!(token.applied.len(), 2, "the token covers the entry that moved the event");
     // The same event again is the same event.

@@ -28,6 +28,7 @@ pub mod impression;
 pub mod judge;
 pub mod learn;
 pub mod listener;
+pub mod logged;
 pub mod medoids;
 mod names;
 pub mod portrait;

@@ -14,8 +14,8 @@ use super::track_shard::command::{
     Inheritance, LoadMark, NewSegment, SegmentOrigin, TrackCommand, TrackSplitOp, VectorSetSpec,
 };
 use super::user_shard::{
-    EventTrack, LoadStep, PlayBatch, PlayRow, ResolvedEvent, ServedList, ServedTrack, ShownSlot, SlotChoice,
-    SplitOp, TimedEvents, UserCommand, UserOp,
+    EventOrigin, EventTrack, ListOrigin, ListedEvents, LoadStep, PlayBatch, PlayRow, ResolvedEvent,
+    ServedList, ServedTrack, ShownSlot, SlotChoice, SplitOp, TimedEvents, UserCommand, UserOp,
 };
 use crate::types::{
     Action, Artist, ArtistId, GenerationId, GenreTag, Metric, PlayAction, RegionSet, ShardId, SlotRange,
@@ -248,6 +248,15 @@ fn entries_of_user_shards() {
         action: PlayAction::Skip,
         completed: false,
     };
+    let origin = ListOrigin {
+        recipe: "a recipe of a long name@2".to_owned(),
+        experiment: Some(("an experiment@1".to_owned(), "an arm".to_owned())),
+        generation: Some(generation),
+        seed: 6,
+        candidates_hash: 7,
+        as_of: Timestamp(8),
+        positions: vec![9],
+    };
     let choice = SlotChoice { source: 1, genre_cluster: 2, propensity: 0.5, draw: 3, open: 4 };
     let batch = PlayBatch {
         users: vec![id()],
@@ -282,6 +291,13 @@ fn entries_of_user_shards() {
                 slots: vec![ShownSlot { event: 0, position: 0, choice }],
             })),
         ),
+        (
+            "RecordLists",
+            UserOp::RecordLists(Box::new(ListedEvents {
+                timed: TimedEvents { received: Timestamp(9), events: vec![event()], slots: vec![] },
+                origins: vec![EventOrigin { event: 0, origin }],
+            })),
+        ),
     ];
     let entries: Vec<_> = ops
         .into_iter()
@@ -303,6 +319,7 @@ fn entries_of_user_shards() {
             ("RecordShown", "7ffa8f6e56c6c321"),
             ("Split", "20edd5c26fe656b3"),
             ("RecordByTime", "1ec93e2daa9fa848"),
+            ("RecordLists", "4da26ce442fd3529"),
         ],
     );
 }

@@ -123,6 +123,8 @@ fn a_listener_stays_in_their_arm_and_every_answer_says_which() {
         ..crate::discovery::event(user.as_str(), segue::types::Action::Served, AS_OF)
     };
     assert_eq!(engine.feedback(vec![served]).unwrap().0, [true]);
+    let logged = engine.logged_lists(user, AS_OF, 1).unwrap().remove(0);
+    assert_eq!(logged.made_by.unwrap().experiment, list.experiment);
     engine.shutdown().unwrap();
     drop(engine);
     // After a restart nobody has moved, and the lists are the same to the byte but for where the shards stand.

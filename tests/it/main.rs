@@ -20,6 +20,7 @@ mod filling;
 mod first_steps;
 mod learning;
 mod learnt_weights;
+mod logged;
 mod on_use;
 mod reactions;
 mod reads;

@@ -126,6 +126,18 @@ fn every_command_works_against_a_server_and_prints_what_scripts_rely_on() {
     let page = std::fs::read_to_string(&picture).unwrap();
     assert!(page.contains("From candidates to list") && page.contains("<td>audio<td>"), "{page}");
 
+    let token = list["impression"].as_str().unwrap();
+    ask(&["feedback", "--user", "u2", "--action", "served", "--impression", token, "--at", AT]);
+    let logged = ask(&["user", "lists", "u2", "--until", AT]);
+    let made_by = &logged[0]["made_by"];
+    assert_eq!((&made_by["recipe"], &made_by["seed"]), (&list["recipe"], &list["seed"]));
+    assert_eq!(logged[0]["slots"][0]["track_id"], shown.as_str());
+    has(made_by, &["experiment", "generation", "candidates_hash", "as_of"]);
+    has(&logged[0]["slots"][6], &["position", "title", "source", "explored", "arm", "propensity", "draw"]);
+    let told = run(&["user", "lists", "u2", "--until", AT, at[0], at[1]]);
+    let told = String::from_utf8_lossy(&told.stdout).into_owned();
+    assert!(told.contains("  by daily_mix@1, generation 1, seed ") && told.contains(" 7. "), "{told}");
+
     let said = ask(&["feedback", "--user", "u2", "--action", "hide_track", "--track", &shown, "--at", AT]);
     assert_eq!(said["accepted"], true);
     let token = said["token"].to_string();

@@ -7,6 +7,7 @@ use segue::config::{Settings, Storage};
 use segue::eval::{EvalReport, EvalRequest, RulesReport, RulesRequest, Split, SplitReport};
 use segue::ingest::{PlayTable, TableWriter};
 use segue::node::LoadKind;
+use segue::pipeline::logged::LoggedList;
 use segue::pipeline::portrait::Portrait;
 use segue::pipeline::request::{
     RecommendRequest, Recommendation, RequestContext, SimilarUser, SimilarUsersRequest,
@@ -134,6 +135,7 @@ struct Answers {
     users: u64,
     pages: Vec<Vec<Vec<User>>>,
     portraits: Vec<Portrait>,
+    logged: Vec<Vec<LoggedList>>,
     lists: Vec<Recommendation>,
     similar: Vec<Option<Vec<SimilarUser>>>,
     report: EvalReport,
@@ -181,6 +183,7 @@ fn ask(engine: &Segue, world: &World, held_out: &Path) -> (Answers, Vec<String>)
         users: engine.user_count().unwrap(),
         pages: [1, 7, 53, known.len(), 1_000].map(|limit| listed(engine, limit)).to_vec(),
         portraits: known.iter().map(portrait).collect(),
+        logged: known.iter().map(|user| engine.logged_lists(user, AS_OF, 5).unwrap()).collect(),
         lists,
         similar: known.iter().map(similar).collect(),
         report: segue::eval::evaluate(engine, held_out, &judged).unwrap(),
@@ -253,6 +256,8 @@ fn answers_do_not_depend_on_the_number_of_user_shards() {
     );
     assert!(answers.lists.iter().any(|list| list.cold_start == "region_age_prior"));
     assert!(answers.similar.iter().flatten().count() > 150 && answers.report.users > 50);
+    let logged = |of: &Answers| of.logged.iter().flatten().filter(|list| list.made_by.is_some()).count();
+    assert_eq!((logged(answers), logged(later)), (0, answers.lists.len().div_ceil(3)));
     assert!(learnt.events > 3_000 && answers.lists != later.lists && shown.iter().all(|new| *new));
     for (shards, other) in [4, 64].iter().zip(&all[1..]) {
         assert_eq!((replies, shown), (&other.0, &other.2), "{shards} shards");

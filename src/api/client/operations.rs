@@ -8,6 +8,7 @@ use crate::api::border::{stamp_events, stamp_recommend, stamp_similar};
 use crate::api::proto as pb;
 use crate::error::{Error, Result};
 use crate::node::VectorRow;
+use crate::pipeline::logged::LoggedList;
 use crate::pipeline::portrait::Portrait;
 use crate::pipeline::recipe::Recipe;
 use crate::pipeline::request::{
@@ -123,6 +124,20 @@ impl Client {
             context: Some(context.clone().into()),
         };
         call!(self, Again::Yes, recommender_stub.portrait(message))?.try_into()
+    }
+
+    /// See [`crate::Segue::logged_lists`].
+    ///
+    /// # Errors
+    /// As above.
+    pub fn logged_lists(&self, user: &UserId, until: Timestamp, limit: usize) -> Result<Vec<LoggedList>> {
+        let message = pb::LoggedListsRequest {
+            user_id: user.to_string(),
+            until_ms: Some(until.0),
+            limit: u32::try_from(limit).unwrap_or(u32::MAX),
+        };
+        let reply = call!(self, Again::Yes, recommender_stub.logged_lists(message))?;
+        reply.lists.into_iter().map(TryInto::try_into).collect()
     }
 
     /// See [`crate::Segue::feedback`]. Events without a time get one here, so that a retry does not count twice.

@@ -13,6 +13,7 @@ mod feedback;
 mod filter;
 mod generations;
 mod loads;
+mod logged;
 mod placing;
 mod portrait;
 mod recipes;

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::Segue;
 use crate::error::Result;
 use crate::pipeline::judge::{EvalRequest, JudgedList};
+use crate::pipeline::logged::LoggedList;
 use crate::pipeline::portrait::Portrait;
 use crate::pipeline::request::{
     ExplainRequest, Explanation, RecommendRequest, Recommendation, RequestContext, SearchRequest,
@@ -46,6 +47,19 @@ impl Segue {
             return inner.portrait_elsewhere(user, as_of, context);
         }
         self.answer_current(|inner| inner.portrait(user, as_of, context))
+    }
+
+    /// The newest lists that were reported as served to a listener until a moment, at most `limit` (1 or more), newest first:
+    /// what each was made by, and how its slots were chosen. Lists of the last 84 days are kept.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown user; damaged files.
+    pub fn logged_lists(&self, user: &UserId, until: Timestamp, limit: usize) -> Result<Vec<LoggedList>> {
+        let inner = self.serving()?;
+        if inner.is_elsewhere(user) {
+            return inner.logged_lists_elsewhere(user, until, limit);
+        }
+        self.answer_current(|inner| inner.logged_lists(user, until, limit))
     }
 
     /// Tracks like some seeds.

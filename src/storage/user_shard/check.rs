@@ -12,8 +12,9 @@ use super::{
     keys,
     rows::{
         GenerationRow, PendingEvent, ShardRow, UserRecord, decode_count, decode_load, decode_search,
-        decode_served, decode_vector,
+        decode_vector,
     },
+    served::decode_served,
     shard::UserShard,
     split::SplitState,
     value::open,
@@ -155,7 +156,7 @@ impl Check<'_> {
             }
             keys::SERVED => {
                 keys::timed_suffix(key).ok_or("key is malformed")?;
-                decode_served(value)?.0.tracks.iter().try_for_each(|served| self.track(served.track))
+                decode_served(value)?.list.tracks.iter().try_for_each(|served| self.track(served.track))
             }
             keys::SEARCH => Ok(decode_search(value).map(drop)?),
             keys::DECISION => Ok(decisions::decode(value).map(drop)?),

@@ -3,6 +3,8 @@
 //! An entry is a [`UserCommand`] in the envelope of [`codec`]. A newer version stops the replica: an entry must never
 //! be skipped. What earlier programs know is written as they wrote it.
 
+mod lists;
+
 use rkyv::{Archive, Deserialize as RkyvDeserialize, Serialize as RkyvSerialize};
 
 use super::decisions::is_decision;
@@ -10,10 +12,14 @@ use super::error::{Result, UserShardError};
 use super::split_op::SplitOp;
 use crate::storage::codec;
 use crate::types::{
-    Action, ArtistId, EventId, GenerationId, PlayAction, SpaceName, Surface, Timestamp, TrackId, TrackRef,
-    User, UserId,
+    Action, ArtistId, EventId, GenerationId, PlayAction, SpaceName, Timestamp, TrackId, TrackRef, User,
+    UserId,
 };
 
+pub use lists::{EventOrigin, ListOrigin, ServedList, ServedTrack, ShownSlot, SlotChoice};
+
+/// Since what is decided counts by its time.
+const BY_TIME_VERSION: u16 = 3;
 /// Since there are splits.
 const SPLIT_VERSION: u16 = 2;
 /// Of everything before.
@@ -84,6 +90,17 @@ pub enum UserOp {
     /// Records events some of which hide, block or follow: the newest of them holds by the time it happened. Since version 3. In
     /// a box as above.
     RecordByTime(Box<TimedEvents>),
+    /// Records events, and of their served lists what they were made by. Since version 4. In a box as above.
+    RecordLists(Box<ListedEvents>),
+}
+
+/// Events among which there are served lists.
+#[derive(Debug, Clone, PartialEq, Archive, RkyvSerialize, RkyvDeserialize)]
+pub struct ListedEvents {
+    /// The events, when they came in, how slots were chosen.
+    pub timed: TimedEvents,
+    /// What served lists were made by, each of another event.
+    pub origins: Vec<EventOrigin>,
 }
 
 /// Events whose order in time counts.
@@ -184,53 +201,18 @@ pub fn event_key(id: &EventId) -> u128 {
     u128::from_le_bytes(first)
 }
 
-/// A list that was shown.
-#[derive(Debug, Clone, PartialEq, Eq, Archive, RkyvSerialize, RkyvDeserialize)]
-pub struct ServedList {
-    /// Where.
-    pub surface: Surface,
-    /// The impression's id.
-    pub impression: String,
-    /// What was shown, first to last.
-    pub tracks: Vec<ServedTrack>,
-}
-
-/// One track of a list that was shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Archive, RkyvSerialize, RkyvDeserialize)]
-pub struct ServedTrack {
-    /// Which.
-    pub track: TrackRef,
-    /// Whether it was an exploration slot.
-    pub explored: bool,
-}
-
 /// The most bytes of [`UserOp::PutStatistics`]: they have to fit one log entry.
 pub const STATISTICS_BYTES_MAX: usize = 6 << 20;
 
-/// How an exploration slot was chosen: what learning from it needs.
-#[derive(Debug, Clone, Copy, PartialEq, Archive, RkyvSerialize, RkyvDeserialize)]
-pub struct SlotChoice {
-    /// Number of the source, below 64.
-    pub source: u8,
-    /// Genre cluster of the arm.
-    pub genre_cluster: u16,
-    /// Exact probability of the choice given the draws before it, in `(0, 1]`; 1 for a slot that explored nothing.
-    pub propensity: f32,
-    /// Which of the list's draws it was, the first 0.
-    pub draw: u16,
-    /// How many tracks it was drawn from; 0 = not known, or not drawn.
-    pub open: u16,
-}
-
-/// A [`SlotChoice`] of an entry: which event, which track of its served list.
-#[derive(Debug, Clone, Copy, PartialEq, Archive, RkyvSerialize, RkyvDeserialize)]
-pub struct ShownSlot {
-    /// Position in the entry's events.
-    pub event: u32,
-    /// Position in the event's served list.
-    pub position: u32,
-    /// How it was chosen.
-    pub choice: SlotChoice,
+/// Events to be recorded, and what is known of the lists among them.
+#[derive(Debug, Clone, Default)]
+pub struct NewEvents {
+    /// The events; unknown users are created.
+    pub events: Vec<ResolvedEvent>,
+    /// How slots of their lists were chosen.
+    pub slots: Vec<ShownSlot>,
+    /// What their lists were made by.
+    pub origins: Vec<EventOrigin>,
 }
 
 /// Listening events by the thousand; a user's id is written once.
@@ -283,22 +265,29 @@ pub enum UserReply {
 impl UserOp {
     /// The operation that records events: what earlier programs know wherever it says the same.
     ///
-    /// * `received`: when they came in; `None`: what hides, blocks and follows counts by the order of the log, since not every replica
-    ///   knows entries of version 3.
+    /// * `received`: when they came in; `None`: not every replica knows entries of version 4, so what hides, blocks and follows
+    ///   counts by the order of the log, and what lists were made by is not kept.
     #[must_use]
-    pub fn record(events: Vec<ResolvedEvent>, slots: Vec<ShownSlot>, received: Option<Timestamp>) -> Self {
-        let received = received.filter(|_| events.iter().any(|event| is_decision(event.action)));
+    pub fn record(of: NewEvents, received: Option<Timestamp>) -> Self {
+        let NewEvents { events, slots, origins } = of;
+        let has_decisions = events.iter().any(|event| is_decision(event.action));
         match received {
-            Some(received) => Self::RecordByTime(Box::new(TimedEvents { received, events, slots })),
-            None if slots.is_empty() => Self::Record(events),
-            None => Self::RecordShown(events, slots),
+            Some(received) if !origins.is_empty() => {
+                let timed = TimedEvents { received, events, slots };
+                Self::RecordLists(Box::new(ListedEvents { timed, origins }))
+            }
+            Some(received) if has_decisions => {
+                Self::RecordByTime(Box::new(TimedEvents { received, events, slots }))
+            }
+            _ if slots.is_empty() => Self::Record(events),
+            _ => Self::RecordShown(events, slots),
         }
     }
 }
 
 impl UserCommand {
     /// The newest version of entries that is known here.
-    pub const VERSION: u16 = 3;
+    pub const VERSION: u16 = 4;
 
     /// Why every replica would refuse the command, whatever its state; `None` when it would not.
     #[must_use]
@@ -310,7 +299,8 @@ impl UserCommand {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let version = match self.op {
-            UserOp::RecordByTime(_) => Self::VERSION,
+            UserOp::RecordLists(_) => Self::VERSION,
+            UserOp::RecordByTime(_) => BY_TIME_VERSION,
             UserOp::Split(_) => SPLIT_VERSION,
             _ => FIRST_VERSION,
         };

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::command::{
-    LoadState, PlayBatch, PlayRow, ResolvedEvent, ShownSlot, TimedEvents, UserCommand, UserOp, UserReply,
+    EventOrigin, ListedEvents, LoadState, PlayBatch, PlayRow, ResolvedEvent, ShownSlot, TimedEvents,
+    UserCommand, UserOp, UserReply,
 };
 use crate::types::{TrackId, UserId};
 
@@ -58,6 +59,7 @@ impl UserCommand {
             (_, Some(state)) => Some(UserReply::AlreadyLoaded(state)),
             (UserOp::Record(events) | UserOp::RecordShown(events, _), None) => outcomes(events),
             (UserOp::RecordByTime(timed), None) => outcomes(&timed.events),
+            (UserOp::RecordLists(listed), None) => outcomes(&listed.timed.events),
             _ => Some(UserReply::Done(sum)),
         }
     }
@@ -77,12 +79,17 @@ impl UserOp {
                 Self::Record(events.iter().filter(|event| is_kept(&event.user)).cloned().collect())
             }
             Self::RecordShown(events, slots) => {
-                let (events, slots) = only_events(events, slots, is_kept);
+                let (events, slots, _) = only_events(events, slots, is_kept);
                 Self::RecordShown(events, slots)
             }
-            Self::RecordByTime(timed) => {
-                let (events, slots) = only_events(&timed.events, &timed.slots, is_kept);
-                Self::RecordByTime(Box::new(TimedEvents { received: timed.received, events, slots }))
+            Self::RecordByTime(timed) => Self::RecordByTime(Box::new(timed.only(is_kept).0)),
+            Self::RecordLists(listed) => {
+                let (timed, places) = listed.timed.only(is_kept);
+                let moved = |it: &EventOrigin| {
+                    Some(EventOrigin { event: *places.get(&it.event)?, origin: it.origin.clone() })
+                };
+                let origins = listed.origins.iter().filter_map(moved).collect();
+                Self::RecordLists(Box::new(ListedEvents { timed, origins }))
             }
             Self::RecordPlays(batch) => Self::RecordPlays(batch.only(is_kept)),
             Self::UpsertVectors { space, generation, rows } => {
@@ -98,12 +105,20 @@ impl UserOp {
     }
 }
 
-/// Some of the events, with the slots of theirs.
+impl TimedEvents {
+    /// Some of the events; and the new place of each, by its place before.
+    fn only(&self, is_kept: &dyn Fn(&UserId) -> bool) -> (Self, BTreeMap<u32, u32>) {
+        let (events, slots, places) = only_events(&self.events, &self.slots, is_kept);
+        (Self { received: self.received, events, slots }, places)
+    }
+}
+
+/// Some of the events, with the slots of theirs; and the new place of each, by its place before.
 fn only_events(
     events: &[ResolvedEvent],
     slots: &[ShownSlot],
     is_kept: &dyn Fn(&UserId) -> bool,
-) -> (Vec<ResolvedEvent>, Vec<ShownSlot>) {
+) -> (Vec<ResolvedEvent>, Vec<ShownSlot>, BTreeMap<u32, u32>) {
     let mut places = BTreeMap::new();
     let mut kept = Vec::new();
     for (at, event) in (0..).zip(events).filter(|(_, event)| is_kept(&event.user)) {
@@ -111,7 +126,8 @@ fn only_events(
         kept.push(event.clone());
     }
     let moved = |slot: &ShownSlot| Some(ShownSlot { event: *places.get(&slot.event)?, ..*slot });
-    (kept, slots.iter().filter_map(moved).collect())
+    let slots = slots.iter().filter_map(moved).collect();
+    (kept, slots, places)
 }
 
 impl PlayBatch {

@@ -43,8 +43,10 @@ mod options;
 mod outgoing;
 mod parting;
 mod question;
+mod recording;
 mod rows;
 mod scan;
+mod served;
 mod shard;
 mod shards;
 mod split;
@@ -60,8 +62,9 @@ mod work;
 mod tests;
 
 pub use command::{
-    EventTrack, LoadState, LoadStep, PlayBatch, PlayRow, ResolvedEvent, STATISTICS_BYTES_MAX, ServedList,
-    ServedTrack, ShownSlot, SlotChoice, TimedEvents, UserCommand, UserOp, UserReply, event_key,
+    EventOrigin, EventTrack, ListOrigin, ListedEvents, LoadState, LoadStep, NewEvents, PlayBatch, PlayRow,
+    ResolvedEvent, STATISTICS_BYTES_MAX, ServedList, ServedTrack, ShownSlot, SlotChoice, TimedEvents,
+    UserCommand, UserOp, UserReply, event_key,
 };
 pub use elsewhere::{Elsewhere, Missing};
 pub use engine::{KnownTables, table_number};
@@ -69,6 +72,7 @@ pub use error::{Result, UserShardError};
 pub use options::UserShardOptions;
 pub use outgoing::Outgoing;
 pub use question::{Figures, FriendPlays, Sampled, UserAnswer, UserQuestion};
+pub use served::StoredList;
 pub use shard::UserShard;
 pub use shards::UserShards;
 pub use split::{Import, ImportPlace, Parting, PartingStage, SplitRole, SplitState};

@@ -1,15 +1,15 @@
-//! The other rows of a user: record, served lists, searches, events of unknown tracks; and the shard's own rows.
+//! The other rows of a user: record, searches, events of unknown tracks; and the shard's own rows.
 
 use std::collections::HashSet;
 
 use rkyv::{Archive, Deserialize as RkyvDeserialize, Serialize as RkyvSerialize, rancor, util::AlignedVec};
 
 use super::{
-    command::{LoadState, ServedList, ServedTrack, ShownSlot, SlotChoice},
+    command::LoadState,
     history::action_code,
     value::{self, Reader, put_text},
 };
-use crate::types::{Action, ShardId, Surface, TrackId, TrackOrdinal, TrackRef, User, UserId};
+use crate::types::{Action, TrackId, TrackRef, User, UserId};
 
 type Decoded<T> = Result<T, &'static str>;
 
@@ -67,58 +67,6 @@ pub(super) fn add<T: PartialEq>(list: &mut Vec<T>, item: T) {
     if !list.contains(&item) {
         list.push(item);
     }
-}
-
-fn put_track(payload: &mut Vec<u8>, track: TrackRef) {
-    payload.extend_from_slice(&track.shard.0.to_le_bytes());
-    payload.extend_from_slice(&track.ordinal.0.to_le_bytes());
-}
-
-fn read_track(reader: &mut Reader<'_>) -> Decoded<TrackRef> {
-    Ok(TrackRef { shard: ShardId(reader.u16()?), ordinal: TrackOrdinal(reader.u32()?) })
-}
-
-/// Flag of a served track that its [`SlotChoice`] follows; written by this version on, read beside the older rows.
-const HAS_CHOICE: u8 = 2;
-
-pub(super) fn encode_served(list: &ServedList, chosen: &[ShownSlot]) -> Vec<u8> {
-    let mut payload = Vec::with_capacity(64 + list.tracks.len() * 7);
-    put_text(&mut payload, list.surface.as_str());
-    put_text(&mut payload, &list.impression);
-    for (position, served) in (0..).zip(&list.tracks) {
-        put_track(&mut payload, served.track);
-        let choice = chosen.iter().find(|slot| slot.position == position).map(|slot| slot.choice);
-        payload.push(u8::from(served.explored) | if choice.is_some() { HAS_CHOICE } else { 0 });
-        if let Some(SlotChoice { source, genre_cluster, propensity, draw, open }) = choice {
-            payload.push(source);
-            payload.extend_from_slice(&genre_cluster.to_le_bytes());
-            payload.extend_from_slice(&propensity.to_le_bytes());
-            payload.extend_from_slice(&draw.to_le_bytes());
-            payload.extend_from_slice(&open.to_le_bytes());
-        }
-    }
-    value::seal(&payload)
-}
-
-/// The list, and the choices of those slots that have one, by position.
-pub(super) fn decode_served(stored: &[u8]) -> Decoded<(ServedList, Vec<(u32, SlotChoice)>)> {
-    let mut reader = Reader(value::open(stored)?);
-    let surface = Surface::new(reader.text()?).map_err(|_| "surface is not an id")?;
-    let impression = reader.text()?.to_owned();
-    let mut tracks = Vec::with_capacity(reader.0.len() / 7);
-    let mut choices = Vec::new();
-    while !reader.0.is_empty() {
-        let track = read_track(&mut reader)?;
-        let flags = reader.u8()?;
-        if flags & HAS_CHOICE != 0 {
-            let (source, genre_cluster) = (reader.u8()?, reader.u16()?);
-            let (propensity, draw, open) = (f32::from_bits(reader.u32()?), reader.u16()?, reader.u16()?);
-            let choice = SlotChoice { source, genre_cluster, propensity, draw, open };
-            choices.push((u32::try_from(tracks.len()).unwrap_or(u32::MAX), choice));
-        }
-        tracks.push(ServedTrack { track, explored: flags & 1 != 0 });
-    }
-    Ok((ServedList { surface, impression, tracks }, choices))
 }
 
 pub(super) fn encode_search(query: &str) -> Vec<u8> {

@@ -227,6 +227,7 @@ impl UserOp {
                 Box::new(events.iter().map(|event| &event.user))
             }
             Self::RecordByTime(timed) => Box::new(timed.events.iter().map(|event| &event.user)),
+            Self::RecordLists(listed) => Box::new(listed.timed.events.iter().map(|event| &event.user)),
             Self::RecordPlays(batch) => Box::new(batch.users.iter()),
             Self::UpsertVectors { rows, .. } => Box::new(rows.iter().map(|(user, _)| user)),
             Self::Nothing

@@ -1,7 +1,8 @@
 //! What makes a command a mistake of its caller. Checked before anything is done, the same on every replica.
 
 use super::command::{
-    EventTrack, LoadStep, PlayBatch, ResolvedEvent, STATISTICS_BYTES_MAX, ShownSlot, UserCommand, UserOp,
+    EventOrigin, EventTrack, LoadStep, PlayBatch, ResolvedEvent, STATISTICS_BYTES_MAX, ShownSlot,
+    TimedEvents, UserCommand, UserOp,
 };
 use crate::types::{Action, UserId};
 
@@ -36,6 +37,10 @@ fn op(op: &UserOp) -> Option<String> {
         UserOp::RecordByTime(timed) => {
             self::events(&timed.events).or_else(|| shown(&timed.events, &timed.slots))
         }
+        UserOp::RecordLists(listed) => {
+            let TimedEvents { events, slots, .. } = &listed.timed;
+            self::events(events).or_else(|| shown(events, slots)).or_else(|| origins(events, &listed.origins))
+        }
         UserOp::PutStatistics(bytes) => (bytes.len() > STATISTICS_BYTES_MAX)
             .then(|| format!("statistics are too large. bytes=`{}`", bytes.len())),
         UserOp::RecordPlays(batch) => plays(batch),
@@ -61,6 +66,15 @@ fn shown(events: &[ResolvedEvent], slots: &[ShownSlot]) -> Option<String> {
             slot.choice.propensity > 0.0 && slot.choice.propensity <= 1.0 && slot.choice.source < 64;
         (!is_there || !is_sound)
             .then(|| format!("shown slot is malformed. event=`{}`, position=`{}`", slot.event, slot.position))
+    })
+}
+
+fn origins(events: &[ResolvedEvent], origins: &[EventOrigin]) -> Option<String> {
+    origins.iter().find_map(|EventOrigin { event, origin }| {
+        let list = events.get(*event as usize).and_then(|event| event.served.as_ref());
+        let is_sound = |tracks: usize| origin.positions.is_empty() || origin.positions.len() == tracks;
+        let is_malformed = list.is_none_or(|list| !is_sound(list.tracks.len()));
+        is_malformed.then(|| format!("what a list was made by is malformed. event=`{event}`"))
     })
 }
 

@@ -10,7 +10,8 @@ use super::{
     error::Result,
     history::{HistoryRow, decode_part, join_time},
     keys,
-    rows::{UserRecord, decode_served},
+    rows::UserRecord,
+    served::{ServedRow, decode_served},
     value::damaged,
     work::SERVED_DAYS,
 };
@@ -270,7 +271,7 @@ fn newest_plays(mut ascending: Vec<PlayRecord>) -> Vec<PlayRecord> {
 
 fn read_served(key: &[u8], value: &[u8]) -> Result<ServedRecord> {
     let (at, _) = keys::timed_suffix(key).ok_or_else(|| damaged(key, "key is malformed"))?;
-    let (list, choices) = decode_served(value).map_err(|what| damaged(key, what))?;
+    let ServedRow { list, choices, .. } = decode_served(value).map_err(|what| damaged(key, what))?;
     let ServedList { surface, impression, tracks } = list;
     Ok(ServedRecord { at, surface, impression, tracks, choices })
 }

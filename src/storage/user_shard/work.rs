@@ -3,19 +3,29 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::{
-    command::{ResolvedEvent, ServedList, ShownSlot},
+    command::{ListOrigin, ResolvedEvent, ServedList, ShownSlot},
     decisions::Decisions,
     engine::{Engine, WriteSet},
     error::Result,
     history::{Day, HistoryRow, decode_part, split_time},
     keys,
-    rows::{PendingEvent, UserRecord, encode_search, encode_served},
+    rows::{PendingEvent, UserRecord, encode_search},
+    served::encode_served,
     value::damaged,
 };
 use crate::types::{DAY_MS, Timestamp, TrackId, UserId};
 
 /// Served lists are kept this long before the user's newest one.
 pub(super) const SERVED_DAYS: i64 = 84;
+
+/// What an entry knows of a served list.
+#[derive(Clone, Copy, Default)]
+pub(super) struct KnownOfList<'a> {
+    /// How slots of it were chosen.
+    pub chosen: &'a [ShownSlot],
+    /// What it was made by.
+    pub origin: Option<&'a ListOrigin>,
+}
 
 /// See the module.
 pub(super) struct UserWork {
@@ -70,8 +80,13 @@ impl UserWork {
         Ok(self.day(engine, day)?.insert(row))
     }
 
-    pub(super) fn add_served(&mut self, at: Timestamp, key: u64, list: &ServedList, chosen: &[ShownSlot]) {
-        self.served.insert((at, key), encode_served(list, chosen));
+    pub(super) fn add_served(
+        &mut self,
+        (at, key): (Timestamp, u64),
+        list: &ServedList,
+        known: KnownOfList<'_>,
+    ) {
+        self.served.insert((at, key), encode_served(list, known.chosen, known.origin));
     }
 
     pub(super) fn add_search(&mut self, at: Timestamp, key: u64, query: &str) {

@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use segue::Segue;
 use segue::api::Client;
 use segue::node::ClusterReport;
+use segue::pipeline::logged::LoggedList;
 use segue::pipeline::portrait::Portrait;
 use segue::pipeline::request::{
     RecommendRequest, Recommendation, RequestContext, SimilarUser, SimilarUsersRequest,
@@ -18,6 +19,7 @@ use segue::types::{Action, FeedbackEvent, Surface, TrackId, User, UserId, shard_
 
 use super::servers::{Node, address, node_of, request, same_everywhere, tracks, until};
 use super::writers::{Writers, all_are_known};
+use crate::discovery::event;
 use crate::running::run;
 use crate::support::{AS_OF, World, id, small_segments, space, track};
 
@@ -47,6 +49,7 @@ fn exact(user: &UserId, surface: &str) -> RecommendRequest {
 pub(super) struct Answers {
     lists: Vec<Recommendation>,
     portraits: Vec<Portrait>,
+    logged: Vec<Vec<LoggedList>>,
     similar: Vec<Vec<SimilarUser>>,
     pages: Vec<Vec<User>>,
     vectors: Vec<String>,
@@ -59,6 +62,7 @@ type Page<T, C> = (Vec<T>, Option<C>);
 struct Ask<'a> {
     recommend: &'a dyn Fn(RecommendRequest) -> Recommendation,
     portrait: &'a dyn Fn(&UserId) -> Portrait,
+    logged: &'a dyn Fn(&UserId) -> Vec<LoggedList>,
     similar: &'a dyn Fn(SimilarUsersRequest) -> Vec<SimilarUser>,
     page: &'a dyn Fn(Option<UserId>, usize) -> Page<User, UserId>,
     vectors: &'a dyn Fn(Option<String>) -> Page<String, String>,
@@ -98,6 +102,7 @@ impl Ask<'_> {
         Answers {
             lists: lists.map(strip).collect(),
             portraits: users().map(self.portrait).collect(),
+            logged: users().map(self.logged).collect(),
             similar: with_vector.map(similar).collect(),
             pages,
             vectors,
@@ -109,6 +114,7 @@ fn of_engine(engine: &Segue, world: &World) -> Answers {
     Ask {
         recommend: &|request| engine.recommend(request).unwrap(),
         portrait: &|user| engine.portrait(user, AS_OF, &RequestContext::default()).unwrap(),
+        logged: &|user| engine.logged_lists(user, AS_OF, 5).unwrap(),
         similar: &|request| engine.similar_users(request).unwrap_or_default(),
         page: &|cursor, limit| engine.list_users(cursor, limit).unwrap(),
         vectors: &|page| {
@@ -123,6 +129,7 @@ fn of_node(client: &Client, world: &World) -> Answers {
     Ask {
         recommend: &|request| client.recommend(request).unwrap(),
         portrait: &|user| client.portrait(user, AS_OF, &RequestContext::default()).unwrap(),
+        logged: &|user| client.logged_lists(user, AS_OF, 5).unwrap(),
         similar: &|request| client.similar_users(request).unwrap_or_default(),
         page: &|cursor, limit| client.list_users(cursor, u32::try_from(limit).unwrap()).unwrap(),
         vectors: &|page| {
@@ -141,7 +148,14 @@ fn load(dir: &std::path::Path, world: &World) -> Answers {
     world.load(&engine);
     engine.checkpoint().unwrap();
     engine.refresh_statistics().unwrap();
+    let shown = world.users.iter().step_by(2).map(|user| {
+        let list = engine.recommend(exact(&user.user_id, "home")).unwrap();
+        let served = event(user.user_id.as_str(), Action::Served, AS_OF);
+        FeedbackEvent { impression: Some(list.impression), ..served }
+    });
+    assert!(engine.feedback(shown.collect()).unwrap().0.iter().all(|new| *new));
     let answers = of_engine(&engine, world);
+    assert!(answers.logged.iter().step_by(2).all(|lists| lists.len() == 1 && lists[0].made_by.is_some()));
     engine.shutdown().unwrap();
     answers
 }
@@ -215,6 +229,7 @@ pub(super) fn answer_alike(nodes: &[Node], world: &World, expected: &Answers) {
         assert!(found.pages == expected.pages, "node {number}: pages of listeners");
         assert!(found.vectors == expected.vectors, "node {number}: vectors");
         assert!(found.portraits == expected.portraits, "node {number}: portraits");
+        assert_eq!(found.logged, expected.logged, "node {number}");
         assert_eq!(found.similar, expected.similar, "node {number}");
         for (one, other) in expected.lists.iter().zip(&found.lists) {
             let what = format!("node {number}, {:?}, {}", one.user_id, one.recipe);

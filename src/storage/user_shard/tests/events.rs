@@ -1,19 +1,10 @@
 //! Histories: order, idempotence, windows, served lists.
 
 use super::*;
-use crate::types::{EventId, Surface};
+use crate::types::{EventId, GenerationId};
 
 fn with_id(mut event: ResolvedEvent, id: &str) -> ResolvedEvent {
     event.event_key = Some(event_key(&EventId::new(id).unwrap()));
-    event
-}
-
-fn served(id: &str, at: Timestamp, impression: &str, tracks: &[(u32, bool)]) -> ResolvedEvent {
-    let mut event = ResolvedEvent::new(user(id), Action::Served, at);
-    let tracks =
-        tracks.iter().map(|&(ordinal, explored)| ServedTrack { track: track(ordinal), explored }).collect();
-    let surface = Surface::new("discover_weekly").unwrap();
-    event.served = Some(ServedList { surface, impression: impression.to_owned(), tracks });
     event
 }
 
@@ -251,6 +242,84 @@ fn how_slots_were_chosen_is_kept_with_their_list_and_older_lists_have_none() {
         let reply = shard.run(UserOp::RecordShown(events.clone(), vec![wrong]));
         assert!(matches!(reply, UserReply::Refused(_)), "{wrong:?}");
     }
+}
+
+/// What a list was made by, of everything that may be absent all or nothing.
+fn origin(number: u64, is_full: bool) -> ListOrigin {
+    ListOrigin {
+        recipe: format!("radio@{number}"),
+        experiment: is_full.then(|| ("arc@1".to_owned(), "B".to_owned())),
+        generation: is_full.then_some(GenerationId(7)),
+        seed: u64::MAX - number,
+        candidates_hash: 1 << 60 | number,
+        as_of: day(number as i64),
+        positions: if is_full { vec![2, 5] } else { Vec::new() },
+    }
+}
+
+#[test]
+fn what_a_list_was_made_by_is_kept_beside_it_and_read_newest_first() {
+    let shard = TestShard::new();
+    let list = |at, name: &str| served("u", day(at), name, &[(0, false), (5, true)]);
+    let listed = |events: Vec<ResolvedEvent>, origins| {
+        let timed = TimedEvents { received: day(9), events, slots: Vec::new() };
+        UserOp::RecordLists(Box::new(ListedEvents { timed, origins }))
+    };
+    let of = |event, origin| EventOrigin { event, origin };
+    // The first track of the first shard has the place that the part which is no track has, too.
+    shard.record(&[list(2, "of a program of before")]);
+    let events = vec![play("u", 1, day(3)), list(4, "full"), list(3, "bare")];
+    let choice = SlotChoice { source: 5, genre_cluster: 700, propensity: 0.25, draw: 3, open: 41 };
+    let UserOp::RecordLists(mut entry) =
+        listed(events, vec![of(2, origin(3, false)), of(1, origin(4, true))])
+    else {
+        unreachable!()
+    };
+    entry.timed.slots.push(ShownSlot { event: 1, position: 1, choice });
+    let entry = UserCommand::from(UserOp::RecordLists(entry));
+    assert_eq!(UserCommand::decode(1, &entry.encode()).unwrap(), entry);
+    assert_eq!(shard.run(entry), UserReply::Recorded(vec![true; 3]));
+    let shard = shard.reopen();
+    let read = |until, limit| shard.shard.served_lists(&user("u"), day(until), limit).unwrap();
+    let all = read(9, 10);
+    let told: Vec<(&str, Option<&ListOrigin>)> =
+        all.iter().map(|it| (it.list.impression.as_str(), it.origin.as_ref())).collect();
+    let (full, bare) = (origin(4, true), origin(3, false));
+    let expected = [("full", Some(&full)), ("bare", Some(&bare)), ("of a program of before", None)];
+    assert_eq!(told, expected);
+    assert_eq!((&all[0].choices, all[0].at), (&vec![(1, choice)], day(4)));
+    assert!(all.iter().all(|it| it.list.tracks.len() == 2 && it.list.tracks[0].track == track(0)));
+    assert_eq!((read(3, 10), read(9, 1)), (all[1..].to_vec(), all[..1].to_vec()));
+    assert_eq!((read(1, 10), read(9, 0)), (Vec::new(), Vec::new()));
+    // The view that lists are made from is the same as without it.
+    let served = &shard.view("u").served;
+    assert_eq!((served.len(), served[0].tracks.len(), &served[0].choices), (3, 2, &all[0].choices));
+    // Of an event that is no list, of none, and of other positions than were shown.
+    let short = ListOrigin { positions: vec![2], ..origin(4, true) };
+    for wrong in [of(0, origin(1, false)), of(3, origin(1, false)), of(1, short)] {
+        let events = vec![play("u", 1, day(5)), list(6, "more"), list(7, "more")];
+        let reply = shard.run(listed(events, vec![wrong]));
+        assert!(matches!(reply, UserReply::Refused(_)), "{reply:?}");
+    }
+}
+
+#[test]
+fn new_entries_are_written_only_where_all_know_them_and_only_where_they_say_more() {
+    let new = |events: Vec<ResolvedEvent>, origins: Vec<EventOrigin>| NewEvents {
+        events,
+        origins,
+        ..NewEvents::default()
+    };
+    let list = || served("u", day(4), "i", &[(1, false), (2, false)]);
+    let known = || vec![EventOrigin { event: 0, origin: origin(1, true) }];
+    let record = |new, received| UserCommand::from(UserOp::record(new, received)).encode()[0];
+    assert_eq!(record(new(vec![list()], known()), Some(day(4))), 4);
+    assert_eq!(record(new(vec![list()], known()), None), 1);
+    assert_eq!(record(new(vec![list()], Vec::new()), Some(day(4))), 1);
+    let block = || on_artist("u", Action::BlockArtist, "a", day(4));
+    assert_eq!(record(new(vec![block()], Vec::new()), Some(day(4))), 3);
+    assert_eq!(record(new(vec![list(), block()], known()), Some(day(4))), 4);
+    assert_eq!(record(new(vec![list(), block()], known()), None), 1);
 }
 
 #[test]

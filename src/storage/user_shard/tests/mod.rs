@@ -19,7 +19,8 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::types::{
-    Action, ArtistId, DAY_MS, PlayAction, ShardId, Timestamp, TrackId, TrackOrdinal, TrackRef, User, UserId,
+    Action, ArtistId, DAY_MS, PlayAction, ShardId, Surface, Timestamp, TrackId, TrackOrdinal, TrackRef, User,
+    UserId,
 };
 
 pub(super) struct TestShard {
@@ -46,7 +47,8 @@ impl TestShard {
     }
 
     pub(super) fn record(&self, events: &[ResolvedEvent]) -> Vec<bool> {
-        match self.run(UserOp::record(events.to_vec(), Vec::new(), Some(Timestamp(i64::MAX)))) {
+        let new = NewEvents { events: events.to_vec(), ..NewEvents::default() };
+        match self.run(UserOp::record(new, Some(Timestamp(i64::MAX)))) {
             UserReply::Recorded(outcomes) => outcomes,
             other => panic!("{other:?}"),
         }
@@ -63,6 +65,16 @@ impl TestShard {
         drop(shard);
         Self { shard: open(dir.path()), dir }
     }
+}
+
+/// A list that was shown.
+pub(super) fn served(id: &str, at: Timestamp, impression: &str, tracks: &[(u32, bool)]) -> ResolvedEvent {
+    let mut event = ResolvedEvent::new(user(id), Action::Served, at);
+    let tracks =
+        tracks.iter().map(|&(ordinal, explored)| ServedTrack { track: track(ordinal), explored }).collect();
+    let surface = Surface::new("discover_weekly").unwrap();
+    event.served = Some(ServedList { surface, impression: impression.to_owned(), tracks });
+    event
 }
 
 /// A shard with the log it applies, as a group has.

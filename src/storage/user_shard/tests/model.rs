@@ -18,6 +18,8 @@ struct ModelUser {
     plays: BTreeSet<(Timestamp, TrackRef, PlayAction)>,
     waiting: BTreeSet<(String, Timestamp, PlayAction)>,
     edits: BTreeSet<(Timestamp, String)>,
+    /// Shown lists, and the seed of what they were made by.
+    lists: BTreeMap<(Timestamp, String), Option<u64>>,
 }
 
 /// The state as maps, changed one entry at a time.
@@ -112,8 +114,35 @@ fn step(rng: &mut SplitMix64, model: &mut Model) -> (UserOp, UserReply) {
                 UserReply::Recorded(vec![new]),
             )
         }
+        9 | 10 => lists(rng, model),
         _ => plays(rng, model),
     }
+}
+
+/// Lists shown to two listeners, perhaps the same; of the second one it is known what it was made by.
+fn lists(rng: &mut SplitMix64, model: &mut Model) -> (UserOp, UserReply) {
+    let (mut events, mut new) = (Vec::new(), Vec::new());
+    let seed = rng.below(1 << 40);
+    for seed in [None, Some(seed)] {
+        let (id, at) = (format!("u{}", rng.below(USERS)), day(rng.below(DAYS) as i64));
+        let name = format!("i{}", rng.below(3));
+        events.push(served(&id, at, &name, &[(rng.below(TRACKS) as u32, false)]));
+        let of_user = &mut model.users.entry(id).or_default().lists;
+        new.push(!of_user.contains_key(&(at, name.clone())));
+        of_user.entry((at, name)).or_insert(seed);
+    }
+    let origin = ListOrigin {
+        recipe: "radio@1".to_owned(),
+        experiment: None,
+        generation: None,
+        seed,
+        candidates_hash: seed ^ 1,
+        as_of: day(1),
+        positions: vec![4],
+    };
+    let timed = TimedEvents { received: day(DAYS as i64), events, slots: Vec::new() };
+    let origins = vec![EventOrigin { event: 1, origin }];
+    (UserOp::RecordLists(Box::new(ListedEvents { timed, origins })), UserReply::Recorded(new))
 }
 
 fn plays(rng: &mut SplitMix64, model: &mut Model) -> (UserOp, UserReply) {
@@ -155,6 +184,11 @@ fn check(shard: &UserShard, model: &Model, what: &str) {
             (expected.region, &expected.blocked),
             "{what}, {id}"
         );
+        let lists = shard.served_lists(&user(id), Timestamp(i64::MAX), 1_000).unwrap();
+        let seed = |it: &StoredList| it.origin.as_ref().map(|origin| origin.seed);
+        let lists: BTreeMap<_, _> =
+            lists.iter().map(|it| ((it.at, it.list.impression.clone()), seed(it))).collect();
+        assert_eq!((&lists, view.served.len()), (&expected.lists, lists.len()), "{what}, {id}");
         let mut heard = HashMap::new();
         expected.plays.iter().for_each(|(at, track, _)| _ = heard.insert(*track, *at));
         assert_eq!(view.heard.tracks.len(), heard.len(), "{what}, {id}");

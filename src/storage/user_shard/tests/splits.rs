@@ -191,6 +191,7 @@ fn answers(shards: &UserShards) -> Vec<String> {
     for number in 0..13 {
         let user = user(&format!("u{number}"));
         let vector = shards.vector(&user_cf(), generation, &user).unwrap();
+        found.push(format!("{:?}", shards.served_lists(&user, Timestamp(i64::MAX), 9).unwrap()));
         found.push(format!("{:?} {vector:?}", shards.view(&user).unwrap()));
         if let Some(vector) = vector {
             let near = shards.similar_users(&user_cf(), generation, &vector, 4, Some(&user), Deadline::NEVER);
