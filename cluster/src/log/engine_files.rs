@@ -11,13 +11,9 @@ use std::io::{self, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
-use raft_engine::env::{DefaultFileSystem, FileSystem, Handle, Permission, WriteExt};
+use raft_engine::env::{FileSystem, Handle, Permission, WriteExt};
 
 use crate::env::Disk;
-
-type InnerHandle = <DefaultFileSystem as FileSystem>::Handle;
-type InnerReader = <DefaultFileSystem as FileSystem>::Reader;
-type InnerWriter = <DefaultFileSystem as FileSystem>::Writer;
 
 /// Remembers the first failed fsync of a log.
 #[derive(Debug, Default)]
@@ -37,67 +33,68 @@ impl SyncFailure {
     }
 }
 
-/// The file system handed to the engine.
-pub(crate) struct LogFiles {
+/// The file system handed to the engine; `F` has the files.
+pub(crate) struct LogFiles<F> {
+    files: F,
     failure: Arc<SyncFailure>,
     disk: Arc<dyn Disk>,
 }
 
-impl LogFiles {
-    pub fn new(failure: Arc<SyncFailure>, disk: Arc<dyn Disk>) -> Self {
-        Self { failure, disk }
+impl<F: FileSystem> LogFiles<F> {
+    pub fn new(files: F, failure: Arc<SyncFailure>, disk: Arc<dyn Disk>) -> Self {
+        Self { files, failure, disk }
     }
 
-    fn handle(&self, path: &Path, inner: InnerHandle) -> LogHandle {
+    fn handle(&self, path: &Path, inner: F::Handle) -> LogHandle<F::Handle> {
         let sync_each_write = path.extension().is_some_and(|extension| extension == "rewrite");
         let (failure, disk) = (self.failure.clone(), self.disk.clone());
         LogHandle { inner: Arc::new(inner), failure, disk, sync_each_write }
     }
 }
 
-impl FileSystem for LogFiles {
-    type Handle = LogHandle;
-    type Reader = InnerReader;
-    type Writer = LogWriter;
+impl<F: FileSystem> FileSystem for LogFiles<F> {
+    type Handle = LogHandle<F::Handle>;
+    type Reader = F::Reader;
+    type Writer = LogWriter<F>;
 
-    fn create<P: AsRef<Path>>(&self, path: P) -> io::Result<LogHandle> {
-        let inner = DefaultFileSystem.create(path.as_ref())?;
+    fn create<P: AsRef<Path>>(&self, path: P) -> io::Result<Self::Handle> {
+        let inner = self.files.create(path.as_ref())?;
         Ok(self.handle(path.as_ref(), inner))
     }
 
-    fn open<P: AsRef<Path>>(&self, path: P, permission: Permission) -> io::Result<LogHandle> {
-        let inner = DefaultFileSystem.open(path.as_ref(), permission)?;
+    fn open<P: AsRef<Path>>(&self, path: P, permission: Permission) -> io::Result<Self::Handle> {
+        let inner = self.files.open(path.as_ref(), permission)?;
         Ok(self.handle(path.as_ref(), inner))
     }
 
     fn delete<P: AsRef<Path>>(&self, path: P) -> io::Result<()> {
-        DefaultFileSystem.delete(path)
+        self.files.delete(path)
     }
 
     fn rename<P: AsRef<Path>>(&self, from: P, to: P) -> io::Result<()> {
-        DefaultFileSystem.rename(from, to)
+        self.files.rename(from, to)
     }
 
-    fn new_reader(&self, handle: Arc<LogHandle>) -> io::Result<InnerReader> {
-        DefaultFileSystem.new_reader(handle.inner.clone())
+    fn new_reader(&self, handle: Arc<Self::Handle>) -> io::Result<F::Reader> {
+        self.files.new_reader(handle.inner.clone())
     }
 
-    fn new_writer(&self, handle: Arc<LogHandle>) -> io::Result<LogWriter> {
-        Ok(LogWriter { inner: DefaultFileSystem.new_writer(handle.inner.clone())?, handle })
+    fn new_writer(&self, handle: Arc<Self::Handle>) -> io::Result<LogWriter<F>> {
+        Ok(LogWriter { inner: self.files.new_writer(handle.inner.clone())?, handle })
     }
 }
 
 /// An open log file.
-pub(crate) struct LogHandle {
-    inner: Arc<InnerHandle>,
+pub(crate) struct LogHandle<H> {
+    inner: Arc<H>,
     failure: Arc<SyncFailure>,
     disk: Arc<dyn Disk>,
     sync_each_write: bool,
 }
 
-impl Handle for LogHandle {
+impl<H: Handle> Handle for LogHandle<H> {
     fn truncate(&self, offset: usize) -> io::Result<()> {
-        Handle::truncate(self.inner.as_ref(), offset)
+        self.inner.truncate(offset)
     }
 
     fn file_size(&self) -> io::Result<usize> {
@@ -111,12 +108,12 @@ impl Handle for LogHandle {
 }
 
 /// A writer of a log file.
-pub(crate) struct LogWriter {
-    inner: InnerWriter,
-    handle: Arc<LogHandle>,
+pub(crate) struct LogWriter<F: FileSystem> {
+    inner: F::Writer,
+    handle: Arc<LogHandle<F::Handle>>,
 }
 
-impl Write for LogWriter {
+impl<F: FileSystem> Write for LogWriter<F> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.inner.write(bytes)?;
         if self.handle.sync_each_write {
@@ -130,13 +127,13 @@ impl Write for LogWriter {
     }
 }
 
-impl Seek for LogWriter {
+impl<F: FileSystem> Seek for LogWriter<F> {
     fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
         self.inner.seek(position)
     }
 }
 
-impl WriteExt for LogWriter {
+impl<F: FileSystem> WriteExt for LogWriter<F> {
     fn truncate(&mut self, offset: usize) -> io::Result<()> {
         self.inner.truncate(offset)
     }

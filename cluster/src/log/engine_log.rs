@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use raft::eraftpb::{ConfState, Entry, HardState};
+use raft_engine::env::{DefaultFileSystem, FileSystem};
 use raft_engine::{Command, Config, Engine, MessageExt, ReadableSize, RecoveryMode};
 
 use super::engine_files::{LogFiles, SyncFailure};
@@ -38,8 +39,8 @@ const OWN_GROUP: u64 = 0;
 const KEY_IDENTITY: &[u8] = b"identity";
 
 /// A durable log of many groups in one directory.
-pub(crate) struct EngineLog {
-    engine: Engine<LogFiles>,
+pub(crate) struct EngineLog<F: FileSystem = DefaultFileSystem> {
+    engine: Engine<LogFiles<F>>,
     dir: PathBuf,
     failure: Arc<SyncFailure>,
 }
@@ -55,14 +56,30 @@ impl MessageExt for RaftEntry {
 }
 
 impl EngineLog {
+    /// Opens the log in `dir`, with the operating system's files; see [`EngineLog::open_with`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn open(dir: &Path, file_bytes: u64, disk_bytes: u64, disk: Arc<dyn Disk>) -> Result<Self, LogError> {
+        Self::open_with(DefaultFileSystem, dir, (file_bytes, disk_bytes), disk)
+    }
+}
+
+impl<F: FileSystem> EngineLog<F> {
     /// Opens the log in `dir`, which must have passed [`scan`](super::scan::scan).
     ///
+    /// * `files`: where the bytes are, such as the operating system's.
     /// * `file_bytes`: size at which a file is closed and the next begun.
     /// * `disk_bytes`: size of all files at which [`EngineLog::collect`] starts to work.
     ///
     /// # Errors
     /// `Engine` when the engine refuses or panics on the files; `Io` when the directory cannot be synced.
-    pub fn open(dir: &Path, file_bytes: u64, disk_bytes: u64, disk: Arc<dyn Disk>) -> Result<Self, LogError> {
+    pub fn open_with(
+        files: F,
+        dir: &Path,
+        (file_bytes, disk_bytes): (u64, u64),
+        disk: Arc<dyn Disk>,
+    ) -> Result<Self, LogError> {
         let failure = Arc::new(SyncFailure::default());
         let text = dir.to_str().ok_or_else(|| LogError::Engine {
             detail: "the path of the data directory is not valid UTF-8".to_owned(),
@@ -80,8 +97,8 @@ impl EngineLog {
         // The engine's own lock says nothing beside that of the data directory, which the caller holds;
         // but a copy of it can live on in a process that is just being started (see `files::DirLock`).
         remove_stale_lock(dir)?;
-        header::write_missing(dir)?;
-        let files = Arc::new(LogFiles::new(failure.clone(), disk));
+        header::finish_begun(dir)?;
+        let files = Arc::new(LogFiles::new(files, failure.clone(), disk));
         let engine = guarded(|| Engine::open_with_file_system(config, files))??;
         // The engine syncs the directory when it begins a new file, but not for the first.
         sync_dir(dir)?;
@@ -164,7 +181,7 @@ impl EngineLog {
     }
 }
 
-impl LogStore for EngineLog {
+impl<F: FileSystem> LogStore for EngineLog<F> {
     fn write(&self, batch: &[GroupWrite]) -> Result<usize, LogError> {
         let mut engine_batch = raft_engine::LogBatch::default();
         for write in batch {

@@ -3,11 +3,15 @@
 //! The layout is `raft-engine`'s: magic, version and, from version 2 on, alignment; both numbers are big-endian
 //! `u64`. Version 2 signs the checksum of a record's footer with the file's number; version 1 does not.
 //!
-//! # Why the newest file's missing header is written here
+//! # Why a newest file without a header goes here
 //!
 //! The engine creates a file, writes its header and syncs both. A process killed in between leaves a file without
 //! one. The engine takes such a file up again in its *default* version, 1, whatever it is configured for. What is
 //! acknowledged goes into it, and nothing but this module's [`Header::of`] would know it at the next start.
+//!
+//! A full disk leaves such a file, too, and there the engine goes on with the file before it once there is room. After a
+//! kill that one ends as a newest file may, in a torn write or in space that was allocated ahead; behind a file
+//! with a header the engine would call it damaged. So the file without one is removed, and where it is the only one it gets one.
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -49,20 +53,26 @@ pub(crate) fn is_log_file(start: &[u8]) -> bool {
     start.starts_with(MAGIC)
 }
 
-/// Gives the newest file of each queue its header, durably, when a crash kept it from having one.
+/// Removes the newest file of each queue when it has no header; the only one gets one, durably.
 ///
 /// The files must have passed [`scan`](super::scan::scan): a newest file without a header holds nothing then.
 ///
 /// # Errors
-/// `Io` when a file cannot be read or written.
-pub(super) fn write_missing(dir: &Path) -> Result<(), LogError> {
+/// `Io` when a file cannot be read, written or removed.
+pub(super) fn finish_begun(dir: &Path) -> Result<(), LogError> {
     for suffix in SUFFIXES {
-        let Some((_, newest)) = numbered_files(dir, suffix)?.pop_last() else {
+        let mut files = numbered_files(dir, suffix)?;
+        let Some((_, newest)) = files.pop_last() else {
             continue;
         };
         let bytes = fs::read(&newest).map_err(|source| io_error("read log file", &newest, source))?;
-        if Header::of(&bytes).is_none() {
+        if Header::of(&bytes).is_some() {
+            continue;
+        }
+        if files.is_empty() {
             begin(&newest).map_err(|source| io_error("write header of log file", &newest, source))?;
+        } else {
+            fs::remove_file(&newest).map_err(|source| io_error("remove empty log file", &newest, source))?;
         }
     }
     Ok(())
@@ -75,7 +85,7 @@ fn begin(path: &Path) -> std::io::Result<()> {
 }
 
 /// The bytes of [`Header::NEWEST`].
-pub(super) fn newest() -> Vec<u8> {
+pub(crate) fn newest() -> Vec<u8> {
     [MAGIC, &2_u64.to_be_bytes(), &0_u64.to_be_bytes()].concat()
 }
 

@@ -3,7 +3,7 @@
 //! * [`store`]: what a log store does, in bytes of Raft ([`store::LogStore`]).
 //! * [`engine_log`]: the store on `raft-engine`. [`engine_files`]: the files under it; remembers a
 //!   failed fsync. [`scan`]: what is wrong with those files, before the engine sees them. [`header`]: what
-//!   they begin with; finishes a file whose creation a crash cut short.
+//!   they begin with; what becomes of a file that was only begun.
 //! * `memory_log`: the same store in memory, for simulation and as the model in tests.
 //! * [`group_log`]: one group's view, `raft::Storage`. [`recover`]: the checks that make one.
 //!
@@ -20,7 +20,7 @@
 //! | found | meaning | result |
 //! |---|---|---|
 //! | zeros to the end of the newest file | space allocated ahead | nothing to report |
-//! | a newest file without its header | a creation cut short | its header is written ([`header`]) |
+//! | a newest file without its header | a creation cut short | it is removed, and the one before it is the newest ([`header`]) |
 //! | a bad record in the newest file, none intact behind it | a write cut short, never acknowledged | dropped, reported in `OpenReport` |
 //! | a bad record with an intact one behind it, or in an older file | damage | [`LogError::Damaged`](crate::LogError::Damaged) |
 //! | files differ from the `closed` mark of an orderly shutdown | damage | [`LogError::ChangedSinceClose`](crate::LogError::ChangedSinceClose) |

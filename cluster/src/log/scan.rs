@@ -43,18 +43,23 @@ pub(crate) fn scan(dir: &Path) -> Result<Vec<TornTail>, LogError> {
     let mut torn = Vec::new();
     for suffix in SUFFIXES {
         let files = numbered_files(dir, suffix)?;
-        let last = files.last_key_value().map(|(number, _)| *number);
-        let mut expected = files.first_key_value().map(|(number, _)| *number);
-        for (number, file) in &files {
-            if expected != Some(*number) {
-                let name = format!("{:016}{suffix}", expected.unwrap_or_default());
-                return Err(LogError::MissingFile { file: dir.join(name) });
-            }
-            expected = number.checked_add(1);
-            torn.extend(scan_file(file, *number, last == Some(*number))?);
+        let mut newest = true;
+        for (number, file) in files.iter().rev() {
+            let (tail, has_header) = scan_file(file, *number, newest)?;
+            torn.extend(tail);
+            newest = newest && !has_header;
+        }
+        if let Some(number) = missing(&files).next() {
+            return Err(LogError::MissingFile { file: dir.join(format!("{number:016}{suffix}")) });
         }
     }
     Ok(torn)
+}
+
+/// Numbers that no file has between those that some have.
+fn missing(files: &BTreeMap<u64, PathBuf>) -> impl Iterator<Item = u64> + '_ {
+    let pairs = files.keys().zip(files.keys().skip(1));
+    pairs.flat_map(|(number, next)| number + 1..*next)
 }
 
 /// Checks every record of every log file in `dir`, going on after damage: all damage, and torn last writes.
@@ -65,19 +70,20 @@ pub(crate) fn survey(dir: &Path) -> Result<(Vec<LogError>, Vec<TornTail>), LogEr
     let (mut damage, mut torn) = (Vec::new(), Vec::new());
     for suffix in SUFFIXES {
         let files = numbered_files(dir, suffix)?;
-        let mut expected = files.first_key_value().map(|(number, _)| *number);
-        for (number, file) in &files {
-            while expected.is_some_and(|expected| expected < *number) {
-                let name = format!("{:016}{suffix}", expected.unwrap_or_default());
-                damage.push(LogError::MissingFile { file: dir.join(name) });
-                expected = expected.and_then(|expected| expected.checked_add(1));
-            }
-            expected = number.checked_add(1);
-            match scan_file(file, *number, files.last_key_value().map(|(last, _)| last) == Some(number)) {
-                Ok(tail) => torn.extend(tail),
+        let file_of = |number| dir.join(format!("{number:016}{suffix}"));
+        damage.extend(missing(&files).map(|number| LogError::MissingFile { file: file_of(number) }));
+        let mut newest = true;
+        for (number, file) in files.iter().rev() {
+            match scan_file(file, *number, newest) {
+                Ok((tail, has_header)) => {
+                    torn.extend(tail);
+                    newest = newest && !has_header;
+                    continue;
+                }
                 Err(error @ LogError::Damaged { .. }) => damage.push(error),
                 Err(error) => return Err(error),
             }
+            newest = false;
         }
     }
     Ok((damage, torn))
@@ -139,9 +145,11 @@ pub(super) fn numbered_files(dir: &Path, suffix: &str) -> Result<BTreeMap<u64, P
     Ok(files)
 }
 
-fn scan_file(path: &Path, number: u64, is_last: bool) -> Result<Option<TornTail>, LogError> {
+/// Checks a file. Besides, whether it has a header: without one it was only begun, and the file before it may be the one that is
+/// written to (see [`header`](super::header)).
+fn scan_file(path: &Path, number: u64, is_last: bool) -> Result<(Option<TornTail>, bool), LogError> {
     let bytes = fs::read(path).map_err(|source| io_error("read log file", path, source))?;
-    check_bytes(path, &bytes, number, is_last)
+    Ok((check_bytes(path, &bytes, number, is_last)?, Header::of(&bytes).is_some()))
 }
 
 /// Checks the bytes of the file with this number, the newest of its queue or not.

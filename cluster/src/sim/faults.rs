@@ -1,10 +1,10 @@
 //! What goes wrong, and when: crashes, stalls, full and lost disks, cut and lossy networks.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering;
 
 use super::node::Node;
 use super::operator::Operator;
+use super::power::Losses;
 use super::random::Random;
 use super::world::{GROUPS, World};
 use crate::ids::{PeerId, StoreId};
@@ -23,6 +23,8 @@ pub struct Faults {
     pub wipes: u64,
     pub full: u64,
     pub stalls: u64,
+    /// Of disks that are no more.
+    pub losses: Losses,
 }
 
 impl Faults {
@@ -64,7 +66,7 @@ impl Faults {
                 if *wait == 0 {
                     world.faults.restart_at.remove(&number);
                     world.faults.space_at.remove(&number);
-                    world.nodes[number].log.full.store(false, Ordering::Relaxed);
+                    world.nodes[number].log.set_full(false);
                     world.nodes[number].restart(&mut world.random);
                 } else {
                     *wait -= 1;
@@ -111,7 +113,7 @@ impl Faults {
     }
 
     fn fill(world: &mut World, number: usize) {
-        world.nodes[number].log.full.store(true, Ordering::Relaxed);
+        world.nodes[number].log.set_full(true);
         let until = world.now + 10 + world.random.below(150);
         world.faults.space_at.insert(number, until);
         world.faults.full += 1;
@@ -166,7 +168,9 @@ impl Faults {
             lost.push((group, replica.peer));
         }
         let store = StoreId(world.random.next());
-        world.nodes[number] = Node::new(store, world.journal.clone());
+        world.faults.losses.add(world.nodes[number].log.losses());
+        let log = world.logs.make(world.journal.clone(), &mut world.random);
+        world.nodes[number] = Node::new(store, world.journal.clone(), log);
         world.faults.wipes += 1;
         for (group, peer) in lost {
             Operator::start(world, group, true, Some(peer));
@@ -187,6 +191,7 @@ impl Faults {
             wipes: world.faults.wipes,
             full: world.faults.full,
             stalls: world.faults.stalls,
+            losses: world.faults.losses,
             ..Faults::default()
         };
         world.network.cut.clear();

@@ -3,7 +3,7 @@
 //!
 //! * [`world`]: nodes and network in one loop of steps. [`node`]: one node, as its Raft thread runs it.
 //! * [`network`]: ordered streams and a bulk channel that delay, lose, repeat and are cut.
-//! * [`disk`], [`machine`]: what survives a crash.
+//! * [`disk`], [`power`], [`machine`]: what survives a crash.
 //! * [`faults`], [`clients`], [`operator`]: who does what to it.
 //! * [`invariants`]: what must hold after every step; one file each.
 //! * [`wgl`]: whether a history of one key is linearizable.
@@ -22,6 +22,7 @@ mod machine;
 mod network;
 mod node;
 mod operator;
+mod power;
 pub(crate) mod random;
 mod seeds;
 mod traps;

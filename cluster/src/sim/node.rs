@@ -58,10 +58,10 @@ pub struct Node {
 }
 
 impl Node {
-    pub fn new(store: StoreId, journal: Journal) -> Self {
+    pub fn new(store: StoreId, journal: Journal, log: SimLog) -> Self {
         Self {
             store,
-            log: Arc::new(SimLog::new(journal.clone())),
+            log: Arc::new(log),
             replicas: BTreeMap::new(),
             cores: BTreeMap::new(),
             up: true,
@@ -78,8 +78,7 @@ impl Node {
     /// Creates a replica on disk and runs it.
     pub fn create(&mut self, write: GroupWrite, random: &mut Random) {
         let (group, peer) = (write.group, write.peer.expect("a new replica has a peer id"));
-        self.log.full.store(false, std::sync::atomic::Ordering::Relaxed);
-        self.log.write(&[write]).expect("there is space");
+        self.log.write_in_any_case(write);
         let disk = Arc::new(Mutex::new(MachineDisk::default()));
         self.replicas.insert(group, Replica { peer, disk, state: Arc::default() });
         if self.up {
@@ -96,13 +95,13 @@ impl Node {
         if let Some(held) = &mut self.held {
             held.retain(|write| write.group != group);
         }
-        self.log.full.store(false, std::sync::atomic::Ordering::Relaxed);
-        self.log.write(&[GroupWrite { destroy: true, ..GroupWrite::new(group) }]).expect("there is space");
+        self.log.write_in_any_case(GroupWrite { destroy: true, ..GroupWrite::new(group) });
     }
 
     /// Loses memory and what was not synced.
     pub fn crash(&mut self, random: &mut Random) {
         self.up = false;
+        self.log.crash();
         self.cores.clear();
         self.jobs.clear();
         self.held = None;
@@ -114,6 +113,7 @@ impl Node {
 
     pub fn restart(&mut self, random: &mut Random) {
         self.up = true;
+        self.log.restart();
         let groups: Vec<_> = self.replicas.keys().copied().collect();
         groups.into_iter().for_each(|group| self.start(group, random));
     }
@@ -140,8 +140,7 @@ impl Node {
         let mut recovered = recover(group, self.log.clone(), stored, &machine.recovered())
             .unwrap_or_else(|error| panic!("replica {peer} of group {group} cannot start: {error}"));
         if let Some(write) = recovered.first_write.take() {
-            self.log.full.store(false, std::sync::atomic::Ordering::Relaxed);
-            self.log.write(&[write]).expect("there is space");
+            self.log.write_in_any_case(write);
         }
         let shared = GroupShared::new(group, peer, usize::MAX);
         let core = GroupCore::new(shared, recovered, Box::new(machine), LIMITS, random.next())
@@ -205,11 +204,12 @@ impl Node {
             Some(writes) => writes,
             None => self.cores.values_mut().map(|core| core.take_write(out)).collect(),
         };
+        let batch: Vec<GroupWrite> = writes.iter().filter(|write| !write.is_empty()).cloned().collect();
         if crash && random.one_in(2) {
+            self.log.write_and_lose(&batch);
             self.crash(random);
             return false;
         }
-        let batch: Vec<GroupWrite> = writes.iter().filter(|write| !write.is_empty()).cloned().collect();
         if !batch.is_empty() {
             match self.log.write(&batch) {
                 Ok(_) => {}

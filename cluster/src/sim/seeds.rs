@@ -1,6 +1,8 @@
 //! The runs. A found failure is kept here as a test of its own, by its seed.
 
+use super::disk::Logs;
 use super::invariants::Invariants;
+use super::power::Losses;
 use super::world::World;
 
 /// What a run amounted to.
@@ -18,6 +20,7 @@ struct Sum {
     full: u64,
     stalls: u64,
     installs: u64,
+    losses: Losses,
 }
 
 fn number(name: &str) -> Option<u64> {
@@ -28,8 +31,8 @@ fn number(name: &str) -> Option<u64> {
     }
 }
 
-fn run(seed: u64, steps: u64, sum: &mut Sum) {
-    let mut world = World::new(seed);
+fn run(seed: u64, steps: u64, logs: Logs, sum: &mut Sum) {
+    let mut world = World::with_logs(seed, logs);
     (0..steps).for_each(|_| world.step());
     world.settle();
     Invariants::check_at_rest(&mut world);
@@ -47,10 +50,12 @@ fn run(seed: u64, steps: u64, sum: &mut Sum) {
     sum.wipes += faults.wipes;
     sum.full += faults.full;
     sum.stalls += faults.stalls;
+    sum.losses.add(faults.losses);
+    world.nodes.iter().for_each(|node| sum.losses.add(node.log.losses()));
 }
 
 /// Runs seeds on all cores; the first failure names its seed.
-fn run_all(first: u64, seeds: u64, steps: u64) -> Sum {
+fn run_all(first: u64, seeds: u64, steps: u64, logs: Logs) -> Sum {
     let workers = std::thread::available_parallelism().map_or(2, usize::from) as u64;
     let total = parking_lot::Mutex::new(Sum::default());
     std::thread::scope(|scope| {
@@ -61,13 +66,13 @@ fn run_all(first: u64, seeds: u64, steps: u64) -> Sum {
                 for seed in (first + worker..first + seeds).step_by(workers as usize) {
                     let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
                         let mut sum = Sum::default();
-                        run(seed, steps, &mut sum);
+                        run(seed, steps, logs, &mut sum);
                         sum
                     }));
                     match outcome {
                         Ok(one) => sum.add(&one),
                         Err(panic) => {
-                            println!("failed: SEED={seed} SEGUE_SIM_STEPS={steps}");
+                            println!("failed: SEED={seed} SEGUE_SIM_STEPS={steps}, logs: {logs:?}");
                             std::panic::resume_unwind(panic);
                         }
                     }
@@ -93,6 +98,7 @@ impl Sum {
         self.full += other.full;
         self.stalls += other.stalls;
         self.installs += other.installs;
+        self.losses.add(other.losses);
     }
 }
 
@@ -104,7 +110,7 @@ fn groups_keep_every_invariant_through_crashes_cuts_lost_disks_and_moves() {
     let seeds = seeds.unwrap_or(if number("SEED").is_some() { 1 } else { 200 });
     let steps = number("SEGUE_SIM_STEPS").unwrap_or(2_500);
     println!("SEED={first} SEGUE_SIM_SEEDS={seeds} SEGUE_SIM_STEPS={steps}");
-    let sum = run_all(first, seeds, steps);
+    let sum = run_all(first, seeds, steps, Logs::Files);
     println!("{sum:?}");
     // The runs must not be quiet ones: each kind of event really happens.
     if seeds >= 50 {
@@ -114,6 +120,9 @@ fn groups_keep_every_invariant_through_crashes_cuts_lost_disks_and_moves() {
         assert!(each(sum.terms) > 6.0 && each(sum.operations) > 2.0 && each(sum.installs) > 2.0, "{sum:?}");
         assert!(each(sum.crashes) > 4.0 && each(sum.cuts) > 3.0 && each(sum.full) > 1.0, "{sum:?}");
         assert!(each(sum.stalls) > 2.0 && each(sum.wipes) > 0.1, "{sum:?}");
+        let Losses { torn, vanished, returned, failed_syncs } = sum.losses;
+        assert!(each(torn) > 0.2 && each(vanished) > 0.1 && each(returned) > 0.3, "{sum:?}");
+        assert!(each(failed_syncs) > 0.01, "{sum:?}");
     }
 }
 
@@ -124,7 +133,7 @@ fn groups_keep_every_invariant_through_crashes_cuts_lost_disks_and_moves() {
 fn runs_that_failed_once_keep_every_invariant() {
     for (seed, steps) in [(1_184, 2_500), (1_237, 2_500), (9_043, 12_000), (500_370, 2_500)] {
         println!("SEED={seed} SEGUE_SIM_STEPS={steps}");
-        run_all(seed, 1, steps);
+        run_all(seed, 1, steps, Logs::Memory);
     }
 }
 
@@ -132,7 +141,7 @@ fn runs_that_failed_once_keep_every_invariant() {
 #[test]
 fn the_same_seed_is_the_same_run() {
     let trace = || {
-        let mut world = World::new(42);
+        let mut world = World::with_logs(42, Logs::Files);
         (0..1_500).for_each(|_| world.step());
         (world.random.next(), world.network.delivered, world.clients.reads_answered)
     };

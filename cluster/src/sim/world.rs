@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::clients::Clients;
+use super::disk::Logs;
 use super::faults::Faults;
 use super::invariants::Invariants;
 use super::machine::Journal;
@@ -34,13 +35,24 @@ pub struct World {
     pub invariants: Invariants,
     /// Whether connections break, too: when a node crashes, and for no reason.
     pub connections_break: bool,
+    /// How logs are kept.
+    pub logs: Logs,
 }
 
 impl World {
+    /// With logs in memory.
     pub fn new(seed: u64) -> Self {
+        Self::with_logs(seed, Logs::Memory)
+    }
+
+    pub fn with_logs(seed: u64, logs: Logs) -> Self {
         let journal = Journal::default();
         let mut random = Random(seed);
-        let nodes = (0..NODES).map(|_| Node::new(StoreId(random.next()), journal.clone())).collect();
+        let mut node = || {
+            let store = StoreId(random.next());
+            Node::new(store, journal.clone(), logs.make(journal.clone(), &mut random))
+        };
+        let nodes = (0..NODES).map(|_| node()).collect();
         let mut world = Self {
             random,
             now: 0,
@@ -52,6 +64,7 @@ impl World {
             faults: Faults::default(),
             invariants: Invariants::default(),
             connections_break: seed % 4 == 2,
+            logs,
         };
         world.bootstrap(GROUPS[0], &[0, 1, 2]);
         world.bootstrap(GROUPS[1], &[3]);
@@ -114,6 +127,9 @@ impl World {
             node.tick(&mut self.random, out);
         }
         let goes_on = node.turn(crash, &mut self.random, out);
+        if goes_on && self.now.is_multiple_of(40 + number as u64) {
+            node.log.collect();
+        }
         self.send(number, out);
         if !goes_on && self.connections_break {
             let lost = self.nodes[number].store;
@@ -125,7 +141,7 @@ impl World {
     /// Goes on with a write that had no space.
     pub fn thaw(&mut self, number: usize) {
         let mut out = Outbox::new();
-        self.nodes[number].log.full.store(false, std::sync::atomic::Ordering::Relaxed);
+        self.nodes[number].log.set_full(false);
         if self.nodes[number].up {
             self.nodes[number].turn(false, &mut self.random, &mut out);
             self.send(number, &mut out);
