@@ -2,6 +2,7 @@
 
 mod ask_tracks;
 mod audit;
+mod awaited_files;
 mod catalog;
 mod compare;
 mod counts;

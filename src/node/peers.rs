@@ -1,7 +1,7 @@
 //! The other nodes of a cluster: how this one comes to them, what it asks of them, and what it answers.
 //!
 //! Segment files are built by one node. Before their log entry is proposed, a majority has fetched them; a replica that lacks
-//! them when the entry comes fetches them then, and its applying waits meanwhile.
+//! them when the entry comes fetches them then, and its applying waits meanwhile (`awaited_files`).
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -73,9 +73,6 @@ const STAGE_OF: u32 = 8;
 const VERSION: u16 = 1;
 /// How long another node may take to fetch the files of one entry.
 const STAGE_TIMEOUT: Duration = Duration::from_secs(600);
-/// Rounds in which every other node says that it has no such file before it is believed.
-const GONE_ROUNDS: u32 = 5;
-const ROUND_PAUSE: Duration = Duration::from_millis(200);
 
 /// The other nodes.
 pub struct Peers {
@@ -85,7 +82,7 @@ pub struct Peers {
     node: OnceLock<Weak<Inner>>,
     /// Held by whoever compares all replicas: each comparison reads everything on every node.
     pub(super) comparing: Mutex<()>,
-    stopping: AtomicBool,
+    pub(super) stopping: AtomicBool,
     /// What this node gives of segment files.
     giving: Throttle,
 }
@@ -269,7 +266,7 @@ impl Peers {
                 }
                 if !shard.holds(new) {
                     let workshop = shard.workshop()?;
-                    SegmentFetch::new(shard, &workshop, new).from(self.cluster()?, from)?;
+                    SegmentFetch::new(shard, &workshop, new).from(self.cluster()?, from, &mut || {})?;
                     stop_point(FETCH_WHOLE);
                     if !shard.place_ahead(&workshop, &new.entry)? {
                         return Err(Error::Conflict("the segment is live already".to_owned()));
@@ -280,41 +277,6 @@ impl Peers {
             stop_point(FETCH_PLACED);
         }
         Ok(Bytes::new())
-    }
-
-    /// Fetches the files of a segment from whoever has them; waits as long as somebody might.
-    fn fetch_from_any(&self, shard: &TrackShard, new: &NewSegment) -> Result<()> {
-        let cluster = self.cluster()?;
-        let workshop = shard.workshop()?;
-        let mut fetch = SegmentFetch::new(shard, &workshop, new);
-        let mut gone_rounds = 0;
-        loop {
-            let others = cluster.others();
-            if others.is_empty() {
-                return Err(Error::not_found("segment", new.entry.id));
-            }
-            let mut gone = 0;
-            for store in &others {
-                match fetch.from(cluster, *store) {
-                    Ok(()) => return shard.place_for_entry(&workshop, &new.entry),
-                    Err(Error::NotFound { .. }) => gone += 1,
-                    Err(error) => {
-                        tracing::debug!(%error, segment = new.entry.id, %store, "segment files cannot be had there");
-                    }
-                }
-            }
-            gone_rounds = if gone == others.len() { gone_rounds + 1 } else { 0 };
-            if gone_rounds >= GONE_ROUNDS {
-                return Err(Error::Unavailable(format!(
-                    "no node has the files of a segment any more: remove this node, and join with an empty directory. segment=`{}`",
-                    new.entry.id
-                )));
-            }
-            if self.stopping.load(Ordering::Acquire) {
-                return Err(Error::Unavailable("the node is stopping".to_owned()));
-            }
-            thread::sleep(ROUND_PAUSE);
-        }
     }
 }
 

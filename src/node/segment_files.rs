@@ -136,12 +136,18 @@ impl<'a> SegmentFetch<'a> {
         Self { shard, workshop, new, arriving: None }
     }
 
-    /// Fetches what is missing from one node; each file is checked before it counts.
+    /// Fetches what is missing from one node; each file is checked before it counts. `before_each`: called before each piece.
     ///
     /// # Errors
     /// `NotFound` when that node does not have one; others when it cannot be asked, or the disk is full. What came stays.
-    pub(super) fn from(&mut self, cluster: &Cluster, from: StoreId) -> Result<()> {
+    pub(super) fn from(
+        &mut self,
+        cluster: &Cluster,
+        from: StoreId,
+        before_each: &mut dyn FnMut(),
+    ) -> Result<()> {
         self.by(&mut |wanted| {
+            before_each();
             let (topic, request) = wanted.encode()?;
             let call = Call { to: from, topic, request, timeout: READ_TIMEOUT };
             cluster.call(call).map_err(|reason| {

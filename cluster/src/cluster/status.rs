@@ -69,6 +69,18 @@ impl Cluster {
         look(self.shared())
     }
 
+    /// Has this node's replica of a group hand over to the one on `to`, if it leads; whether it did.
+    ///
+    /// # Errors
+    /// A sentence: no voter there, or too far behind.
+    pub fn hand_over(&self, group: GroupId, to: StoreId) -> Result<bool, String> {
+        let leads = self.shared().handle(group).is_some_and(|handle| handle.status().role == Role::Leader);
+        if leads {
+            self.transfer_leader(group, to)?;
+        }
+        Ok(leads)
+    }
+
     /// Has a group's leader hand over to its replica on `to`.
     ///
     /// # Errors

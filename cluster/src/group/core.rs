@@ -193,10 +193,12 @@ impl GroupCore {
     }
 
     /// Gives up on proposals of a leader that is none any more: their entries may be gone, and nothing may ever
-    /// come in their place.
+    /// come in their place. One that leads again knows which are.
     fn tick_proposals(&mut self) {
-        if self.raw.raft.state == StateRole::Leader || self.proposals.len() == 0 {
+        let raft = &self.raw.raft;
+        if raft.state == StateRole::Leader || self.proposals.len() == 0 {
             self.led_at = self.ticks;
+            self.proposals.drop_gone(self.shared.id, raft.term, |index| raft.raft_log.term(index).ok());
         } else if self.ticks >= self.led_at + 2 * ELECTION_TICKS as u64 {
             self.proposals.forget(self.shared.id, u64::MAX);
         }

@@ -51,6 +51,15 @@ impl Proposals {
         None
     }
 
+    /// Tells those of terms before `term` whose entries the log of this term's leader has not: what it lacks is never committed.
+    /// They are the last ones. `term_of`: that of an entry of the log.
+    pub fn drop_gone(&mut self, group: GroupId, term: u64, term_of: impl Fn(u64) -> Option<u64>) {
+        let is_gone = |last: &Waiting| last.term < term && term_of(last.index) != Some(last.term);
+        while let Some(gone) = self.waiting.pop_back_if(|last| is_gone(last)) {
+            gone.ticket.resolve(Err(ClusterError::Dropped { group }));
+        }
+    }
+
     /// Gives up on everything up to `index`, with an unknown outcome.
     pub fn forget(&mut self, group: GroupId, index: u64) {
         while let Some(waiting) = self.waiting.pop_front_if(|first| first.index <= index) {

@@ -128,13 +128,16 @@ fn groups_keep_every_invariant_through_crashes_cuts_lost_disks_and_moves() {
 
 /// Seeds that failed once, with the steps they took. 1184: a cut log kept an older commit index and its replica was
 /// refused at the next start. 1237: a snapshot was offered without a lease. 9043: a read was forwarded back to the node
-/// that had asked. 500370: a leader that alone knew the end of a change lost its disk.
+/// that had asked. 500370: a leader that alone knew the end of a change lost its disk. 8826, with logs on files: who led again waited
+/// for proposals of its earlier term whose entries were gone.
 #[test]
 fn runs_that_failed_once_keep_every_invariant() {
     for (seed, steps) in [(1_184, 2_500), (1_237, 2_500), (9_043, 12_000), (500_370, 2_500)] {
         println!("SEED={seed} SEGUE_SIM_STEPS={steps}");
         run_all(seed, 1, steps, Logs::Memory);
     }
+    println!("SEED=8826 SEGUE_SIM_STEPS=2500, logs: {:?}", Logs::Files);
+    run_all(8_826, 1, 2_500, Logs::Files);
 }
 
 /// The goal: a seed is a run, whatever the machine.

@@ -3,6 +3,7 @@
 //! Short by default; `SEGUE_CLUSTER_KILLS=N` (leaders and followers killed with -9; 4) and `SEGUE_CLUSTER_STOP_MS=MS` (how
 //! long a leader stands still; 3000) make them long.
 
+mod awaited_files;
 mod basics;
 mod behind;
 mod bulk;
