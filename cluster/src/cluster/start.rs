@@ -363,6 +363,8 @@ fn handlers(shared: &Arc<Shared>, call: CallHandler) -> Handlers {
         let shared = for_join.upgrade().ok_or_else(stopping)?;
         let Joining { store, address, api, replicas } = joining;
         let replicas = replicas.into_iter().collect();
+        // At once: where the map cannot be changed without this very node, it could never be reached to change it.
+        shared.links.directory.moved(store, &address);
         let command = MapCommand::PutNode { store, address, api, replicas };
         shared.change_map(&command, JOIN_TIMEOUT)?;
         Ok(shared.map.map().encode())

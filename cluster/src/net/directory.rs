@@ -32,6 +32,13 @@ impl Directory {
         self.0.read().removed.contains(&store)
     }
 
+    /// A known store is reached at another address, by its own word; until the next [`Directory::replace`].
+    pub fn moved(&self, store: StoreId, address: &str) {
+        if let Some(known) = self.0.write().addresses.get_mut(&store) {
+            address.clone_into(known);
+        }
+    }
+
     /// Takes over all that is known.
     pub fn replace(&self, addresses: BTreeMap<StoreId, String>, removed: BTreeSet<StoreId>) {
         *self.0.write() = Entries { addresses, removed };

@@ -260,6 +260,25 @@ fn three_nodes_replicate_and_a_leader_that_vanishes_takes_nothing_along() {
     until("they are alike", || nodes.iter().all(|node| node.lines() == back.lines()));
 }
 
+/// The map has no leader without the node that moved: it cannot be what tells the third node where that one is.
+#[test]
+fn a_node_that_comes_back_elsewhere_while_another_is_gone_is_found() {
+    let dirs = dirs();
+    let mut nodes = three(&dirs);
+    drop(nodes.pop());
+    let moved = nodes.remove(0);
+    let before = moved.cluster.address();
+    moved.shutdown();
+    let back = Running::start(dirs[0].path(), Entry::Member, 0);
+    let address = back.cluster.address();
+    assert_ne!(address, before);
+    back.write("from elsewhere");
+    nodes[0].write("from the one that stayed");
+    until("they are alike", || nodes[0].lines() == back.lines());
+    let store = back.cluster.store();
+    until("the map knows it", || nodes[0].cluster.map().nodes[&store].address == address);
+}
+
 #[test]
 fn a_reader_anywhere_sees_what_was_acknowledged_elsewhere() {
     let dirs = dirs();
