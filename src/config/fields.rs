@@ -259,7 +259,8 @@ pub const FIELDS: &[Field] = &[
         range: Range::List,
         about: "Cluster ports of nodes whose cluster this one joins when its directory is empty, each asked until one answers; the same as \
                 `--join`, which wins. All nodes may have the same list, their own address included; the first one is started with \
-                `--cluster-init`, which wins over both. A directory that is in a cluster does not read it.",
+                `--cluster-init`, which wins over both. A directory that is in a cluster asks them only \
+                when it has moved and nobody it knows answers.",
     },
     whole(
         "cluster.replace_after_ms",

@@ -16,6 +16,7 @@ use crate::ids::StoreId;
 use crate::map::{MAP_GROUP, MapCommand, MapState};
 use crate::members::MemberChange;
 use crate::net::calls::Joining;
+use crate::net::network::Network;
 use crate::placement::replace::{Step, View};
 use crate::placement::{assign, reconcile};
 use crate::status::{GroupStatus, MemberStatus, Role};
@@ -173,9 +174,11 @@ fn keep_own_record(shared: &Shared, map: &MapState) {
         api: shared.api.clone(),
         replicas: replicas.iter().map(|(group, peer)| (*group, *peer)).collect(),
     };
-    for (_, other) in map.others(shared.local.store) {
-        match network.join(&other.address, &joining, MAP_TIMEOUT) {
-            Ok(_) => return,
+    let known = map.others(shared.local.store).map(|(_, other)| other.address.as_str());
+    let named = shared.named.iter().filter(|address| **address != network.address);
+    for address in known.chain(named.map(|address| find_named(shared, network, address))) {
+        match network.join(address, &joining, MAP_TIMEOUT) {
+            Ok(theirs) => return take_addresses(shared, &theirs),
             Err(error) => tracing::debug!(%error, "a node was not told this node's address and groups"),
         }
     }
@@ -184,6 +187,25 @@ fn keep_own_record(shared: &Shared, map: &MapState) {
     if let Err(reason) = shared.change_map(&command, MAP_TIMEOUT) {
         tracing::warn!(reason, "the cluster was not told this node's address and groups; it is tried again");
     }
+}
+
+/// Takes where others are out of a map that may be newer than the own one, which comes with the log: and that from a leader who waits for
+/// answers, perhaps at an address that only the newer map has.
+fn take_addresses(shared: &Shared, map: &[u8]) {
+    match MapState::decode(map) {
+        Ok(map) => shared.fill_directory(&map),
+        Err(what) => tracing::warn!(%what, "a node's map cannot be read"),
+    }
+}
+
+/// Takes note of who is at an address that this node was started with: where all have moved, no map says it.
+fn find_named<'a>(shared: &Shared, network: &Network, address: &'a str) -> &'a str {
+    if let Ok(there) = network.hello(address)
+        && there.cluster == shared.local.cluster
+    {
+        shared.links.directory.moved(there.store, address);
+    }
+    address
 }
 
 /// The replicas of this node that it has not given up, by group.

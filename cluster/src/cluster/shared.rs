@@ -60,6 +60,8 @@ pub(crate) struct Shared {
     pub metrics: Arc<Metrics>,
     /// Held by whoever decides what is wanted of a node.
     pub intents: Mutex<()>,
+    /// `HOST:PORT` of nodes this one was started with, to be asked where the map's addresses lead nowhere.
+    pub named: Vec<String>,
     /// Epoch of the map the directory was filled from; 0 before there was one.
     pub directory_epoch: AtomicU64,
     /// Groups this node holds no more, or is about to.

@@ -41,8 +41,8 @@ const FIRST_TIMEOUT: Duration = Duration::from_secs(30);
 pub enum Entry {
     /// It is the first node; one that is in a cluster already stays in it.
     First,
-    /// By asking the nodes at these `HOST:PORT`, in turn until one answers; one that is in the cluster already stays in it. Its own
-    /// address may be among them.
+    /// By asking the nodes at these `HOST:PORT`, in turn until one answers; one that is in the cluster already stays in it, and asks
+    /// them when it has moved and reaches nobody it knows. Its own address may be among them.
     Join(Vec<String>),
     /// It was there before.
     Member,
@@ -133,6 +133,7 @@ impl Cluster {
             closing: AtomicBool::new(false),
             metrics: reach.metrics.clone(),
             intents: Mutex::default(),
+            named: if let Entry::Join(named) = &options.entry { named.clone() } else { Vec::new() },
             directory_epoch: AtomicU64::new(0),
             given_up: Mutex::default(),
             leaders: Mutex::default(),

@@ -279,6 +279,29 @@ fn a_node_that_comes_back_elsewhere_while_another_is_gone_is_found() {
     until("the map knows it", || nodes[0].cluster.map().nodes[&store].address == address);
 }
 
+/// Nobody is where the others believe: one word from outside is enough, an address that all but one are started with.
+#[test]
+fn nodes_that_all_come_back_elsewhere_find_each_other_by_the_address_of_one() {
+    let dirs = dirs();
+    let nodes = three(&dirs);
+    let before: Vec<String> = nodes.iter().map(|node| node.cluster.address()).collect();
+    nodes.into_iter().for_each(Running::shutdown);
+    let first = Running::start(dirs[0].path(), Entry::Member, 0);
+    let named = Entry::Join(vec![first.cluster.address()]);
+    let second = Running::start(dirs[1].path(), named.clone(), 0);
+    second.write("two are a majority");
+    let third = Running::start(dirs[2].path(), named, 0);
+    third.write("from the third");
+    first.write("from the first");
+    let nodes = [first, second, third];
+    until("they are alike", || nodes[1..].iter().all(|node| node.lines() == nodes[0].lines()));
+    let known = |at: &Running, of: &Running| {
+        at.cluster.map().nodes[&of.cluster.store()].address == of.cluster.address()
+    };
+    until("every map knows all", || nodes.iter().all(|at| nodes.iter().all(|of| known(at, of))));
+    assert!(nodes.iter().zip(&before).all(|(node, before)| node.cluster.address() != *before));
+}
+
 #[test]
 fn a_reader_anywhere_sees_what_was_acknowledged_elsewhere() {
     let dirs = dirs();
