@@ -3,7 +3,7 @@
 //!
 //! While nodes are upgraded one after another, and until each has been asked, events are recorded as earlier programs do.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,40 +21,41 @@ const VERSION: u16 = 1;
 /// How long another node may take.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The other nodes that have said that they read what this one may write.
+/// What the other nodes have said that they read: the version of entries of user shards.
 #[derive(Default)]
-pub(super) struct EntryReaders(Mutex<BTreeSet<StoreId>>);
+pub(super) struct EntryReaders(Mutex<BTreeMap<StoreId, u16>>);
 
 impl Inner {
-    /// What this node reads: the version of entries of user shards.
+    /// What this node reads.
     pub(super) fn answer_entries() -> Result<Bytes> {
         Ok(codec::encode(VERSION, &UserCommand::VERSION)?.into())
     }
 
-    /// Whether every node reads what this one may write.
-    pub(super) fn all_know_entries(&self) -> bool {
-        let Some(peers) = &self.peers else { return true };
-        let Ok(cluster) = peers.cluster() else { return false };
+    /// The newest version of entries that every node reads, as far as they have said.
+    pub(super) fn known_entries(&self) -> u16 {
+        let Some(peers) = &self.peers else { return UserCommand::VERSION };
+        let Ok(cluster) = peers.cluster() else { return UserCommand::FIRST_VERSION };
         let known = self.entry_readers.0.lock();
-        cluster.others().iter().all(|store| known.contains(store))
+        let others = cluster.others();
+        let of = |store| known.get(store).copied().unwrap_or(UserCommand::FIRST_VERSION);
+        others.iter().map(of).fold(UserCommand::VERSION, u16::min)
     }
 
-    /// Asks those nodes that have not said yet that they know them.
+    /// Asks those nodes that have not said yet that they know the newest.
     pub(super) fn ask_for_entries(&self) -> Result<()> {
         let Some(peers) = &self.peers else { return Ok(()) };
         let cluster = peers.cluster()?;
         let others = cluster.others();
-        self.entry_readers.0.lock().retain(|store| others.contains(store));
+        self.entry_readers.0.lock().retain(|store, _| others.contains(store));
         for to in others {
-            if self.entry_readers.0.lock().contains(&to) {
+            let known = self.entry_readers.0.lock().get(&to).copied();
+            if known.is_some_and(|version| version >= UserCommand::VERSION) {
                 continue;
             }
             let call = Call { to, topic: ENTRIES, request: Bytes::new(), timeout: TIMEOUT };
             // One that is down, or of before, is asked again.
             let Ok(answer) = cluster.call(call) else { continue };
-            if codec::decode::<u16>(VERSION, &answer)? >= UserCommand::VERSION {
-                self.entry_readers.0.lock().insert(to);
-            }
+            self.entry_readers.0.lock().insert(to, codec::decode(VERSION, &answer)?);
         }
         Ok(())
     }

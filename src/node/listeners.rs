@@ -128,8 +128,8 @@ impl Inner {
         let unknown: Vec<TrackId> = unknown.collect();
         let shards: Vec<usize> =
             new.events.iter().map(|event| self.users.shards.place_of(&event.user)).collect();
-        let received = self.all_know_entries().then(Timestamp::now);
-        let commands = divided(new, received, &shards, self.users.groups.len());
+        let readers = (self.known_entries(), Timestamp::now());
+        let commands = divided(new, readers, &shards, self.users.groups.len());
         let asked: Vec<usize> = commands.iter().map(|(shard, _)| *shard).collect();
         // Some shards may have theirs.
         let proposed = self.users.propose(commands).inspect_err(|_| self.resolve_later());
@@ -245,7 +245,7 @@ fn add_event(new: &mut NewEvents, event: ResolvedEvent, list: KnownList) {
 /// them.
 fn divided(
     new: NewEvents,
-    received: Option<Timestamp>,
+    readers: (u16, Timestamp),
     shards: &[usize],
     count: usize,
 ) -> Vec<(usize, UserCommand)> {
@@ -264,7 +264,7 @@ fn divided(
         parts[shards[at]].origins.push(EventOrigin { event: places[at], origin });
     }
     let asked = parts.into_iter().enumerate().filter(|(_, part)| !part.events.is_empty());
-    asked.map(|(shard, part)| (shard, UserOp::record(part, received).into())).collect()
+    asked.map(|(shard, part)| (shard, UserOp::record(part, readers).into())).collect()
 }
 
 /// How a slot was chosen; one that explored nothing was certain.

@@ -18,12 +18,12 @@ use crate::types::{
 
 pub use lists::{EventOrigin, ListOrigin, ServedList, ServedTrack, ShownSlot, SlotChoice};
 
+/// Since what lists were made by is kept.
+const LISTS_VERSION: u16 = 4;
 /// Since what is decided counts by its time.
 const BY_TIME_VERSION: u16 = 3;
 /// Since there are splits.
 const SPLIT_VERSION: u16 = 2;
-/// Of everything before.
-const FIRST_VERSION: u16 = 1;
 
 /// One log entry of a user shard.
 #[derive(Debug, Clone, PartialEq, Archive, RkyvSerialize, RkyvDeserialize)]
@@ -265,29 +265,29 @@ pub enum UserReply {
 impl UserOp {
     /// The operation that records events: what earlier programs know wherever it says the same.
     ///
-    /// * `received`: when they came in; `None`: not every replica knows entries of version 4, so what hides, blocks and follows
-    ///   counts by the order of the log, and what lists were made by is not kept.
+    /// * `known`: the newest version of entries that every replica reads. Before 4 what lists were made by is not kept; before 3
+    ///   what hides, blocks and follows counts by the order of the log.
+    /// * `received`: when they came in.
     #[must_use]
-    pub fn record(of: NewEvents, received: Option<Timestamp>) -> Self {
+    pub fn record(of: NewEvents, (known, received): (u16, Timestamp)) -> Self {
         let NewEvents { events, slots, origins } = of;
         let has_decisions = events.iter().any(|event| is_decision(event.action));
-        match received {
-            Some(received) if !origins.is_empty() => {
-                let timed = TimedEvents { received, events, slots };
-                Self::RecordLists(Box::new(ListedEvents { timed, origins }))
-            }
-            Some(received) if has_decisions => {
-                Self::RecordByTime(Box::new(TimedEvents { received, events, slots }))
-            }
-            _ if slots.is_empty() => Self::Record(events),
-            _ => Self::RecordShown(events, slots),
+        if known >= LISTS_VERSION && !origins.is_empty() {
+            let timed = TimedEvents { received, events, slots };
+            return Self::RecordLists(Box::new(ListedEvents { timed, origins }));
         }
+        if known >= BY_TIME_VERSION && has_decisions {
+            return Self::RecordByTime(Box::new(TimedEvents { received, events, slots }));
+        }
+        if slots.is_empty() { Self::Record(events) } else { Self::RecordShown(events, slots) }
     }
 }
 
 impl UserCommand {
     /// The newest version of entries that is known here.
-    pub const VERSION: u16 = 4;
+    pub const VERSION: u16 = LISTS_VERSION;
+    /// The first one, which every program reads.
+    pub const FIRST_VERSION: u16 = 1;
 
     /// Why every replica would refuse the command, whatever its state; `None` when it would not.
     #[must_use]
@@ -299,10 +299,10 @@ impl UserCommand {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let version = match self.op {
-            UserOp::RecordLists(_) => Self::VERSION,
+            UserOp::RecordLists(_) => LISTS_VERSION,
             UserOp::RecordByTime(_) => BY_TIME_VERSION,
             UserOp::Split(_) => SPLIT_VERSION,
-            _ => FIRST_VERSION,
+            _ => Self::FIRST_VERSION,
         };
         codec::encode(version, self).expect("plain data serialises into memory")
     }
@@ -321,7 +321,8 @@ impl UserReply {
     /// The bytes of a reply.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let version = if matches!(self, Self::Moved { .. }) { SPLIT_VERSION } else { FIRST_VERSION };
+        let version =
+            if matches!(self, Self::Moved { .. }) { SPLIT_VERSION } else { UserCommand::FIRST_VERSION };
         codec::encode(version, self).expect("plain data serialises into memory")
     }
 

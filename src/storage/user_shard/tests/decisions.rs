@@ -62,7 +62,10 @@ fn of_one_time_the_later_in_the_log_holds() {
 fn a_clock_that_runs_ahead_does_not_hold_until_then() {
     let shard = TestShard::new();
     let at = |received, event| {
-        UserOp::record(NewEvents { events: vec![event], ..NewEvents::default() }, Some(received))
+        UserOp::record(
+            NewEvents { events: vec![event], ..NewEvents::default() },
+            (UserCommand::VERSION, received),
+        )
     };
     shard.run(at(day(5), on_artist("u", Action::BlockArtist, "a", day(9))));
     assert_eq!(decided(&shard)[1], ["a"]);

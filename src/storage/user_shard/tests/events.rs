@@ -312,14 +312,18 @@ fn new_entries_are_written_only_where_all_know_them_and_only_where_they_say_more
     };
     let list = || served("u", day(4), "i", &[(1, false), (2, false)]);
     let known = || vec![EventOrigin { event: 0, origin: origin(1, true) }];
-    let record = |new, received| UserCommand::from(UserOp::record(new, received)).encode()[0];
-    assert_eq!(record(new(vec![list()], known()), Some(day(4))), 4);
-    assert_eq!(record(new(vec![list()], known()), None), 1);
-    assert_eq!(record(new(vec![list()], Vec::new()), Some(day(4))), 1);
+    let record = |new, known| UserCommand::from(UserOp::record(new, (known, day(4)))).encode()[0];
     let block = || on_artist("u", Action::BlockArtist, "a", day(4));
-    assert_eq!(record(new(vec![block()], Vec::new()), Some(day(4))), 3);
-    assert_eq!(record(new(vec![list(), block()], known()), Some(day(4))), 4);
-    assert_eq!(record(new(vec![list(), block()], known()), None), 1);
+    // By what every replica reads: 1 and 2, 3, 4.
+    for (events, origins, versions) in [
+        (vec![list()], known(), [1, 1, 1, 4]),
+        (vec![list()], Vec::new(), [1, 1, 1, 1]),
+        (vec![block()], Vec::new(), [1, 1, 3, 3]),
+        (vec![list(), block()], known(), [1, 1, 3, 4]),
+    ] {
+        let written = [1, 2, 3, 4].map(|known| record(new(events.clone(), origins.clone()), known));
+        assert_eq!(written, versions, "{events:?}");
+    }
 }
 
 #[test]

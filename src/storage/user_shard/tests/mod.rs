@@ -48,7 +48,7 @@ impl TestShard {
 
     pub(super) fn record(&self, events: &[ResolvedEvent]) -> Vec<bool> {
         let new = NewEvents { events: events.to_vec(), ..NewEvents::default() };
-        match self.run(UserOp::record(new, Some(Timestamp(i64::MAX)))) {
+        match self.run(UserOp::record(new, (UserCommand::VERSION, Timestamp(i64::MAX)))) {
             UserReply::Recorded(outcomes) => outcomes,
             other => panic!("{other:?}"),
         }
