@@ -8,7 +8,7 @@ use std::collections::BinaryHeap;
 
 use super::allowed::Allowed;
 use super::descent;
-use super::graph::beam::{Beam, pack};
+use super::graph::beam::{Beam, pack, unpack};
 use super::kernels::BATCH;
 use super::plan::Hops;
 use super::query::Query;
@@ -28,6 +28,9 @@ const DETOURS: u64 = 32;
 const FAR_SHARE: f64 = 0.5;
 /// Nodes a walk under a filter starts from, of the allowed and of the others.
 const STARTS_FILTERED: (usize, usize) = (64, 16);
+/// Least part of all nodes, and of those that the way down comes to, that has to be allowed where a walk under a filter goes down as one
+/// without. Where less is allowed, it starts at more places instead, some of them among what is allowed.
+const DESCENT_SHARE: f64 = 0.25;
 /// Hops after which a walk knows where it is.
 const HOPS_TO_KNOW: u64 = 40;
 
@@ -135,28 +138,33 @@ pub(super) fn filtered(
     scratch: &mut Scratch,
 ) -> bool {
     start(view, reach.keep, scratch);
-    starts::divide(view, allowed, scratch);
-    if hops.enough_far.is_none() && starts::are_far(hops.share, scratch) {
-        return false;
-    }
-    // The nearest may not be allowed, and what is allowed may lie far away.
-    starts::filtered(view, STARTS_FILTERED, scratch);
-    let Scratch { query, visited, beam, open, fresh, pending, .. } = scratch;
-    open.clear();
-    pending.clear();
-    view.estimate(query, fresh, |score, node| {
-        if visited.insert(node) {
-            meet(score, node, allowed.contains(node), beam, open);
+    scratch.open.clear();
+    let may_descend = hops.share >= DESCENT_SHARE && hops.enough_far.is_some() && view.layout.with_signs;
+    let is_down = may_descend && view.finer.is_some() && descend(view, reach, allowed, scratch);
+    if !is_down {
+        starts::divide(view, allowed, scratch);
+        if hops.enough_far.is_none() && starts::are_far(hops.share, scratch) {
+            return false;
         }
-    });
+        // The nearest may not be allowed, and what is allowed may lie far away.
+        starts::filtered(view, STARTS_FILTERED, scratch);
+        let Scratch { query, visited, beam, open, fresh, pending, .. } = scratch;
+        pending.clear();
+        view.estimate(query, fresh, |score, node| {
+            if visited.insert(node) {
+                meet(score, node, allowed.contains(node), beam, open);
+            }
+        });
+    }
     // Hops through rejected nodes that may lead to further rejected ones: what a listener has heard lies around the
     // query, and the best of the rest inside and just behind it.
     let mut detours = DETOURS;
     let mut met = Met::default();
     let mut read = [None; TOGETHER];
     loop {
-        let bounds = reach.bounds(&scratch.beam, &scratch.query, scratch.counts.hops);
-        let asked = ask_for_rows(view, scratch, scratch.counts.hops, |scratch| {
+        let hops_down = if is_down { u64::MAX } else { scratch.counts.hops };
+        let bounds = reach.bounds(&scratch.beam, &scratch.query, hops_down);
+        let asked = ask_for_rows(view, scratch, hops_down, |scratch| {
             let best = scratch.open.pop().filter(|best| best.score >= bounds.follow);
             best.map(|best| (best.score, best.node))
         });
@@ -192,6 +200,24 @@ pub(super) fn filtered(
             return true;
         }
     }
+}
+
+/// Walks down as without filter, leaves what was found in the beam and among the open nodes, and returns whether enough of that is allowed to
+/// go on from there.
+fn descend(view: &IndexView<'_>, reach: &Reach, allowed: &Allowed<'_>, scratch: &mut Scratch) -> bool {
+    starts::nearest(view, 0, scratch);
+    descent::descend(view, scratch);
+    let Scratch { beam, open, entries, .. } = scratch;
+    entries.clear();
+    entries.extend(beam.iter().map(|(score, node)| pack(score, node)));
+    beam.reset(reach.keep);
+    let mut kept = 0;
+    for (score, node) in entries.iter().map(|&entry| unpack(entry)) {
+        let is_allowed = allowed.contains(node);
+        kept += usize::from(is_allowed);
+        meet(score, node, is_allowed, beam, open);
+    }
+    kept as f64 >= DESCENT_SHARE * entries.len() as f64
 }
 
 /// Nodes a walk came upon, and how many of them were allowed.
