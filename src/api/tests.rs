@@ -111,7 +111,7 @@ async fn assault(core: &Core, rng: &mut SplitMix64) {
             }
         }
     }
-    assert_eq!(methods, 46);
+    assert_eq!(methods, 47);
 }
 
 fn hostile(rng: &mut SplitMix64) -> Vec<u8> {

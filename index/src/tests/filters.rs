@@ -119,6 +119,43 @@ fn a_scan_reads_a_part_of_rows_in_groups_and_finds_what_is_near_and_far() {
     }
 }
 
+/// What a walk under a filter finds, allowed rows best first by their exact scores, and how many nodes it looked at.
+fn walked(view: &IndexView<'_>, query: &[f32], allowed: &Allowed<'_>, share: f64) -> (Vec<f32>, u64) {
+    let mut scratch = Scratch::new();
+    scratch.query.set(view.kernels, view.meta, view.rotation, query);
+    let hops = plan::Hops { enough: 160, enough_far: Some(400), max: 2_000, share };
+    assert!(walk::filtered(view, &reach::Reach::fixed(64), allowed, hops, &mut scratch));
+    let found = scratch.beam.iter().inspect(|(_, node)| assert!(allowed.contains(*node)));
+    let mut scores: Vec<f32> = found.map(|(_, node)| view.score(query, scratch.query.length, node)).collect();
+    scores.sort_by(|a, b| b.total_cmp(a));
+    (scores, scratch.counts.estimates)
+}
+
+#[test]
+fn walks_go_down_as_those_without_filter_where_much_is_allowed_and_find_what_others_do() {
+    let (n, dim) = (26_000, 32);
+    let fixture = Fixture::new(in_order(&clustered(n, dim, 51), dim), dim, Metric::Cosine, Profile::Fast);
+    let view = fixture.view();
+    let from_entries = view.with_sieve(view.sieve, None);
+    let scalar: &'static Kernels = Box::leak(Box::new(Kernels::of(InstructionSet::Scalar).unwrap()));
+    for share in [0.9, 0.5] {
+        let bits = drawn(n, share, 52);
+        let allowed = Allowed::all().with_base(&bits);
+        let (mut found, mut estimates) = ([0, 0], [0, 0]);
+        for query in fixture.queries.chunks_exact(dim) {
+            let truth = fixture.exact(query, 10, &allowed);
+            let runs = [&view, &from_entries].map(|view| walked(view, query, &allowed, share));
+            assert_eq!(runs[0], walked(&view.with_kernels(scalar), query, &allowed, share));
+            for (at, (scores, looked_at)) in runs.iter().enumerate() {
+                found[at] += scores.iter().take(10).filter(|score| **score >= truth[9].1).count();
+                estimates[at] += looked_at;
+            }
+        }
+        assert!(found[0] >= 490 && found[0] + 5 >= found[1], "share {share}: {found:?} of 500");
+        assert!(estimates[0] < estimates[1], "share {share}: {estimates:?}");
+    }
+}
+
 #[test]
 fn a_scan_reads_all_rows_where_they_form_no_groups() {
     let (n, dim) = (10_000, 64);
