@@ -17,7 +17,9 @@ const LONGER: &[(&str, &str)] = &[
         "src/storage/track_shard/segment.rs",
         "a segment in memory, as columns, and the way between, side by side",
     ),
-    ("src/storage/user_shard/apply.rs", "all that changes a user shard, to be read as one"),
+    ("src/cli/backend.rs", "one method an operation, of a server and of a directory side by side"),
+    ("tests/it/user_shards.rs", "what is asked of one database and of several shards, and compared"),
+    ("tests/it/cluster/placed.rs", "one long history of a cluster, and what is asked on the way"),
     ("tests/it/bad_input.rs", "every wrong request of the public interface, a table a kind"),
     ("src/api/convert/tests.rs", "a generator for each domain type, and what must come back"),
 ];
