@@ -97,7 +97,8 @@ pub struct GroupStatus {
 
 impl GroupStatus {
     /// A replica that has done nothing yet.
-    pub(crate) fn new(group: GroupId, peer: PeerId) -> Self {
+    #[must_use]
+    pub fn new(group: GroupId, peer: PeerId) -> Self {
         Self {
             group,
             peer,

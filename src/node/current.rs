@@ -97,6 +97,22 @@ impl Inner {
         catch_up_group(&self.users.groups[place], READ_TIMEOUT)
     }
 
+    /// [`Inner::catch_up`] of the meta group alone: afterwards every split is known here that anybody was told of.
+    pub(super) fn catch_up_meta(&self) -> Result<()> {
+        if self.peers.is_none() {
+            return Ok(());
+        }
+        catch_up_group(&self.meta.group, READ_TIMEOUT)
+    }
+
+    /// The same of the cluster's map: where shards should be.
+    pub(super) fn catch_up_map(&self) -> Result<()> {
+        let Some(peers) = &self.peers else { return Ok(()) };
+        let map = peers.cluster()?.map_group();
+        let map = map.ok_or_else(|| Error::Internal("the map has no group".to_owned()))?;
+        catch_up_group(&Group::new("map", map, None), READ_TIMEOUT)
+    }
+
     /// A list of a state in which nothing is missing that any node acknowledged before this call.
     ///
     /// Cost: while the groups are at rest, the longer of the list and one round with the leaders; else one after the other.

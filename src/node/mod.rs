@@ -27,6 +27,7 @@ mod listeners;
 mod load;
 mod meta;
 mod metrics;
+mod moving;
 #[cfg(test)]
 mod newer_entries_tests;
 mod node_change;
@@ -52,6 +53,7 @@ mod segment_files;
 mod shadow;
 mod shard_count;
 mod split;
+mod split_places;
 mod split_plan;
 #[cfg(test)]
 mod split_tests;

@@ -4,19 +4,19 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use segue_cluster::{
-    Cluster, ClusterStatus, GroupId, GroupPlace, NodeIntent, PlacementChange, Role, StoreId,
-};
+use segue_cluster::{Cluster, ClusterStatus, GroupId, GroupPlace, PlacementChange, StoreId};
 use serde::{Deserialize, Serialize};
 
 use super::ask_tracks::knows_far_tracks;
 use super::engine::Inner;
 use super::everyone::ask_each;
 use super::group::Group;
+use super::moving::{check_movable, plan_move, voters};
 use super::open::TRACKS;
 use super::open_tracks;
 use super::progress::Progress;
 use super::report::{group_name, parse_node};
+use super::stop_points::{PLACES_CHECKED, hold_point};
 use crate::error::{Error, Result};
 use crate::storage::meta::ShardKind;
 use crate::types::TRACK_SHARDS_MAX;
@@ -78,7 +78,8 @@ impl Inner {
         let cluster = self.others()?.cluster()?;
         // A dead node is replaced all the same: nothing else would give a split its members back.
         if *what != Placing::Repair {
-            self.check_no_split()?;
+            self.check_no_split(0)?;
+            self.catch_up_map()?;
         }
         let status = self.led_status(cluster);
         let silent: BTreeSet<StoreId> =
@@ -86,7 +87,8 @@ impl Inner {
         let mut notes = Vec::new();
         let changes = match what {
             Placing::Move { group, from, to } => {
-                self.plan_move(&status, group, (from, to))?.into_iter().collect()
+                let nodes = (parse_node(from)?, parse_node(to)?);
+                plan_move(&status, self.shard_named(group)?, nodes)?.into_iter().collect()
             }
             Placing::Rebalance { tracks } => {
                 if let Some(store) = silent.iter().next() {
@@ -110,7 +112,7 @@ impl Inner {
                 repairs(cluster, &status, &silent, &mut notes)
             }
         };
-        self.check_movable(&status, &changes)?;
+        changes.iter().try_for_each(|change| check_movable(&status, change.group))?;
         if changes.iter().any(|change| is_of_tracks(change.group)) && *what != Placing::Repair {
             self.check_tracks_placeable(cluster, &status)?;
             if !dry_run {
@@ -132,20 +134,30 @@ impl Inner {
                 bytes: copies * size,
             });
             if !dry_run {
-                cluster.place(change).map_err(Error::Conflict)?;
+                // Looking at all nodes took a while.
+                if *what != Placing::Repair {
+                    self.check_no_split(report.moves.len() - 1)?;
+                }
+                hold_point(PLACES_CHECKED);
+                place(cluster, change, report.moves.len() - 1)?;
             }
         }
         Ok(report)
     }
 
+    /// Refuses moves while a shard is being split: the new shard would have to follow, and a split waits for whoever is on the way. One
+    /// that begins behind this does follow ([`Inner::place_as_parent`]).
+    ///
     /// # Errors
     /// `Conflict` while a shard is being split.
-    fn check_no_split(&self) -> Result<()> {
+    fn check_no_split(&self, made: usize) -> Result<()> {
+        self.catch_up_meta()?;
         let state = self.meta.shard.state();
         for kind in [ShardKind::Users, ShardKind::Tracks] {
             if let Some(split) = state.split(kind) {
                 return Err(Error::Conflict(format!(
-                    "a shard is being split: wait until that has ended; nothing was done. group=`{}`, new=`{}`",
+                    "a shard is being split: wait until that has ended; {}. group=`{}`, new=`{}`",
+                    done_before(made),
                     kind.name(split.parent),
                     kind.name(split.child)
                 )));
@@ -185,72 +197,10 @@ impl Inner {
         }
     }
 
-    /// One move; `None` when the shard is there already, and no more where it was.
-    fn plan_move(
-        &self,
-        status: &ClusterStatus,
-        group: &str,
-        (from, to): (&str, &str),
-    ) -> Result<Option<PlacementChange>> {
-        let found = self.shard_groups().find(|id| group_name(*id) == group);
-        let id = found.ok_or_else(|| Error::not_found("shard", group))?;
-        let (from, to) = (parse_node(from)?, parse_node(to)?);
-        let node = |store: StoreId| {
-            let node = status.nodes.iter().find(|node| node.store == store);
-            node.ok_or_else(|| Error::not_found("node", store))
-        };
-        let target = node(to)?;
-        let now = status.placements.get(&id).cloned().unwrap_or_else(|| voters(status, id));
-        if now.contains(&to) && !now.contains(&from) && status.placements.contains_key(&id) {
-            return Ok(None);
-        }
-        if !now.contains(&from) {
-            return Err(Error::Conflict(format!("{group} is not placed on node {from}; nothing was done")));
-        }
-        if now.contains(&to) && from != to {
-            return Err(Error::Conflict(format!(
-                "node {to} has a place of {group} already: a move there would leave a replica fewer; nothing was done"
-            )));
-        }
-        if let Err(reason) = &target.groups {
-            return Err(Error::Conflict(format!("node {to} does not answer: {reason}; nothing was done")));
-        }
-        if target.record.intent != NodeIntent::Serving {
-            return Err(Error::Conflict(format!("node {to} is draining; nothing was done")));
-        }
-        let mut places = now;
-        places.remove(&from);
-        places.insert(to);
-        let answers =
-            |store: &&StoreId| status.nodes.iter().any(|node| node.store == **store && node.groups.is_ok());
-        let answering = places.iter().filter(answers).count();
-        if answering < places.len() / 2 + 1 {
-            return Err(Error::Conflict(format!(
-                "{group} would have no majority that answers: start the silent nodes, or `repair`, first; nothing was done. places=`{}`, answering=`{answering}`",
-                places.len()
-            )));
-        }
-        Ok(Some(PlacementChange { group: id, from: status.placements.get(&id).cloned(), to: places }))
-    }
-
-    /// Refuses what would have to be carried out by groups that cannot: without a leader, or a majority that answers, nothing
-    /// moves, and to wish for it hides the trouble.
-    fn check_movable(&self, status: &ClusterStatus, changes: &[PlacementChange]) -> Result<()> {
-        for PlacementChange { group, .. } in changes {
-            let members = voters(status, *group);
-            let answers = |store: &&StoreId| {
-                status.nodes.iter().any(|node| node.store == **store && node.groups.is_ok())
-            };
-            let answering = members.iter().filter(answers).count();
-            if status.leader_of(*group).is_none() || answering < members.len() / 2 + 1 {
-                return Err(Error::Conflict(format!(
-                    "{} has no majority that answers, so it cannot move; nothing was done. voters=`{}`, answering=`{answering}`",
-                    group_name(*group),
-                    members.len()
-                )));
-            }
-        }
-        Ok(())
+    /// The group of a shard by its name.
+    fn shard_named(&self, name: &str) -> Result<GroupId> {
+        let found = self.shard_groups().find(|id| group_name(*id) == name);
+        found.ok_or_else(|| Error::not_found("shard", name))
     }
 
     /// The groups of all shards.
@@ -288,6 +238,29 @@ impl Inner {
     }
 }
 
+/// What had been done when a change was refused.
+fn done_before(moves: usize) -> String {
+    match moves {
+        0 => "nothing was done".to_owned(),
+        moves => format!("what was begun before goes on. moves=`{moves}`"),
+    }
+}
+
+/// Has the map say where a shard should be, if nobody else has changed that since it was looked at.
+fn place(cluster: &Cluster, change: &PlacementChange, made: usize) -> Result<()> {
+    cluster.place(change).map_err(|reason| {
+        // The change that came first is here when the refusal is.
+        if cluster.map().placements.get(&change.group) == change.from.as_ref() {
+            return Error::Conflict(reason);
+        }
+        Error::Conflict(format!(
+            "{} was placed elsewhere meanwhile: look where it is (`status`), and ask again if it should still move; {}",
+            group_name(change.group),
+            done_before(made)
+        ))
+    })
+}
+
 /// Changes that leave no place on a silent node where another one is free.
 fn repairs(
     cluster: &Cluster,
@@ -311,15 +284,6 @@ fn repairs(
         }
     }
     changes
-}
-
-/// The stores of a group's voters, as its leader of the newest term or, without one, whoever has most of it says.
-pub(super) fn voters(status: &ClusterStatus, group: GroupId) -> BTreeSet<StoreId> {
-    let seen = status.nodes.iter().filter_map(|node| node.groups.as_ref().ok()).flatten();
-    let of_group = seen.filter(|it| it.group == group);
-    let best = of_group.max_by_key(|it| (it.role == Role::Leader, it.term, it.applied));
-    let members = best.map(|best| best.members.as_slice()).unwrap_or_default();
-    members.iter().filter(|member| member.votes).filter_map(|member| member.store).collect()
 }
 
 fn is_of_tracks(group: GroupId) -> bool {

@@ -11,6 +11,7 @@ use segue_cluster::{
     SnapshotManifest, Staging, StateMachine, Words,
 };
 
+use super::stop_points::{META_APPLY, hold_point};
 use crate::error::{Error, Result};
 use crate::storage::entry::{AppliedAt, LogEntry};
 use crate::storage::error::describe;
@@ -220,6 +221,7 @@ impl StateMachine for MetaReplica {
     }
 
     fn apply(&mut self, batch: &[CommittedEntry]) -> Outcome<Vec<Bytes>> {
+        hold_point(META_APPLY);
         replies(self.store.apply(&log_entries(batch)))
     }
 

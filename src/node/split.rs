@@ -7,7 +7,7 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use segue_cluster::{Cluster, GroupId, PlacementChange};
+use segue_cluster::{Cluster, GroupId};
 use tracing::info;
 
 use super::engine::Inner;
@@ -15,6 +15,7 @@ use super::open::USERS;
 use super::open_users::open_shard;
 use super::peers::start_error;
 use super::place::{Place, remove_files};
+use super::stop_points::{SPLIT_COPYING, hold_point};
 use crate::error::{Error, Result};
 use crate::storage::meta::{MetaCommand, ShardKind, ShardSplit, SplitPhase};
 use crate::storage::user_shard::{
@@ -88,6 +89,7 @@ impl Inner {
     /// Makes the first replica, unless it is there. Nobody else makes one before the meta group knows that this one is there,
     /// and nobody founds the group afterwards.
     fn found_among_others(&self, cluster: &Cluster, split: &ShardSplit) -> Result<()> {
+        self.place_as_parent(ShardKind::Users, split)?;
         let (number, id) = (usize::from(split.child), group_id(split.child));
         let mut places = self.places.lock();
         if !matches!(places[number], Place::Absent) {
@@ -98,10 +100,6 @@ impl Inner {
             return Err(Error::Internal(format!(
                 "a new user shard has a replica already. group=`users-{number}`, node=`{store}`"
             )));
-        }
-        if let (Some(to), None) = (map.placements.get(&group_id(split.parent)), map.placements.get(&id)) {
-            let change = PlacementChange { group: id, from: None, to: to.clone() };
-            cluster.place(&change).map_err(Error::Unavailable)?;
         }
         let guard = self.cluster.lock();
         let Some(node) = &*guard else { return Err(stopping()) };
@@ -118,7 +116,12 @@ impl Inner {
 
     /// Copies rows, freezes what is given away, and switches.
     fn copy_to_child(&self, split: &ShardSplit) -> Result<()> {
+        hold_point(SPLIT_COPYING);
         let (parent, child) = (usize::from(split.parent), usize::from(split.child));
+        if !self.goes_on(parent) {
+            return Ok(());
+        }
+        self.place_as_parent(ShardKind::Users, split)?;
         let shards = &self.users.shards;
         let (Some(from), Some(to)) = (shards.any_at(parent), shards.any_at(child)) else { return Ok(()) };
         let range = self.meta.shard.state().user_ranges().range_of(parent);

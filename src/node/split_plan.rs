@@ -4,8 +4,9 @@ use segue_cluster::{GroupId, StoreId};
 use serde::{Deserialize, Serialize};
 
 use super::engine::Inner;
-use super::placing::voters;
-use super::{open_tracks, split};
+use super::moving::{check_settled, voters};
+use super::split_places::group_of;
+use super::stop_points::{SPLIT_CHECKED, hold_point};
 use crate::error::{Error, Result};
 use crate::storage::meta::{MetaCommand, ShardKind, ShardSplit, SplitPhase};
 use crate::types::SlotRange;
@@ -74,10 +75,7 @@ impl Named {
     }
 
     fn group(self, number: u16) -> GroupId {
-        match self.kind {
-            ShardKind::Tracks => open_tracks::group_id(number),
-            ShardKind::Users => split::group_id(number),
-        }
+        group_of(self.kind, number)
     }
 
     fn begin(self, at: u16, founder: u64, instead_of: Option<u16>) -> MetaCommand {
@@ -127,6 +125,7 @@ impl Inner {
         if request.dry_run {
             return Ok(self.split_report(named, &planned, Some(SplitState::Planned)));
         }
+        hold_point(SPLIT_CHECKED);
         self.propose_meta(&command)?;
         let split = self.meta.shard.state().split(named.kind).filter(|split| split.parent == named.number);
         Ok(self.split_report(named, &split.unwrap_or(planned), None))
@@ -153,6 +152,7 @@ impl Inner {
     /// Refuses what could not be carried out: to wish for it would hide the trouble.
     fn check_splittable(&self, named: Named) -> Result<()> {
         let Some(peers) = &self.peers else { return Ok(()) };
+        self.catch_up_map()?;
         let status = peers.cluster()?.status();
         let answers =
             |store: &StoreId| status.nodes.iter().any(|node| node.store == *store && node.groups.is_ok());
@@ -163,7 +163,8 @@ impl Inner {
                  done. node=`{store}`",
                 named.kind.name(named.number)
             ))),
-            None => Ok(()),
+            // The split would wait for whoever is on the way, and nobody could be sent elsewhere meanwhile.
+            None => check_settled(&status, named.group(named.number)),
         }
     }
 

@@ -10,6 +10,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use tracing::warn;
 
 use super::engine::Inner;
+use super::stop_points::{SHARDS_TEND, hold_point};
 use crate::error::{Error, Result};
 
 /// Pause between two looks.
@@ -100,6 +101,7 @@ impl Inner {
     fn tend(&self) -> Result<()> {
         let Some(peers) = &self.peers else { return Ok(()) };
         let cluster = peers.cluster()?;
+        hold_point(SHARDS_TEND);
         self.bring_track_shards()?;
         self.tend_tracks(cluster);
         self.tend_users(cluster);

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use segue_cluster::{Cluster, PlacementChange};
+use segue_cluster::{Cluster, StoreId};
 use tracing::info;
 
 use super::engine::Inner;
@@ -16,6 +16,7 @@ use super::group::Group;
 use super::open_tracks::{OpenedPart, PartPlace, group_id, known};
 use super::peers::start_error;
 use super::split::stopping;
+use super::stop_points::{SPLIT_COPYING, hold_point};
 use super::tracks::{TrackPart, unexpected};
 use crate::error::{Error, Result};
 use crate::storage::meta::{MetaCommand, ShardKind, ShardSplit, SplitPhase};
@@ -44,7 +45,7 @@ impl Inner {
                 if split.founder == cluster.store().0 {
                     self.found_track_child_among_others(cluster, split)?;
                     // Not before it is founded: whoever is to have it would make a replica.
-                    place_as_parent(cluster, split)?;
+                    self.place_as_parent(ShardKind::Tracks, split)?;
                 } else if split.founder != 0 || self.track_part(split.child).is_none() {
                     return Ok(());
                 }
@@ -139,16 +140,14 @@ impl Inner {
 
     /// Freezes what is given away, has the new shard begin with the files of the old one, and gives it up.
     fn hand_tracks_over(&self, split: &ShardSplit) -> Result<()> {
+        hold_point(SPLIT_COPYING);
         let Some(parent) = self.track_part(split.parent) else { return Ok(()) };
         if !self.leads(&parent) || self.closing.load(Ordering::Acquire) {
             return Ok(());
         }
-        if let Some(peers) = &self.peers {
-            // The parent may have been placed elsewhere meanwhile: instead of a dead node, or by somebody who had not heard of this.
-            place_as_parent(peers.cluster()?, split)?;
-        }
+        self.place_as_parent(ShardKind::Tracks, split)?;
         let Some(child) = self.track_part(split.child) else { return Ok(()) };
-        if !is_as_safe(&parent, &child)? {
+        if !self.is_as_safe_in_tracks(&parent, &child)? {
             return Ok(());
         }
         if child.shard.is_new() {
@@ -164,6 +163,22 @@ impl Inner {
         }
         self.track_step(&parent, TrackSplitOp::Release { child: split.child })?;
         self.end_track_split(split)
+    }
+
+    /// Whether as many replicas of the child are members, and vote, as of the parent: a write must not become less safe by a split,
+    /// and no node shall miss what it has. A member that is to leave is not waited for: its node may be dead, and is a member until it is
+    /// back.
+    fn is_as_safe_in_tracks(&self, parent: &TrackPart, child: &TrackPart) -> Result<bool> {
+        let map = self.peers.as_ref().map(|peers| peers.cluster()).transpose()?.map(|cluster| cluster.map());
+        let members = |part: &TrackPart| {
+            let (status, id) = (part.group.status()?, part.group.id());
+            let stays = |store: StoreId| map.as_ref().is_none_or(|map| map.is_placed(id, store));
+            let all = status.members.iter().filter(|member| member.store.is_none_or(stays)).count();
+            let votes = status.members.iter().filter(|member| member.votes).count();
+            Ok::<_, Error>((votes, all, status.is_joint))
+        };
+        let ((votes, all, _), (child_votes, child_all, is_joint)) = (members(parent)?, members(child)?);
+        Ok(child_votes >= votes && child_all >= all && !is_joint)
     }
 
     /// Has the new shard begin; whether it has.
@@ -208,29 +223,4 @@ impl Inner {
             ShardKind::Users => self.bytes_of_shard(shard.into()),
         }
     }
-}
-
-/// Has the new shard where the old one is: there its files can be linked.
-fn place_as_parent(cluster: &Cluster, split: &ShardSplit) -> Result<()> {
-    let (map, child) = (cluster.map(), group_id(split.child));
-    let now = map.placements.get(&child);
-    match map.placements.get(&group_id(split.parent)) {
-        Some(to) if now != Some(to) => {
-            let change = PlacementChange { group: child, from: now.cloned(), to: to.clone() };
-            cluster.place(&change).map_err(Error::Unavailable)
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Whether as many replicas of the child are members, and vote, as of the parent: a write must not become less safe by a split,
-/// and no node shall miss what it has.
-fn is_as_safe(parent: &TrackPart, child: &TrackPart) -> Result<bool> {
-    let members = |part: &TrackPart| {
-        let status = part.group.status()?;
-        let votes = status.members.iter().filter(|member| member.votes).count();
-        Ok::<_, Error>((votes, status.members.len(), status.is_joint))
-    };
-    let ((votes, all, _), (child_votes, child_all, is_joint)) = (members(parent)?, members(child)?);
-    Ok(child_votes >= votes && child_all >= all && !is_joint)
 }

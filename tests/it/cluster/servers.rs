@@ -1,7 +1,7 @@
 //! Servers of a cluster, each with its directory, and what tests wait for.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -44,7 +44,14 @@ impl Node {
 
     /// Starts it with further settings, which win.
     pub(super) fn launch_with(&mut self, more: &[&str], flags: &[&str]) {
-        self.running = Some(Running::launch(self.dir.path(), &[&SETTINGS, more].concat(), flags));
+        let mut command = serve(self.dir.path(), &[&SETTINGS, more].concat(), flags);
+        command.env("HOLD_POINTS", self.holds());
+        self.running = Some(Running::of(command));
+    }
+
+    /// Where a file says at which hold points the server is to wait; there is no such folder before somebody wants that.
+    pub(super) fn holds(&self) -> PathBuf {
+        self.dir.path().join("holds")
     }
 
     /// Starts it again so that it ends by itself as soon as it comes by this stop point.
