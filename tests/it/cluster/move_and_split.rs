@@ -4,7 +4,7 @@
 use std::thread;
 use std::time::Duration;
 
-use segue::node::{NodeState, Placing, PlacingReport, SplitState};
+use segue::node::{NodeState, Placing, PlacingReport, ShardMove, SplitState};
 use segue::{Error, ErrorKind};
 
 use super::holds::{Hold, can_hold};
@@ -62,7 +62,7 @@ fn a_move_that_was_checked_before_a_split(shard: &str) {
     done(&cluster.client(other), shard, at);
     load.goes_on();
     assert_eq!(cluster.settled(new), cluster.settled(shard));
-    load.is_kept(&cluster.nodes);
+    load.kept(&cluster.nodes);
     same_everywhere(&cluster.nodes[0]);
 }
 
@@ -104,7 +104,7 @@ fn a_split_that_was_checked_before_a_move(shard: &str) {
     cluster.has_come(shard, outside);
     load.goes_on();
     cluster.settled(new);
-    load.is_kept(&cluster.nodes);
+    load.kept(&cluster.nodes);
     same_everywhere(&cluster.nodes[0]);
 }
 
@@ -156,7 +156,7 @@ fn a_move_asked_of_a_node_that_is_behind(shard: &str) {
     assert_eq!(again.moves.len(), 1);
     cluster.has_come(shard, outside);
     cluster.settled(new);
-    load.is_kept(&cluster.nodes);
+    load.kept(&cluster.nodes);
     same_everywhere(&cluster.nodes[0]);
 }
 
@@ -193,7 +193,7 @@ fn a_split_of_a_shard_that_moves(shard: &str) {
     cluster.client(on[2]).split_shard(request(shard, Some(at))).unwrap();
     done(&cluster.client(on[2]), shard, at);
     assert_eq!(cluster.settled(new), cluster.settled(shard));
-    load.is_kept(&cluster.nodes);
+    load.kept(&cluster.nodes);
     same_everywhere(&cluster.nodes[0]);
 }
 
@@ -255,7 +255,7 @@ fn two_moves_of_one_shard_at_once_are_one_and_a_drain_does_not_stop_a_split() {
         cluster.client(first).set_node_state(&cluster.names[first], NodeState::Serving, false).unwrap();
         cluster.settled(new);
     }
-    load.is_kept(&cluster.nodes);
+    load.kept(&cluster.nodes);
     same_everywhere(&cluster.nodes[0]);
 }
 
@@ -276,8 +276,7 @@ fn a_node_that_dies_in_the_middle_of_a_split_is_replaced_and_the_split_goes_on()
         cluster.client(0).split_shard(request(shard, Some(at))).unwrap();
         splits.is_reached();
         cluster.nodes[victim].kill();
-        load.users.go_to(&cluster.nodes);
-        load.tracks.go_to(&cluster.nodes);
+        load.go_to(&cluster.nodes);
         let repaired = until("it is missed", || cluster.client(0).place_shards(Placing::Repair, false).ok());
         assert!(repaired.moves.iter().any(|it| it.group == shard), "{repaired:?}");
         let come = until("the old part has another node", || {
@@ -294,9 +293,47 @@ fn a_node_that_dies_in_the_middle_of_a_split_is_replaced_and_the_split_goes_on()
         assert_eq!(cluster.settled(new), cluster.settled(shard));
         cluster.nodes[victim].launch(&[]);
         cluster.nodes[victim].running().until_ready();
-        load.users.go_to(&cluster.nodes);
-        load.tracks.go_to(&cluster.nodes);
+        load.go_to(&cluster.nodes);
     }
-    load.is_known(&cluster.nodes);
+    load.known(&cluster.nodes);
+    same_everywhere(&cluster.nodes[0]);
+}
+
+/// Both are made of the places that were seen before the node died: one of them is told to look again.
+#[test]
+fn of_a_repair_and_a_move_at_the_same_moment_one_is_asked_again() {
+    if !can_hold() {
+        return;
+    }
+    let mut cluster = Cluster::start();
+    let load = Load::start(&cluster.nodes);
+    cluster.nodes[3].kill();
+    load.go_to(&cluster.nodes);
+    let repair = |cluster: &Cluster, dry_run| cluster.client(1).place_shards(Placing::Repair, dry_run);
+    let planned = until("it is missed", || repair(&cluster, true).ok().filter(|it| !it.moves.is_empty()));
+    let ShardMove { group: shard, from, to, .. } = &planned.moves[0];
+    let number = |name: &String| cluster.names.iter().position(|it| it == name).unwrap();
+    let leaves = from.iter().map(number).find(|at| *at != 3).unwrap();
+    let comes = to.iter().find(|name| !from.contains(name)).map(number).unwrap();
+    let repairs = Hold::at([&cluster.nodes[1]], "places::checked");
+    let outcome = thread::scope(|scope| {
+        let repairer = scope.spawn(|| repair(&cluster, false));
+        repairs.is_reached();
+        cluster.client(0).place_shards(cluster.moving(shard, leaves, comes), false).unwrap();
+        repairs.release();
+        repairer.join().unwrap()
+    });
+    let reason = refusal(outcome);
+    assert!(reason.contains(&format!("{shard} was placed elsewhere meanwhile: look")), "{reason}");
+    until("it is repaired", || repair(&cluster, false).ok().filter(|it| it.moves.is_empty()));
+    for shard in ["users-0", "users-1", "tracks-0", "tracks-1", "tracks-2"] {
+        until("the dead node has no place", || {
+            (!cluster.settled(shard).contains(&cluster.names[3])).then_some(())
+        });
+    }
+    load.goes_on();
+    cluster.nodes[3].launch(&[]);
+    cluster.nodes[3].running().until_ready();
+    load.known(&cluster.nodes);
     same_everywhere(&cluster.nodes[0]);
 }

@@ -121,7 +121,7 @@ fn senseless_and_unsafe_moves_are_refused_and_change_nothing() {
     client.set_node_state(&cluster.names[3], NodeState::Draining, false).unwrap();
     until("the first three vote", || {
         let votes = |group: &&str| cluster.voters(group).contains(&cluster.names[3]);
-        (!["map", "meta"].iter().any(|group| votes(&group))).then_some(())
+        (!["map", "meta"].iter().any(votes)).then_some(())
     });
     client.set_node_state(&cluster.names[3], NodeState::Serving, false).unwrap();
     cluster.is_led();

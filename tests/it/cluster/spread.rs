@@ -17,6 +17,7 @@ const USER_SHARDS: u16 = 2;
 const GROUPS: usize = 7;
 /// Replicas of each shard.
 const REPLICAS: usize = 3;
+
 /// Servers whose shards have their places.
 pub(super) struct Cluster {
     pub(super) nodes: Vec<Node>,
@@ -105,9 +106,15 @@ pub(super) struct Load {
 impl Load {
     pub(super) fn start(nodes: &[Node]) -> Self {
         let load = Self { users: Writers::start(2, "u"), tracks: TrackWriters::start(2, "t", nodes) };
-        load.users.go_to(nodes);
+        load.go_to(nodes);
         load.goes_on();
         load
+    }
+
+    /// From now on they write to these nodes, those that run.
+    pub(super) fn go_to(&self, nodes: &[Node]) {
+        self.users.go_to(nodes);
+        self.tracks.go_to(nodes);
     }
 
     /// Waits until some more is written.
@@ -120,14 +127,14 @@ impl Load {
 
     /// Nothing was refused, and every node has everything.
     #[track_caller]
-    pub(super) fn is_kept(self, nodes: &[Node]) {
-        let refused = self.is_known(nodes);
+    pub(super) fn kept(self, nodes: &[Node]) {
+        let refused = self.known(nodes);
         assert_eq!(refused, Vec::<String>::new());
     }
 
     /// Every node has everything that was acknowledged; what was refused.
     #[track_caller]
-    pub(super) fn is_known(self, nodes: &[Node]) -> Vec<String> {
+    pub(super) fn known(self, nodes: &[Node]) -> Vec<String> {
         let (users, mut refused) = self.users.stop();
         let (tracks, not_taken) = self.tracks.stop();
         refused.extend(not_taken);
