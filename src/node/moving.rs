@@ -27,7 +27,8 @@ pub(super) fn plan_move(
     let target = target.ok_or_else(|| Error::not_found("node", to))?;
     let places = status.placements.get(&id);
     let now = places.cloned().unwrap_or_else(|| voters(status, id));
-    if from == to {
+    // Of one that is on all nodes it is none either, but says where that should be from then on.
+    if from == to && places.is_some() {
         return refused(format!(
             "a move of {group} from node {from} to the same node is none: name another one"
         ));
@@ -38,7 +39,7 @@ pub(super) fn plan_move(
     if !now.contains(&from) {
         return refused(format!("{group} is not placed on node {from}"));
     }
-    if now.contains(&to) {
+    if now.contains(&to) && from != to {
         return refused(format!(
             "node {to} has a place of {group} already: a move there would leave a replica fewer"
         ));
@@ -211,8 +212,15 @@ mod tests {
             let mut status = status(places, &three, &[], &[5]);
             status.nodes[5].record.intent = NodeIntent::Draining;
             assert!(matches!(moved(&status, 1, 9), Err(Error::NotFound { .. })));
-            is_refused(moved(&status, 1, 1), "the same node");
-            is_refused(moved(&status, 4, 4), "the same node");
+            let own = moved(&status, 1, 1);
+            match places {
+                Some(_) => is_refused(own, "the same node"),
+                None => assert_eq!(own.expect("it gets its places").map(|it| it.to), Some(stores(&three))),
+            }
+            is_refused(
+                moved(&status, 4, 4),
+                if places.is_some() { "the same node" } else { "is not placed" },
+            );
             is_refused(moved(&status, 4, 5), "is not placed on node");
             is_refused(moved(&status, 9, 4), "is not placed on node");
             is_refused(moved(&status, 1, 2), "a replica fewer");

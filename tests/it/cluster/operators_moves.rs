@@ -71,11 +71,6 @@ fn senseless_and_unsafe_moves_are_refused_and_change_nothing() {
     let names = names(&client.cluster_status().unwrap(), &nodes);
     let mut cluster = Cluster { nodes, names };
     let (conflict, nobody) = (ErrorKind::Conflict, "00000000000000aa");
-    // Of shards without places, too: they would lose the spare replicas, and nothing else would happen.
-    for shard in ["users-0", "tracks-0"] {
-        let voter = cluster.voters(shard).remove(0);
-        cluster.refuses((shard, &voter, &voter), conflict, "the same node");
-    }
     command(&cluster.nodes[1], &["rebalance", "--tracks"]);
     ALL.iter().for_each(|shard| drop(cluster.holders(shard, 3)));
     for shard in ["users-1", "tracks-1"] {
